@@ -17,17 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from consulfwd.dev.real_agent import ApiError, Guard, RealAgent
-from consulfwd.dev.real_catalog import (
-    Operation,
-    Registration,
-    batches,
-    health,
-    maintenance,
-    read_definitions,
-)
-from consulfwd.dev.real_config import acl_config, agent_config, choose_ports, merge
 from consulfwd.errors import StartError
+
+from .child import Guard
+from .definitions import read_definitions
+from .real_agent import ApiError, RealAgent
+from .real_catalog import Operation, Registration, batches, from_definitions, health, maintenance
+from .real_config import acl_config, agent_config, choose_ports, merge
 
 __all__ = ["ApiError", "RealAgent", "RealCluster", "Registration", "dev_cluster", "find_binaries"]
 
@@ -145,7 +141,8 @@ class RealCluster:
     def start(self) -> None:
         """Start all agents and return when all are ready and filled; 2 to 4 seconds.
 
-        Raises StartError, with the end of an agent's log; nothing is left running then.
+        Raises StartError, with the end of an agent's log, or ConfigError for the definitions;
+        nothing is left running then.
         """
         definitions = read_definitions(self._definitions) if self._definitions else []
         try:
@@ -155,7 +152,7 @@ class RealCluster:
             if self.token:
                 self._allow_dns()
             self.wait_ready()
-            self.register_all(definitions)
+            self.register_all(from_definitions(definitions, self._addresses[0]))
         except BaseException:
             self.stop()
             raise

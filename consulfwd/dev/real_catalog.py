@@ -1,7 +1,7 @@
 """What is registered in a real cluster's catalog, as operations of Consul's transaction API.
 
-What belongs here: building the operations and reading service definition files; pure but for
-the reading. It must not know of processes or of HTTP (`consul_agent`, `real`).
+What belongs here: building the operations; pure. It must not know of processes or of HTTP
+(`real_agent`, `real`).
 
 Services are put on external nodes, straight into the catalog: an agent that is killed then
 takes no service with it, which is what one wants to show about a resolver.
@@ -9,13 +9,11 @@ takes no service with it, which is what one wants to show about a resolver.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from consulfwd.errors import StartError
+from .definitions import Definition
 
 # Consul 1.8 refuses transactions of more than 64 operations.
 TXN_LIMIT = 64
@@ -27,8 +25,8 @@ Operation = dict[str, Any]
 class Registration:
     """One service instance, or with `service` "" a node alone.
 
-    `address` "" leaves the node as it is; `service_address` "" means the node's. `status` is
-    Consul's: passing, warning, critical.
+    `address` "" leaves the node as it is; `service_address` "" means the node's.
+    `weights` are for a passing and a warning instance; `status` is passing, warning, critical.
     """
 
     node: str
@@ -40,6 +38,7 @@ class Registration:
     service_address: str = ""
     meta: Mapping[str, str] = field(default_factory=dict)
     node_meta: Mapping[str, str] = field(default_factory=dict)
+    weights: tuple[int, int] = (1, 1)
     status: str = "passing"
 
     def operations(self) -> list[Operation]:
@@ -57,6 +56,7 @@ class Registration:
                 "Address": self.service_address,
                 "Port": self.port,
                 "Meta": dict(self.meta),
+                "Weights": {"Passing": self.weights[0], "Warning": self.weights[1]},
             }
             found.append({"Service": {"Verb": "set", "Node": self.node, "Service": service}})
             found.append(health(self.node, self.service_id or self.service, self.status))
@@ -101,40 +101,24 @@ def batches(registrations: Sequence[Registration]) -> Iterator[list[Operation]]:
         yield batch
 
 
-def read_definitions(folder: Path) -> list[Registration]:
-    """The instances of Consul's service definition files (*.json) in `folder`.
-
-    Each instance gets a node of its own, named by the service's meta key `node`, else by its
-    id. Raises StartError with the file's name when one cannot be used.
-    https://developer.hashicorp.com/consul/docs/reference/service
-    """
-    found: list[Registration] = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            content = json.loads(path.read_text())
-            services = content["services"] if "services" in content else [content["service"]]
-            found += [_definition(service) for service in services]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StartError(f"{path}: not a Consul service definition: {error!r}") from error
+def from_definitions(definitions: Sequence[Definition], address: str) -> list[Registration]:
+    """The instances of service definition files; one without an address is at `address`."""
+    found = []
+    for each in definitions:
+        states = {check.status for check in each.checks}
+        worst = next((s for s in ("critical", "warning") if s in states), "passing")
+        found.append(
+            Registration(
+                node=each.node or each.id,
+                service=each.name,
+                address=each.address or address,
+                port=each.port,
+                tags=each.tags,
+                service_id=each.id,
+                service_address=each.address,
+                meta=each.meta,
+                weights=each.weights,
+                status=worst,
+            )
+        )
     return found
-
-
-def _definition(service: Mapping[str, Any]) -> Registration:
-    name = service["name"]
-    service_id = service.get("id", name)
-    meta = service.get("meta", {})
-    checks = service.get("checks", [service["check"]] if "check" in service else [])
-    # As Consul does: a check is critical until it passed, the worst check counts.
-    states = {check.get("status", "critical") for check in checks} or {"passing"}
-    worst = next(state for state in ("critical", "warning", "passing") if state in states)
-    return Registration(
-        node=meta.get("node", service_id),
-        service=name,
-        address=service.get("address") or "127.0.0.1",
-        port=service.get("port", 0),
-        tags=tuple(service.get("tags", ())),
-        service_id=service_id,
-        service_address=service.get("address", ""),
-        meta=meta,
-        status=worst,
-    )
