@@ -1,0 +1,103 @@
+"""`consulfwd serve --dev`: the resolver in front of three agents that come with it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import consulfwd
+from consulfwd import daemon
+from consulfwd.cli import logs
+from consulfwd.cli.options import load_from_options
+from consulfwd.config import Agent, Loaded
+from consulfwd.errors import StartError
+
+if TYPE_CHECKING:
+    from consulfwd.daemon import Server
+
+EXAMPLE = "galeradb.service.consul"
+
+
+def run(kind: str, definitions: Path | None, params: dict[str, Any]) -> None:
+    """Run the resolver on development agents: `kind` is embedded or consul (real ones)."""
+    loaded = load_from_options(params)
+    logs.set_up(loaded.settings.log.level, loaded.settings.log.format)
+    definitions = definitions or example_definitions()
+    main = _embedded if kind == "embedded" else _real
+    asyncio.run(main(loaded, definitions, params))
+
+
+def example_definitions() -> Path:
+    """Return the folder of the example's service definitions. Raises StartError."""
+    package = Path(consulfwd.__file__).parent
+    for folder in (package / "examples" / "consul.d", package.parent / "examples" / "consul.d"):
+        if folder.is_dir():
+            return folder
+    raise StartError("the example definitions are not installed: name a folder with --definitions")
+
+
+async def _embedded(loaded: Loaded, definitions: Path, params: dict[str, Any]) -> None:
+    from consulfwd.dev import DevCluster
+
+    consul = loaded.settings.consul
+    cluster = DevCluster(definitions, domain=consul.domain, datacenter=consul.datacenter or "dc1")
+    async with cluster:
+        agents = [
+            Agent(address=agent.address, dns_port=agent.dns_port, http_port=agent.http_port)
+            for agent in cluster.agents
+        ]
+        await _serve(loaded, agents, params, "embedded development agents")
+
+
+async def _real(loaded: Loaded, definitions: Path, params: dict[str, Any]) -> None:
+    from consulfwd.dev.real import dev_cluster
+
+    with tempfile.TemporaryDirectory(prefix="consulfwd-dev-") as folder:
+        click.echo("starting three Consul servers ...")
+        cluster = dev_cluster(Path(folder), definitions)
+        try:
+            await asyncio.to_thread(cluster.start)
+            agents = [
+                Agent(address=agent.address, dns_port=agent.dns_port, http_port=agent.http_port)
+                for agent in cluster.agents
+            ]
+            await _serve(loaded, agents, params, "real Consul servers")
+        finally:
+            await asyncio.to_thread(cluster.stop)
+
+
+async def _serve(loaded: Loaded, agents: list[Agent], params: dict[str, Any], what: str) -> None:
+    def with_agents(again: Loaded) -> Loaded:
+        consul = again.settings.consul.model_copy(update={"agents": tuple(agents)})
+        settings = again.settings.model_copy(update={"consul": consul})
+        return Loaded(
+            settings=settings, path=again.path, origins=again.origins, warnings=again.warnings
+        )
+
+    def hints(server: Server) -> None:
+        click.echo(_hints(server, agents, what))
+
+    await daemon.serve(
+        with_agents(loaded), lambda: with_agents(load_from_options(params)), ready=hints
+    )
+
+
+def _hints(server: Server, agents: list[Agent], what: str) -> str:
+    at = server.endpoints[0]
+    dig = f"dig @{at.host} -p {at.port}"
+    options = " ".join(f"--agent {agent.name}" for agent in agents)
+    return f"""
+consulfwd runs on {at} with three {what}. From another shell:
+
+  {dig} {EXAMPLE}
+  {dig} {EXAMPLE} SRV
+  {dig} +tcp {EXAMPLE}
+  consulfwd resolve --trace --server {at} {EXAMPLE}
+  consulfwd resolve --trace {options} {EXAMPLE}
+
+Ctrl-C ends it.
+"""

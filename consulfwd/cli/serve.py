@@ -1,0 +1,56 @@
+"""`consulfwd serve`: run the resolver, or the whole thing in miniature with --dev."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from consulfwd import daemon
+from consulfwd.cli import logs
+from consulfwd.cli.options import load_from_options, settings_options
+from consulfwd.config import Loaded
+
+
+@click.command()
+@settings_options
+@click.option(
+    "--dev",
+    is_flag=False,
+    flag_value="embedded",
+    type=click.Choice(["embedded", "consul"]),
+    help="Start three agents to play with: inside this process, or (--dev=consul) real ones, "
+    "from the consul binary on PATH.",
+)
+@click.option(
+    "--definitions",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="With --dev: Consul service definitions to serve [default: the built-in example].",
+)
+def serve(dev: str | None, definitions: Path | None, **params: Any) -> None:
+    """Run the resolver until SIGTERM; SIGHUP reads the settings again, whole or not at all."""
+    if dev is not None:
+        from consulfwd.cli import dev as dev_mode
+
+        dev_mode.run(dev, definitions, params)
+        return
+    loaded = load_from_options(params)
+    logs.set_up(loaded.settings.log.level, loaded.settings.log.format)
+    for warning in loaded.warnings:
+        daemon.log.warning("%s", warning)
+    run(daemon.serve(loaded, _again(params)))
+
+
+def run(main: Any) -> None:
+    """Run the event loop until `main` ends."""
+    asyncio.run(main)
+
+
+def _again(params: dict[str, Any]) -> Callable[[], Loaded]:
+    # A reload must not depend on where the process stands now.
+    if params.get("config") is not None:
+        params = {**params, "config": Path(params["config"]).absolute()}
+    return lambda: load_from_options(params)

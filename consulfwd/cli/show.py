@@ -1,0 +1,131 @@
+"""Answers as text for people and JSON for machines. Pure: strings come back, nothing is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from consulfwd.api import Answer, AttemptReport, Record
+
+
+def short_text(answer: Answer) -> str:
+    """Return the data of the records of the type asked, one a line (aliases left out)."""
+    wanted = [record.data for record in answer.records if record.type == answer.type]
+    return "\n".join(wanted or [record.data for record in answer.records])
+
+
+def long_text(answer: Answer) -> str:
+    """Return the answer as a person reads it: what, from whom, how fresh, then the records."""
+    head = click.style(f"{answer.name} {answer.type}", bold=True)
+    lines = [f"{head}: {_verdict(answer)}"]
+    lines += [f"  {line}" for line in table([_row(record) for record in answer.records])]
+    if answer.additional:
+        lines.append("  with")
+        lines += [f"  {line}" for line in table([_row(record) for record in answer.additional])]
+    if answer.stale:
+        lines.append(
+            click.style("  stale: no upstream answers now, this was true once", fg="yellow")
+        )
+    if answer.truncated:
+        lines.append(click.style("  cut: the whole answer could not be had over TCP", fg="yellow"))
+    if answer.ede is not None and answer.ede[1] and not answer.stale:
+        lines.append(f"  {answer.ede[1]}")
+    return "\n".join(lines)
+
+
+def _verdict(answer: Answer) -> str:
+    time = f"{answer.elapsed * 1000:.1f} ms"
+    if not answer.resolved:
+        return click.style(f"{answer.rcode}, could not be resolved", fg="red") + f" ({time})"
+    origin = f"from {answer.source} in {time}"
+    if answer.rcode == "NXDOMAIN":
+        return click.style("no such name", fg="yellow") + f", {origin}"
+    if not answer.records:
+        return click.style(f"the name has no {answer.type}", fg="yellow") + f", {origin}"
+    count = len(answer.records)
+    return f"{count} record{'s' if count > 1 else ''}, TTL {answer.ttl} s, {origin}"
+
+
+def _row(record: Record) -> list[str]:
+    return [record.name, str(record.ttl), record.type, record.data]
+
+
+def trace_text(answer: Answer) -> str:
+    """Return how the answer came about: the rule, the order, each attempt, what was decided."""
+    lines = ["", click.style("How", bold=True), f"  rule   {answer.rule}"]
+    if answer.order:
+        order = ", ".join(f"{name} ({state})" for name, state in answer.order)
+        lines.append(f"  order  {order}")
+    if not answer.attempts:
+        lines.append(f"  asked  nobody: answered from {answer.source}")
+        return "\n".join(lines)
+    header = ["", "at ms", "asked", "over", "took ms", "octets", "result", "then"]
+    rows = [header, *(_attempt(number, one) for number, one in enumerate(answer.attempts, 1))]
+    lines += [f"  {line}" for line in table(rows)]
+    lines += [
+        f"  {number}. asked because: {one.why}" for number, one in enumerate(answer.attempts, 1)
+    ]
+    return "\n".join(lines)
+
+
+def _attempt(number: int, one: AttemptReport) -> list[str]:
+    took = f"{one.took * 1000:.1f}" if one.took is not None else "-"
+    return [
+        f"{number}.", f"{one.at * 1000:.1f}", one.upstream, one.transport, took,
+        str(one.size or "-"), one.result, one.decided,
+    ]  # fmt: skip
+
+
+def compare_text(answers: dict[str, Answer]) -> str:
+    """Return every agent's answer side by side: what all have, and what only some have."""
+    sets = {name: {record.data for record in answer.records} for name, answer in answers.items()}
+    union = sorted(set().union(*sets.values()))
+    rows = [["", *answers]]
+    rows.append(["result", *(_verdict_short(answer) for answer in answers.values())])
+    rows.append(["ms", *(f"{answer.elapsed * 1000:.1f}" for answer in answers.values())])
+    for data in union:
+        rows.append([data, *("yes" if data in sets[name] else "NO" for name in answers)])
+    same = len({(a.rcode, frozenset(sets[name])) for name, a in answers.items()}) == 1
+    first = next(iter(answers.values()))
+    lines = [f"{first.name} {first.type} at {len(answers)} agents", *table(rows), ""]
+    lines.append("They agree." if same else click.style("They differ.", fg="red"))
+    return "\n".join(lines)
+
+
+def _verdict_short(answer: Answer) -> str:
+    return f"{answer.rcode}, {len(answer.records)}" if answer.resolved else answer.rcode
+
+
+def to_json(value: Answer | dict[str, Answer]) -> str:
+    """Return an answer, or answers by agent, as JSON; times in seconds."""
+    plain: dict[str, Any]
+    if isinstance(value, dict):
+        sets = {(a.rcode, frozenset(r.data for r in a.records)) for a in value.values()}
+        plain = {"agree": len(sets) == 1, "agents": {k: _plain(a) for k, a in value.items()}}
+    else:
+        plain = _plain(value)
+    return json.dumps(plain, indent=2)
+
+
+def _plain(answer: Answer) -> dict[str, Any]:
+    plain = asdict(answer)
+    for section in ("records", "authority", "additional"):
+        plain[section] = [record._asdict() for record in getattr(answer, section)]
+    plain["order"] = [{"upstream": name, "state": state} for name, state in answer.order]
+    plain["ede"] = {"code": answer.ede[0], "text": answer.ede[1]} if answer.ede else None
+    return plain
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as aligned lines; the last column may be of any width."""
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

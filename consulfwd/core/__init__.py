@@ -1,0 +1,1 @@
+"""The decisions of the resolver as pure logic: `now` and `rng` are arguments, no I/O."""

@@ -1,0 +1,114 @@
+"""A client's question made ready: key, route, the bytes to send upstream.
+
+Made once per distinct query and kept by the shell, so that a repeated question costs a look-up.
+Pure: no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from consulfwd.core.routes import Kind, Route, Routes, localhost_rdatas
+from consulfwd.core.upstreams import Upstream
+from consulfwd.dns import const, replies
+from consulfwd.dns.edns import build_option
+from consulfwd.dns.message import Message
+from consulfwd.dns.wire import Query
+
+# Loopback carries any size; elsewhere a datagram should not be cut into too many fragments.
+AGENT_SIZE_ON_HOST = 65000
+AGENT_SIZE = 4096
+RECURSOR_SIZE = 1232
+LOCAL_TTL = 3600
+
+
+class Ask:
+    """One question. `question` is folded; `key` tells apart what may have different answers.
+
+    `local` is the answer when it is made here.
+    """
+
+    __slots__ = (
+        "_do", "_flags", "_options", "_tails", "key", "limit_off_host", "limit_on_host",
+        "local", "name", "qtype", "query", "question", "route", "warm",
+    )  # fmt: skip
+
+    def __init__(self, query: Query, route: Route) -> None:
+        self.query = query
+        self.route = route
+        self.name = query.name
+        self.qtype = query.qtype
+        self.question = query.name + query.question[-4:]
+        self._do = query.do
+        self._flags = const.RD | query.flags & const.CD
+        self._options = _passed_options(query, route)
+        kind = (1 if self._do else 0) | (2 if query.flags & const.CD else 0)
+        self.key = self.question + bytes((kind,)) + self._options
+        self.limit_on_host = replies.udp_limit(query, on_host=True)
+        self.limit_off_host = replies.udp_limit(query, on_host=False)
+        self.local: Message | None = None
+        self.warm = -1
+        self._tails: dict[int, bytes] = {}
+
+    def asked_size(self, upstream: Upstream) -> int:
+        """Return the receive buffer announced to this upstream, in octets."""
+        if upstream.is_agent:
+            return AGENT_SIZE_ON_HOST if upstream.on_host else AGENT_SIZE
+        return RECURSOR_SIZE
+
+    def tail(self, upstream: Upstream) -> bytes:
+        """Return the query for this upstream without its ID."""
+        size = self.asked_size(upstream)
+        tail = self._tails.get(size)
+        if tail is None:
+            tail = self._tails[size] = replies.build_query(
+                self.question, self._flags, size, do=self._do, options=self._options
+            )
+        return tail
+
+    def cut(self, upstream: Upstream, message: Message) -> bool:
+        """Return whether a datagram was, or may have been, cut by its sender.
+
+        Consul drops records to fit the size announced, without TC; and when EDNS gets lost on
+        the way it gives three answers. What is well below the limit cannot have been cut.
+        """
+        if message.truncated:
+            return True
+        if not upstream.is_agent:
+            return False
+        if message.edns is None and message.answers >= 3:
+            return True
+        return message.size > self.asked_size(upstream) // 2
+
+
+def _passed_options(query: Query, route: Route) -> bytes:
+    """The client's subnet goes to Consul for prepared queries only (they sort by it)."""
+    if query.edns is None or route.kind is not Kind.CONSUL or b"\x05query" not in query.name:
+        return b""
+    subnet = query.edns.option(const.ECS)
+    return b"" if subnet is None else build_option(const.ECS, subnet)
+
+
+def prepare(query: Query, routes: Routes) -> Ask:
+    """Return the question with its route and, where it is answered here, its answer."""
+    route = routes.find(query.name)
+    ask = Ask(query, route)
+    question = ask.question
+    if query.qclass != const.IN:
+        ask.local = replies.empty(question, const.REFUSED)
+    elif query.edns is not None and query.edns.version:
+        ask.local = replies.empty(question, const.BADVERS)
+    elif query.qtype in (const.AXFR, const.IXFR, const.TKEY, const.TSIG, const.OPT, 0):
+        refused = query.qtype in (const.AXFR, const.IXFR)
+        ask.local = replies.empty(question, const.REFUSED if refused else const.FORMERR)
+    elif query.qtype == const.DS and routes.consul_zone(query.name):
+        # The parent would be asked, which is out there: Consul's domain is unsigned.
+        ask.local = replies.local_answer(question, query.name, [], const.NOERROR, 0)
+    elif query.qtype == const.ANY and route.kind is not Kind.CONSUL:
+        ask.local = replies.minimal_any(question)
+    elif route.kind is Kind.LOCALHOST:
+        rcode, rdatas = localhost_rdatas(query.name, query.qtype)
+        ask.local = replies.local_answer(question, route.zone, rdatas, rcode, LOCAL_TTL)
+    elif route.kind is Kind.NOTHING:
+        apex = query.name == route.zone
+        rcode = const.NOERROR if apex and route.zone.endswith(b"\x04arpa\0") else const.NXDOMAIN
+        ask.local = replies.local_answer(question, route.zone, [], rcode, LOCAL_TTL)
+    return ask

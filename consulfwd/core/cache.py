@@ -1,0 +1,116 @@
+"""The answer cache (RFC 2308 for negative ones, RFC 8767 for stale ones), least recently used out.
+
+An entry outlives its TTL: it is what serve-stale answers from and what a sudden negative answer
+is held against. TTL 0 answers are kept for that alone. No clock in here: `now` is passed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from consulfwd.dns.message import Message
+
+STALE_TTL = 30
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the settings allow: `size` entries, TTLs and ages in seconds."""
+
+    size: int = 10_000
+    min_ttl: int = 0
+    max_ttl: int = 86_400
+    max_negative_ttl: int = 60
+    stale_for: int = 86_400
+
+
+class Entry:
+    """One answer: fresh until `expires_at`, usable as stale until `gone_at`, from `source`."""
+
+    __slots__ = ("expires_at", "gone_at", "message", "source", "stored_at")
+
+    def __init__(
+        self, message: Message, stored_at: float, expires_at: float, gone_at: float, source: str
+    ) -> None:
+        self.message = message
+        self.stored_at = stored_at
+        self.expires_at = expires_at
+        self.gone_at = gone_at
+        self.source = source
+
+
+class Cache:
+    """Entries by question key. An entry is replaced only by a whole new answer."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._entries: dict[bytes, Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: bytes) -> Entry | None:
+        """Return the entry, fresh or not, or None."""
+        return self._entries.get(key)
+
+    def fresh(self, key: bytes, now: float) -> Entry | None:
+        """Return the entry if its TTL has not run out, and mark it as used."""
+        entry = self._entries.get(key)
+        if entry is None or entry.expires_at <= now:
+            return None
+        # Moving the key to the end is what makes the order of the dict least-recently-used.
+        self._entries[key] = self._entries.pop(key)
+        return entry
+
+    def stale(self, key: bytes, now: float) -> Entry | None:
+        """Return the entry if it may still answer when nothing else can (RFC 8767)."""
+        entry = self._entries.get(key)
+        return entry if entry is not None and now < entry.gone_at else None
+
+    def ttl_of(self, message: Message) -> int:
+        """Return for how many seconds this answer may be reused, 0 for not at all."""
+        limits = self.limits
+        if message.positive:
+            ttl = message.ttl if message.ttl is not None else 0
+            return min(max(ttl, limits.min_ttl), limits.max_ttl)
+        if message.negative and message.negative_ttl is not None:
+            return min(message.negative_ttl, limits.max_negative_ttl)
+        return 0
+
+    def put(
+        self, key: bytes, message: Message, now: float, source: str, ttl: int | None = None
+    ) -> Entry:
+        """Keep an answer, fresh for `ttl` (default: what the message and the limits say)."""
+        entries = self._entries
+        entries.pop(key, None)
+        if ttl is None:
+            ttl = self.ttl_of(message)
+        # A negative answer is never served stale: it would outlive what it denies.
+        stale_for = self.limits.stale_for if message.positive else 0
+        entry = Entry(message, now, now + ttl, now + ttl + stale_for, source)
+        entries[key] = entry
+        if len(entries) > self.limits.size:
+            del entries[next(iter(entries))]
+        return entry
+
+    def drop(self, key: bytes) -> None:
+        """Forget an entry."""
+        self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+
+    def body(self, entry: Entry, now: float) -> bytes:
+        """Return the body for an answer served fresh: TTLs clamped to the limits and aged."""
+        age = int(now - entry.stored_at)
+        return entry.message.body_with_ttls(age, *self._clamp(entry.message))
+
+    def stale_body(self, entry: Entry) -> bytes:
+        """Return the body for an answer served stale: TTLs at most 30 s (RFC 8767 section 4)."""
+        return entry.message.body_with_ttls(0, 0, STALE_TTL)
+
+    def _clamp(self, message: Message) -> tuple[int, int]:
+        if message.positive:
+            return self.limits.min_ttl, self.limits.max_ttl
+        return 0, min(self.limits.max_negative_ttl, self.limits.max_ttl)

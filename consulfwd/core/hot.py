@@ -1,0 +1,66 @@
+"""The hot table: whole datagrams (but their ID) to ready answers, nothing parsed on a hit.
+
+One table per listener. It is emptied every second, so TTLs count down and no expiry is checked
+on a hit; an answer that would run out before the next emptying is never put in.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import cycle
+
+from consulfwd.dns.message import Message, assemble_message
+from consulfwd.dns.records import permutations, read_records
+from consulfwd.dns.replies import STREAM_LIMIT, respond
+from consulfwd.dns.wire import HEADER_SIZE, Query
+
+MAX_ENTRIES = 4096
+MAX_VARIANTS = 16
+Variant = Callable[[], bytes]
+
+
+class HotTable:
+    """`answers` is what the listener's loop looks in; the rest keeps it bounded and true."""
+
+    def __init__(self) -> None:
+        self.answers: dict[bytes, Variant] = {}
+
+    def put(self, key: bytes, variants: list[bytes]) -> None:
+        """Add the ready answers (without ID) to a datagram (without ID); they take turns."""
+        if len(self.answers) < MAX_ENTRIES:
+            self.answers[key] = cycle(variants).__next__
+
+    def clear(self) -> None:
+        """Forget every answer: a second has passed, or something changed."""
+        self.answers.clear()
+
+
+def variants(
+    query: Query,
+    message: Message,
+    limit: int,
+    body: bytes,
+    rng: random.Random,
+    most: int = MAX_VARIANTS,
+) -> list[bytes]:
+    """Return up to `most` answers to `query` without their ID, an RRset's records in varied order.
+
+    Each instance comes first equally often. A message that must be cut to `limit`, or holds more
+    than one plain RRset, has the one answer.
+    """
+    plain = respond(query, b"", message, limit, body=body)
+    if message.answers < 2:
+        return [plain]
+    whole = respond(query, b"\0\0", message, STREAM_LIMIT, body=body)
+    sections = read_records(whole, HEADER_SIZE + len(query.question))
+    orders = permutations(sections[0], rng, most)
+    if orders[0] is sections[0]:
+        return [plain]
+    built = []
+    for order in orders:
+        other = assemble_message(
+            query.question, (order, *sections[1:]), flags=message.flags, rcode=message.rcode
+        )
+        built.append(respond(query, b"", other, limit))
+    return built

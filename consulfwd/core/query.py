@@ -1,0 +1,375 @@
+"""One query's life at the upstreams: whom to ask, what a reply decides, when to ask another.
+
+Events go in (`start`, `on_reply`, `on_failure`, `on_timer`); out come attempts to send,
+`wake_at`, the time to call `on_timer`, and at the end `outcome`. The shell in `net.resolver`
+only carries that out. Every lookup ends: at the latest at its deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from consulfwd.core.upstreams import Budget, Health, State, Upstream
+from consulfwd.dns import const
+from consulfwd.dns.edns import read_ede
+from consulfwd.dns.message import Message
+
+MAX_ATTEMPTS = 16
+RETRY_PAUSE = 0.05
+# How much longer than usual to wait when the hedging budget is used up.
+UNHEDGED = 4
+# A stream needs a handshake before the query.
+STREAM_PATIENCE = 3
+_ANSWERS = frozenset((const.NOERROR, const.NXDOMAIN))
+
+
+class Attempt:
+    """One query to one upstream. `decided` says in words what followed from its result.
+
+    `took` is in seconds and None while there is no result; `size` in octets.
+    """
+
+    __slots__ = (
+        "decided",
+        "lookup",
+        "result",
+        "sent_at",
+        "size",
+        "stream",
+        "took",
+        "upstream",
+        "why",
+    )
+
+    def __init__(
+        self, lookup: Lookup, upstream: Upstream, stream: bool, now: float, why: str
+    ) -> None:
+        self.lookup = lookup
+        self.upstream = upstream
+        self.stream = stream
+        self.sent_at = now
+        self.why = why
+        self.result = ""
+        self.decided = ""
+        self.took: float | None = None
+        self.size = 0
+
+
+class Outcome:
+    """How a lookup ended: a message from an upstream, or None with the reason (`ede`, `reason`)."""
+
+    __slots__ = ("ede", "message", "reason", "upstream")
+
+    def __init__(
+        self, message: Message | None, upstream: Upstream | None, ede: int = 0, reason: str = ""
+    ) -> None:
+        self.message = message
+        self.upstream = upstream
+        self.ede = ede
+        self.reason = reason
+
+
+class Lookup:
+    """One question on its way through a plan of upstreams.
+
+    known      a positive answer was held moments ago: a denial needs a second opinion
+    has_stale  a stale answer is at hand: give up as soon as every upstream is known to be down
+    """
+
+    __slots__ = (
+        "_budget", "_cut", "_denial", "_health", "_hedge_at", "_next", "_open", "_pause",
+        "attempts", "deadline", "extra", "has_stale", "known", "opinions", "outcome", "plan",
+        "reply_limit", "started_at", "wake_at",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        plan: Sequence[Upstream],
+        health: Health,
+        budget: Budget,
+        *,
+        now: float,
+        deadline: float,
+        known: bool = False,
+        has_stale: bool = False,
+    ) -> None:
+        self.plan = plan
+        self._health = health
+        self._budget = budget
+        self.started_at = now
+        self.deadline = deadline
+        self.known = known
+        self.has_stale = has_stale
+        self.attempts: list[Attempt] = []
+        self.outcome: Outcome | None = None
+        self.wake_at = deadline
+        self.opinions = 0
+        self.extra = 0
+        self._next = 0
+        self._open = 0
+        self._pause = RETRY_PAUSE
+        self._hedge_at = deadline
+        self._cut: tuple[Message, Upstream] | None = None
+        self._denial: tuple[Message, Attempt] | None = None
+
+    def start(self, now: float) -> list[Attempt]:
+        """Return the first attempt to send."""
+        if not self.plan:
+            return self._fail(const.EDE_NO_AUTHORITY, "no upstream is configured for this name")
+        self._budget.earn()
+        return [self._send(now, "first in order")]
+
+    def on_reply(self, attempt: Attempt, message: Message, cut: bool, now: float) -> list[Attempt]:
+        """Return what to send after a reply that was checked to belong to `attempt`.
+
+        `cut` says that the reply was, or may have been, cut by the sender. Late replies of a
+        finished lookup only inform the health of the upstream.
+        """
+        upstream = attempt.upstream
+        rtt = now - attempt.sent_at
+        self._ended(attempt, const.rcode_text(message.rcode), rtt)
+        attempt.size = message.size
+        if message.rcode not in _ANSWERS:
+            return self._on_error_reply(attempt, message, now)
+        # A stream's time holds a handshake: it says nothing about the usual time of a datagram.
+        self._health.good(upstream, now, upstream.srtt if attempt.stream and upstream.srtt else rtt)
+        if self.outcome is not None:
+            attempt.decided = "came after the answer"
+            return []
+        if cut and not attempt.stream:
+            attempt.decided = "cut by the sender, or may be: asked again over TCP"
+            self._cut = (message, upstream)
+            return [self._send(now, "whole answer over TCP", upstream, stream=True)]
+        if message.negative and upstream.is_agent and self.known:
+            return self._on_denial(attempt, message, now)
+        if self._denial is not None:
+            self._contradict(attempt)
+        attempt.decided = attempt.decided or "taken"
+        return self._finish(message, upstream)
+
+    def _on_error_reply(self, attempt: Attempt, message: Message, now: float) -> list[Attempt]:
+        upstream = attempt.upstream
+        rcode = const.rcode_text(message.rcode)
+        # A recursor's SERVFAIL is about the name (a lame or bogus zone), not about the recursor.
+        if upstream.is_agent or message.rcode != const.SERVFAIL:
+            self._health.bad(upstream, now, f"answers {rcode}")
+        else:
+            self._health.good(upstream, now, now - attempt.sent_at)
+        ede = read_ede(message.edns)
+        if ede is not None:
+            rcode += f" ({const.EDE_TEXT.get(ede[0], ede[0])}{': ' + ede[1] if ede[1] else ''})"
+        return self._advance(attempt, rcode, now)
+
+    def _on_denial(self, attempt: Attempt, message: Message, now: float) -> list[Attempt]:
+        first = self._denial
+        if first is not None and first[1].upstream is not attempt.upstream:
+            attempt.decided = "the second opinion agrees: taken"
+            return self._finish(message, attempt.upstream)
+        others = [one for one in self.plan if one is not attempt.upstream and one.is_agent]
+        if not others:
+            attempt.decided = "taken: there is no other agent to confirm it"
+            return self._finish(message, attempt.upstream)
+        attempt.decided = "denies what was answered moments ago: a second agent is asked"
+        if first is not None:
+            return []
+        self._denial = (message, attempt)
+        self.opinions += 1
+        already = {one.upstream for one in self.attempts if not one.result}
+        if any(one in already for one in others):
+            return []
+        return [self._send(now, "second opinion", others[0])]
+
+    def _contradict(self, attempt: Attempt) -> None:
+        assert self._denial is not None
+        denier = self._denial[1].upstream
+        if denier is not attempt.upstream:
+            self._health.lied(denier, attempt.sent_at + (attempt.took or 0))
+            attempt.decided = f"taken: {denier.name} was wrong to deny the name"
+
+    def on_failure(
+        self, attempt: Attempt, reason: str, now: float, *, refused: bool
+    ) -> list[Attempt]:
+        """Return what to send after an attempt failed: refused, broken off, or a false reply."""
+        self._ended(attempt, reason, now - attempt.sent_at)
+        if refused:
+            self._health.refused(attempt.upstream, now, reason)
+        else:
+            self._health.bad(attempt.upstream, now, reason)
+        return self._advance(attempt, reason, now)
+
+    def on_stray(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
+        """Return what to send when a false reply came for an attempt: another is asked, once.
+
+        The attempt stays open: off the host the false reply may be somebody else's.
+        """
+        if self.outcome is not None or attempt.decided:
+            return []
+        self._health.bad(attempt.upstream, now, reason)
+        attempt.decided = f"{reason}: ignored, the next one is asked"
+        self.extra += 1
+        return [self._send(now, "the one before gave a false reply")]
+
+    def on_timer(self, now: float) -> list[Attempt]:
+        """Return what to send now that `wake_at` is reached."""
+        if self.outcome is not None:
+            return []
+        if now >= self.deadline:
+            return self._give_up("no reply within the deadline")
+        if now < self._hedge_at:
+            self.wake_at = min(self._hedge_at, self.deadline)
+            return []
+        waiting = [one for one in self.attempts if not one.result]
+        last = self.attempts[-1]
+        for attempt in waiting:
+            if attempt is last or attempt.upstream is not last.upstream:
+                self._health.silent(attempt.upstream, now, attempt.sent_at)
+        if self.has_stale and all(one.state is State.DOWN for one in self.plan):
+            return self._give_up("every upstream is down")
+        if waiting and last in waiting and last.upstream.state is State.UP and not last.decided:
+            if not self._budget.spend():
+                last.decided = "slow, but the hedging budget is used up: waited longer"
+                self._arm(now + UNHEDGED * last.upstream.hedge_after())
+                return []
+            self.extra += 1
+        if self._denial is not None and self._all_asked():
+            denial, attempt = self._denial
+            attempt.decided = "taken: no other agent gave an opinion in time"
+            return self._finish(denial, attempt.upstream)
+        if len(self.attempts) >= MAX_ATTEMPTS:
+            self.wake_at = self._hedge_at = self.deadline
+            return []
+        if last.result == "":
+            last.decided = last.decided or "slower than its usual: the next one is asked too"
+            why = "hedge: the one before has not answered"
+        else:
+            why = "the ones before failed"
+        return [self._send(now, why)]
+
+    def _advance(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
+        """After a failed attempt: the next of this round at once, another round after a pause."""
+        if self.outcome is not None:
+            return []
+        attempt.decided = "failed: the next one is asked"
+        if self._next < len(self.plan):
+            return [self._send(now, f"{attempt.upstream.name} failed: {reason}")]
+        if self._open:
+            attempt.decided = "failed: another attempt is under way"
+            return []
+        if self._denial is not None:
+            denial, denier = self._denial
+            denier.decided = "taken: no other agent gave an opinion"
+            return self._finish(denial, denier.upstream)
+        all_down = all(one.state is State.DOWN for one in self.plan)
+        if not attempt.upstream.is_agent or len(self.attempts) >= MAX_ATTEMPTS:
+            return self._give_up("")
+        if self.has_stale and all_down:
+            return self._give_up("every upstream is down")
+        attempt.decided = f"failed: another round in {self._pause * 1000:.0f} ms"
+        self._arm(now + self._pause)
+        self._pause *= 2
+        return []
+
+    def _send(
+        self, now: float, why: str, upstream: Upstream | None = None, *, stream: bool = False
+    ) -> Attempt:
+        if upstream is None:
+            plan = self.plan
+            upstream = plan[self._next % len(plan)]
+            self._next += 1
+            stream = upstream.transport != "udp"
+        attempt = Attempt(self, upstream, stream, now, why)
+        self.attempts.append(attempt)
+        self._open += 1
+        wait = upstream.hedge_after()
+        if stream:
+            wait *= STREAM_PATIENCE
+        if self._next > len(self.plan):
+            wait *= 2 ** min((self._next - 1) // len(self.plan), 5)
+        self._hedge_at = at = now + wait
+        self.wake_at = at if at < self.deadline else self.deadline
+        return attempt
+
+    def _arm(self, at: float) -> None:
+        self._hedge_at = at
+        self.wake_at = min(at, self.deadline)
+
+    def _ended(self, attempt: Attempt, result: str, took: float) -> None:
+        if not attempt.result:
+            self._open -= 1
+        attempt.result = result
+        attempt.took = took
+
+    def _all_asked(self) -> bool:
+        return {one.upstream for one in self.attempts} >= {one for one in self.plan if one.is_agent}
+
+    def _finish(self, message: Message, upstream: Upstream) -> list[Attempt]:
+        self.outcome = Outcome(message, upstream)
+        return []
+
+    def _fail(self, ede: int, reason: str) -> list[Attempt]:
+        self.outcome = Outcome(None, None, ede, reason)
+        return []
+
+    def _give_up(self, reason: str) -> list[Attempt]:
+        if self._denial is not None:
+            return self._finish(self._denial[0], self._denial[1].upstream)
+        if self._cut is not None:
+            # Better than nothing, and marked: the rest could not be had over TCP.
+            message, upstream = self._cut
+            message.flags |= const.TC
+            return self._finish(message, upstream)
+        tried = "; ".join(
+            dict.fromkeys(
+                f"{one.upstream.name}: {one.result or 'no reply'}" for one in self.attempts
+            )
+        )
+        heard = any(one.size for one in self.attempts)
+        ede = const.EDE_NO_AUTHORITY if heard else const.EDE_NETWORK
+        return self._fail(ede, f"{reason} ({tried})" if reason else tried)
+
+
+class Probe(Lookup):
+    """A question asked of one upstream only to learn its health.
+
+    An agent that once knew Consul's own service and now denies it has not got its catalog yet.
+    """
+
+    __slots__ = ()
+
+    def start(self, now: float) -> list[Attempt]:
+        """Return the one attempt."""
+        attempt = self._send(now, "probe")
+        self.wake_at = self._hedge_at = now + max(4 * self.plan[0].hedge_after(), 0.1)
+        return [attempt]
+
+    def on_reply(self, attempt: Attempt, message: Message, cut: bool, now: float) -> list[Attempt]:
+        """Take the reply as a sign of health."""
+        upstream = attempt.upstream
+        self._ended(attempt, const.rcode_text(message.rcode), now - attempt.sent_at)
+        if message.rcode not in _ANSWERS and (upstream.is_agent or message.rcode != const.SERVFAIL):
+            self._health.bad(upstream, now, f"answers {const.rcode_text(message.rcode)}")
+        elif upstream.is_agent and upstream.knows_itself and not message.positive:
+            self._health.bad(upstream, now, "denies Consul's own service")
+        else:
+            upstream.knows_itself = upstream.knows_itself or message.positive
+            self._health.good(upstream, now, now - attempt.sent_at)
+        return self._finish(message, upstream)
+
+    def on_failure(
+        self, attempt: Attempt, reason: str, now: float, *, refused: bool
+    ) -> list[Attempt]:
+        """Take the failure as a sign of health."""
+        super().on_failure(attempt, reason, now, refused=refused)
+        return self._fail(const.EDE_NETWORK, reason)
+
+    def on_stray(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
+        """Note a false reply."""
+        self._health.bad(attempt.upstream, now, reason)
+        return []
+
+    def on_timer(self, now: float) -> list[Attempt]:
+        """Note that no reply came."""
+        if self.outcome is None:
+            self._health.silent(self.plan[0], now, self.started_at)
+            return self._fail(const.EDE_NETWORK, "no reply to a probe")
+        return []

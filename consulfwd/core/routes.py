@@ -1,0 +1,134 @@
+"""Which rule a name falls under: the longest matching suffix decides.
+
+A route says whom to ask (groups, in order) or what is answered here. Special names (RFC 6761,
+RFC 6303, RFC 7686) are routes like any other. Pure: built once from plain values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import ip_network
+
+from consulfwd.core.upstreams import Group, Upstream
+from consulfwd.dns import const
+from consulfwd.dns.names import ROOT, from_text, reverse_address, reverse_zones, suffixes, to_text
+
+
+class Kind(Enum):
+    """What a route does with a query."""
+
+    CONSUL = "Consul agents"
+    FORWARD = "conditional forwarders"
+    RECURSE = "recursors"
+    LOCALHOST = "answered here: localhost (RFC 6761)"
+    NOTHING = "answered here: no such name"
+
+    __hash__ = object.__hash__
+
+
+@dataclass(frozen=True)
+class Route:
+    """One rule: names at or under `zone` go to `groups`, in order.
+
+    apex     the zone whose SOA a local negative answer carries
+    then     where to go when Consul denies the name (reverse lookups)
+    why      the rule in words, for `resolve --trace`
+    """
+
+    zone: bytes
+    kind: Kind
+    groups: tuple[Group, ...] = ()
+    why: str = ""
+    then: Route | None = field(default=None, repr=False)
+
+    def plan(self) -> tuple[Upstream, ...]:
+        """Return every upstream of this route in the order to ask; healthy ones first per group."""
+        if len(self.groups) == 1:
+            return self.groups[0].order()
+        seen: dict[tuple[str, str, int], Upstream] = {}
+        for group in self.groups:
+            for upstream in group.order():
+                seen.setdefault(upstream.key, upstream)
+        return tuple(seen.values())
+
+    @property
+    def local(self) -> bool:
+        """Return whether this is answered without asking anyone."""
+        return self.kind is Kind.LOCALHOST or self.kind is Kind.NOTHING
+
+
+class Routes:
+    """All routes by zone. There is always one for the root."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes: dict[bytes, Route] = {}
+        for route in routes:
+            self._routes.setdefault(route.zone, route)
+        if ROOT not in self._routes:
+            self._routes[ROOT] = Route(ROOT, Kind.RECURSE, why="no recursors are configured")
+
+    def find(self, name: bytes) -> Route:
+        """Return the route with the longest zone that `name` (folded) is at or under."""
+        routes = self._routes
+        for suffix in suffixes(name):
+            route = routes.get(suffix)
+            if route is not None:
+                return route
+        raise AssertionError("the root has a route")
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes.values())
+
+    def consul_zone(self, name: bytes) -> bool:
+        """Return whether `name` is exactly the apex of a Consul domain (for its DS)."""
+        route = self._routes.get(name)
+        return route is not None and route.kind is Kind.CONSUL
+
+
+# Private and special reverse zones (RFC 6303 section 4) that public recursors cannot know.
+_PRIVATE_NETWORKS = (
+    "0.0.0.0/8", "10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.2.0/24",
+    "192.168.0.0/16", "198.51.100.0/24", "203.0.113.0/24", "255.255.255.255/32", "::/128",
+    "fd00::/8", "fe80::/10", "2001:db8::/32",
+)  # fmt: skip
+
+
+def special_routes(*, public_recursors: bool) -> list[Route]:
+    """Return the routes for names that are answered here.
+
+    With public recursors, reverse lookups of private networks too: nobody out there knows them.
+    """
+    routes = [
+        Route(from_text("localhost"), Kind.LOCALHOST, why="localhost is this host (RFC 6761)"),
+        Route(from_text("127.in-addr.arpa"), Kind.LOCALHOST, why="loopback addresses (RFC 6303)"),
+        Route(reverse_zones(ip_network("::1/128"))[0], Kind.LOCALHOST, why="loopback (RFC 6303)"),
+        Route(from_text("invalid"), Kind.NOTHING, why="invalid never exists (RFC 6761)"),
+        Route(from_text("onion"), Kind.NOTHING, why="onion names are not in the DNS (RFC 7686)"),
+    ]
+    if public_recursors:
+        why = "a private reverse zone, unknown to public recursors (RFC 6303)"
+        for network in _PRIVATE_NETWORKS:
+            for zone in reverse_zones(ip_network(network)):
+                routes.append(Route(zone, Kind.NOTHING, why=why))
+    return routes
+
+
+def localhost_rdatas(name: bytes, qtype: int) -> tuple[int, list[bytes]]:
+    """Return (rcode, data) for a query under a LOCALHOST route (RFC 6761 section 6.3)."""
+    if name.endswith(b"\x04arpa\0"):
+        address = reverse_address(name)
+        if address is None or not address.is_loopback:
+            return (const.NOERROR if name == from_text("127.in-addr.arpa") else const.NXDOMAIN), []
+        return const.NOERROR, [from_text("localhost.")] if qtype == const.PTR else []
+    if qtype == const.A:
+        return const.NOERROR, [bytes((127, 0, 0, 1))]
+    if qtype == const.AAAA:
+        return const.NOERROR, [bytes(15) + b"\1"]
+    return const.NOERROR, []
+
+
+def describe(route: Route) -> str:
+    """Return a route as one line for people: zone, what it does, why."""
+    return f"{to_text(route.zone)} -> {route.kind.value}" + (f" ({route.why})" if route.why else "")

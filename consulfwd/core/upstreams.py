@@ -1,0 +1,318 @@
+"""Health of the servers asked (agents and recursors): states, round-trip times, order, hedging.
+
+The state machine is the table TRANSITIONS; an event that is not in it for a state raises and
+changes nothing. Must not know about messages, sockets or clocks: `now` is passed in.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+
+class State(Enum):
+    """Health of one upstream."""
+
+    UP = "up"
+    SUSPECT = "suspect"
+    DOWN = "down"
+    PROBING = "probing"
+
+    __hash__ = object.__hash__  # identity is enough, and much faster on the query path
+
+
+class Event(Enum):
+    """What was learned about an upstream."""
+
+    GOOD = "good reply"
+    BAD = "bad reply"
+    SILENT = "no reply"
+    REFUSED = "connection refused"
+    LIED = "contradicted by another"
+    RISEN = "good replies in a row"
+
+    __hash__ = object.__hash__
+
+
+# Counted events (see Health) reach the table only when enough of them came in a row.
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    (State.UP, Event.GOOD): State.UP,
+    (State.UP, Event.BAD): State.SUSPECT,
+    (State.UP, Event.SILENT): State.SUSPECT,
+    (State.UP, Event.REFUSED): State.DOWN,
+    (State.UP, Event.LIED): State.SUSPECT,
+    (State.SUSPECT, Event.GOOD): State.SUSPECT,
+    (State.SUSPECT, Event.RISEN): State.UP,
+    (State.SUSPECT, Event.BAD): State.DOWN,
+    (State.SUSPECT, Event.SILENT): State.DOWN,
+    (State.SUSPECT, Event.REFUSED): State.DOWN,
+    (State.SUSPECT, Event.LIED): State.SUSPECT,
+    (State.DOWN, Event.GOOD): State.PROBING,
+    (State.DOWN, Event.BAD): State.DOWN,
+    (State.DOWN, Event.SILENT): State.DOWN,
+    (State.DOWN, Event.REFUSED): State.DOWN,
+    (State.DOWN, Event.LIED): State.DOWN,
+    (State.PROBING, Event.GOOD): State.PROBING,
+    (State.PROBING, Event.RISEN): State.UP,
+    (State.PROBING, Event.BAD): State.DOWN,
+    (State.PROBING, Event.SILENT): State.DOWN,
+    (State.PROBING, Event.REFUSED): State.DOWN,
+    (State.PROBING, Event.LIED): State.DOWN,
+}
+_RANK = {State.UP: 0, State.PROBING: 1, State.SUSPECT: 2, State.DOWN: 3}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Thresholds for one kind of upstream; times in seconds, the rest counts.
+
+    fall     silent or bad outcomes in a row before an upstream is suspect (and again: down)
+    rise     good replies in a row before it is up again
+    hedge_*  bounds of the time after which the next upstream is asked too
+    probe_*  bounds of the pause between probes
+    """
+
+    fall: int = 3
+    rise: int = 3
+    hedge_floor: float = 0.010
+    hedge_initial: float = 0.020
+    hedge_ceiling: float = 0.250
+    probe_first: float = 0.100
+    probe_ceiling: float = 0.800
+
+
+AGENT = Tuning()
+# A recursor's time for a name it must look up itself is no sign of trouble.
+RECURSOR = Tuning(fall=4, rise=2, hedge_floor=0.1, hedge_initial=0.3, hedge_ceiling=1.0)
+
+
+class Upstream:
+    """One server: its address, its measured round-trip time, its health.
+
+    `key` is (transport, address, port) and identifies it across reloads; `on_host` says that
+    replies cannot come from elsewhere, so that ports need not be random; `knows_itself` that this
+    agent has answered for Consul's own service before.
+    """
+
+    __slots__ = (
+        "address", "bad", "changed_at", "good", "is_agent", "knows_itself", "last_reply", "name",
+        "on_host", "port", "probe_at", "probe_pause", "rttvar", "silent", "srtt", "state", "tls_name",
+        "transport", "tuning",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        port: int,
+        *,
+        is_agent: bool,
+        transport: str = "udp",
+        tls_name: str | None = None,
+        on_host: bool = False,
+    ) -> None:
+        self.name = name
+        self.address = address
+        self.port = port
+        self.is_agent = is_agent
+        self.transport = transport
+        self.tls_name = tls_name
+        self.on_host = on_host
+        self.tuning = AGENT if is_agent else RECURSOR
+        self.state = State.UP
+        self.srtt = self.rttvar = 0.0
+        self.last_reply = 0.0
+        self.changed_at = 0.0
+        self.good = self.bad = self.silent = 0
+        self.knows_itself = False
+        self.probe_at = 0.0
+        self.probe_pause = self.tuning.probe_first
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Return what identifies this server across reloads."""
+        return self.transport, self.address, self.port
+
+    def hedge_after(self) -> float:
+        """Return how long to wait for a reply before the next upstream is asked too."""
+        tuning = self.tuning
+        if not self.srtt:
+            return tuning.hedge_initial
+        usual = max(3 * self.srtt, self.srtt + 4 * self.rttvar)
+        return min(max(usual, tuning.hedge_floor), tuning.hedge_ceiling)
+
+    def measured(self, rtt: float) -> None:
+        """Take a round-trip time into the running mean and deviation (RFC 6298 section 2)."""
+        if self.srtt:
+            self.rttvar += (abs(self.srtt - rtt) - self.rttvar) / 4
+            self.srtt += (rtt - self.srtt) / 8
+        else:
+            self.srtt, self.rttvar = rtt, rtt / 2
+
+
+def transition(state: State, event: Event) -> State:
+    """Return the state after `event`. Raises KeyError for an event that cannot happen."""
+    return TRANSITIONS[state, event]
+
+
+class Health:
+    """Turns outcomes of queries into state changes, counting what must come in a row.
+
+    `version` grows with each change, so that orders made from the states can be kept until then.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.changes: list[tuple[Upstream, State, State, str]] = []
+
+    def good(self, upstream: Upstream, now: float, rtt: float) -> None:
+        """Note a usable reply that took `rtt` seconds."""
+        upstream.last_reply = now
+        upstream.measured(rtt)
+        upstream.silent = upstream.bad = 0
+        if upstream.state is State.UP:
+            return
+        upstream.good += 1
+        # A suspect one that answers at all is wanted back soon; one that was down must prove more.
+        if upstream.state is State.DOWN:
+            self._apply(upstream, Event.GOOD, now, "answers again")
+        if upstream.good >= upstream.tuning.rise:
+            self._apply(upstream, Event.RISEN, now, f"{upstream.good} good replies in a row")
+        else:
+            upstream.probe_at = now + upstream.tuning.probe_first
+
+    def bad(self, upstream: Upstream, now: float, why: str) -> None:
+        """Note a reply that is an error of the server (SERVFAIL, REFUSED, garbage)."""
+        upstream.last_reply = now
+        upstream.good = upstream.silent = 0
+        upstream.bad += 1
+        if upstream.bad >= upstream.tuning.fall or upstream.state is not State.UP:
+            self._apply(upstream, Event.BAD, now, why)
+
+    def silent(self, upstream: Upstream, now: float, asked_at: float) -> None:
+        """Note that a query sent at `asked_at` had no reply in the upstream's usual time.
+
+        One that has answered something else since is slow for that name, not silent.
+        """
+        if upstream.last_reply > asked_at:
+            return
+        upstream.good = 0
+        upstream.silent += 1
+        patient = upstream.state is State.UP or upstream.state is State.SUSPECT
+        if upstream.silent >= upstream.tuning.fall or not patient:
+            upstream.silent = 0
+            self._apply(upstream, Event.SILENT, now, "does not answer")
+
+    def refused(self, upstream: Upstream, now: float, why: str) -> None:
+        """Note that nothing listens there (ICMP port unreachable, connection refused)."""
+        upstream.good = 0
+        self._apply(upstream, Event.REFUSED, now, why)
+
+    def lied(self, upstream: Upstream, now: float) -> None:
+        """Note that others had an answer where this one denied the name."""
+        upstream.good = 0
+        self._apply(upstream, Event.LIED, now, "denied what another agent answers")
+
+    def _apply(self, upstream: Upstream, event: Event, now: float, why: str) -> None:
+        old = upstream.state
+        new = transition(old, event)
+        tuning = upstream.tuning
+        if new is old:
+            if event is not Event.GOOD:
+                upstream.probe_pause = min(upstream.probe_pause * 2, tuning.probe_ceiling)
+                upstream.probe_at = now + upstream.probe_pause
+            return
+        upstream.state = new
+        upstream.changed_at = now
+        upstream.bad = upstream.silent = 0
+        if new is not State.PROBING:
+            upstream.good = 0
+        upstream.probe_pause = tuning.probe_first
+        upstream.probe_at = now + tuning.probe_first
+        self.version += 1
+        self.changes.append((upstream, old, new, why))
+
+    def probe_due(self, upstreams: Iterable[Upstream], now: float) -> list[Upstream]:
+        """Return the upstreams to probe now, and put off their next probe (backoff)."""
+        due = []
+        for upstream in upstreams:
+            if upstream.state is not State.UP and upstream.probe_at <= now:
+                due.append(upstream)
+                upstream.probe_at = now + upstream.probe_pause
+        return due
+
+
+class Group:
+    """Upstreams that can stand in for each other, in the order of a policy.
+
+    `policy` is ordered (as configured), fastest (smallest round-trip time) or round_robin.
+    """
+
+    def __init__(
+        self, label: str, members: Sequence[Upstream], policy: str, health: Health
+    ) -> None:
+        self.label = label
+        self.members = tuple(members)
+        self.policy = policy
+        self._health = health
+        self._version = -1
+        self._order: tuple[Upstream, ...] = ()
+        self._turn = 0
+
+    def order(self) -> tuple[Upstream, ...]:
+        """Return the members in the order they are to be asked: healthy ones first."""
+        if self._version != self._health.version or self.policy == "fastest":
+            members: Iterable[Upstream] = self.members
+            if self.policy == "fastest":
+                # Steps of a quarter keep two equally fast servers from taking turns by noise.
+                members = sorted(members, key=lambda member: _step(member.srtt))
+            self._order = tuple(sorted(members, key=lambda member: _RANK[member.state]))
+            self._version = self._health.version
+        if self.policy != "round_robin":
+            return self._order
+        healthy = sum(member.state is State.UP for member in self._order)
+        if healthy < 2:
+            return self._order
+        self._turn = turn = (self._turn + 1) % healthy
+        order = self._order
+        return order[turn:healthy] + order[:turn] + order[healthy:]
+
+    def all_down(self) -> bool:
+        """Return whether no member is expected to answer."""
+        return all(member.state is State.DOWN for member in self.members)
+
+
+def _step(rtt: float) -> int:
+    return math.floor(4 * math.log2(max(rtt, 1e-6) * 1e6))
+
+
+class Budget:
+    """Caps hedges to a share of the queries, with a reserve for a burst.
+
+    The reserve must carry the time it takes to notice that an agent went silent.
+    """
+
+    def __init__(self, share: float = 0.10, reserve: float = 100.0) -> None:
+        self._share = share
+        self._reserve = reserve
+        self._tokens = reserve
+
+    def earn(self) -> None:
+        """Note one query."""
+        if self._tokens < self._reserve:
+            self._tokens += self._share
+
+    def spend(self) -> bool:
+        """Return whether one more hedge may be sent, and take it off the budget."""
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+def jitter(pause: float, rng: random.Random) -> float:
+    """Return `pause` shortened by up to a quarter, so that hosts do not probe in step."""
+    return pause * (1 - rng.random() / 4)

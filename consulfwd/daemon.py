@@ -1,0 +1,280 @@
+"""The composition root: settings become running tasks; reload and an orderly stop.
+
+What belongs here is putting parts together. How a query is answered is `net` and `core`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import socket
+from collections.abc import Callable, Iterable
+
+from consulfwd.config import Endpoint, Loaded, Recursor, Settings
+from consulfwd.core.access import Access
+from consulfwd.core.ask import Ask
+from consulfwd.core.upstreams import Health
+from consulfwd.dns.const import type_text
+from consulfwd.dns.names import to_text
+from consulfwd.errors import ConsulfwdError, StartError
+from consulfwd.net import host
+from consulfwd.net.resolver import Engine
+from consulfwd.net.routing import build_routes, cache_limits, probe_question
+from consulfwd.net.tcp import TcpListener, bind_tcp
+from consulfwd.net.udp import UdpListener, bind_udp
+
+log = logging.getLogger("consulfwd")
+query_log = logging.getLogger("consulfwd.query")
+
+RESOLV_CONF_EVERY = 1.0
+DRAIN_SECONDS = 5.0
+Pair = tuple[socket.socket, socket.socket]
+
+
+class Server:
+    """A running resolver: one engine, and a UDP and a TCP listener on each address."""
+
+    def __init__(self, settings: Settings, *, rng: random.Random | None = None) -> None:
+        self.settings = settings
+        self.endpoints: list[Endpoint] = []
+        self.engine: Engine
+        self._rng = rng or random.Random()
+        self._health = Health()
+        self._listeners: dict[Endpoint, tuple[UdpListener, TcpListener]] = {}
+        self._access = Access(settings.allowed_networks(host.interfaces()))
+        self._resolv_conf: host.ResolvConf | None = None
+        self._follower: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Bind every address and begin to answer. Raises StartError; then nothing is running."""
+        loop = asyncio.get_running_loop()
+        sockets = bind_all(self.settings.listen)
+        recursors = self._recursors(self.settings)
+        self.engine = Engine(
+            build_routes(self.settings, recursors, self._health),
+            self._health,
+            cache_limits(self.settings),
+            deadline=self.settings.query.deadline,
+            loop=loop,
+            rng=self._rng,
+            probe_question=probe_question(self.settings),
+        )
+        for asked, (udp, tcp) in sockets.items():
+            await self._listen(asked, udp, tcp)
+        self.engine.start()
+        self._follow()
+        log.info("listening on %s (UDP and TCP)", ", ".join(map(str, self.endpoints)))
+        self._tell(recursors)
+
+    async def _listen(self, asked: Endpoint, udp: socket.socket, tcp: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        logger = log_query if self.settings.log.queries else None
+        limits = self.settings.tcp
+        tcp_listener = TcpListener(
+            tcp,
+            self.engine,
+            self._access,
+            loop,
+            max_connections=limits.max_connections,
+            max_per_client=limits.max_per_client,
+            idle_timeout=limits.idle_timeout,
+            max_pending=limits.max_pending,
+            query_log=logger,
+        )
+        await tcp_listener.start()
+        udp_listener = UdpListener(udp, self.engine, self._access, loop, logger)
+        self._listeners[asked] = (udp_listener, tcp_listener)
+        self.endpoints.append(Endpoint(host=asked.host, port=udp.getsockname()[1]))
+
+    def _recursors(self, settings: Settings) -> list[Recursor]:
+        if settings.recursors is not None:
+            self._resolv_conf = None
+            return list(settings.recursors)
+        self._resolv_conf = host.ResolvConf(settings.resolv_conf, settings.listen)
+        self._resolv_conf.changed()
+        return self._resolv_conf.recursors
+
+    def _tell(self, recursors: list[Recursor]) -> None:
+        settings = self.settings
+        agents = ", ".join(agent.name for agent in settings.consul.agents)
+        log.info(
+            "%s is answered from %s (%s)", settings.consul.domain, agents, settings.consul.policy
+        )
+        source = "settings" if settings.recursors is not None else str(settings.resolv_conf)
+        if recursors:
+            names = ", ".join(recursor.name for recursor in recursors)
+            log.info("everything else by %s (from %s)", names, source)
+        else:
+            log.warning("no recursors (%s): names outside Consul get SERVFAIL", source)
+        if any(
+            not network.is_private and not network.is_loopback for network in self._access.networks
+        ):
+            log.warning("access.allow opens this resolver to public addresses")
+
+    def _follow(self) -> None:
+        """Look after resolv.conf, if the recursors come from there."""
+        if self._resolv_conf is not None and self._resolv_conf.changed():
+            recursors = self._resolv_conf.recursors
+            names = ", ".join(recursor.name for recursor in recursors) or "none"
+            log.info("recursors changed: %s (from %s)", names, self.settings.resolv_conf)
+            self._rebuild(self.settings, recursors)
+        loop = asyncio.get_running_loop()
+        self._follower = loop.call_later(RESOLV_CONF_EVERY, self._follow)
+
+    def _rebuild(self, settings: Settings, recursors: list[Recursor]) -> None:
+        known = {upstream.key: upstream for upstream in self.engine.upstreams()}
+        routes = build_routes(settings, recursors, self._health, known)
+        self.engine.replace(
+            routes, cache_limits(settings), settings.query.deadline, probe_question(settings)
+        )
+
+    async def reload(self, settings: Settings) -> None:
+        """Take new settings as a whole. Raises StartError; then the old ones stay in force."""
+        new = [one for one in settings.listen if one not in self._listeners]
+        sockets = bind_all(new)
+        recursors = self._recursors(settings)
+        allowed = settings.allowed_networks(host.interfaces())
+        self.settings = settings
+        self._access.networks = tuple(allowed)
+        self._access.seen.clear()
+        self._rebuild(settings, recursors)
+        for asked in [one for one in self._listeners if one not in settings.listen]:
+            at = list(self._listeners).index(asked)
+            for listener in self._listeners.pop(asked):
+                listener.close()
+            del self.endpoints[at]
+        for udp, tcp in self._listeners.values():
+            udp.query_log = tcp.query_log = log_query if settings.log.queries else None
+        for asked, (udp_socket, tcp_socket) in sockets.items():
+            await self._listen(asked, udp_socket, tcp_socket)
+        log.info("settings reloaded; listening on %s", ", ".join(map(str, self.endpoints)))
+        self._tell(recursors)
+
+    async def stop(self) -> None:
+        """Read no more queries, answer those in flight, then close."""
+        for udp, tcp in self._listeners.values():
+            udp.stop_reading()
+            tcp.stop_reading()
+        await self.engine.drain(min(DRAIN_SECONDS, self.settings.query.deadline + 0.5))
+        if self._follower is not None:
+            self._follower.cancel()
+        for udp, tcp in self._listeners.values():
+            udp.close()
+            tcp.close()
+        self._listeners.clear()
+        self.engine.close()
+        # One turn of the loop lets the transports close their sockets.
+        await asyncio.sleep(0)
+
+
+def bind_all(endpoints: Iterable[Endpoint]) -> dict[Endpoint, Pair]:
+    """Return {endpoint: (UDP, TCP socket)}, all bound. Raises StartError with every fault."""
+    bound: dict[Endpoint, Pair] = {}
+    faults: list[str] = []
+    for endpoint in endpoints:
+        try:
+            bound[endpoint] = _bind_both(endpoint)
+        except OSError as error:
+            faults.append(_explain(endpoint, error))
+    if faults:
+        for pair in bound.values():
+            for sock in pair:
+                sock.close()
+        raise StartError("\n".join(faults))
+    return bound
+
+
+def _bind_both(endpoint: Endpoint) -> Pair:
+    # Port 0 asks for any port, which must then be free for both.
+    for attempt in range(20):
+        udp = bind_udp(endpoint.host, endpoint.port)
+        try:
+            return udp, bind_tcp(endpoint.host, udp.getsockname()[1])
+        except OSError:
+            udp.close()
+            if endpoint.port or attempt == 19:
+                raise
+    raise AssertionError("the loop returns or raises")
+
+
+def _explain(endpoint: Endpoint, error: OSError) -> str:
+    mend = ""
+    if isinstance(error, PermissionError):
+        mend = "; ports under 1024 need CAP_NET_BIND_SERVICE, or choose another with --listen"
+    elif "in use" in str(error):
+        mend = f"; see who listens there: ss -lnup 'sport = :{endpoint.port}'"
+    elif "assign requested" in str(error):
+        mend = "; no interface of this host has that address"
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    return f"cannot listen on {endpoint}: {reason}{mend}"
+
+
+def log_query(ask: Ask, client: str, transport: str) -> None:
+    """Write one query to the log (off by default)."""
+    query_log.info(
+        "%s %s from %s over %s", to_text(ask.name), type_text(ask.qtype), client, transport
+    )
+
+
+def drop_privileges(user: str) -> None:
+    """Become `user` for good, groups included. Raises StartError when that cannot be done."""
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise StartError(f"user: there is no user {user!r} on this host") from None
+    if os.getuid() == entry.pw_uid:
+        return
+    try:
+        os.initgroups(user, entry.pw_gid)
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+    except OSError as error:
+        raise StartError(f"cannot become user {user!r}: {error.strerror}") from None
+
+
+async def serve(
+    loaded: Loaded,
+    load_again: Callable[[], Loaded],
+    ready: Callable[[Server], None] | None = None,
+) -> None:
+    """Run until SIGTERM or SIGINT; SIGHUP reads the settings again, whole or not at all.
+
+    Raises StartError when it cannot start.
+    """
+    server = Server(loaded.settings)
+    await server.start()
+    if loaded.settings.user is not None and os.getuid() == 0:
+        drop_privileges(loaded.settings.user)
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    reloading: set[asyncio.Task[None]] = set()
+
+    async def reload() -> None:
+        try:
+            await server.reload(load_again().settings)
+        except ConsulfwdError as error:
+            log.error("not reloaded, the old settings stay in force:\n%s", error)
+
+    def hang_up() -> None:
+        task = loop.create_task(reload())
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    if ready is not None:
+        ready(server)
+    try:
+        await stopping.wait()
+        log.info("stopping: answering what is in flight")
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):
+            await server.stop()
+    log.info("stopped")

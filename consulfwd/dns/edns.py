@@ -1,0 +1,81 @@
+"""EDNS(0) (RFC 6891): the OPT record as bytes, extended errors (RFC 8914).
+
+Knows nothing of messages beyond this one record.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from consulfwd.dns import const
+from consulfwd.errors import WireError
+
+_OPT = struct.Struct("!BHHBBHH")
+_OPTION = struct.Struct("!HH")
+DO = 0x8000
+
+
+class Edns(NamedTuple):
+    """What the OPT record of a query or reply says; `options` is the raw option data."""
+
+    size: int
+    version: int
+    do: bool
+    extended_rcode: int
+    options: bytes
+
+    def option(self, code: int) -> bytes | None:
+        """Return the data of the first option with this code, or None."""
+        for number, data in read_options(self.options):
+            if number == code:
+                return data
+        return None
+
+
+def read_opt(rclass: int, ttl: int, rdata: bytes) -> Edns:
+    """Return the meaning of an OPT record's class, TTL and data. Raises WireError if malformed."""
+    if rdata:
+        read_options(rdata)
+    return Edns(rclass, (ttl >> 16) & 0xFF, bool(ttl & DO), ttl >> 24, rdata)
+
+
+def read_options(rdata: bytes) -> list[tuple[int, bytes]]:
+    """Return (code, data) of each option. Raises WireError when a length runs past the end."""
+    options = []
+    position = 0
+    while position < len(rdata):
+        if position + 4 > len(rdata):
+            raise WireError("an EDNS option is cut short", const.FORMERR)
+        code, length = _OPTION.unpack_from(rdata, position)
+        position += 4 + length
+        if position > len(rdata):
+            raise WireError("an EDNS option is cut short", const.FORMERR)
+        options.append((code, rdata[position - length : position]))
+    return options
+
+
+def build_opt(
+    size: int, *, do: bool = False, extended_rcode: int = 0, options: bytes = b""
+) -> bytes:
+    """Return an OPT record announcing `size` octets; `options` as made by `build_option`."""
+    flags = DO if do else 0
+    return _OPT.pack(0, const.OPT, size, extended_rcode, 0, flags, len(options)) + options
+
+
+def build_option(code: int, data: bytes) -> bytes:
+    """Return one EDNS option."""
+    return _OPTION.pack(code, len(data)) + data
+
+
+def build_ede(code: int, text: str = "") -> bytes:
+    """Return an extended DNS error option (RFC 8914) with an explanation for people."""
+    return build_option(const.EDE, struct.pack("!H", code) + text.encode()[:120])
+
+
+def read_ede(edns: Edns | None) -> tuple[int, str] | None:
+    """Return (info code, text) of the extended error in an OPT, or None."""
+    data = edns.option(const.EDE) if edns else None
+    if data is None or len(data) < 2:
+        return None
+    return int.from_bytes(data[:2], "big"), data[2:].decode("utf-8", "replace")

@@ -1,0 +1,257 @@
+"""A reply kept as bytes: read once, then relayed with only ID, flags, TTLs and OPT replaced.
+
+Nothing is parsed into objects and packed again. Must not know who asked or who answered.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from consulfwd.dns import const
+from consulfwd.dns.edns import Edns, read_opt
+from consulfwd.dns.records import assemble, read_records
+from consulfwd.dns.wire import HEADER, HEADER_SIZE, RECORD, skip_name
+from consulfwd.errors import WireError
+
+MAX_TTL = 0x7FFFFFFF
+_TTL = struct.Struct("!I")
+# rdata with embedded names: (octets before the first name, how many names, octets behind them)
+_NAMES_IN_RDATA = {
+    const.NS: (0, 1, 0),
+    const.CNAME: (0, 1, 0),
+    const.PTR: (0, 1, 0),
+    const.DNAME: (0, 1, 0),
+    const.MX: (2, 1, 0),
+    const.SRV: (6, 1, 0),
+    const.SOA: (0, 2, 20),
+}
+_FIXED_SIZE = {const.A: 4, const.AAAA: 16}
+
+
+class Message:
+    """A reply without its ID, question and OPT.
+
+    body      everything behind the question but the OPT; offsets below count from its start
+    ends      where each record ends; the first `answers` are the Answer section, and so on
+    ttls      where each TTL field stands
+    ttl       smallest TTL of the Answer section, None when there is none
+    negative_ttl  what RFC 2308 allows to keep a negative answer, None without a SOA
+    matched   whether a record of the type asked is in the Answer section
+    aliased   whether a CNAME is
+    """
+
+    __slots__ = (
+        "aliased",
+        "answers",
+        "authorities",
+        "body",
+        "edns",
+        "ends",
+        "flags",
+        "matched",
+        "negative_ttl",
+        "rcode",
+        "size",
+        "ttl",
+        "ttls",
+    )
+
+    def __init__(
+        self,
+        flags: int,
+        rcode: int,
+        answers: int,
+        authorities: int,
+        body: bytes,
+        ends: list[int],
+        ttls: list[int],
+        *,
+        ttl: int | None = None,
+        negative_ttl: int | None = None,
+        edns: Edns | None = None,
+        matched: bool = False,
+        aliased: bool = False,
+        size: int = 0,
+    ) -> None:
+        self.flags = flags
+        self.rcode = rcode
+        self.answers = answers
+        self.authorities = authorities
+        self.body = body
+        self.ends = ends
+        self.ttls = ttls
+        self.ttl = ttl
+        self.negative_ttl = negative_ttl
+        self.edns = edns
+        self.matched = matched
+        self.aliased = aliased
+        self.size = size
+
+    @property
+    def positive(self) -> bool:
+        """Return whether this says that something exists: NOERROR with records or an alias."""
+        return self.rcode == const.NOERROR and self.answers > 0
+
+    @property
+    def negative(self) -> bool:
+        """Return whether this is NXDOMAIN or NODATA."""
+        return self.rcode == const.NXDOMAIN or (self.rcode == 0 and not self.answers)
+
+    @property
+    def truncated(self) -> bool:
+        """Return whether the sender said that it cut the reply (TC)."""
+        return bool(self.flags & const.TC)
+
+    def largest_record(self) -> int:
+        """Return the size in octets of the largest record, 0 when there is none."""
+        return max((b - a for a, b in zip([0, *self.ends], self.ends, strict=False)), default=0)
+
+    def body_with_ttls(self, age: int, floor: int = 0, ceiling: int = MAX_TTL) -> bytes:
+        """Return the body with each TTL first clamped to [floor, ceiling], then aged by `age`."""
+        if not self.ttls or (age == 0 and floor == 0 and ceiling == MAX_TTL):
+            return self.body
+        aged = bytearray(self.body)
+        for offset in self.ttls:
+            (ttl,) = _TTL.unpack_from(aged, offset)
+            ttl = 0 if ttl > MAX_TTL else ttl
+            _TTL.pack_into(aged, offset, max(min(max(ttl, floor), ceiling) - age, 0))
+        return bytes(aged)
+
+
+def read_reply(data: bytes, question: bytes) -> Message:
+    """Return the reply in `data` to `question` (folded name, type, class), bounds checked.
+
+    Raises WireError when it is no reply, answers another question, or is malformed anywhere.
+    A reply without a question section is taken when it is an error without records (some servers
+    answer FORMERR or REFUSED so).
+    """
+    if len(data) < HEADER_SIZE:
+        raise WireError("shorter than a DNS header")
+    flags, questions, answers, authorities, additionals = HEADER.unpack_from(data, 2)
+    if not flags & const.QR or flags & const.OPCODE_MASK:
+        raise WireError("not a response to a query")
+    if questions != 1:
+        if not questions and not answers and flags & const.RCODE_MASK and len(data) == HEADER_SIZE:
+            return Message(flags, flags & 15, 0, 0, b"", [], [], size=len(data))
+        raise WireError("a response without exactly one question")
+    start = HEADER_SIZE + len(question)
+    asked = data[HEADER_SIZE:start]
+    if asked != question and (asked[:-4].lower() != question[:-4] or asked[-4:] != question[-4:]):
+        raise WireError("a response to another question")
+    try:
+        return _read_sections(data, start, flags, answers, authorities, additionals)
+    except (IndexError, struct.error):
+        raise WireError("the response is cut short") from None
+
+
+def _read_sections(
+    data: bytes, start: int, flags: int, answers: int, authorities: int, additionals: int
+) -> Message:
+    qtype = data[start - 4] << 8 | data[start - 3]
+    size = len(data)
+    position = start
+    ends: list[int] = []
+    ttls: list[int] = []
+    ttl = negative_ttl = edns = None
+    matched = aliased = False
+    opt_at = opt_end = 0
+    for index in range(answers + authorities + additionals):
+        begin = position
+        # Almost every owner is a pointer to the question.
+        if data[position] == 0xC0 and HEADER_SIZE <= data[position + 1] < position:
+            position += 2
+        else:
+            position = skip_name(data, position)
+        rtype, rclass, rttl, length = RECORD.unpack_from(data, position)
+        position += 10 + length
+        if position > size:
+            raise WireError("a record runs past the end")
+        if rtype == const.OPT:
+            if opt_end or index < answers + authorities or data[begin] != 0:
+                raise WireError("an OPT where none may stand")
+            opt_at, opt_end = begin, position
+            edns = read_opt(rclass, rttl, data[position - length : position])
+            continue
+        if rtype in _FIXED_SIZE:
+            if length != _FIXED_SIZE[rtype]:
+                raise WireError("an address of the wrong size")
+        elif rtype in _NAMES_IN_RDATA:
+            _check_rdata(data, position - length, position, rtype)
+        ends.append(position - start)
+        ttls.append(position - length - 6 - start)
+        if rttl > MAX_TTL:
+            rttl = 0
+        if index < answers:
+            if ttl is None or rttl < ttl:
+                ttl = rttl
+            if rtype == qtype or qtype == const.ANY:
+                matched = True
+            elif rtype == const.CNAME:
+                aliased = True
+        elif rtype == const.SOA and index < answers + authorities:
+            negative_ttl = min(rttl, _TTL.unpack_from(data, position - 4)[0], MAX_TTL)
+    if position != size:
+        raise WireError("something follows the response")
+    rcode = flags & const.RCODE_MASK
+    body = data[start:size]
+    if edns is not None:
+        rcode |= edns.extended_rcode << 4
+        if opt_end == size:
+            body = data[start:opt_at]
+        else:
+            return _without_inner_opt(data, start, flags, rcode, edns, ttl, negative_ttl, matched)
+    return Message(
+        flags,
+        rcode,
+        answers,
+        authorities,
+        body,
+        ends,
+        ttls,
+        ttl=ttl,
+        negative_ttl=negative_ttl,
+        edns=edns,
+        matched=matched,
+        aliased=aliased,
+        size=size,
+    )
+
+
+def _check_rdata(data: bytes, position: int, end: int, rtype: int) -> None:
+    before, names, behind = _NAMES_IN_RDATA[rtype]
+    position += before
+    for _ in range(names):
+        position = skip_name(data, position)
+    if position + behind != end:
+        raise WireError("a name in a record does not end where the record does")
+
+
+def _without_inner_opt(
+    data: bytes,
+    start: int,
+    flags: int,
+    rcode: int,
+    edns: Edns,
+    ttl: int | None,
+    negative_ttl: int | None,
+    matched: bool,
+) -> Message:
+    """Rebuild a reply whose OPT is not the last record: pointers behind it would shift."""
+    sections = read_records(data, start)
+    message = assemble_message(data[HEADER_SIZE:start], sections, flags=flags, rcode=rcode)
+    message.edns, message.size = edns, len(data)
+    message.ttl, message.negative_ttl, message.matched = ttl, negative_ttl, matched
+    return message
+
+
+def assemble_message(
+    question: bytes, sections: tuple[list[bytes], ...], *, flags: int, rcode: int = 0
+) -> Message:
+    """Return a message made of position-independent records (see `dns.records`)."""
+    body = assemble(question[:-4], sections)
+    head = HEADER.pack(flags & ~const.RCODE_MASK, 1, *(len(section) for section in sections))
+    message = _read_sections(
+        b"\0\0" + head + question + body, HEADER_SIZE + len(question), flags, *map(len, sections)
+    )
+    message.rcode = rcode
+    return message

@@ -1,0 +1,146 @@
+"""Records as position-independent bytes: for joining, reordering and building sections.
+
+The slow path's tool. Each record is owner (uncompressed), type, class, TTL, length and data with
+every embedded name uncompressed, so it may stand anywhere in any message.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+
+from consulfwd.dns import const
+from consulfwd.dns.names import ROOT
+from consulfwd.dns.wire import HEADER, RECORD, read_name, skip_name
+from consulfwd.errors import WireError
+
+QUESTION_POINTER = b"\xc0\x0c"
+# Types of RFC 1035 whose data may hold compressed names, and those of RFC 3597 section 4 a
+# receiver must expect it in: octets before the names, how many names.
+_COMPRESSED = {
+    const.NS: (0, 1), 3: (0, 1), 4: (0, 1), const.CNAME: (0, 1), const.SOA: (0, 2), 7: (0, 1),
+    8: (0, 1), 9: (0, 1), const.PTR: (0, 1), 14: (0, 2), const.MX: (2, 1), 17: (0, 2),
+    18: (2, 1), 21: (2, 1), 26: (2, 2), const.SRV: (6, 1), 36: (2, 1), const.DNAME: (0, 1),
+}  # fmt: skip
+
+
+def read_records(data: bytes, start: int) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    """Return the three sections' records made position-independent, without OPT.
+
+    `start` is where the Answer section begins. Raises WireError if the message is malformed.
+    """
+    _, _, answers, authorities, additionals = HEADER.unpack_from(data, 2)
+    sections: tuple[list[bytes], list[bytes], list[bytes]] = ([], [], [])
+    position = start
+    try:
+        for section, count in zip(sections, (answers, authorities, additionals), strict=True):
+            for _ in range(count):
+                record, position = _read_record(data, position)
+                if record is not None:
+                    section.append(record)
+    except (IndexError, struct.error):
+        raise WireError("the response is cut short") from None
+    return sections
+
+
+def _read_record(data: bytes, position: int) -> tuple[bytes | None, int]:
+    owner = read_name(data, position)
+    position = skip_name(data, position)
+    rtype, rclass, ttl, length = RECORD.unpack_from(data, position)
+    position += RECORD.size
+    end = position + length
+    if end > len(data):
+        raise WireError("a record runs past the end")
+    if rtype == const.OPT:
+        return None, end
+    rdata = data[position:end]
+    if rtype in _COMPRESSED:
+        before, names = _COMPRESSED[rtype]
+        parts = [data[position : position + before]]
+        position += before
+        for _ in range(names):
+            parts.append(read_name(data, position))
+            position = skip_name(data, position)
+        if position > end:
+            raise WireError("a name in a record runs past the record")
+        rdata = b"".join(parts) + data[position:end]
+    return build_record(owner, rtype, ttl, rdata, rclass), end
+
+
+def build_record(owner: bytes, rtype: int, ttl: int, rdata: bytes, rclass: int = const.IN) -> bytes:
+    """Return one position-independent record."""
+    return owner + RECORD.pack(rtype, rclass, ttl, len(rdata)) + rdata
+
+
+def owner_of(record: bytes) -> bytes:
+    """Return the owner of a position-independent record, its spelling kept."""
+    return record[: record_at(record)]
+
+
+def record_at(record: bytes) -> int:
+    """Return the offset of the type field of a position-independent record."""
+    return skip_name(record, 0, pointers=False)
+
+
+def type_of(record: bytes) -> int:
+    """Return the type of a position-independent record."""
+    at = record_at(record)
+    return record[at] << 8 | record[at + 1]
+
+
+def rdata_of(record: bytes) -> bytes:
+    """Return the data of a position-independent record."""
+    return record[record_at(record) + RECORD.size :]
+
+
+def assemble(name: bytes, sections: tuple[list[bytes], ...]) -> bytes:
+    """Return sections as message body; owners equal to `name` (the question) become pointers."""
+    folded = name.lower()
+    parts = []
+    for section in sections:
+        for record in section:
+            at = record_at(record)
+            if record[:at].lower() == folded and folded != ROOT:
+                parts.append(QUESTION_POINTER)
+                parts.append(record[at:])
+            else:
+                parts.append(record)
+    return b"".join(parts)
+
+
+def alias_target(answers: list[bytes], name: bytes) -> bytes:
+    """Return where the CNAME chain from `name` (folded) ends, folded; `name` itself if nowhere.
+
+    Raises WireError for a chain that loops.
+    """
+    aliases = {
+        owner_of(record).lower(): rdata_of(record).lower()
+        for record in answers
+        if type_of(record) == const.CNAME
+    }
+    seen = {name}
+    while name in aliases:
+        name = aliases[name]
+        if name in seen:
+            raise WireError("a CNAME chain that loops")
+        seen.add(name)
+    return name
+
+
+def permutations(answers: list[bytes], rng: random.Random, most: int) -> list[list[bytes]]:
+    """Return up to `most` orders of an RRset in which each record comes first equally often.
+
+    Records behind the first are shuffled, so that the load of a dead first instance spreads too.
+    With CNAMEs, or several owners, among them there is only the order given.
+    """
+    kinds = {(owner_of(record).lower(), type_of(record)) for record in answers}
+    if len(kinds) != 1 or len(answers) < 2:
+        return [answers]
+    firsts = list(answers)
+    rng.shuffle(firsts)
+    orders = []
+    for first in firsts[:most]:
+        rest = [record for record in answers if record is not first]
+        rng.shuffle(rest)
+        orders.append([first, *rest])
+    return orders

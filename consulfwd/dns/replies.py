@@ -1,0 +1,154 @@
+"""Replies to clients: a message fitted to one client's ID, spelling, EDNS and size.
+
+What does not fit is cut at a record boundary and TC set, so a cut is never silent. Pure bytes;
+must not know where the message came from.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from consulfwd.dns import const
+from consulfwd.dns.edns import build_ede, build_opt
+from consulfwd.dns.message import Message, assemble_message
+from consulfwd.dns.names import ROOT, from_text
+from consulfwd.dns.records import build_record
+from consulfwd.dns.wire import HEADER, HEADER_SIZE, NO_EDNS_SIZE, Query, question_echo
+
+OWN_SIZE = 1232
+STREAM_LIMIT = 65535
+_OPT_PLAIN = build_opt(OWN_SIZE)
+_OPT_DO = build_opt(OWN_SIZE, do=True)
+_QUERY_FLAGS = const.RD | const.CD
+_MESSAGE_FLAGS = const.AA | const.TC
+_SOA_MNAME = from_text("localhost.")
+_SOA_RNAME = from_text("nobody.invalid.")
+_SOA_TIMES = b"".join(value.to_bytes(4, "big") for value in (1, 3600, 1200, 604800, 60))
+
+
+def udp_limit(query: Query, *, on_host: bool) -> int:
+    """Return how large a datagram this client may be sent: what it says, off the host 1232."""
+    if query.edns is None:
+        return NO_EDNS_SIZE
+    size = max(query.edns.size, NO_EDNS_SIZE)
+    return size if on_host else min(size, OWN_SIZE)
+
+
+def respond(
+    query: Query,
+    ident: bytes,
+    message: Message,
+    limit: int,
+    *,
+    body: bytes | None = None,
+    options: bytes = b"",
+) -> bytes:
+    """Return the reply to `query` with this ID, at most `limit` octets long.
+
+    `body` replaces the message's (aged TTLs, another order; records end where the message's do
+    unless it fits whole); `options` are EDNS options to add for a client that speaks EDNS.
+    """
+    if body is None:
+        body = message.body
+    question = query.question
+    rcode = message.rcode
+    flags = (
+        const.QR
+        | const.RA
+        | query.flags & _QUERY_FLAGS
+        | message.flags & _MESSAGE_FLAGS
+        | rcode & const.RCODE_MASK
+    )
+    if message.flags & const.AD and (query.do or query.flags & const.AD):
+        flags |= const.AD
+    edns = query.edns
+    if edns is None:
+        opt = b""
+        if rcode > const.RCODE_MASK:
+            flags = flags & ~const.RCODE_MASK | const.SERVFAIL
+    elif options or rcode > const.RCODE_MASK:
+        opt = build_opt(OWN_SIZE, do=edns.do, extended_rcode=rcode >> 4, options=options)
+    else:
+        opt = _OPT_DO if edns.do else _OPT_PLAIN
+    answers, authorities = message.answers, message.authorities
+    additionals = len(message.ends) - answers - authorities
+    room = limit - HEADER_SIZE - len(question) - len(opt)
+    if len(body) > room:
+        flags |= const.TC
+        kept = bisect_right(message.ends, room)
+        # A reordered or expanded body has other boundaries: cut the original instead.
+        body = message.body if body is None or len(body) != len(message.body) else body
+        body = body[: message.ends[kept - 1]] if kept else b""
+        answers = min(answers, kept)
+        authorities = min(authorities, kept - answers)
+        additionals = kept - answers - authorities
+    head = HEADER.pack(flags, 1, answers, authorities, additionals + (1 if edns else 0))
+    return ident + head + question + body + opt
+
+
+def fits(query: Query, message: Message, limit: int) -> bool:
+    """Return whether the whole message goes into `limit` octets with a plain OPT."""
+    opt = 0 if query.edns is None else len(_OPT_PLAIN)
+    return HEADER_SIZE + len(query.question) + len(message.body) + opt <= limit
+
+
+def refuse(
+    data: bytes, rcode: int, query: Query | None = None, ede: tuple[int, str] | None = None
+) -> bytes:
+    """Return an error reply to the raw query `data`, echoing its question where it is readable.
+
+    `ede` is the (code, text) of an extended error, sent only to clients that speak EDNS.
+    """
+    flags = int.from_bytes(data[2:4], "big")
+    flags = const.QR | flags & (const.OPCODE_MASK | const.RD | const.CD) | rcode & const.RCODE_MASK
+    opt = b""
+    if query is not None and query.edns is not None:
+        options = build_ede(*ede) if ede else b""
+        opt = build_opt(OWN_SIZE, do=query.do, extended_rcode=rcode >> 4, options=options)
+    question = query.question if query is not None else question_echo(data)
+    head = HEADER.pack(flags, 1 if question else 0, 0, 0, 1 if opt else 0)
+    return data[:2] + head + question + opt
+
+
+def empty(question: bytes, rcode: int) -> Message:
+    """Return a message without records, for SERVFAIL and its like."""
+    return assemble_message(question, ([], [], []), flags=0, rcode=rcode)
+
+
+def local_answer(
+    question: bytes, zone: bytes, rdatas: list[bytes], rcode: int, ttl: int
+) -> Message:
+    """Return an answer made here: `rdatas` of the type asked, or a negative answer with a SOA."""
+    name, qtype = question[:-4], int.from_bytes(question[-4:-2], "big")
+    answers = [build_record(name, qtype, ttl, rdata) for rdata in rdatas]
+    authorities = [] if answers else [soa(zone, ttl)]
+    return assemble_message(question, (answers, authorities, []), flags=const.AA, rcode=rcode)
+
+
+def minimal_any(question: bytes) -> Message:
+    """Return the answer RFC 8482 section 4.2 proposes to a query for ANY."""
+    hinfo = build_record(question[:-4], const.HINFO, 3789, b"\x07RFC8482\0")
+    return assemble_message(question, ([hinfo], [], []), flags=0)
+
+
+def join_alias(
+    question: bytes, aliases: list[bytes], rest: tuple[list[bytes], ...], target: Message
+) -> Message:
+    """Return a message of `aliases` (CNAMEs) followed by the sections that answer their target."""
+    answers = aliases + rest[0]
+    sections = (answers, rest[1], rest[2])
+    return assemble_message(question, sections, flags=0, rcode=target.rcode)
+
+
+def soa(zone: bytes, ttl: int) -> bytes:
+    """Return the SOA record of a zone that only exists here (RFC 6303 section 3)."""
+    mname = _SOA_MNAME if zone == ROOT else zone
+    return build_record(zone, const.SOA, ttl, mname + _SOA_RNAME + _SOA_TIMES)
+
+
+def build_query(
+    question: bytes, flags: int, size: int, *, do: bool = False, options: bytes = b""
+) -> bytes:
+    """Return a query without its ID, announcing a receive buffer of `size` octets."""
+    opt = build_opt(size, do=do, options=options)
+    return HEADER.pack(flags, 1, 0, 0, 1) + question + opt

@@ -1,0 +1,72 @@
+"""The errors of consulfwd: one small tree, each with the exit code its command ends with.
+
+What belongs here: error classes with structured fields. What does not: messages built from
+sockets or files; those are put together where the error is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ConsulfwdError(Exception):
+    """Base of every error a user may see; `exit_code` is what the command line ends with."""
+
+    exit_code: int = 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in the configuration: where it stands, what is wrong, how to mend it."""
+
+    where: str
+    what: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        mend = f" ({self.mend})" if self.mend else ""
+        return f"{self.where}: {self.what}{mend}"
+
+
+class ConfigError(ConsulfwdError):
+    """The configuration cannot be used; `problems` holds every fault found, in file order."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UsageError(ConsulfwdError):
+    """The command was called with something it cannot use (a name, a type, an option)."""
+
+    exit_code = 2
+
+
+class StartError(ConsulfwdError):
+    """The server cannot start or cannot take a new configuration; the old state is kept."""
+
+    exit_code = 3
+
+
+class ResolveError(ConsulfwdError):
+    """A name could not be resolved; `ede` is the extended DNS error (RFC 8914) or None."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, ede: int | None = None) -> None:
+        self.ede = ede
+        super().__init__(message)
+
+
+class WireError(ConsulfwdError):
+    """Bytes that are not a usable DNS message; the only error the wire code lets out.
+
+    `rcode` is what a server should answer (FORMERR, NOTIMP, ...), or None for silence.
+    """
+
+    def __init__(self, message: str, rcode: int | None = None) -> None:
+        self.rcode = rcode
+        super().__init__(message)

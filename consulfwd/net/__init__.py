@@ -1,0 +1,1 @@
+"""Sockets and asyncio for DNS; the decisions are made in `core`."""

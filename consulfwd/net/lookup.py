@@ -1,0 +1,257 @@
+"""Resolving one name from Python or the command line, through the same engine as the server."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from consulfwd.config import Recursor, Settings
+from consulfwd.core.ask import Ask
+from consulfwd.core.routes import Kind, Route, Routes, describe
+from consulfwd.core.upstreams import Group, Health, Upstream
+from consulfwd.dns import const, replies
+from consulfwd.dns.edns import Edns, read_ede
+from consulfwd.dns.names import ROOT, from_text, to_text
+from consulfwd.dns.records import read_records
+from consulfwd.dns.text import Record, to_record
+from consulfwd.dns.wire import Query
+from consulfwd.errors import UsageError, WireError
+from consulfwd.net import host
+from consulfwd.net.resolver import Engine, Flight, Result
+from consulfwd.net.routing import build_routes, cache_limits, probe_question
+
+
+@dataclass(frozen=True)
+class AttemptReport:
+    """One attempt: whom, over what, why then, and what came of it.
+
+    `at` and `took` are in seconds, `at` from the start; `took` is None without a result.
+    """
+
+    upstream: str
+    transport: str
+    why: str
+    at: float
+    took: float | None
+    result: str
+    size: int
+    decided: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a question was answered with.
+
+    records     the Answer section; `authority` and `additional` the other two
+    ttl         seconds this may be reused for, the smallest of the answer's
+    source      who answered: an upstream's name, "cache", "here", or "nobody"
+    rule        the route that matched; `order` the upstreams in the order they were to be asked
+    ede         the extended error (code, text) that came with the answer, or None
+    elapsed     seconds
+    """
+
+    name: str
+    type: str
+    rcode: str
+    records: tuple[Record, ...]
+    authority: tuple[Record, ...]
+    additional: tuple[Record, ...]
+    ttl: int
+    source: str
+    rule: str
+    order: tuple[tuple[str, str], ...]
+    attempts: tuple[AttemptReport, ...]
+    elapsed: float
+    stale: bool = False
+    truncated: bool = False
+    ede: tuple[int, str] | None = field(default=None)
+
+    @property
+    def resolved(self) -> bool:
+        """Return whether upstreams gave a definite answer, be it that there is none."""
+        return self.rcode in ("NOERROR", "NXDOMAIN")
+
+
+class Resolver:
+    """Resolves names by the settings; an async context manager.
+
+    server  ask this DNS server instead of routing by the settings
+    stream  use TCP for everything
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        server: Recursor | None = None,
+        stream: bool = False,
+    ) -> None:
+        self.settings = settings if settings is not None else Settings()
+        self._server = server
+        self._stream = stream
+        self._engine: Engine | None = None
+
+    async def __aenter__(self) -> Resolver:
+        settings = self.settings
+        health = Health()
+        self._engine = Engine(
+            self._routes(health),
+            health,
+            cache_limits(settings),
+            deadline=settings.query.deadline,
+            loop=asyncio.get_running_loop(),
+            rng=random.Random(),
+            probe_question=probe_question(settings),
+        )
+        if self._stream:
+            for upstream in self._engine.upstreams():
+                if upstream.transport == "udp":
+                    upstream.transport = "tcp"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+            await asyncio.sleep(0)
+
+    def _routes(self, health: Health) -> Routes:
+        settings = self.settings
+        server = self._server
+        if server is not None:
+            upstream = Upstream(
+                server.name,
+                server.address,
+                server.port,
+                is_agent=False,
+                transport=server.transport,
+                tls_name=server.tls_name,
+            )
+            group = Group("--server", [upstream], "ordered", health)
+            return Routes([Route(ROOT, Kind.FORWARD, (group,), "--server was given")])
+        recursors = settings.recursors
+        if recursors is None:
+            follow = host.ResolvConf(settings.resolv_conf, ())
+            follow.changed()
+            recursors = tuple(follow.recursors)
+        return build_routes(settings, recursors, health)
+
+    async def resolve(self, name: str, rtype: str = "A", *, do: bool = False) -> Answer:
+        """Return the answer to one question.
+
+        `rtype` is a mnemonic or TYPE<n>. Raises UsageError for a name or type that is none. A
+        name that cannot be resolved is no exception: `rcode` says SERVFAIL, `ede` why.
+        """
+        engine = self._engine
+        if engine is None:
+            raise RuntimeError("use the Resolver in an `async with` block")
+        query = make_query(name, rtype, do=do)
+        ask = engine.prepare_query(query)
+        loop = asyncio.get_running_loop()
+        waiter = _Future(loop)
+        started = engine.now()
+        order = tuple((one.name, one.state.value) for one in ask.route.plan())
+        engine.submit(ask, waiter)
+        result = await waiter.future
+        return _answer(engine, ask, result, started, order, name, rtype)
+
+
+def make_query(name: str, rtype: str, *, do: bool = False) -> Query:
+    """Return a query as a client would send it. Raises UsageError for a bad name or type."""
+    number = const.type_number(rtype)
+    if number is None:
+        raise UsageError(
+            f"there is no record type {rtype!r} (A, AAAA, SRV, PTR, TXT, ... or TYPE65)"
+        )
+    try:
+        wire = from_text(name)
+    except WireError as error:
+        raise UsageError(str(error)) from None
+    question = wire + number.to_bytes(2, "big") + const.IN.to_bytes(2, "big")
+    edns = Edns(replies.OWN_SIZE, 0, do, 0, b"")
+    return Query(const.RD, question, wire.lower(), number, const.IN, edns)
+
+
+class _Future:
+    """A waiter that is a future."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.future: asyncio.Future[Result] = loop.create_future()
+
+    def deliver(self, result: Result) -> None:
+        if not self.future.done():
+            self.future.set_result(result)
+
+
+def _answer(
+    engine: Engine,
+    ask: Ask,
+    result: Result,
+    started: float,
+    order: tuple[tuple[str, str], ...],
+    name: str,
+    rtype: str,
+) -> Answer:
+    now = engine.now()
+    message = result.message
+    body = message.body
+    if result.entry is not None:
+        body = (
+            engine.cache.stale_body(result.entry)
+            if result.stale
+            else engine.cache.body(result.entry, now)
+        )
+    raw = replies.respond(ask.query, b"\0\0", message, replies.STREAM_LIMIT, body=body)
+    sections = [
+        tuple(to_record(record) for record in section)
+        for section in read_records(raw, 12 + len(ask.query.question))
+    ]
+    return Answer(
+        name=to_text(ask.query.question[:-4]),
+        type=const.type_text(ask.qtype),
+        rcode=const.rcode_text(message.rcode),
+        records=sections[0],
+        authority=sections[1],
+        additional=sections[2],
+        ttl=min((record.ttl for record in sections[0]), default=0),
+        source=result.source,
+        rule=describe(ask.route),
+        order=order,
+        attempts=tuple(_attempts(result.flight, started)),
+        elapsed=now - started,
+        stale=result.stale,
+        truncated=message.truncated,
+        ede=result.ede or read_ede(message.edns),
+    )
+
+
+def _attempts(flight: Flight | None, started: float) -> list[AttemptReport]:
+    reports: list[AttemptReport] = []
+    while flight is not None:
+        reports[:0] = [
+            AttemptReport(
+                upstream=one.upstream.name,
+                transport=one.upstream.transport
+                if one.upstream.transport == "tls"
+                else "tcp"
+                if one.stream
+                else "udp",
+                why=one.why,
+                at=one.sent_at - started,
+                took=one.took,
+                result=one.result or "no reply",
+                size=one.size,
+                decided=one.decided
+                or ("still open when the answer came" if not one.result else ""),
+            )
+            for one in flight.attempts
+        ]
+        flight = flight.before
+    return reports

@@ -1,0 +1,115 @@
+"""From settings to routes and upstreams, keeping the health of servers already known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_address
+
+from consulfwd.config import Agent, Recursor, Settings
+from consulfwd.core.cache import Limits
+from consulfwd.core.routes import Kind, Route, Routes, special_routes
+from consulfwd.core.upstreams import Group, Health, Upstream
+from consulfwd.dns.names import ROOT, from_text, reverse_zones
+
+UpstreamKey = tuple[str, str, int]
+
+
+def build_routes(
+    settings: Settings,
+    recursors: Sequence[Recursor],
+    health: Health,
+    known: Mapping[UpstreamKey, Upstream] | None = None,
+) -> Routes:
+    """Return the routes the settings ask for.
+
+    `recursors` are those in force (from the settings or from resolv.conf); upstreams in `known`
+    keep their state and measurements.
+    """
+    pool: dict[UpstreamKey, Upstream] = dict(known or {})
+    consul = settings.consul
+    local = Group("agents", _agents(consul.agents, pool), consul.policy, health)
+    recursor_group = Group("recursors", _recursors(recursors, pool), "ordered", health)
+    routes: list[Route] = []
+    for domain in (consul.domain, *consul.alt_domains):
+        apex = from_text(domain).lower()
+        routes.append(Route(apex, Kind.CONSUL, (local,), "the Consul domain"))
+        for name, datacenter in consul.datacenters.items():
+            policy = datacenter.policy or consul.policy
+            group = Group(f"agents of {name}", _agents(datacenter.agents, pool), policy, health)
+            for form in (f"{name}.{domain}", f"{name}.dc.{domain}"):
+                why = f"datacenter {name}: its own agents first, then the local ones"
+                zone = from_text(form).lower()
+                routes.append(Route(zone, Kind.CONSUL, (group, local), why))
+    for zone_text, servers in settings.forward.items():
+        group = Group(f"forwarders of {zone_text}", _recursors(servers, pool), "ordered", health)
+        zone = from_text(zone_text).lower()
+        routes.append(Route(zone, Kind.FORWARD, (group,), "a conditional zone"))
+    public = any(ip_address(server.address).is_global for server in recursors)
+    others = [*routes, *special_routes(public_recursors=public)]
+    if recursor_group.members:
+        others.append(Route(ROOT, Kind.RECURSE, (recursor_group,), "no other rule matches"))
+    base = Routes(others)
+    # A reverse zone given to Consul falls back to whoever would have been asked without it.
+    reverse = [
+        Route(zone, Kind.CONSUL, (local,), f"reverse lookups in {network}", then=base.find(zone))
+        for network in consul.reverse
+        for zone in reverse_zones(network)
+    ]
+    return Routes([*reverse, *others])
+
+
+def cache_limits(settings: Settings) -> Limits:
+    """Return what the cache may do."""
+    cache = settings.cache
+    return Limits(cache.size, cache.min_ttl, cache.max_ttl, cache.max_negative_ttl, cache.stale_for)
+
+
+def probe_question(settings: Settings) -> bytes:
+    """Return the question an agent's health is judged by: Consul's own service, type A."""
+    return from_text(f"consul.service.{settings.consul.domain}").lower() + b"\0\1\0\1"
+
+
+def _agents(agents: Iterable[Agent], pool: dict[UpstreamKey, Upstream]) -> list[Upstream]:
+    return [
+        _pooled(
+            pool,
+            Upstream(
+                agent.name,
+                agent.address,
+                agent.dns_port,
+                is_agent=True,
+                on_host=ip_address(agent.address).is_loopback,
+            ),
+        )
+        for agent in agents
+    ]
+
+
+def _recursors(recursors: Iterable[Recursor], pool: dict[UpstreamKey, Upstream]) -> list[Upstream]:
+    return [
+        _pooled(
+            pool,
+            Upstream(
+                recursor.name,
+                recursor.address,
+                recursor.port,
+                is_agent=False,
+                transport=recursor.transport,
+                tls_name=recursor.tls_name,
+                on_host=ip_address(recursor.address).is_loopback,
+            ),
+        )
+        for recursor in recursors
+    ]
+
+
+def _pooled(pool: dict[UpstreamKey, Upstream], upstream: Upstream) -> Upstream:
+    kept = pool.get(upstream.key)
+    if (
+        kept is not None
+        and kept.is_agent == upstream.is_agent
+        and kept.tls_name == upstream.tls_name
+    ):
+        return kept
+    pool[upstream.key] = upstream
+    return upstream

@@ -1,0 +1,266 @@
+"""A TCP listener (RFC 7766): pipelined queries, replies in whatever order they are ready.
+
+Bounded everywhere: connections in all and per client, queries in flight per connection, the time
+a connection may take over one message. Must not know how queries are answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter, deque
+
+from consulfwd.core.access import Access
+from consulfwd.core.ask import Ask
+from consulfwd.dns import const, replies
+from consulfwd.dns.framing import StreamReader, frame
+from consulfwd.errors import WireError
+from consulfwd.net.resolver import Engine, Result
+from consulfwd.net.udp import QueryLog
+
+
+class TcpListener:
+    """One listening socket and its connections."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        engine: Engine,
+        access: Access,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        max_connections: int,
+        max_per_client: int,
+        idle_timeout: float,
+        max_pending: int,
+        query_log: QueryLog | None = None,
+    ) -> None:
+        self._sock = sock
+        self.engine = engine
+        self.access = access
+        self.loop = loop
+        self.max_connections = max_connections
+        self.max_per_client = max_per_client
+        self.idle_timeout = idle_timeout
+        self.max_pending = max_pending
+        self.query_log = query_log
+        self.connections: set[ServerConnection] = set()
+        self.clients: Counter[str] = Counter()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Accept connections."""
+        self._server = await self.loop.create_server(
+            lambda: ServerConnection(self), sock=self._sock, backlog=256
+        )
+
+    def stop_reading(self) -> None:
+        """Accept no more connections and read no more queries; replies still go out."""
+        if self._server is not None:
+            self._server.close()
+        for connection in self.connections:
+            connection.stop_reading()
+
+    def close(self) -> None:
+        """End every connection."""
+        self.stop_reading()
+        for connection in list(self.connections):
+            connection.close()
+
+
+class ServerConnection(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, listener: TcpListener) -> None:
+        self._listener = listener
+        self._reader = StreamReader()
+        self._transport: asyncio.Transport | None = None
+        self._host = ""
+        self._pending = 0
+        self._backlog: deque[bytes] = deque()
+        self._deadline: asyncio.TimerHandle | None = None
+        self._counted = False
+        self._blocked = False
+        self._eof = False
+        self._stopped = False
+        self._working = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        listener = self._listener
+        peer = transport.get_extra_info("peername")
+        self._host = peer[0] if peer else ""
+        if (
+            len(listener.connections) >= listener.max_connections
+            or listener.clients[self._host] >= listener.max_per_client
+            or not self._host
+        ):
+            transport.abort()
+            return
+        listener.connections.add(self)
+        listener.clients[self._host] += 1
+        self._counted = True
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._transport = None
+        self._backlog.clear()
+        if self._counted:
+            listener = self._listener
+            listener.connections.discard(self)
+            listener.clients[self._host] -= 1
+            if not listener.clients[self._host]:
+                del listener.clients[self._host]
+
+    def data_received(self, data: bytes) -> None:
+        messages = self._reader.feed(data)
+        if messages:
+            # Only whole messages count as a sign of life: one octet at a time does not.
+            self._backlog.extend(messages)
+            self._work()
+        if self._transport is not None and self._deadline is None:
+            self._expect()
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        return self._pending > 0 or bool(self._backlog)
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+        self._throttle()
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        self._work()
+
+    def stop_reading(self) -> None:
+        """Read no more queries; close when the last reply is out."""
+        self._stopped = True
+        self._backlog.clear()
+        self._throttle()
+        self._close_if_done()
+
+    def close(self) -> None:
+        """End the connection now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _work(self) -> None:
+        """Take queries from the backlog while there is room for them."""
+        if self._working:
+            return  # answered at once, from the cache, while working already
+        self._working = True
+        while self._backlog and self._room() and self._transport is not None:
+            self._query(self._backlog.popleft())
+        self._working = False
+        self._throttle()
+        self._close_if_done()
+
+    def _room(self) -> bool:
+        return self._pending < self._listener.max_pending and not self._blocked
+
+    def _throttle(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._eof:
+            return
+        if self._room() and not self._stopped:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
+
+    def _expect(self) -> None:
+        """Give the client `idle_timeout` for its next whole message, or to read its replies."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        listener = self._listener
+        self._deadline = listener.loop.call_later(listener.idle_timeout, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        if self._transport is None:
+            return
+        if self._pending and not self._blocked:
+            self._expect()
+        else:
+            self._transport.abort()
+
+    def _query(self, data: bytes) -> None:
+        listener = self._listener
+        engine = listener.engine
+        engine.counters.queries += 1
+        self._expect()
+        try:
+            ask = engine.prepare(data)
+        except WireError as error:
+            if error.rcode is None:
+                self.close()
+            elif listener.access.allows(self._host):
+                self._write(replies.refuse(data, error.rcode))
+            return
+        if not listener.access.allows(self._host):
+            ede = (const.EDE_PROHIBITED, "this client is not in access.allow")
+            self._write(replies.refuse(data, const.REFUSED, ask.query, ede))
+            return
+        if listener.query_log is not None:
+            listener.query_log(ask, self._host, "tcp")
+        self._pending += 1
+        engine.submit(ask, _TcpWaiter(self, ask, data[:2]))
+
+    def answer(self, ask: Ask, ident: bytes, result: Result) -> None:
+        """Send the reply to one query."""
+        self._pending -= 1
+        engine = self._listener.engine
+        body = None
+        if result.stale and result.entry is not None:
+            body = engine.cache.stale_body(result.entry)
+        elif result.entry is not None:
+            body = engine.cache.body(result.entry, engine.now())
+        self._write(
+            replies.respond(
+                ask.query, ident, result.message, replies.STREAM_LIMIT, body=body,
+                options=result.options(),
+            )
+        )  # fmt: skip
+        self._work()
+
+    def _write(self, reply: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frame(reply))
+
+    def _close_if_done(self) -> None:
+        done = not self._pending and not self._backlog
+        if done and (self._eof or self._stopped) and self._transport is not None:
+            self._transport.close()
+
+
+class _TcpWaiter:
+    """A client that waits for a reply on its connection."""
+
+    __slots__ = ("_ask", "_connection", "_ident")
+
+    def __init__(self, connection: ServerConnection, ask: Ask, ident: bytes) -> None:
+        self._connection = connection
+        self._ask = ask
+        self._ident = ident
+
+    def deliver(self, result: Result) -> None:
+        """Send the reply, if the client is still there."""
+        self._connection.answer(self._ask, self._ident, result)
+
+
+def bind_tcp(host: str, port: int) -> socket.socket:
+    """Return a bound TCP socket, not yet listening. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

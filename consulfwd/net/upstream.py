@@ -1,0 +1,258 @@
+"""Exchanges with upstreams: carries attempts out, hands replies and failures back.
+
+Replies are matched to attempts by ID here; whether they answer the question is checked by the
+owner. On-host agents share one connected socket each; off the host every query has a socket, and
+with it a random port, of its own (RFC 5452). Must not decide anything about failover.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from typing import Protocol
+
+from consulfwd.core.query import Attempt
+from consulfwd.core.upstreams import Upstream
+from consulfwd.net.stream import StreamChannel
+
+RECEIVE_SIZE = 65535
+DRAIN = 64
+# Replies this late no longer tell anything about an upstream's health.
+FORGET_AFTER = 5.0
+MAX_SOCKETS = 2048
+FALSE_REPLY = "a false reply (another question, or garbage)"
+
+
+class Owner(Protocol):
+    """Who is told what became of an attempt."""
+
+    def on_reply(self, attempt: Attempt, data: bytes) -> bool:
+        """Take a message with the attempt's ID; False, and nothing done, if it is a false one."""
+
+    def on_failure(self, attempt: Attempt, reason: str, *, refused: bool) -> None:
+        """Take the end of an attempt without a reply."""
+
+    def on_stray(self, attempt: Attempt, reason: str) -> None:
+        """Take note of a reply that is not the attempt's."""
+
+
+class Channel(Protocol):
+    """A way to one upstream."""
+
+    def send(self, attempt: Attempt, tail: bytes) -> str | None:
+        """Send a query given without its ID; return why it could not be sent, or None."""
+
+    def sweep(self, now: float) -> None:
+        """Forget attempts that will not be answered any more."""
+
+    def close(self) -> None:
+        """Let go of every socket."""
+
+
+def random_ids() -> Iterator[bytes]:
+    """Yield message IDs from the system's random source."""
+    while True:
+        block = os.urandom(2048)
+        for position in range(0, 2048, 2):
+            yield block[position : position + 2]
+
+
+def _connected(upstream: Upstream) -> socket.socket:
+    family = socket.AF_INET6 if ":" in upstream.address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        sock.connect((upstream.address, upstream.port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+class SharedUdp:
+    """One connected socket for all queries to an upstream on this host."""
+
+    def __init__(self, upstream: Upstream, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
+        self._upstream = upstream
+        self._loop = loop
+        self._owner = owner
+        self._ids = random_ids()
+        self._pending: dict[bytes, Attempt] = {}
+        self._sock: socket.socket | None = None
+
+    def send(self, attempt: Attempt, tail: bytes) -> str | None:
+        pending = self._pending
+        ident = next(self._ids)
+        while ident in pending:
+            if len(pending) > 60000:
+                return "too many queries outstanding"
+            ident = next(self._ids)
+        sock = self._sock
+        try:
+            if sock is None:
+                self._sock = sock = _connected(self._upstream)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+                self._loop.add_reader(sock, self._readable)
+            try:
+                sock.send(ident + tail)
+            except ConnectionRefusedError:
+                # The kernel reports the fate of an earlier datagram; this one is not sent yet.
+                self._refused()
+                sock.send(ident + tail)
+        except BlockingIOError:
+            return "the socket's send buffer is full"
+        except OSError as error:
+            return os.strerror(error.errno or 0).lower()
+        pending[ident] = attempt
+        return None
+
+    def _readable(self) -> None:
+        sock = self._sock
+        assert sock is not None
+        pop = self._pending.pop
+        receive = sock.recv
+        on_reply = self._owner.on_reply
+        try:
+            for _ in range(DRAIN):
+                data = receive(RECEIVE_SIZE)
+                attempt = pop(data[:2], None)
+                # What comes over a connected on-host socket is the upstream's own doing.
+                if attempt is not None and not on_reply(attempt, data):
+                    self._owner.on_failure(attempt, FALSE_REPLY, refused=False)
+        except BlockingIOError:
+            return
+        except ConnectionRefusedError:
+            self._refused()
+        except OSError as error:
+            self._fail_all(os.strerror(error.errno or 0).lower(), refused=False)
+
+    def _refused(self) -> None:
+        self._fail_all("connection refused", refused=True)
+
+    def _fail_all(self, reason: str, *, refused: bool) -> None:
+        failed = [attempt for attempt in self._pending.values() if not attempt.result]
+        self._pending.clear()
+        for attempt in failed:
+            self._owner.on_failure(attempt, reason, refused=refused)
+
+    def sweep(self, now: float) -> None:
+        pending = self._pending
+        for ident in list(pending):
+            if pending[ident].sent_at > now - FORGET_AFTER:
+                break
+            del pending[ident]
+
+    def close(self) -> None:
+        if self._sock is not None:
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
+            self._sock = None
+        self._pending.clear()
+
+
+class RandomPortUdp:
+    """A socket per query: the port is as unpredictable as the ID (RFC 5452 section 4.5)."""
+
+    def __init__(self, upstream: Upstream, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
+        self._upstream = upstream
+        self._loop = loop
+        self._owner = owner
+        self._ids = random_ids()
+        self._open: dict[socket.socket, tuple[bytes, Attempt]] = {}
+
+    def send(self, attempt: Attempt, tail: bytes) -> str | None:
+        if len(self._open) >= MAX_SOCKETS:
+            return "too many queries outstanding"
+        ident = next(self._ids)
+        try:
+            sock = _connected(self._upstream)
+        except OSError as error:
+            return os.strerror(error.errno or 0).lower()
+        try:
+            sock.send(ident + tail)
+        except OSError as error:
+            sock.close()
+            return os.strerror(error.errno or 0).lower()
+        self._open[sock] = (ident, attempt)
+        self._loop.add_reader(sock, self._readable, sock)
+        return None
+
+    def _readable(self, sock: socket.socket) -> None:
+        ident, attempt = self._open[sock]
+        try:
+            data = sock.recv(RECEIVE_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._drop(sock)
+            refused = isinstance(error, ConnectionRefusedError)
+            self._owner.on_failure(attempt, os.strerror(error.errno or 0).lower(), refused=refused)
+            return
+        if data[:2] != ident:
+            self._owner.on_stray(attempt, "a reply with another ID")
+            return
+        if self._owner.on_reply(attempt, data):
+            self._drop(sock)
+        else:
+            self._owner.on_stray(attempt, FALSE_REPLY)
+
+    def _drop(self, sock: socket.socket) -> None:
+        del self._open[sock]
+        self._loop.remove_reader(sock)
+        sock.close()
+
+    def sweep(self, now: float) -> None:
+        for sock in list(self._open):
+            if self._open[sock][1].sent_at > now - FORGET_AFTER:
+                break
+            self._drop(sock)
+
+    def close(self) -> None:
+        for sock in list(self._open):
+            self._drop(sock)
+
+
+class Channels:
+    """Every upstream's channels, opened when first needed."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
+        self._loop = loop
+        self._owner = owner
+        self._datagram: dict[tuple[str, str, int], SharedUdp | RandomPortUdp] = {}
+        self._stream: dict[tuple[str, str, int], StreamChannel] = {}
+
+    def send(self, attempt: Attempt, tail: bytes) -> str | None:
+        """Send an attempt's query (without ID); return why that was impossible, or None."""
+        upstream = attempt.upstream
+        if attempt.stream:
+            stream = self._stream.get(upstream.key)
+            if stream is None:
+                stream = self._stream[upstream.key] = StreamChannel(
+                    upstream, self._loop, self._owner, random_ids()
+                )
+            return stream.send(attempt, tail)
+        channel = self._datagram.get(upstream.key)
+        if channel is None:
+            kind = SharedUdp if upstream.on_host else RandomPortUdp
+            channel = self._datagram[upstream.key] = kind(upstream, self._loop, self._owner)
+        return channel.send(attempt, tail)
+
+    def sweep(self, now: float) -> None:
+        """Forget attempts that will not be answered any more; close idle streams."""
+        for channel in self._datagram.values():
+            channel.sweep(now)
+        for stream in self._stream.values():
+            stream.sweep(now)
+
+    def retain(self, keys: set[tuple[str, str, int]]) -> None:
+        """Close the channels of upstreams that are not used any more."""
+        for key in set(self._datagram) - keys:
+            self._datagram.pop(key).close()
+        for key in set(self._stream) - keys:
+            self._stream.pop(key).close()
+
+    def close(self) -> None:
+        """Let go of every socket."""
+        self.retain(set())
