@@ -98,9 +98,9 @@ class Upstream:
     """
 
     __slots__ = (
-        "address", "bad", "changed_at", "good", "is_agent", "knows_itself", "last_reply", "name",
-        "on_host", "port", "probe_at", "probe_pause", "rttvar", "silent", "srtt", "state", "tls_name",
-        "transport", "tuning",
+        "address", "bad", "changed_at", "good", "is_agent", "knows_itself", "last_reply",
+        "name", "on_host", "port", "probe_at", "probe_pause", "rttvar", "silent", "srtt", "state",
+        "tls_name", "transport", "tuning",
     )  # fmt: skip
 
     def __init__(
