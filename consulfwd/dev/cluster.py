@@ -1,0 +1,199 @@
+"""Development agents put together: one catalog, several agents with DNS and HTTP ports.
+
+What belongs here: who shares what, ports, starting, dying and coming back. Must not know: wire
+formats, what a fault does.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from . import definitions as files
+from .answers import Answerer, DnsSettings
+from .catalog import Catalog
+from .dnsagent import DnsAgent, Limits, Received, Transport
+from .faults import Faults
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .httpagent import HttpAgent
+
+Part = Literal["udp", "tcp", "http"]
+PARTS: tuple[Part, ...] = ("udp", "tcp", "http")
+SERVER_PORT = 8300
+
+
+class DevAgent:
+    """One agent: DNS over UDP and TCP on `dns_port`, HTTP on `http_port` (0 without HTTP).
+
+    `catalogs` (by datacenter) are the cluster's; put another one in (`Catalog.copy`) to have an
+    agent that sees something else than the others.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        catalogs: dict[str, Catalog],
+        datacenter: str,
+        dns: DnsSettings,
+        *,
+        clock: Callable[[], float],
+        rng: random.Random,
+        http: bool,
+    ) -> None:
+        self.name = name
+        self.address = address
+        self.catalogs = catalogs
+        self.faults = Faults(random.Random(rng.getrandbits(64)), clock)
+        answers = random.Random(rng.getrandbits(64))
+        answerer = Answerer(dns, catalogs, datacenter, clock=clock, rng=answers)
+        self._dns = DnsAgent(address, answerer, self.faults)
+        self._http: HttpAgent | None = None
+        if http:
+            from .httpagent import HttpAgent
+
+            self._http = HttpAgent(
+                name, address, catalogs, datacenter, dns, self.faults,
+                random.Random(rng.getrandbits(64)),
+            )
+
+    @property
+    def dns_port(self) -> int:
+        return self._dns.port
+
+    @property
+    def http_port(self) -> int:
+        return self._http.port if self._http else 0
+
+    @property
+    def queries(self) -> deque[Received]:
+        """The DNS questions that were looked at, oldest first; the last 10,000 are kept."""
+        return self._dns.queries
+
+    @property
+    def counts(self) -> Counter[Transport]:
+        """How many DNS questions came, by transport; not bounded as `queries` is."""
+        return self._dns.counts
+
+    @property
+    def requests(self) -> deque[str]:
+        """The HTTP requests' paths with their queries; the last 10,000 are kept."""
+        return self._http.requests if self._http else deque()
+
+    @property
+    def limits(self) -> Limits:
+        """Queries per TCP connection and its idle time; may be changed."""
+        return self._dns.limits
+
+    @property
+    def streaming(self) -> bool:
+        """Whether blocking health queries look like those of Consul's streaming backend."""
+        return self._http is not None and self._http.streaming
+
+    @streaming.setter
+    def streaming(self, value: bool) -> None:
+        if self._http is None:
+            raise ValueError("this agent has no HTTP port")
+        self._http.streaming = value
+
+    async def start(self, *parts: Part) -> None:
+        """Opens the ports (all without `parts`): free ones at first, later the same again.
+
+        What is open stays open. OSError when somebody else took a port meanwhile.
+        """
+        parts = parts or PARTS
+        await self._dns.start("udp" in parts, "tcp" in parts)
+        if self._http is not None and "http" in parts:
+            self._http.dns_port = self.dns_port
+            await self._http.start()
+
+    async def stop(self, *parts: Part) -> None:
+        """Dies (or loses `parts`): ports closed, connections cut, what was under way is lost.
+
+        Faults stay as they are, but a dead agent is not frozen any more when it comes back.
+        """
+        if not parts:
+            self.faults.forget_held()
+        parts = parts or PARTS
+        if self._http is not None and "http" in parts:
+            await self._http.stop()
+        await self._dns.stop("udp" in parts, "tcp" in parts)
+
+
+class DevCluster:
+    """Several agents of one datacenter on 127.0.0.1, with a catalog that tests may change.
+
+    `definitions` is a Consul definition file or a directory of them (ConfigError when one is
+    wrong). `clock` gives seconds; `rng` decides the order of answers, chances and jitter, and is
+    seeded alike in every run when not given. Also an async context manager.
+    """
+
+    def __init__(
+        self,
+        definitions: Path | None = None,
+        agents: int = 3,
+        *,
+        domain: str = "consul",
+        datacenter: str = "dc1",
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+        http: bool = True,
+    ) -> None:
+        if agents < 1:
+            raise ValueError("a cluster has at least one agent")
+        rng = rng or random.Random(0)
+        self.datacenter = datacenter
+        self.dns = DnsSettings(domain=domain.strip(".").lower())
+        self.catalog = Catalog(datacenter, clock)
+        self.catalogs = {datacenter: self.catalog}
+        self._clock = clock
+        names = [f"dev{number}" for number in range(1, agents + 1)]
+        for name in names:
+            self.catalog.register(
+                "consul", id=f"consul-{name}", node=name, node_address="127.0.0.1",
+                port=SERVER_PORT, checks=(),
+            )
+        if definitions is not None:
+            files.load(files.read_definitions(definitions), self.catalog, names[0])
+        self.agents = [
+            DevAgent(
+                name, "127.0.0.1", dict(self.catalogs), datacenter, self.dns,
+                clock=clock, rng=rng, http=http,
+            )
+            for name in names
+        ]
+
+    def add_datacenter(self, name: str) -> Catalog:
+        """A further datacenter, empty, that every agent answers for (`*.<name>.<domain>`)."""
+        catalog = self.catalogs[name] = Catalog(name, self._clock)
+        for agent in self.agents:
+            agent.catalogs[name] = catalog
+        return catalog
+
+    async def start(self) -> None:
+        """Starts every agent; on an error those already started are stopped again."""
+        try:
+            for agent in self.agents:
+                await agent.start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stops every agent; returns when all sockets and tasks are gone. Harmless when stopped."""
+        for agent in self.agents:
+            await agent.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.stop()
