@@ -1,0 +1,265 @@
+"""Servers under load: dnsperf on one core, the server on another, CPU per answer.
+
+What belongs here: starting the servers of one benchmark, the rounds, and what one slice of load
+yields. What does not: printing (`report`), configurations (`peers`).
+
+All servers run at the same time and are loaded in turn, A B C A B C: when the machine grows
+slower or faster during the run, it does so for all alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import resource
+import select
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+
+from benchmarks.peers import ADDRESS, Peer, Site
+from benchmarks.process import Process, cpu_ns, free_port, machine_cpu_s
+from benchmarks.tools import path_of
+from benchmarks.upstream import INSTANCES, Upstream
+from consulfwd.errors import StartError
+
+READY_S = 10.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What dnsperf does in one slice; `rate` is queries per second, None for no limit."""
+
+    names: Sequence[str]
+    seconds: int
+    clients: int
+    outstanding: int
+    rate: int | None
+    edns: bool
+    core: int
+
+    def command(self, datafile: Path, port: int, *limit: str) -> list[str]:
+        """The dnsperf command; `limit` replaces the time limit of the slice."""
+        command = ["taskset", "-c", str(self.core), path_of("dnsperf"), "-s", ADDRESS]
+        command += ["-p", str(port), "-d", str(datafile), "-c", str(self.clients), "-T", "1"]
+        command += ["-q", str(self.outstanding), *(limit or ("-l", str(self.seconds)))]
+        if self.rate is not None:
+            command += ["-Q", str(self.rate)]
+        return [*command, "-e"] if self.edns else command
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One slice. CPU in us per answer, latencies in ms, `reply_bytes` the mean DNS message.
+
+    `core_share` is how busy the server kept its core; `other_load` is what took part in no
+    measurement, in cores (1.0 = one). `errors` are answers other than NOERROR.
+    """
+
+    answers: int
+    cpu_us: float
+    rate: float
+    latency_ms: float
+    slowest_ms: float
+    lost: int
+    errors: int
+    reply_bytes: int
+    core_share: float
+    other_load: float
+    upstream_cpu_us: float | None = None
+    upstream_queries: float | None = None
+
+
+@dataclass
+class Result:
+    """All slices of one server, with what repeats it."""
+
+    name: str
+    version: str
+    command: Sequence[str]
+    load_command: Sequence[str]
+    note: str = ""
+    samples: list[Sample] = field(default_factory=list)
+
+    def of(self, column: str) -> list[float]:
+        """The values of one field of the samples, without those that were not counted."""
+        values = [getattr(sample, column) for sample in self.samples]
+        return [value for value in values if value is not None]
+
+    def middle(self, column: str) -> float | None:
+        """Median over the rounds, None when it was not counted."""
+        values = self.of(column)
+        return median(values) if values else None
+
+    def as_json(self) -> dict[str, object]:
+        """Everything, with the medians beside the samples."""
+        columns = [column for column in Sample.__dataclass_fields__ if self.of(column)]
+        medians = {column: self.middle(column) for column in columns}
+        return {**asdict(self), "median": medians}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What one benchmark needs to start servers."""
+
+    peers: Sequence[Peer]
+    upstream: Upstream
+    directory: Path
+    programs: Path
+    consulfwd: Sequence[str]
+    versions: dict[str, str]
+    core: int
+    say: Say
+
+    def site(self, peer: Peer) -> Site:
+        """A fresh port and the server's own folder."""
+        directory = self.directory / peer.name
+        directory.mkdir(parents=True, exist_ok=True)
+        agents = self.upstream.agents
+        return Site(directory, free_port(ADDRESS), agents, self.programs, self.consulfwd)
+
+    def start(self, peer: Peer, site: Site) -> Process:
+        """The server, started on its core; it may not answer yet."""
+        return Process(peer.command(site), self.core, site.directory / "log", site.directory)
+
+
+def run(bench: Bench, load: Load, rounds: int) -> list[Result]:
+    """Load each server for one slice, `rounds` times over; one result per server, in order."""
+    datafile = bench.directory / "queries"
+    datafile.write_text("".join(f"{name} A\n" for name in load.names))
+    with contextlib.ExitStack() as stack:
+        running: list[tuple[Result, Process, int]] = []
+        for peer in bench.peers:
+            site = bench.site(peer)
+            process = bench.start(peer, site)
+            stack.callback(process.stop)
+            first_answer(process, site.port, load.names[0])
+            command = load.command(datafile, site.port)
+            version = bench.versions[peer.name]
+            result = Result(peer.name, version, process.command, command, peer.note)
+            running.append((result, process, site.port))
+        for number in range(rounds):
+            bench.say(f"round {number + 1} of {rounds}")
+            for result, process, port in running:
+                dnsperf(load.command(datafile, port, "-n", "20"))
+                result.samples.append(_slice(bench.upstream, result, process))
+        return [result for result, _, _ in running]
+
+
+def _slice(upstream: Upstream, result: Result, process: Process) -> Sample:
+    process.check()
+    asked, upstream_cpu = upstream.queries(), upstream.cpu_ns()
+    machine, children = machine_cpu_s(), _children_cpu_s()
+    began, cpu = time.monotonic(), cpu_ns(process.pid)
+    report = dnsperf(result.load_command)
+    cpu = cpu_ns(process.pid) - cpu
+    seconds = time.monotonic() - began
+    machine, children = machine_cpu_s() - machine, _children_cpu_s() - children
+    upstream_cpu = upstream.cpu_ns() - upstream_cpu
+    other = machine - children - (cpu + upstream_cpu) / 1e9
+    upstream_cpu -= int(upstream.idle_share * seconds * 1e9)
+    process.check()
+    answers = report.answers
+    if answers == 0:
+        raise StartError(f"{result.name} answered nothing:\n{process.tail()}")
+    now = upstream.queries()
+    return Sample(
+        answers=answers,
+        cpu_us=cpu / 1e3 / answers,
+        rate=report.rate,
+        latency_ms=report.latency_ms,
+        slowest_ms=report.slowest_ms,
+        lost=report.lost,
+        errors=answers - report.good,
+        reply_bytes=report.reply_bytes,
+        core_share=cpu / 1e9 / seconds,
+        other_load=max(0.0, other / seconds),
+        upstream_cpu_us=max(0.0, upstream_cpu / 1e3 / answers),
+        upstream_queries=None if now is None or asked is None else (now - asked) / answers,
+    )
+
+
+def _children_cpu_s() -> float:
+    """CPU time of dnsperf, and of whatever else was started here and waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+@dataclass(frozen=True)
+class Report:
+    """What dnsperf said: answers of any rcode, those with NOERROR among them, queries lost."""
+
+    answers: int
+    good: int
+    lost: int
+    rate: float
+    latency_ms: float
+    slowest_ms: float
+    reply_bytes: int
+
+
+def dnsperf(command: Sequence[str]) -> Report:
+    """Run dnsperf and read its report; StartError when it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    text = done.stdout
+
+    def number(pattern: str) -> float:
+        match = re.search(pattern, text)
+        return float(match.group(1)) if match else 0.0
+
+    if done.returncode != 0 or "Queries completed" not in text:
+        raise StartError(f"{' '.join(command)} failed:\n{text}{done.stderr}")
+    return Report(
+        answers=int(number(r"Queries completed:\s+(\d+)")),
+        good=int(number(r"NOERROR (\d+)")),
+        lost=int(number(r"Queries lost:\s+(\d+)")),
+        rate=number(r"Queries per second:\s+([\d.]+)"),
+        latency_ms=number(r"Average Latency \(s\):\s+([\d.]+)") * 1e3,
+        slowest_ms=number(r"Average Latency \(s\):.*max ([\d.]+)") * 1e3,
+        reply_bytes=int(number(r"response (\d+)")),
+    )
+
+
+def first_answer(process: Process, port: int, name: str) -> float:
+    """Ask every 2 ms until `name` has its addresses; seconds from the start of the process.
+
+    Raises StartError when the process ends or has not answered after ten seconds.
+    """
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect((ADDRESS, port))
+        client.setblocking(False)
+        for query_id in _until(process.started + READY_S):
+            # Nobody listens yet: the refusal of an earlier query comes back here.
+            with contextlib.suppress(ConnectionRefusedError):
+                query = struct.pack(">6H", query_id, 0x0100, 1, 0, 0, 0) + labels
+                client.send(query + b"\0\0\1\0\1")
+            if select.select([client], [], [], 0.002)[0]:
+                with contextlib.suppress(ConnectionRefusedError):
+                    if _is_answer(client.recv(2048)):
+                        return time.monotonic() - process.started
+            process.check()
+    raise StartError(
+        f"{' '.join(process.command)} does not answer {name} after {READY_S:g} s:\n"
+        + process.tail()
+    )
+
+
+def _until(end: float) -> Iterator[int]:
+    query_id = 0
+    while time.monotonic() < end:
+        query_id = (query_id + 1) % 65536
+        yield query_id
+
+
+def _is_answer(reply: bytes) -> bool:
+    if len(reply) < 12:
+        return False
+    flags, _, answers = struct.unpack_from(">3H", reply, 2)
+    return bool(flags & 0x8000) and flags & 0x000F == 0 and answers == INSTANCES

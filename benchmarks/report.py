@@ -1,0 +1,104 @@
+"""Figures as aligned text.
+
+What belongs here: columns, ratios, the notes under a table. What does not: measuring.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from benchmarks.measure import Result
+from benchmarks.startup import Weight
+
+QUIET = 0.1  # cores
+Row = Sequence[str]
+
+
+def table(head: Row, rows: Iterable[Row]) -> str:
+    """Columns aligned: the first to the left, the others to the right."""
+    lines = [head, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def loaded(results: Sequence[Result], *, misses: bool) -> str:
+    """The table of `cached` and `miss`; `misses` adds what the agents were asked and paid."""
+    costs = {result.name: result.middle("cpu_us") for result in results}
+    head = ["server", "version", "CPU us/answer", "min..max"]
+    head += ["ours/its", "with agents'", "asked/answer"] if misses else ["x floor", "ours/its"]
+    head += ["core", "answers/s", "mean ms", "slowest ms", "lost", "errors", "bytes"]
+    rows = []
+    for result in results:
+        cpu = result.of("cpu_us")
+        row = [result.name, result.version, _figure(costs[result.name], 2)]
+        row += [f"{min(cpu):.2f}..{max(cpu):.2f}"]
+        if not misses:
+            row += [_ratio(costs[result.name], costs.get("floor"))]
+        row += [_ratio(costs.get("consulfwd"), costs[result.name])]
+        if misses:
+            row += [_both(result), _figure(result.middle("upstream_queries"), 3)]
+        row += [f"{result.middle('core_share') or 0:.0%}"]
+        row += [_figure(result.middle("rate"), 0), _figure(result.middle("latency_ms"), 2)]
+        row += [f"{max(result.of('slowest_ms')):.1f}", f"{sum(result.of('lost')):.0f}"]
+        row += [f"{sum(result.of('errors')):.0f}", _figure(result.middle("reply_bytes"), 0)]
+        rows.append(row)
+    others = max(load for result in results for load in result.of("other_load"))
+    noise = f"\n  other load: up to {others:.2f} cores"
+    if others > QUIET:
+        noise += "; these figures are noise, repeat on a quiet machine"
+    return table(head, rows) + noise + (_notes(results) if misses else "")
+
+
+def _both(result: Result) -> str:
+    both = [sample.cpu_us + (sample.upstream_cpu_us or 0) for sample in result.samples]
+    return f"{median(both):.2f}"
+
+
+def weighed(weights: Sequence[Weight]) -> str:
+    """The table of `startup`."""
+    head = ["server", "version", "first answer ms", "min..max", "CPU ms until then"]
+    head += ["MB at first", "MB after load", "threads"]
+    rows = [
+        [
+            weight.name,
+            weight.version,
+            f"{median(weight.first_answer_ms):.0f}",
+            f"{min(weight.first_answer_ms):.0f}..{max(weight.first_answer_ms):.0f}",
+            f"{median(weight.start_cpu_ms):.0f}",
+            f"{weight.idle_mb:.0f}",
+            f"{weight.resident_mb:.0f}",
+            str(weight.threads),
+        ]
+        for weight in weights
+    ]
+    return table(head, rows)
+
+
+def _notes(results: Sequence[Result]) -> str:
+    lines = [f"  {result.name}: {result.note}" for result in results if result.note]
+    return "".join(f"\n{line}" for line in lines)
+
+
+def commands(results: Sequence[Result] | Sequence[Weight]) -> str:
+    """The raw command lines, for a reader who wants to repeat one by hand."""
+    lines = []
+    for result in results:
+        lines.append(f"  {result.name}: {shlex.join(result.command)}")
+        lines.append(f"    {shlex.join(result.load_command)}")
+    return "commands:\n" + "\n".join(lines)
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _ratio(value: float | None, base: float | None) -> str:
+    return "-" if value is None or not base else f"{value / base:.2f}"

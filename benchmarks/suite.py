@@ -1,0 +1,223 @@
+"""What each benchmark consists of: its load, its agents, its servers, its cores.
+
+What belongs here: defaults, the choice of servers and cores, the order of things. What does not:
+options and printing (`__main__`), measuring (`measure`, `startup`), formatting (`report`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import measure, report, startup
+from benchmarks.peers import ALIASES, FLOOR, OURS, PEERS, Peer, consulfwd_version
+from benchmarks.process import busy_share
+from benchmarks.tools import require
+from benchmarks.upstream import Upstream, consul_binary, real, service_names, stub
+from consulfwd.errors import StartError, UsageError
+
+CACHED_TTL = 60
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Defaults of one benchmark; `rounds` are starts for `startup`."""
+
+    title: str
+    seconds: int
+    rounds: int
+    outstanding: int
+    ttl: int
+    upstreams: tuple[str, ...]
+
+
+KINDS = {
+    "cached": Kind("cached A answers", 4, 4, 100, CACHED_TTL, ("stub",)),
+    "miss": Kind("forwarded misses", 4, 3, 20, 0, ("stub", "real")),
+    "startup": Kind("start and weight", 10, 5, 100, CACHED_TTL, ("stub",)),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One table: a benchmark against one sort of agents, "stub" or "real"."""
+
+    name: str
+    upstream: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One table and what it was made of."""
+
+    text: str
+    as_json: dict[str, Any]
+
+
+def plan(what: str, upstream: str | None) -> list[Step]:
+    """The tables to make for one of KINDS or "all"; `upstream` "stub", "real", "both" or None."""
+    asked = {None: None, "both": ("stub", "real")}.get(upstream, (str(upstream),))
+    names = list(KINDS) if what == "all" else [what]
+    return [Step(name, kind) for name in names for kind in asked or KINDS[name].upstreams]
+
+
+def chosen(text: str) -> list[Peer]:
+    """The servers named; UsageError for one that is not known."""
+    names = [ALIASES.get(name, name) for name in text.replace(" ", "").split(",") if name]
+    unknown = [name for name in names if name not in PEERS]
+    if unknown or not names:
+        raise UsageError(
+            f"--peers: {', '.join(unknown) or 'nobody'} is not one of {', '.join(PEERS)}"
+        )
+    return [PEERS[name] for name in dict.fromkeys(names)]
+
+
+def cores(server: int | None, load: int | None) -> tuple[int, int]:
+    """The server's core and the load's; StartError when there are not two."""
+    allowed = sorted(os.sched_getaffinity(0))
+    server = allowed[0] if server is None else server
+    others = [core for core in allowed if core != server]
+    load = load if load is not None or not others else others[0]
+    if server not in allowed or load not in others:
+        raise StartError(f"two different cores are needed; this process may use {allowed}")
+    return server, load
+
+
+@contextlib.contextmanager
+def work_directory(kept: Path | None) -> Iterator[Path]:
+    """`kept`, or a folder that is gone afterwards."""
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept.resolve()
+        return
+    # Servers may still be writing into it when they are told to end.
+    with tempfile.TemporaryDirectory(prefix="consulfwd-bench-", ignore_cleanup_errors=True) as made:
+        yield Path(made)
+
+
+class Suite:
+    """One invocation: the options with what was found on this machine.
+
+    Raises UsageError or StartError at once when a server, program, core or Consul that the
+    steps need is missing.
+    """
+
+    def __init__(self, options: argparse.Namespace, directory: Path, steps: Sequence[Step]) -> None:
+        self.options = options
+        self.directory = directory
+        self.peers = chosen(options.peers)
+        programs = [peer.program for peer in self.peers if peer.program]
+        require(programs, "leave it out with --peers")
+        require(["dnsperf", "taskset", "cc"])
+        if any(step.upstream == "real" for step in steps):
+            consul_binary(options.consul)
+        self.core, self.load_core = cores(options.server_core, options.load_core)
+        # What is started inherits this; servers under test are put on their own core.
+        os.sched_setaffinity(0, os.sched_getaffinity(0) - {self.core})
+        self.versions = {peer.name: peer.version() for peer in self.peers if peer is not OURS}
+        if OURS in self.peers:
+            self.versions[OURS.name] = consulfwd_version(options.consulfwd)
+        self.busy = busy_share(1.0)
+        self.programs = directory / "programs"
+        self.programs.mkdir(exist_ok=True)
+
+    def machine(self) -> dict[str, Any]:
+        """What the figures depend on."""
+        models = [
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        return {
+            "cpu": models[0] if models else platform.machine(),
+            "cores": os.cpu_count(),
+            "kernel": platform.release(),
+            "python": platform.python_version(),
+            "server_core": self.core,
+            "load_core": self.load_core,
+            "busy_cores_before": round(self.busy, 2),
+        }
+
+    def run(self, step: Step) -> Outcome:
+        """Start the agents, measure every server with them, end them."""
+        kind, options = KINDS[step.name], self.options
+        rounds = options.rounds or kind.rounds
+        ttl = kind.ttl if options.ttl is None else options.ttl
+        load = measure.Load(
+            names=service_names(options.names),
+            seconds=options.seconds or kind.seconds,
+            clients=options.clients,
+            outstanding=options.outstanding or kind.outstanding,
+            rate=options.rate,
+            edns=options.edns,
+            core=self.load_core,
+        )
+        directory = self.directory / f"{step.name}-{step.upstream}"
+        directory.mkdir(exist_ok=True)
+        # The floor asks nobody, so there is nothing of it to compare a miss with.
+        peers = [peer for peer in self.peers if ttl or peer is not FLOOR]
+        body: Sequence[measure.Result] | Sequence[startup.Weight]
+        with self._upstream(step, directory / "agents", ttl) as upstream:
+            bench = measure.Bench(
+                peers=peers,
+                upstream=upstream,
+                directory=directory,
+                programs=self.programs,
+                consulfwd=options.consulfwd,
+                versions=self.versions,
+                core=self.core,
+                say=_saying(step),
+            )
+            if step.name == "startup":
+                body = weights = startup.run(bench, load, rounds)
+                table = report.weighed(weights)
+                head = f"{rounds} starts, then {load.seconds} s of load; {upstream.title}"
+            else:
+                body = results = measure.run(bench, load, rounds)
+                table = report.loaded(results, misses=not ttl)
+                head = f"3 A records, {upstream.title}; {_words(load)}; {rounds} rounds"
+        text = f"{kind.title}: {head}\n\n{table}\n\n{report.commands(body)}\n"
+        settings = {"ttl": ttl, "rounds": rounds, "upstream": upstream.title, **_settings(load)}
+        servers = [one.as_json() for one in body]
+        return Outcome(text, {"benchmark": step.name, "settings": settings, "servers": servers})
+
+    def _upstream(
+        self, step: Step, directory: Path, ttl: int
+    ) -> contextlib.AbstractContextManager[Upstream]:
+        names = self.options.names
+        if step.upstream == "real":
+            return real(directory, self.options.consul, names=names, ttl=ttl)
+        spare = sorted(os.sched_getaffinity(0) - {self.load_core})
+        core = spare[0] if spare else self.load_core
+        return stub(directory, self.programs, core, names=names, ttl=ttl)
+
+
+def _settings(load: measure.Load) -> dict[str, Any]:
+    return {
+        "names": len(load.names),
+        "seconds": load.seconds,
+        "clients": load.clients,
+        "outstanding": load.outstanding,
+        "rate": load.rate,
+        "edns": load.edns,
+    }
+
+
+def _words(load: measure.Load) -> str:
+    speed = "no rate limit" if load.rate is None else f"{load.rate} queries/s"
+    return (
+        f"{len(load.names)} names, {load.clients} clients, {load.outstanding} outstanding,"
+        f" {speed}, {load.seconds} s"
+    )
+
+
+def _saying(step: Step) -> Callable[[str], None]:
+    return lambda text: print(f"{step.name}, {step.upstream}: {text}", file=sys.stderr, flush=True)
