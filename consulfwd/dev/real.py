@@ -250,6 +250,7 @@ class RealCluster:
         """Make a prepared query over `service` and return its id; `fields` go beside Service."""
         body = {"Name": name, "Service": {"Service": service}, **fields}
         made: str = self.http("POST", "/v1/query", body)["ID"]
+        self.settle()
         return made
 
     def create_token(self, rules: str) -> str:

@@ -42,11 +42,7 @@ def choose_ports(
     defaults = Ports()
 
     def choose(default: int) -> int:
-        if _free(addresses, default):
-            return default
-        return next(
-            port for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)) if _free(addresses, port)
-        )
+        return default if _free(addresses, default) else free_port(*addresses)
 
     return Ports(
         dns=choose(defaults.dns) if dns_port is None else dns_port,
@@ -55,6 +51,12 @@ def choose_ports(
         serf_wan=choose(defaults.serf_wan),
         server=choose(defaults.server),
     )
+
+
+def free_port(*addresses: str) -> int:
+    """A port nothing uses for UDP or TCP on any of the addresses."""
+    candidates = random.sample(_FREE_PORTS, len(_FREE_PORTS))
+    return next(port for port in candidates if _free(addresses, port))
 
 
 def _free(addresses: Sequence[str], port: int) -> bool:

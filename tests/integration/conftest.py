@@ -1,0 +1,127 @@
+"""Real servers for the tests: Consul clusters of every installed version, BIND, unbound.
+
+Each starts once per version and test run, when the first test asks for it. After each test
+whatever it froze or killed is brought back, so that tests do not depend on each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consulfwd.dev.child import Guard
+from consulfwd.dev.real import RealCluster, find_binaries
+from tests.integration.recursors import Recursor, start_bind, start_unbound
+from tests.integration.services import DEFINITIONS, fill
+
+CONSUL = find_binaries()
+
+
+def generation(version: str) -> str:
+    """Debian's, of before streaming; or modern, of after."""
+    return "modern" if [int(n) for n in re.findall(r"\d+", version)] >= [1, 10] else "debian"
+
+
+# A generation that is missing is a version of its own, for which every test fails.
+MISSING = sorted({"debian", "modern"} - {generation(version) for version in CONSUL})
+VERSIONS = [*CONSUL, *MISSING]
+
+_living: list[RealCluster | Recursor] = []
+
+
+@pytest.fixture(scope="session", params=VERSIONS, ids=[f"consul-{name}" for name in VERSIONS])
+def consul_binary(request: pytest.FixtureRequest) -> Path:
+    """The executable of each version in turn."""
+    if request.param in MISSING:
+        pytest.fail(
+            f"the {request.param} generation of Consul is not installed:"
+            f" scripts/install-consul {request.param}",
+            pytrace=False,
+        )
+    return CONSUL[request.param]
+
+
+@pytest.fixture(scope="session")
+def cluster(consul_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    """Three servers on 127.0.0.11-13, with everything of `services`."""
+    workdir = tmp_path_factory.mktemp("cluster")
+    yield from _filled(RealCluster(consul_binary, workdir=workdir, definitions=DEFINITIONS))
+
+
+@pytest.fixture(scope="session")
+def client_cluster(
+    consul_binary: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealCluster]:
+    """Three servers on 127.0.21.11-13 and a client agent on 127.0.21.14; the usual layout."""
+    yield from _filled(
+        RealCluster(
+            consul_binary,
+            [f"127.0.21.{n}" for n in (11, 12, 13)],
+            client_address="127.0.21.14",
+            workdir=tmp_path_factory.mktemp("client"),
+            definitions=DEFINITIONS,
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def acl_cluster(
+    consul_binary: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealCluster]:
+    """Three servers on 127.0.31.11-13 with ACLs on; DNS may see all but `hidden`."""
+    yield from _filled(
+        RealCluster(
+            consul_binary,
+            [f"127.0.31.{n}" for n in (11, 12, 13)],
+            acl=True,
+            workdir=tmp_path_factory.mktemp("acl"),
+            definitions=DEFINITIONS,
+        )
+    )
+
+
+def _filled(cluster: RealCluster) -> Iterator[RealCluster]:
+    with cluster:
+        fill(cluster)
+        _living.append(cluster)
+        yield cluster
+        _living.remove(cluster)
+
+
+@pytest.fixture(scope="session")
+def _guard() -> Iterator[Guard]:
+    guard = Guard()
+    yield guard
+    guard.close()
+
+
+@pytest.fixture(scope="session")
+def bind(_guard: Guard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recursor]:
+    """BIND on 127.0.0.1 and a free port: the root and the test zones, with a query log."""
+    recursor = start_bind(tmp_path_factory.mktemp("bind"), _guard)
+    _living.append(recursor)
+    yield recursor
+    _living.remove(recursor)
+    recursor.kill()
+
+
+@pytest.fixture(scope="session")
+def unbound(
+    _guard: Guard, bind: Recursor, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Recursor]:
+    """unbound on 127.0.0.1 and free ports, plain and TLS, recursing into BIND's zones."""
+    recursor = start_unbound(tmp_path_factory.mktemp("unbound"), _guard, bind)
+    _living.append(recursor)
+    yield recursor
+    _living.remove(recursor)
+    recursor.kill()
+
+
+@pytest.fixture(autouse=True)
+def _brought_back() -> Iterator[None]:
+    yield
+    for server in _living:
+        server.heal()

@@ -1,0 +1,80 @@
+"""The imports of the package's modules, read from their source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = "consulfwd"
+
+
+@dataclass(frozen=True)
+class Import:
+    """`module` (such as "net.udp") imports `target` (such as "socket", "consulfwd.dns.wire")."""
+
+    module: str
+    target: str
+    line: int
+    for_types: bool = False
+
+    @property
+    def part(self) -> str:
+        return self.module.split(".")[0]
+
+    @property
+    def top(self) -> str:
+        return self.target.split(".")[0]
+
+    @property
+    def target_part(self) -> str | None:
+        """The part of our own package that is imported; None for anything else."""
+        first, _, rest = self.target.partition(".")
+        return rest.split(".")[0] if first == PACKAGE else None
+
+    def __str__(self) -> str:
+        return f"{PACKAGE}.{self.module}:{self.line} imports {self.target}"
+
+
+def type_only(tree: ast.Module) -> set[ast.AST]:
+    """The nodes under `if TYPE_CHECKING:`."""
+    blocks = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+    ]
+    return {node for block in blocks for child in block.body for node in ast.walk(child)}
+
+
+def imports_of(source: str, module: str, is_package: bool, parts: set[str]) -> Iterator[Import]:
+    """Every import in `source`, those in functions and under TYPE_CHECKING as well."""
+    dotted = [PACKAGE, *(module.split(".") if module else [])]
+    tree = ast.parse(source)
+    annotations = type_only(tree)
+    for node in ast.walk(tree):
+        for_types = node in annotations
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield Import(module, name.name, node.lineno, for_types)
+        elif isinstance(node, ast.ImportFrom):
+            base = dotted[: len(dotted) - node.level + is_package] if node.level else []
+            target = ".".join([*base, *([node.module] if node.module else [])])
+            if target == PACKAGE:
+                # `from consulfwd import errors` names a part, `... import __version__` does not.
+                for name in node.names:
+                    part = f".{name.name}" if name.name in parts else ""
+                    yield Import(module, target + part, node.lineno, for_types)
+            else:
+                yield Import(module, target, node.lineno, for_types)
+
+
+def all_imports(root: Path) -> list[Import]:
+    parts = {path.stem for path in root.iterdir()} - {"__init__"}
+    found: list[Import] = []
+    for path in sorted(root.rglob("*.py")):
+        names = list(path.relative_to(root).with_suffix("").parts)
+        is_package = names[-1] == "__init__"
+        module = ".".join(names[:-1] if is_package else names)
+        found += imports_of(path.read_text(), module, is_package, parts)
+    return found
