@@ -169,16 +169,16 @@ class Answerer:
             seen.add(key)
             text = each.address or each.node.address
             node = asked.under_datacenter(*wire.labels(each.node.name), b"node")
-            if not _is_ip(text):
+            octets = wire.packed(text)
+            if octets is None:
                 target = wire.labels(text)
             elif each.address:
-                packed = ipaddress.ip_address(text).packed.hex().encode()
-                target = asked.under_datacenter(packed, b"addr")
+                target = asked.under_datacenter(octets.hex().encode(), b"addr")
             else:
                 target = node
             weight = each.weights[0 if each.status == "passing" else 1]
             answers.append(wire.srv(asked.query.name, ttl, weight, each.port, target))
-            if _is_ip(text):
+            if octets is not None:
                 extra.append(wire.address(target, ttl, text))
             extra += _node_texts(node, ttl, each.node)
         return Reply(asked.query, answers=answers, additional=extra)
@@ -218,12 +218,12 @@ class Answerer:
         target: Name = ()
         if ip is not None:
             for node in catalog.nodes.values():
-                if _is_ip(node.address) and ipaddress.ip_address(node.address) == ip:
+                if wire.packed(node.address) == ip:
                     target = (*wire.labels(node.name), b"node", *base)
                     break
             else:
                 for each in catalog.instances.values():
-                    if _is_ip(each.address) and ipaddress.ip_address(each.address) == ip:
+                    if wire.packed(each.address) == ip:
                         target = (each.service.encode(), b"service", *base)
                         break
         if not target:
@@ -289,16 +289,8 @@ def _split(lower: Name, type_: int) -> tuple[bytes, Name, Name]:
     return b"", (), ()
 
 
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _host(name: Name, ttl: int, text: str) -> Record:
-    if _is_ip(text):
+    if wire.packed(text) is not None:
         return wire.address(name, ttl, text)
     return wire.pointing(name, wire.CNAME, ttl, wire.labels(text))
 
@@ -311,15 +303,11 @@ def _node_texts(name: Name, ttl: int, node: Node) -> list[Record]:
     ]
 
 
-def _reversed_address(lower: Name) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _reversed_address(lower: Name) -> bytes | None:
     backwards = [label.decode("latin-1") for label in reversed(lower[:-2])]
-    try:
-        if lower[-2:] == (b"in-addr", b"arpa"):
-            return ipaddress.IPv4Address(".".join(backwards))
-        if lower[-2:] == (b"ip6", b"arpa") and len(backwards) == 32:
-            digits = "".join(backwards)
-            groups = (digits[at : at + 4] for at in range(0, 32, 4))
-            return ipaddress.IPv6Address(":".join(groups))
-    except ValueError:
-        pass
+    if lower[-2:] == (b"in-addr", b"arpa") and len(backwards) == 4:
+        return wire.packed(".".join(backwards))
+    if lower[-2:] == (b"ip6", b"arpa") and len(backwards) == 32:
+        digits = "".join(backwards)
+        return wire.packed(":".join(digits[at : at + 4] for at in range(0, 32, 4)))
     return None

@@ -8,6 +8,7 @@ size decides what is cut.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import struct
 from collections.abc import Sequence
@@ -159,10 +160,21 @@ def labels(text: str) -> Name:
     return tuple(part.encode("latin-1") for part in text.split(".") if part)
 
 
+@functools.lru_cache(maxsize=4096)
+def packed(text: str) -> bytes | None:
+    """The 4 or 16 octets of an IP literal; None when the text is none."""
+    try:
+        return ipaddress.ip_address(text).packed
+    except ValueError:
+        return None
+
+
 def address(name: Name, ttl: int, text: str) -> Record:
-    """A or AAAA, whichever the IP literal is."""
-    ip = ipaddress.ip_address(text)
-    return Record(name, A if ip.version == 4 else AAAA, ttl, (ip.packed,))
+    """A or AAAA, whichever the IP literal is. ValueError when it is none."""
+    octets = packed(text)
+    if octets is None:
+        raise ValueError(f"not an IP address: {text}")
+    return Record(name, A if len(octets) == 4 else AAAA, ttl, (octets,))
 
 
 def pointing(name: Name, type: int, ttl: int, target: Name) -> Record:
