@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import jinja2
@@ -33,7 +34,7 @@ def setup_cfg(project: Path) -> configparser.ConfigParser:
 
 
 @pytest.fixture(scope="module")
-def wheel(project: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
+def wheel(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
     """The wheel made of a copy of the source, as `pip wheel .` makes it, but offline."""
     source = tmp_path_factory.mktemp("source")
     for name in ("setup.cfg", "pyproject.toml", "LICENSE", "README.md"):
@@ -45,10 +46,11 @@ def wheel(project: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.Pa
     command = [sys.executable, "-c", build, str(source / "dist")]
     subprocess.run(command, cwd=source, check=True, capture_output=True)
     (made,) = (source / "dist").glob("*.whl")
-    return zipfile.Path(made)
+    with zipfile.ZipFile(made) as opened:
+        yield opened
 
 
-def test_wheel_has_every_module_and_template(wheel: zipfile.Path, project: Path) -> None:
+def test_wheel_has_every_module_and_template(wheel: zipfile.ZipFile, project: Path) -> None:
     package = project / "consulfwd"
     source = {path.relative_to(project).as_posix() for path in package.rglob("*.py")}
     source |= {
@@ -57,15 +59,15 @@ def test_wheel_has_every_module_and_template(wheel: zipfile.Path, project: Path)
         if path.is_file()
     }
     assert f"consulfwd/{TEMPLATE}" in source
-    shipped = {name for name in wheel.root.namelist() if ".dist-info/" not in name}
+    shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert shipped == source | {"consulfwd/py.typed"}
 
 
-def test_wheel_has_the_licence_and_the_command(wheel: zipfile.Path) -> None:
-    names = wheel.root.namelist()
+def test_wheel_has_the_licence_and_the_command(wheel: zipfile.ZipFile) -> None:
+    names = wheel.namelist()
     assert any(name.endswith("/LICENSE") for name in names)
     entry_points = next(name for name in names if name.endswith("/entry_points.txt"))
-    assert "consulfwd = consulfwd.cli.main:main" in wheel.root.read(entry_points).decode()
+    assert "consulfwd = consulfwd.cli.main:main" in wheel.read(entry_points).decode()
 
 
 def test_template_is_found_and_renders() -> None:
