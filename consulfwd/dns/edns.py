@@ -14,6 +14,7 @@ from consulfwd.errors import WireError
 _OPT = struct.Struct("!BHHBBHH")
 _OPTION = struct.Struct("!HH")
 DO = 0x8000
+MAX_EDE_TEXT = 120
 
 
 class Edns(NamedTuple):
@@ -70,7 +71,9 @@ def build_option(code: int, data: bytes) -> bytes:
 
 def build_ede(code: int, text: str = "") -> bytes:
     """Return an extended DNS error option (RFC 8914) with an explanation for people."""
-    return build_option(const.EDE, struct.pack("!H", code) + text.encode()[:120])
+    # Not cut within a character: some readers refuse a whole message for that.
+    cut = text.encode(errors="replace")[:MAX_EDE_TEXT].decode(errors="ignore").encode()
+    return build_option(const.EDE, struct.pack("!H", code) + cut)
 
 
 def read_ede(edns: Edns | None) -> tuple[int, str] | None:

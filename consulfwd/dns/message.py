@@ -6,25 +6,16 @@ Nothing is parsed into objects and packed again. Must not know who asked or who 
 from __future__ import annotations
 
 import struct
+from copy import copy
 
 from consulfwd.dns import const
 from consulfwd.dns.edns import Edns, read_opt
-from consulfwd.dns.records import assemble, read_records
-from consulfwd.dns.wire import HEADER, HEADER_SIZE, RECORD, skip_name
+from consulfwd.dns.records import NAMES_IN_RDATA, assemble, read_records
+from consulfwd.dns.wire import HEADER, HEADER_SIZE, RECORD, check_name
 from consulfwd.errors import WireError
 
 MAX_TTL = 0x7FFFFFFF
 _TTL = struct.Struct("!I")
-# rdata with embedded names: (octets before the first name, how many names, octets behind them)
-_NAMES_IN_RDATA = {
-    const.NS: (0, 1, 0),
-    const.CNAME: (0, 1, 0),
-    const.PTR: (0, 1, 0),
-    const.DNAME: (0, 1, 0),
-    const.MX: (2, 1, 0),
-    const.SRV: (6, 1, 0),
-    const.SOA: (0, 2, 20),
-}
 _FIXED_SIZE = {const.A: 4, const.AAAA: 16}
 
 
@@ -102,6 +93,12 @@ class Message:
         """Return whether the sender said that it cut the reply (TC)."""
         return bool(self.flags & const.TC)
 
+    def marked_cut(self) -> Message:
+        """Return the same message with TC set."""
+        marked = copy(self)
+        marked.flags |= const.TC
+        return marked
+
     def largest_record(self) -> int:
         """Return the size in octets of the largest record, 0 when there is none."""
         return max((b - a for a, b in zip([0, *self.ends], self.ends, strict=False)), default=0)
@@ -131,7 +128,7 @@ def read_reply(data: bytes, question: bytes) -> Message:
     if not flags & const.QR or flags & const.OPCODE_MASK:
         raise WireError("not a response to a query")
     if questions != 1:
-        if not questions and not answers and flags & const.RCODE_MASK and len(data) == HEADER_SIZE:
+        if flags & const.RCODE_MASK and data[4:] == bytes(HEADER_SIZE - 4):
             return Message(flags, flags & 15, 0, 0, b"", [], [], size=len(data))
         raise WireError("a response without exactly one question")
     start = HEADER_SIZE + len(question)
@@ -155,13 +152,14 @@ def _read_sections(
     ttl = negative_ttl = edns = None
     matched = aliased = False
     opt_at = opt_end = 0
+    known = {HEADER_SIZE: start - HEADER_SIZE - 4}
     for index in range(answers + authorities + additionals):
         begin = position
         # Almost every owner is a pointer to the question.
-        if data[position] == 0xC0 and HEADER_SIZE <= data[position + 1] < position:
+        if data[position] == 0xC0 and data[position + 1] in known:
             position += 2
         else:
-            position = skip_name(data, position)
+            position = check_name(data, position, known)
         rtype, rclass, rttl, length = RECORD.unpack_from(data, position)
         position += 10 + length
         if position > size:
@@ -175,8 +173,8 @@ def _read_sections(
         if rtype in _FIXED_SIZE:
             if length != _FIXED_SIZE[rtype]:
                 raise WireError("an address of the wrong size")
-        elif rtype in _NAMES_IN_RDATA:
-            _check_rdata(data, position - length, position, rtype)
+        elif rtype in NAMES_IN_RDATA:
+            _check_rdata(data, position - length, position, rtype, known)
         ends.append(position - start)
         ttls.append(position - length - 6 - start)
         if rttl > MAX_TTL:
@@ -217,11 +215,11 @@ def _read_sections(
     )
 
 
-def _check_rdata(data: bytes, position: int, end: int, rtype: int) -> None:
-    before, names, behind = _NAMES_IN_RDATA[rtype]
+def _check_rdata(data: bytes, position: int, end: int, rtype: int, known: dict[int, int]) -> None:
+    before, names, behind = NAMES_IN_RDATA[rtype]
     position += before
     for _ in range(names):
-        position = skip_name(data, position)
+        position = check_name(data, position, known)
     if position + behind != end:
         raise WireError("a name in a record does not end where the record does")
 

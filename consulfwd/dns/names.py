@@ -7,7 +7,7 @@ comparing and hashing are plain byte operations. This module must not know about
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from consulfwd.errors import WireError
 
@@ -119,10 +119,11 @@ def reverse_address(name: bytes) -> IPv4Address | IPv6Address | None:
     labels = [label.decode("latin-1") for label in labels_of(name)]
     try:
         if labels[-2:] == ["in-addr", "arpa"] and len(labels) == 6:
-            return ip_address(".".join(reversed(labels[:4])))
+            return IPv4Address(".".join(reversed(labels[:4])))
         if labels[-2:] == ["ip6", "arpa"] and len(labels) == 34:
             nibbles = "".join(reversed(labels[:32]))
-            return IPv6Address(int(nibbles, 16)) if len(nibbles) == 32 else None
+            # Not int(): it would take signs and underscores too.
+            return IPv6Address(bytes.fromhex(nibbles)) if len(nibbles) == 32 else None
     except ValueError:
         return None
     return None

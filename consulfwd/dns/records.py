@@ -16,11 +16,12 @@ from consulfwd.errors import WireError
 
 QUESTION_POINTER = b"\xc0\x0c"
 # Types of RFC 1035 whose data may hold compressed names, and those of RFC 3597 section 4 a
-# receiver must expect it in: octets before the names, how many names.
-_COMPRESSED = {
-    const.NS: (0, 1), 3: (0, 1), 4: (0, 1), const.CNAME: (0, 1), const.SOA: (0, 2), 7: (0, 1),
-    8: (0, 1), 9: (0, 1), const.PTR: (0, 1), 14: (0, 2), const.MX: (2, 1), 17: (0, 2),
-    18: (2, 1), 21: (2, 1), 26: (2, 2), const.SRV: (6, 1), 36: (2, 1), const.DNAME: (0, 1),
+# receiver must expect it in: octets before the names, how many names, octets behind them.
+NAMES_IN_RDATA = {
+    const.NS: (0, 1, 0), 3: (0, 1, 0), 4: (0, 1, 0), const.CNAME: (0, 1, 0),
+    const.SOA: (0, 2, 20), 7: (0, 1, 0), 8: (0, 1, 0), 9: (0, 1, 0), const.PTR: (0, 1, 0),
+    14: (0, 2, 0), const.MX: (2, 1, 0), 17: (0, 2, 0), 18: (2, 1, 0), 21: (2, 1, 0),
+    26: (2, 2, 0), const.SRV: (6, 1, 0), 36: (2, 1, 0), const.DNAME: (0, 1, 0),
 }  # fmt: skip
 
 
@@ -29,10 +30,10 @@ def read_records(data: bytes, start: int) -> tuple[list[bytes], list[bytes], lis
 
     `start` is where the Answer section begins. Raises WireError if the message is malformed.
     """
-    _, _, answers, authorities, additionals = HEADER.unpack_from(data, 2)
     sections: tuple[list[bytes], list[bytes], list[bytes]] = ([], [], [])
     position = start
     try:
+        _, _, answers, authorities, additionals = HEADER.unpack_from(data, 2)
         for section, count in zip(sections, (answers, authorities, additionals), strict=True):
             for _ in range(count):
                 record, position = _read_record(data, position)
@@ -54,15 +55,15 @@ def _read_record(data: bytes, position: int) -> tuple[bytes | None, int]:
     if rtype == const.OPT:
         return None, end
     rdata = data[position:end]
-    if rtype in _COMPRESSED:
-        before, names = _COMPRESSED[rtype]
+    if rtype in NAMES_IN_RDATA:
+        before, names, behind = NAMES_IN_RDATA[rtype]
         parts = [data[position : position + before]]
         position += before
         for _ in range(names):
             parts.append(read_name(data, position))
             position = skip_name(data, position)
-        if position > end:
-            raise WireError("a name in a record runs past the record")
+        if position + behind != end:
+            raise WireError("a name in a record does not end where the record does")
         rdata = b"".join(parts) + data[position:end]
     return build_record(owner, rtype, ttl, rdata, rclass), end
 

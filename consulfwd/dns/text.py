@@ -14,6 +14,7 @@ from consulfwd.dns import const
 from consulfwd.dns.names import to_text
 from consulfwd.dns.records import rdata_of, record_at
 from consulfwd.dns.wire import RECORD, read_name, skip_name
+from consulfwd.errors import WireError
 
 _PRINTABLE = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\')
 
@@ -28,9 +29,15 @@ class Record(NamedTuple):
 
 
 def to_record(record: bytes) -> Record:
-    """Return a position-independent record (see `dns.records`) in presentation form."""
-    at = record_at(record)
-    rtype, _, ttl, _ = RECORD.unpack_from(record, at)
+    """Return a position-independent record (see `dns.records`) in presentation form.
+
+    Raises WireError when it is none.
+    """
+    try:
+        at = record_at(record)
+        rtype, _, ttl, _ = RECORD.unpack_from(record, at)
+    except (IndexError, struct.error):
+        raise WireError("a record is cut short") from None
     return Record(
         to_text(record[:at]), const.type_text(rtype), ttl, rdata_text(rtype, rdata_of(record))
     )
@@ -40,7 +47,7 @@ def rdata_text(rtype: int, rdata: bytes) -> str:
     """Return record data in presentation form; the generic form of RFC 3597 if it is broken."""
     try:
         return _known(rtype, rdata)
-    except (ValueError, IndexError, struct.error):
+    except (ValueError, IndexError, struct.error, WireError):
         return f"\\# {len(rdata)} {rdata.hex()}"
 
 

@@ -18,6 +18,9 @@ HEADER = struct.Struct("!HHHHH")
 RECORD = struct.Struct("!HHIH")
 HEADER_SIZE = 12
 NO_EDNS_SIZE = 512
+# A name has at most 127 labels, so no encoder needs more. Without a limit a chain of pointers,
+# walked again for each record that points to its end, costs the square of a message's size.
+MAX_POINTERS = 128
 
 
 class Query(NamedTuple):
@@ -115,12 +118,45 @@ def skip_name(data: bytes, position: int, *, pointers: bool = True) -> int:
     return position + 1
 
 
+def check_name(data: bytes, position: int, known: dict[int, int]) -> int:
+    """Return the offset behind the name at `position`, which `read_name` can read then.
+
+    `known` holds the length of the name at each target already followed, and learns new ones.
+    Raises WireError as `read_name` does, IndexError when the data ends first.
+    """
+    start = position
+    while length := data[position]:
+        if length >= 0xC0:
+            target = (length & 0x3F) << 8 | data[position + 1]
+            rest = known.get(target)
+            if rest is None:
+                if not HEADER_SIZE <= target < start:
+                    raise WireError("a compression pointer that does not go backwards")
+                rest = known[target] = len(_read_name(data, target, 1))
+            if position - start + rest > MAX_NAME:
+                raise WireError(f"a name longer than {MAX_NAME} octets")
+            return position + 2
+        if length > 63:
+            raise WireError("a reserved label type")
+        position += length + 1
+        if position - start >= MAX_NAME:
+            raise WireError(f"a name longer than {MAX_NAME} octets")
+    return position + 1
+
+
 def read_name(data: bytes, position: int) -> bytes:
     """Return the uncompressed name at `position`, its spelling kept.
 
-    Raises WireError where a pointer does not lead strictly backwards, or on overlength;
-    IndexError when the data ends first.
+    Raises WireError where a pointer does not lead strictly backwards, on overlength, and when the
+    data ends first.
     """
+    try:
+        return _read_name(data, position, 0)
+    except IndexError:
+        raise WireError("a name is cut short") from None
+
+
+def _read_name(data: bytes, position: int, pointers: int) -> bytes:
     labels: list[bytes] = []
     total = 1
     barrier = position
@@ -129,13 +165,16 @@ def read_name(data: bytes, position: int) -> bytes:
             target = (length & 0x3F) << 8 | data[position + 1]
             if not HEADER_SIZE <= target < barrier:
                 raise WireError("a compression pointer that does not go backwards")
+            pointers += 1
+            if pointers > MAX_POINTERS:
+                raise WireError("a name with too many compression pointers")
             position = barrier = target
             continue
         if length > 63:
             raise WireError("a reserved label type")
         label = data[position : position + length + 1]
         if len(label) <= length:
-            raise WireError("a name is cut short")
+            raise IndexError
         labels.append(label)
         total += length + 1
         if total > MAX_NAME:
