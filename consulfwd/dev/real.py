@@ -181,7 +181,7 @@ class RealCluster:
         running = [agent for agent in self.agents if agent.answering]
         servers = sum(agent.server for agent in running)
         for agent in running:
-            agent.wait_ready(servers, timeout_s)
+            agent.wait_serving(servers, timeout_s)
         self.settle(timeout_s)
 
     def settle(self, timeout_s: float = 30.0) -> None:
@@ -190,19 +190,12 @@ class RealCluster:
         Followers learn a commit with the leader's next heartbeat, up to 100 ms later.
         """
         mark = str(uuid.uuid4())
-
-        def write() -> bool:
-            return self.http("PUT", "/v1/kv/consulfwd/settle", mark) is True
-
         servers = [agent for agent in self.servers if agent.answering]
-        servers[0].wait_until(write, "able to write", timeout_s)
+        first = servers[0]
+        first.wait_until(lambda: first.write_mark(mark), "able to write", timeout_s)
         for agent in servers:
-            seen = functools.partial(self._sees, agent, mark)
+            seen = functools.partial(agent.sees_mark, mark)
             agent.wait_until(seen, "in step with the leader", timeout_s)
-
-    @staticmethod
-    def _sees(agent: RealAgent, mark: str) -> bool:
-        return bool(agent.http("GET", "/v1/kv/consulfwd/settle?stale&raw") == mark)
 
     def leader(self) -> RealAgent:
         """The server that leads now, as the others say; StartError when there is none."""

@@ -11,11 +11,14 @@ import json
 import os
 import socket
 import struct
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .child import Child, Guard
+
+_MARK = "/v1/kv/consulfwd/mark"
 
 
 class ApiError(Exception):
@@ -56,12 +59,28 @@ class RealAgent(Child):
         if wait:
             self.wait_ready()
 
-    def wait_ready(self, servers: int = 1, timeout_s: float = 30.0) -> None:
-        """Return when the agent knows a leader and its DNS names at least `servers` servers.
+    def wait_ready(self, timeout_s: float = 30.0) -> None:
+        """Return when the agent serves and knows all that was written before.
 
-        Raises StartError as `wait_until` does.
+        A server that comes back serves while it still replays its log, and then calls healthy
+        services unknown. Raises StartError as `wait_until` does.
         """
-        self.wait_until(lambda: self._ready(servers), "ready", timeout_s)
+        self.wait_serving(timeout_s=timeout_s)
+        mark = str(uuid.uuid4())
+        self.wait_until(lambda: self.write_mark(mark), "able to write", timeout_s)
+        self.wait_until(lambda: self.sees_mark(mark), "in step with the leader", timeout_s)
+
+    def wait_serving(self, servers: int = 1, timeout_s: float = 30.0) -> None:
+        """Return when the agent knows a leader and its DNS names at least `servers` servers."""
+        self.wait_until(lambda: self._serves(servers), "ready", timeout_s)
+
+    def write_mark(self, mark: str) -> bool:
+        """Write `mark` where `sees_mark` looks; writes are seen in their order."""
+        return self.http("PUT", _MARK, mark) is True
+
+    def sees_mark(self, mark: str) -> bool:
+        """Does this agent, by what it knows itself, know everything written up to `mark`?"""
+        return bool(self.http("GET", f"{_MARK}?stale&raw") == mark)
 
     def knows_leader(self) -> bool:
         """True when the agent names a leader; ApiError when it does not answer."""
@@ -116,7 +135,7 @@ class RealAgent(Child):
         _, flags, _, answers = struct.unpack_from("!4H", reply)
         return answers if flags & 0x0F == 0 else None
 
-    def _ready(self, servers: int) -> bool:
+    def _serves(self, servers: int) -> bool:
         return self.knows_leader() and (self.dns_answers() or 0) >= min(servers, 3)
 
     def _holds(self, condition: Callable[[], object]) -> bool:
