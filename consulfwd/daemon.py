@@ -25,7 +25,7 @@ from consulfwd.net import host
 from consulfwd.net.resolver import Engine
 from consulfwd.net.routing import build_routes, cache_limits, probe_question
 from consulfwd.net.tcp import TcpListener, bind_tcp
-from consulfwd.net.udp import UdpListener, bind_udp
+from consulfwd.net.udp import BaseListener, bind_udp, listen
 
 log = logging.getLogger("consulfwd")
 query_log = logging.getLogger("consulfwd.query")
@@ -44,7 +44,7 @@ class Server:
         self.engine: Engine
         self._rng = rng or random.Random()
         self._health = Health()
-        self._listeners: dict[Endpoint, tuple[UdpListener, TcpListener]] = {}
+        self._listeners: dict[Endpoint, tuple[BaseListener, TcpListener]] = {}
         self._access = Access(settings.allowed_networks(host.interfaces()))
         self._resolv_conf: host.ResolvConf | None = None
         self._follower: asyncio.TimerHandle | None = None
@@ -86,7 +86,7 @@ class Server:
             query_log=logger,
         )
         await tcp_listener.start()
-        udp_listener = UdpListener(udp, self.engine, self._access, loop, logger)
+        udp_listener = listen(udp, self.engine, self._access, loop, logger)
         self._listeners[asked] = (udp_listener, tcp_listener)
         self.endpoints.append(Endpoint(host=asked.host, port=udp.getsockname()[1]))
 

@@ -20,6 +20,17 @@ RECURSOR_SIZE = 1232
 LOCAL_TTL = 3600
 
 
+class Known:
+    """A reply seen before: its message, and the bytes it makes for this client, by limit."""
+
+    __slots__ = ("message", "source", "wires")
+
+    def __init__(self, message: Message, source: str) -> None:
+        self.message = message
+        self.source = source
+        self.wires: dict[int, bytes] = {}
+
+
 class Ask:
     """One question. `question` is folded; `key` tells apart what may have different answers.
 
@@ -27,8 +38,8 @@ class Ask:
     """
 
     __slots__ = (
-        "_do", "_flags", "_options", "_tails", "key", "limit_off_host", "limit_on_host",
-        "local", "name", "qtype", "query", "question", "route", "warm",
+        "_do", "_flags", "_options", "_tails", "key", "known", "limit_off_host",
+        "limit_on_host", "local", "name", "qtype", "query", "question", "route", "warm",
     )  # fmt: skip
 
     def __init__(self, query: Query, route: Route) -> None:
@@ -46,6 +57,7 @@ class Ask:
         self.limit_off_host = replies.udp_limit(query, on_host=False)
         self.local: Message | None = None
         self.warm = -1
+        self.known: dict[bytes, Known] | None = None
         self._tails: dict[int, bytes] = {}
 
     def asked_size(self, upstream: Upstream) -> int:
@@ -67,14 +79,15 @@ class Ask:
     def cut(self, upstream: Upstream, message: Message) -> bool:
         """Return whether a datagram was, or may have been, cut by its sender.
 
-        Consul drops records to fit the size announced, without TC; and when EDNS gets lost on
-        the way it gives three answers. What is well below the limit cannot have been cut.
+        Consul drops records to fit the size announced, without TC (1.19 drops the OPT with
+        them), or down to three answers when EDNS gets lost on the way. What is well below the
+        limit and has its OPT cannot have been cut.
         """
         if message.truncated:
             return True
         if not upstream.is_agent:
             return False
-        if message.edns is None and message.answers >= 3:
+        if message.edns is None and message.answers:
             return True
         return message.size > self.asked_size(upstream) // 2
 

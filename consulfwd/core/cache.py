@@ -93,6 +93,15 @@ class Cache:
             del entries[next(iter(entries))]
         return entry
 
+    def confirm(self, key: bytes, entry: Entry, now: float) -> None:
+        """Note that an upstream gave the very message of `entry` again."""
+        if now - entry.stored_at > 1:
+            self._entries[key] = self._entries.pop(key)
+        lasts = entry.expires_at - entry.stored_at
+        entry.gone_at += now - entry.stored_at
+        entry.stored_at = now
+        entry.expires_at = now + lasts
+
     def drop(self, key: bytes) -> None:
         """Forget an entry."""
         self._entries.pop(key, None)

@@ -119,6 +119,10 @@ class Lookup:
         self._budget.earn()
         return [self._send(now, "first in order")]
 
+    def adopt(self, sent_at: float) -> Attempt:
+        """Return the attempt for a query already sent to the first of the plan at `sent_at`."""
+        return self._send(sent_at, "first in order")
+
     def on_reply(self, attempt: Attempt, message: Message, cut: bool, now: float) -> list[Attempt]:
         """Return what to send after a reply that was checked to belong to `attempt`.
 
@@ -316,8 +320,7 @@ class Lookup:
         if self._cut is not None:
             # Better than nothing, and marked: the rest could not be had over TCP.
             message, upstream = self._cut
-            message.flags |= const.TC
-            return self._finish(message, upstream)
+            return self._finish(message.marked_cut(), upstream)
         tried = "; ".join(
             dict.fromkeys(
                 f"{one.upstream.name}: {one.result or 'no reply'}" for one in self.attempts

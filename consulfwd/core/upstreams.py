@@ -280,6 +280,12 @@ class Group:
         order = self._order
         return order[turn:healthy] + order[:turn] + order[healthy:]
 
+    def first(self) -> Upstream:
+        """Return whom to ask first: `order()[0]`, at the cost of a comparison."""
+        if self.policy != "ordered" or self._version != self._health.version:
+            return self.order()[0]
+        return self._order[0]
+
     def all_down(self) -> bool:
         """Return whether no member is expected to answer."""
         return all(member.state is State.DOWN for member in self.members)
@@ -300,10 +306,10 @@ class Budget:
         self._reserve = reserve
         self._tokens = reserve
 
-    def earn(self) -> None:
-        """Note one query."""
+    def earn(self, queries: int = 1) -> None:
+        """Note that so many queries were asked."""
         if self._tokens < self._reserve:
-            self._tokens += self._share
+            self._tokens += self._share * queries
 
     def spend(self) -> bool:
         """Return whether one more hedge may be sent, and take it off the budget."""

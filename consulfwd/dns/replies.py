@@ -77,7 +77,7 @@ def respond(
         flags |= const.TC
         kept = bisect_right(message.ends, room)
         # A reordered or expanded body has other boundaries: cut the original instead.
-        body = message.body if body is None or len(body) != len(message.body) else body
+        body = message.body if len(body) != len(message.body) else body
         body = body[: message.ends[kept - 1]] if kept else b""
         answers = min(answers, kept)
         authorities = min(authorities, kept - answers)
@@ -134,10 +134,13 @@ def minimal_any(question: bytes) -> Message:
 def join_alias(
     question: bytes, aliases: list[bytes], rest: tuple[list[bytes], ...], target: Message
 ) -> Message:
-    """Return a message of `aliases` (CNAMEs) followed by the sections that answer their target."""
+    """Return a message of `aliases` (CNAMEs) followed by the sections that answer their target.
+
+    It is truncated where the target's answer is.
+    """
     answers = aliases + rest[0]
     sections = (answers, rest[1], rest[2])
-    return assemble_message(question, sections, flags=0, rcode=target.rcode)
+    return assemble_message(question, sections, flags=target.flags & const.TC, rcode=target.rcode)
 
 
 def soa(zone: bytes, ttl: int) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from consulfwd.config import Recursor, Settings
-from consulfwd.core.ask import Ask
+from consulfwd.core.ask import Ask, Known
 from consulfwd.core.routes import Kind, Route, Routes, describe
 from consulfwd.core.upstreams import Group, Health, Upstream
 from consulfwd.dns import const, replies
@@ -158,7 +158,7 @@ class Resolver:
         waiter = _Future(loop)
         started = engine.now()
         order = tuple((one.name, one.state.value) for one in ask.route.plan())
-        engine.submit(ask, waiter)
+        engine.submit(ask, waiter, traced=True)
         result = await waiter.future
         return _answer(engine, ask, result, started, order, name, rtype)
 
@@ -184,6 +184,9 @@ class _Future:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.future: asyncio.Future[Result] = loop.create_future()
+
+    def relayed(self, ask: Ask, known: Known) -> None:
+        self.deliver(Result(known.message, known.source))
 
     def deliver(self, result: Result) -> None:
         if not self.future.done():

@@ -11,12 +11,12 @@ import heapq
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
-from consulfwd.core.ask import Ask, prepare
+from consulfwd.core.ask import Ask, Known, prepare
 from consulfwd.core.cache import Cache, Entry, Limits
 from consulfwd.core.query import Attempt, Lookup, Outcome, Probe
 from consulfwd.core.routes import Kind, Route, Routes
@@ -27,7 +27,7 @@ from consulfwd.dns.message import Message, read_reply
 from consulfwd.dns.records import alias_target, read_records, type_of
 from consulfwd.dns.wire import Query, read_query
 from consulfwd.errors import WireError
-from consulfwd.net.upstream import Channels
+from consulfwd.net.upstream import Channels, Relay
 
 log = logging.getLogger("consulfwd.resolver")
 
@@ -36,6 +36,8 @@ DOUBT = 300.0
 SWEEP = 1.0
 MAX_CHASE = 8
 MAX_FLIGHTS = 10_000
+# Replies kept to be recognised: of what size, how many per question, how many in all.
+KNOWN_SIZE, KNOWN_REPLIES, MAX_KNOWN = 1024, 24, 8192
 
 
 @dataclass
@@ -86,10 +88,13 @@ class Result:
 
 
 class Waiter(Protocol):
-    """Somebody who asked: told the result once."""
+    """Somebody who asked: told the result once, by one of the two ways."""
 
     def deliver(self, result: Result) -> None:
         """Take the result."""
+
+    def relayed(self, ask: Ask, known: Known) -> None:
+        """Take an upstream's reply to `ask` that needs no more than to be passed on."""
 
 
 class Flight(Lookup):
@@ -104,6 +109,10 @@ class Flight(Lookup):
     armed: float
     depth: int
     before: Flight | None
+
+    def join(self, waiter: Waiter) -> None:
+        """Let one more client wait for the same answer."""
+        self.waiters.append(waiter)
 
 
 class Engine:
@@ -133,7 +142,7 @@ class Engine:
         self._channels = Channels(loop, self)
         self._budget = Budget()
         self._asks: dict[bytes, Ask] = {}
-        self._flights: dict[bytes, Flight] = {}
+        self._flights: dict[bytes, Flight | Relay] = {}
         self._timers: list[tuple[float, int, Flight | Probe]] = []
         self._sequence = count()
         self._timer: asyncio.TimerHandle | None = None
@@ -141,7 +150,10 @@ class Engine:
         self._probe_question = probe_question
         self._probe_asks: dict[bool, Ask] = {}
         self._probed: set[Upstream] = set()
+        self._known = 0
+        self.batching = False
         self._caches_to_clear: list[Callable[[], None]] = []
+        self._flushes: list[Callable[[], None]] = []
         self._ticker: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -200,6 +212,21 @@ class Engine:
         """Register a hot table to be emptied each second and at every change."""
         self._caches_to_clear.append(clear)
 
+    def on_flush(self, flush: Callable[[], None]) -> None:
+        """Register what sends the replies collected during a batch."""
+        self._flushes.append(flush)
+
+    def forget(self, callback: Callable[[], None]) -> None:
+        """Take back what was registered with `on_clear` or `on_flush`."""
+        for registered in (self._caches_to_clear, self._flushes):
+            if callback in registered:
+                registered.remove(callback)
+
+    def flush(self) -> None:
+        """Send the replies collected during a batch."""
+        for flush in self._flushes:
+            flush()
+
     def clear_hot(self) -> None:
         """Empty every hot table."""
         for clear in self._caches_to_clear:
@@ -230,8 +257,11 @@ class Engine:
         """Return the question of a query made here."""
         return prepare(query, self.routes)
 
-    def submit(self, ask: Ask, waiter: Waiter) -> None:
-        """Answer `ask`: at once from here or the cache, else when upstreams have."""
+    def submit(self, ask: Ask, waiter: Waiter, *, traced: bool = False) -> None:
+        """Answer `ask`: at once from here or the cache, else when upstreams have.
+
+        `traced` keeps every attempt for the result, even when all goes well.
+        """
         if ask.local is not None:
             waiter.deliver(Result(ask.local, "here"))
             return
@@ -245,8 +275,18 @@ class Engine:
         flight = self._flights.get(key)
         if flight is not None:
             self.counters.joined += 1
-            flight.waiters.append(waiter)
+            flight.join(waiter)
             return
+        groups = ask.route.groups
+        if groups and not traced:
+            # The usual case: the first in order is well, and nothing is decided unless it is late.
+            upstream = groups[0].first()
+            channel = self._channels.direct(upstream)
+            if channel is not None and upstream.state is State.UP:
+                relay = Relay(ask, waiter, upstream, now)
+                if channel.relay(relay, ask.tail(upstream)):
+                    self._flights[key] = relay
+                    return
         if len(self._flights) >= MAX_FLIGHTS:
             waiter.deliver(self._failure(ask, const.EDE_OTHER, "too many queries in flight"))
             return
@@ -263,24 +303,12 @@ class Engine:
         before: Flight | None = None,
     ) -> None:
         plan = route.plan()
-        stale = self.cache.stale(ask.key, now)
-        known = stale is not None and now - stale.stored_at < DOUBT and stale.message.positive
-        flight = Flight(
-            plan,
-            self.health,
-            self._budget,
-            now=now,
-            deadline=(before.deadline if before else now + self.deadline),
-            known=known,
-            has_stale=stale is not None,
-        )
-        flight.ask = ask
-        flight.route = route
-        flight.stale = stale
+        flight = self._flight(ask, route, plan, waiters, now)
         flight.depth = depth
-        flight.before = before
-        flight.armed = 0.0
-        flight.waiters = waiters
+        stale = flight.stale
+        if before is not None:
+            flight.before = before
+            flight.deadline = before.deadline
         if not depth:
             self._flights[ask.key] = flight
         self.counters.forwarded += 1
@@ -294,6 +322,28 @@ class Engine:
                 waiter.deliver(result)
             return
         self._run(flight, flight.start(now), now)
+
+    def _flight(
+        self, ask: Ask, route: Route, plan: Sequence[Upstream], waiters: list[Waiter], now: float
+    ) -> Flight:
+        stale = self.cache.stale(ask.key, now)
+        flight = Flight(
+            plan,
+            self.health,
+            self._budget,
+            now=now,
+            deadline=now + self.deadline,
+            known=self._doubtful(stale, now),
+            has_stale=stale is not None,
+        )
+        flight.ask = ask
+        flight.route = route
+        flight.stale = stale
+        flight.depth = 0
+        flight.before = None
+        flight.armed = 0.0
+        flight.waiters = waiters
+        return flight
 
     def _run(self, flight: Flight | Probe, attempts: Iterable[Attempt], now: float) -> None:
         """Send what the lookup wants sent, arm its timer, end it when it has its outcome."""
@@ -319,6 +369,110 @@ class Engine:
         self.counters.upstream += 1
         ask = flight.ask if isinstance(flight, Flight) else self._probe_ask(attempt.upstream)
         return self._channels.send(attempt, ask.tail(attempt.upstream))
+
+    # -- relays: the usual case ---------------------------------------------------------------
+
+    def on_relayed(self, relay: Relay, data: bytes, now: float) -> bool:
+        """Pass a reply on when there is nothing to decide about it; return whether it was so."""
+        ask = relay.ask
+        key = ask.key
+        known = ask.known.get(data[2:]) if ask.known is not None else None
+        if known is None:
+            known = self._learn(relay, data, now)
+            if known is None:
+                return False
+        message = known.message
+        cache = self.cache
+        entry = cache.get(key)
+        if entry is not None and entry.message is message:
+            cache.confirm(key, entry, now)
+        elif message.negative and self._doubtful(entry, now) and relay.upstream.is_agent:
+            attempt = self._escalate(relay, now)
+            self._after(attempt.lookup, attempt.lookup.on_reply(attempt, message, False, now), now)
+            return False
+        else:
+            cache.put(key, message, now, known.source)
+        relay.done = True
+        del self._flights[key]
+        relay.waiter.relayed(ask, known)
+        if relay.others:
+            for waiter in relay.others:
+                waiter.relayed(ask, known)
+        if not self._flights:
+            self._idle.set()
+        return True
+
+    def _learn(self, relay: Relay, data: bytes, now: float) -> Known | None:
+        """Read a reply; one that needs a decision is handed over to a lookup."""
+        ask = relay.ask
+        upstream = relay.upstream
+        try:
+            message = read_reply(data, ask.question)
+        except WireError:
+            self.counters.false_replies += 1
+            attempt = self._escalate(relay, now)
+            self.on_failure(attempt, "a false reply (another question, or garbage)", refused=False)
+            return None
+        if (
+            message.rcode not in (const.NOERROR, const.NXDOMAIN)
+            or ask.cut(upstream, message)
+            or (ask.route.then is not None and not message.positive)
+            or (message.aliased and not message.matched)
+        ):
+            attempt = self._escalate(relay, now)
+            cut = ask.cut(upstream, message)
+            self._after(attempt.lookup, attempt.lookup.on_reply(attempt, message, cut, now), now)
+            return None
+        known = Known(message, upstream.name)
+        if ask.known is None:
+            # Only what is asked again is worth remembering: made-up names are not.
+            ask.known = {}
+        elif len(data) <= KNOWN_SIZE:
+            if len(ask.known) >= KNOWN_REPLIES:
+                ask.known.clear()
+            ask.known[data[2:]] = known
+            self._known += 1
+            if self._known > MAX_KNOWN:
+                self._known = 0
+                self._asks.clear()
+        return known
+
+    def on_relay_due(self, relay: Relay) -> None:
+        """A relay is late: from here on a lookup decides."""
+        now = self.now()
+        flight = self._escalate(relay, now).lookup
+        self._after(flight, flight.on_timer(now), now)
+
+    def on_relay_failed(self, relay: Relay, reason: str, *, refused: bool) -> None:
+        """A relay's upstream is not there: from here on a lookup decides."""
+        self.on_failure(self._escalate(relay, self.now()), reason, refused=refused)
+
+    def on_drained(self, sample: Relay, relayed: int, now: float) -> None:
+        """Count relays answered in one go; they are one sign of life, one round-trip time."""
+        self.health.good(sample.upstream, now, now - sample.sent_at)
+        counters = self.counters
+        counters.forwarded += relayed
+        counters.upstream += relayed
+        self._budget.earn(relayed)
+
+    def _escalate(self, relay: Relay, now: float) -> Attempt:
+        relay.done = True
+        self.counters.forwarded += 1
+        self.counters.upstream += 1
+        ask = relay.ask
+        first = relay.upstream
+        plan = (first, *(one for one in ask.route.plan() if one is not first))
+        flight = self._flight(ask, ask.route, plan, relay.waiters(), relay.sent_at)
+        attempt = flight.adopt(relay.sent_at)
+        self._flights[ask.key] = flight
+        channel = self._channels.direct(first)
+        if channel is not None:
+            channel.adopt(relay.ident, attempt)
+        return attempt
+
+    def _doubtful(self, entry: Entry | None, now: float) -> bool:
+        """Return whether a denial would contradict what was answered moments ago."""
+        return entry is not None and now - entry.stored_at < DOUBT and entry.message.positive
 
     # -- what channels report -----------------------------------------------------------------
 
@@ -463,9 +617,14 @@ class Engine:
                 ask.query._replace(question=question), b"\0\0", result.message,
                 replies.STREAM_LIMIT, body=body,
             )  # fmt: skip
-            more = read_records(raw, 12 + len(question))
-            joined = replies.join_alias(ask.question, aliases, more, result.message)
-            final = self._store(flight, joined, f"{source}, its alias by {result.source}", now)
+            try:
+                more = read_records(raw, 12 + len(question))
+            except WireError as error:
+                # Good when it came: a name in it borrows from a TTL field, which has aged since.
+                final = self._failure(ask, const.EDE_OTHER, f"the target of the alias: {error}")
+            else:
+                joined = replies.join_alias(ask.question, aliases, more, result.message)
+                final = self._store(flight, joined, f"{source}, its alias by {result.source}", now)
         for waiter in flight.waiters:
             waiter.deliver(final)
 
@@ -545,3 +704,6 @@ class _Chaser:
 
     def deliver(self, result: Result) -> None:
         self._engine.chased(self._flight, self._answers, result)
+
+    def relayed(self, ask: Ask, known: Known) -> None:
+        self.deliver(Result(known.message, known.source))

@@ -11,7 +11,7 @@ import socket
 from collections import Counter, deque
 
 from consulfwd.core.access import Access
-from consulfwd.core.ask import Ask
+from consulfwd.core.ask import Ask, Known
 from consulfwd.dns import const, replies
 from consulfwd.dns.framing import StreamReader, frame
 from consulfwd.errors import WireError
@@ -245,6 +245,10 @@ class _TcpWaiter:
         self._connection = connection
         self._ask = ask
         self._ident = ident
+
+    def relayed(self, ask: Ask, known: Known) -> None:
+        """Send an upstream's reply."""
+        self.deliver(Result(known.message, known.source))
 
     def deliver(self, result: Result) -> None:
         """Send the reply, if the client is still there."""

@@ -1,6 +1,7 @@
-"""A UDP listener: drains its socket, answers from the hot table, hands the rest to the engine.
+"""UDP listeners: drain the socket, answer from the hot table, hand the rest to the engine.
 
-The loop in `_readable` is the hottest code there is: a hit is a slice, a look-up, a sendto.
+The loop in `UdpListener._readable` is the hottest code there is: a hit is two slices and a
+look-up, and both receiving and sending are one system call for many datagrams.
 """
 
 from __future__ import annotations
@@ -10,25 +11,28 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Any
 
 from consulfwd.core.access import Access
-from consulfwd.core.ask import Ask
+from consulfwd.core.ask import Ask, Known
 from consulfwd.core.hot import HotTable, variants
 from consulfwd.dns import const, replies
 from consulfwd.errors import WireError
+from consulfwd.net import mmsg
 from consulfwd.net.resolver import Engine, Result
 
 log = logging.getLogger("consulfwd.udp")
 
-RECEIVE_SIZE = 4096
-DRAIN = 128
+ROUNDS = 4
+DRAIN = 64
 BUFFER = 4 << 20
 QueryLog = Callable[[Ask, str, str], None]
+Ancillary = list[tuple[int, int, bytes]]
 
 
-class UdpListener:
-    """One bound UDP socket. Clients on a loopback socket are on this host by definition."""
+class BaseListener:
+    """What both kinds of listener share: everything but the system calls."""
 
     def __init__(
         self,
@@ -39,62 +43,29 @@ class UdpListener:
         query_log: QueryLog | None = None,
     ) -> None:
         self._sock = sock
-        self._engine = engine
         self._loop = loop
+        self.engine = engine
         self.access = access
         self.query_log = query_log
         host = sock.getsockname()[0]
+        # Clients of a loopback socket are on this host by definition.
         self.on_host = host == "::1" or host.startswith("127.")
         self.hot = HotTable()
         engine.on_clear(self.hot.clear)
-        self._wildcard = host in ("0.0.0.0", "::")
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        if self._wildcard:
-            # The reply must leave from the address the query came to.
-            if sock.family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-            else:
-                sock.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_PKTINFO", 8), 1)
-        loop.add_reader(sock, self._readable_any if self._wildcard else self._readable)
+        loop.add_reader(sock, self._readable)
 
     def _readable(self) -> None:
-        sock = self._sock
-        receive, send = sock.recvfrom, sock.sendto
-        ready = self.hot.answers.get
-        allowed = self.access.seen
-        hits = 0
-        try:
-            for _ in range(DRAIN):
-                data, peer = receive(RECEIVE_SIZE)
-                variant = ready(data[2:])
-                if variant is not None and peer[0] in allowed:
-                    hits += 1
-                    send(data[:2] + variant(), peer)
-                else:
-                    self._slow(data, peer, peer[0])
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            log.debug("UDP: %s", error)
-        counters = self._engine.counters
-        counters.hot += hits
-        counters.queries += hits
+        raise NotImplementedError
 
-    def _readable_any(self) -> None:
-        receive = self._sock.recvmsg
-        try:
-            for _ in range(DRAIN):
-                data, ancillary, _, peer = receive(RECEIVE_SIZE, 256)
-                # Sent back as it came: the kernel takes the local address out of it.
-                self._slow(data, (_reply_from(ancillary), peer), peer[0])
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            log.debug("UDP: %s", error)
+    def send(self, reply: bytes, peer: Any) -> None:
+        """Send one reply to where its query came from; losing it is the network's right."""
+        raise NotImplementedError
 
-    def _slow(self, data: bytes, peer: Any, host: str) -> None:
-        engine = self._engine
+    def query(self, data: bytes, peer: Any, host: str) -> None:
+        """Take one datagram that the hot table does not know."""
+        engine = self.engine
         engine.counters.queries += 1
         try:
             ask = engine.prepare(data)
@@ -108,81 +79,210 @@ class UdpListener:
             return
         if self.query_log is not None:
             self.query_log(ask, host, "udp")
-        engine.submit(ask, _UdpWaiter(self, ask, data, peer))
+        engine.submit(ask, _Waiter(self, ask, data, peer))
 
-    def send(self, reply: bytes, peer: Any) -> None:
-        """Send one reply; a full buffer or a vanished client loses only this one."""
-        try:
-            if self._wildcard:
-                ancillary, address = peer
-                self._sock.sendmsg([reply], ancillary, 0, address)
-            else:
-                self._sock.sendto(reply, peer)
-        except OSError as error:
-            log.debug("UDP reply not sent: %s", error)
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._loop.remove_reader(self._sock)
-        self._sock.close()
+    def cached(self, ask: Ask, data: bytes, limit: int, result: Result) -> bytes:
+        """Return the reply for a cached answer; what is asked again this second becomes hot."""
+        engine = self.engine
+        entry = result.entry
+        assert entry is not None
+        body = engine.cache.body(entry, engine.now())
+        again = ask.warm == engine.epoch
+        ask.warm = engine.epoch
+        if again and self.query_log is None and entry.expires_at >= engine.epoch_ends:
+            ready = variants(ask.query, entry.message, limit, body, engine.rng)
+            self.hot.put(data[2:], ready)
+        else:
+            ready = variants(ask.query, entry.message, limit, body, engine.rng, most=1)
+        return data[:2] + ready[0]
 
     def stop_reading(self) -> None:
         """Take no more queries, but still answer those in flight."""
         self._loop.remove_reader(self._sock)
 
-    def cached(self, waiter: _UdpWaiter, result: Result) -> bytes:
-        """Return the reply for a cached answer; what is asked again this second becomes hot."""
-        engine, ask = self._engine, waiter.ask
-        entry = result.entry
-        assert entry is not None
-        now = engine.now()
-        limit = waiter.limit()
-        body = engine.cache.body(entry, now)
-        hot = self.query_log is None and entry.expires_at >= engine.epoch_ends
-        if hot and ask.warm == engine.epoch:
-            ready = variants(ask.query, entry.message, limit, body, engine.rng)
-            self.hot.put(waiter.data[2:], ready)
-            return waiter.data[:2] + ready[0]
-        ask.warm = engine.epoch
-        ready = variants(ask.query, entry.message, limit, body, engine.rng, most=1)
-        return waiter.data[:2] + ready[0]
+    def close(self) -> None:
+        """Stop listening."""
+        self._loop.remove_reader(self._sock)
+        self.engine.forget(self.hot.clear)
+        self._sock.close()
 
 
-class _UdpWaiter:
+class UdpListener(BaseListener):
+    """A socket bound to one address, read and written many datagrams at a time."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        engine: Engine,
+        access: Access,
+        loop: asyncio.AbstractEventLoop,
+        query_log: QueryLog | None = None,
+    ) -> None:
+        self._batch = mmsg.Batch(sock)
+        self._replies: list[bytes] = []
+        self._names: list[bytes] = []
+        self._reading = False
+        self._address = slice(4, 8) if sock.family == socket.AF_INET else slice(8, 24)
+        self._seen: set[bytes] = set()
+        size = self._batch.name_size
+        self._bounds = [
+            (start, start + 2, index * size, (index + 1) * size)
+            for index, start in enumerate(range(0, mmsg.BATCH * mmsg.RECEIVE_SIZE, mmsg.RECEIVE_SIZE))
+        ]
+        super().__init__(sock, engine, access, loop, query_log)
+        engine.on_flush(self.flush)
+
+    def _trusted(self) -> bool:
+        """Return whether every client that can reach this socket may ask."""
+        return self.on_host and any(
+            network == ip_network("127.0.0.0/8") for network in self.access.networks
+        )
+
+    def _readable(self) -> None:
+        batch = self._batch
+        ready = self.hot.answers.get
+        replies, names = self._replies, self._names
+        trusted = self._trusted()
+        self._reading = True
+        try:
+            for _ in range(ROUNDS):
+                count = batch.receive()
+                data, peers = batch.data, batch.names
+                hits = 0
+                for length, (start, key, name, end) in zip(
+                    batch.lengths, self._bounds, strict=False
+                ):
+                    variant = ready(data[key : start + length])
+                    if variant is not None and (trusted or self._allowed(peers[name:end])):
+                        hits += 1
+                        replies.append(data[start:key] + variant())
+                        names.append(peers[name:end])
+                    else:
+                        peer = peers[name:end]
+                        self.query(data[start : start + length], peer, mmsg.to_address(peer)[0])
+                if hits:
+                    self.engine.counters.hot += hits
+                    self.engine.counters.queries += hits
+                self.flush()
+                if count < mmsg.BATCH:
+                    break
+        except OSError as error:
+            log.debug("UDP: %s", error)
+        finally:
+            self._reading = False
+
+    def _allowed(self, name: bytes) -> bool:
+        return mmsg.to_address(name)[0] in self.access.seen
+
+    def send(self, reply: bytes, peer: Any) -> None:
+        if not self._replies and not self._reading and not self.engine.batching:
+            # Nobody else will flush: a timer or a stream brought this answer.
+            self._loop.call_soon(self.flush)
+        self._replies.append(reply)
+        self._names.append(peer)
+
+    def flush(self) -> None:
+        """Send what was collected."""
+        if self._replies:
+            refused = self._batch.send(self._replies, self._names)
+            if refused:
+                log.debug("UDP: %d replies were not taken by the kernel", refused)
+            self._replies.clear()
+            self._names.clear()
+
+    def close(self) -> None:
+        self.flush()
+        self.engine.forget(self.flush)
+        super().close()
+
+
+class WildcardListener(BaseListener):
+    """A socket bound to every address: each reply leaves from the address its query came to."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        engine: Engine,
+        access: Access,
+        loop: asyncio.AbstractEventLoop,
+        query_log: QueryLog | None = None,
+    ) -> None:
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_PKTINFO", 8), 1)
+        super().__init__(sock, engine, access, loop, query_log)
+
+    def _readable(self) -> None:
+        receive = self._sock.recvmsg
+        ready = self.hot.answers.get
+        try:
+            for _ in range(DRAIN):
+                data, ancillary, _, address = receive(mmsg.RECEIVE_SIZE, 256)
+                peer = (_reply_from(ancillary), address)
+                variant = ready(data[2:])
+                if variant is not None and address[0] in self.access.seen:
+                    self.engine.counters.hot += 1
+                    self.engine.counters.queries += 1
+                    self.send(data[:2] + variant(), peer)
+                else:
+                    self.query(data, peer, address[0])
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            log.debug("UDP: %s", error)
+
+    def send(self, reply: bytes, peer: Any) -> None:
+        ancillary, address = peer
+        try:
+            self._sock.sendmsg([reply], ancillary, 0, address)
+        except OSError as error:
+            log.debug("UDP reply not sent: %s", error)
+
+
+class _Waiter:
     """A client that waits for a datagram."""
 
-    __slots__ = ("_listener", "_peer", "ask", "data")
+    __slots__ = ("ask", "data", "listener", "peer")
 
-    def __init__(self, listener: UdpListener, ask: Ask, data: bytes, peer: Any) -> None:
-        self._listener = listener
-        self._peer = peer
+    def __init__(self, listener: BaseListener, ask: Ask, data: bytes, peer: Any) -> None:
+        self.listener = listener
         self.ask = ask
         self.data = data
+        self.peer = peer
 
-    def limit(self) -> int:
-        """Return how large the reply may be."""
-        return self.ask.limit_on_host if self._listener.on_host else self.ask.limit_off_host
+    def relayed(self, ask: Ask, known: Known) -> None:
+        """Send an upstream's reply; the bytes it makes for this question are made once."""
+        mine = self.ask
+        limit = mine.limit_on_host if self.listener.on_host else mine.limit_off_host
+        if mine is ask:
+            wire = known.wires.get(limit)
+            if wire is None:
+                wire = known.wires[limit] = replies.respond(ask.query, b"", known.message, limit)
+            self.listener.send(self.data[:2] + wire, self.peer)
+        else:
+            reply = replies.respond(mine.query, self.data[:2], known.message, limit)
+            self.listener.send(reply, self.peer)
 
     def deliver(self, result: Result) -> None:
         """Send the reply."""
-        listener = self._listener
+        listener = self.listener
         ask = self.ask
-        if result.entry is None:
-            reply = replies.respond(
-                ask.query, self.data[:2], result.message, self.limit(), options=result.options()
-            )
-        elif result.stale:
-            body = listener._engine.cache.stale_body(result.entry)
-            reply = replies.respond(
-                ask.query, self.data[:2], result.message, self.limit(), body=body,
-                options=result.options(),
-            )  # fmt: skip
+        limit = ask.limit_on_host if listener.on_host else ask.limit_off_host
+        entry = result.entry
+        if entry is not None and not result.stale:
+            reply = listener.cached(ask, self.data, limit, result)
         else:
-            reply = listener.cached(self, result)
-        listener.send(reply, self._peer)
+            body = listener.engine.cache.stale_body(entry) if entry is not None else None
+            options = result.options()
+            ident = self.data[:2]
+            reply = replies.respond(
+                ask.query, ident, result.message, limit, body=body, options=options
+            )
+        listener.send(reply, self.peer)
 
 
-def _reply_from(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+def _reply_from(ancillary: Ancillary) -> Ancillary:
     """Return the control data that sends a reply from the address a query came to."""
     for level, kind, data in ancillary:
         if level == socket.IPPROTO_IP and len(data) >= 12:
@@ -193,6 +293,19 @@ def _reply_from(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int,
         if level == socket.IPPROTO_IPV6 and len(data) >= 20:
             return [(level, kind, data)]
     return []
+
+
+def listen(
+    sock: socket.socket,
+    engine: Engine,
+    access: Access,
+    loop: asyncio.AbstractEventLoop,
+    query_log: QueryLog | None = None,
+) -> BaseListener:
+    """Return the listener that suits a bound socket and this system."""
+    wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")
+    kind = UdpListener if mmsg.available and not wildcard else WildcardListener
+    return kind(sock, engine, access, loop, query_log)
 
 
 def bind_udp(host: str, port: int) -> socket.socket:

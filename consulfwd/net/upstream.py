@@ -10,12 +10,17 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import deque
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from consulfwd.core.ask import Ask
 from consulfwd.core.query import Attempt
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net.stream import StreamChannel
+
+if TYPE_CHECKING:
+    from consulfwd.net.resolver import Waiter
 
 RECEIVE_SIZE = 65535
 DRAIN = 64
@@ -26,7 +31,12 @@ FALSE_REPLY = "a false reply (another question, or garbage)"
 
 
 class Owner(Protocol):
-    """Who is told what became of an attempt."""
+    """Who is told what became of an attempt.
+
+    `batching` is set while many replies are told of in a row; `flush` is called after them.
+    """
+
+    batching: bool
 
     def on_reply(self, attempt: Attempt, data: bytes) -> bool:
         """Take a message with the attempt's ID; False, and nothing done, if it is a false one."""
@@ -36,6 +46,24 @@ class Owner(Protocol):
 
     def on_stray(self, attempt: Attempt, reason: str) -> None:
         """Take note of a reply that is not the attempt's."""
+
+    def on_relayed(self, relay: Relay, data: bytes, now: float) -> bool:
+        """Take a datagram with the relay's ID; return whether it was passed on as it is."""
+
+    def on_relay_due(self, relay: Relay) -> None:
+        """Take over a relay that has had no reply in its upstream's usual time."""
+
+    def on_relay_failed(self, relay: Relay, reason: str, *, refused: bool) -> None:
+        """Take over a relay whose upstream is not there."""
+
+    def on_drained(self, sample: Relay, relayed: int, now: float) -> None:
+        """Take note that so many relays were answered at once, `sample` being one of them."""
+
+    def now(self) -> float:
+        """Return the time."""
+
+    def flush(self) -> None:
+        """Send the replies collected meanwhile."""
 
 
 class Channel(Protocol):
@@ -72,15 +100,58 @@ def _connected(upstream: Upstream) -> socket.socket:
 
 
 class SharedUdp:
-    """One connected socket for all queries to an upstream on this host."""
+    """One connected socket for all queries to an upstream on this host.
+
+    Besides attempts it carries relays: queries for which nothing is decided unless no reply comes
+    in time, told to the owner by `on_relay_due`.
+    """
 
     def __init__(self, upstream: Upstream, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
         self._upstream = upstream
         self._loop = loop
         self._owner = owner
         self._ids = random_ids()
-        self._pending: dict[bytes, Attempt] = {}
+        self._pending: dict[bytes, Attempt | Relay] = {}
         self._sock: socket.socket | None = None
+        self._relays: deque[Relay] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def relay(self, relay: Relay, tail: bytes) -> bool:
+        """Send a relay's query; False when that has to go the long way."""
+        pending = self._pending
+        ident = next(self._ids)
+        sock = self._sock
+        if sock is None or ident in pending:
+            return False
+        try:
+            sock.send(ident + tail)
+        except OSError:
+            return False
+        pending[ident] = relay
+        relay.ident = ident
+        self._relays.append(relay)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._upstream.hedge_after(), self._look_after)
+        return True
+
+    def adopt(self, ident: bytes, attempt: Attempt) -> None:
+        """Put an attempt in the place of the relay that was sent with this ID."""
+        self._pending[ident] = attempt
+
+    def _look_after(self) -> None:
+        """Tell of relays that have waited for longer than is usual here."""
+        relays = self._relays
+        self._timer = None
+        now = self._owner.now()
+        patience = self._upstream.hedge_after()
+        while relays and (relays[0].done or relays[0].sent_at + patience <= now):
+            relay = relays.popleft()
+            if not relay.done:
+                self._owner.on_relay_due(relay)
+        if relays and self._timer is None:
+            due = max(relays[0].sent_at + patience - now, 0.001)
+            self._timer = self._loop.call_later(due, self._look_after)
+        self._owner.flush()
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
         pending = self._pending
@@ -113,29 +184,46 @@ class SharedUdp:
         assert sock is not None
         pop = self._pending.pop
         receive = sock.recv
-        on_reply = self._owner.on_reply
+        owner = self._owner
+        on_reply, on_relayed = owner.on_reply, owner.on_relayed
+        now = owner.now()
+        owner.batching = True
+        relayed = 0
+        sample: Relay | None = None
         try:
             for _ in range(DRAIN):
                 data = receive(RECEIVE_SIZE)
-                attempt = pop(data[:2], None)
+                item = pop(data[:2], None)
+                if item.__class__ is Relay:
+                    relayed += 1
+                    if on_relayed(item, data, now):  # type: ignore[arg-type]
+                        sample = item  # type: ignore[assignment]
                 # What comes over a connected on-host socket is the upstream's own doing.
-                if attempt is not None and not on_reply(attempt, data):
-                    self._owner.on_failure(attempt, FALSE_REPLY, refused=False)
+                elif item is not None and not on_reply(item, data):  # type: ignore[arg-type]
+                    owner.on_failure(item, FALSE_REPLY, refused=False)  # type: ignore[arg-type]
         except BlockingIOError:
-            return
+            pass
         except ConnectionRefusedError:
             self._refused()
         except OSError as error:
             self._fail_all(os.strerror(error.errno or 0).lower(), refused=False)
+        owner.batching = False
+        if sample is not None:
+            owner.on_drained(sample, relayed, now)
+        owner.flush()
 
     def _refused(self) -> None:
         self._fail_all("connection refused", refused=True)
 
     def _fail_all(self, reason: str, *, refused: bool) -> None:
-        failed = [attempt for attempt in self._pending.values() if not attempt.result]
+        items = list(self._pending.values())
         self._pending.clear()
-        for attempt in failed:
-            self._owner.on_failure(attempt, reason, refused=refused)
+        for item in items:
+            if isinstance(item, Relay):
+                if not item.done:
+                    self._owner.on_relay_failed(item, reason, refused=refused)
+            elif not item.result:
+                self._owner.on_failure(item, reason, refused=refused)
 
     def sweep(self, now: float) -> None:
         pending = self._pending
@@ -145,6 +233,9 @@ class SharedUdp:
             del pending[ident]
 
     def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._sock is not None:
             self._loop.remove_reader(self._sock)
             self._sock.close()
@@ -214,6 +305,32 @@ class RandomPortUdp:
             self._drop(sock)
 
 
+class Relay:
+    """A query passed to the first upstream in order, with no decision made about it yet."""
+
+    __slots__ = ("ask", "done", "ident", "others", "sent_at", "upstream", "waiter")
+
+    def __init__(self, ask: Ask, waiter: Waiter, upstream: Upstream, sent_at: float) -> None:
+        self.ask = ask
+        self.waiter = waiter
+        self.others: list[Waiter] | None = None
+        self.upstream = upstream
+        self.sent_at = sent_at
+        self.ident = b""
+        self.done = False
+
+    def join(self, waiter: Waiter) -> None:
+        """Let one more client wait for the same answer."""
+        if self.others is None:
+            self.others = [waiter]
+        else:
+            self.others.append(waiter)
+
+    def waiters(self) -> list[Waiter]:
+        """Return all who wait."""
+        return [self.waiter, *self.others] if self.others else [self.waiter]
+
+
 class Channels:
     """Every upstream's channels, opened when first needed."""
 
@@ -222,6 +339,7 @@ class Channels:
         self._owner = owner
         self._datagram: dict[tuple[str, str, int], SharedUdp | RandomPortUdp] = {}
         self._stream: dict[tuple[str, str, int], StreamChannel] = {}
+        self._direct: dict[Upstream, SharedUdp] = {}
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
         """Send an attempt's query (without ID); return why that was impossible, or None."""
@@ -237,7 +355,13 @@ class Channels:
         if channel is None:
             kind = SharedUdp if upstream.on_host else RandomPortUdp
             channel = self._datagram[upstream.key] = kind(upstream, self._loop, self._owner)
+            if isinstance(channel, SharedUdp):
+                self._direct[upstream] = channel
         return channel.send(attempt, tail)
+
+    def direct(self, upstream: Upstream) -> SharedUdp | None:
+        """Return the open shared channel to an upstream on this host, if there is one."""
+        return self._direct.get(upstream)
 
     def sweep(self, now: float) -> None:
         """Forget attempts that will not be answered any more; close idle streams."""
@@ -250,6 +374,7 @@ class Channels:
         """Close the channels of upstreams that are not used any more."""
         for key in set(self._datagram) - keys:
             self._datagram.pop(key).close()
+        self._direct = {one: way for one, way in self._direct.items() if one.key in keys}
         for key in set(self._stream) - keys:
             self._stream.pop(key).close()
 
