@@ -1,0 +1,58 @@
+"""The options every command shares that needs settings, and the way from them to settings.
+
+What a value may be is known in `consulfwd.config`, which is imported only when a command runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from consulfwd.config import Loaded
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+# Option, what stands for its value in the help, the help.
+_REPEATABLE = (
+    ("--listen", "ADDR[:PORT]", "Listen here instead of `listen`."),
+    ("--agent", "ADDR[:PORT]", "Ask this Consul agent (DNS port) instead of `consul.agents`."),
+    ("--recursor", "ADDR[:PORT]", "Ask this server (or auto, tls://ADDR#NAME) for other names."),
+    ("--domain", "NAME", "Consul's domain; further ones are its alt_domains."),
+)
+NAMES = ("listen", "agent", "recursor", "domain")
+
+
+def settings_options(command: Command) -> Command:
+    """Add -c/--config, --listen, --agent, --recursor and --domain to a command.
+
+    Their values reach the command as parameters of these names: a Path or None for `config`,
+    a tuple of texts for each other.
+    """
+    for option, metavar, text in reversed(_REPEATABLE):
+        command = click.option(option, metavar=metavar, multiple=True, help=f"{text} Repeatable.")(
+            command
+        )
+    return click.option(
+        "-c",
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Configuration file (CONSULFWD_CONFIG; /etc/consulfwd/consulfwd.yml if there is one).",
+    )(command)
+
+
+def load_from_options(params: Mapping[str, object]) -> Loaded:
+    """Return the settings for a command's parameters; others than the shared ones are ignored.
+
+    Raises ConfigError with every problem in the file, the environment and the options.
+    """
+    from consulfwd.config import load
+
+    path = params.get("config")
+    options = {name: params.get(name) for name in NAMES}
+    return load(path if isinstance(path, Path) else None, os.environ, options)

@@ -1,0 +1,9 @@
+"""The configuration: what can be set, and how it is read.
+
+Everything else gets a `Settings` and never asks where a value came from.
+"""
+
+from consulfwd.config.load import Loaded, default_path, load
+from consulfwd.config.settings import Agent, Endpoint, Recursor, Settings
+
+__all__ = ["Agent", "Endpoint", "Loaded", "Recursor", "Settings", "default_path", "load"]

@@ -1,0 +1,122 @@
+"""Turns environment variables and command-line options into trees like that of a file.
+
+Every key has a variable of its own, made from its path; only mappings by name have none. The
+variables are given as an argument; `os.environ` is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args, get_origin
+
+from consulfwd.config.settings import leaves
+from consulfwd.config.source import UNUSABLE, scalar, unusable
+from consulfwd.config.tree import Located, Node, Place, Source
+
+PREFIX = "CONSULFWD_"
+FILE_VARIABLE = "CONSULFWD_CONFIG"
+# Read by the development scripts; they may be set in a shell that starts consulfwd too.
+OTHERS = frozenset({FILE_VARIABLE, "CONSULFWD_CONSUL_DIR", "CONSULFWD_DEBIAN_MIRROR"})
+
+# The key a repeatable option replaces; `--domain` is in `from_options`.
+_OPTIONS = {"listen": ("listen",), "agent": ("consul", "agents"), "recursor": ("recursors",)}
+
+
+def kind_of(annotation: Any) -> str:
+    """Return "list", "mapping", "typed" (a number, true or false) or "text" for a key's type."""
+    if annotation in (int, float, bool):
+        return "typed"
+    if get_origin(annotation) in (tuple, dict):
+        return "list" if get_origin(annotation) is tuple else "mapping"
+    kinds = [kind_of(part) for part in get_args(annotation) if not isinstance(part, str)]
+    return "list" if "list" in kinds else "text"
+
+
+def variable_of(path: Sequence[str]) -> str:
+    """Return the name of the environment variable for a key."""
+    return PREFIX + "_".join(path).upper()
+
+
+def variables() -> dict[str, tuple[tuple[str, ...], str]]:
+    """Return every variable's key and kind ("mapping" for keys only a file can give)."""
+    return {variable_of(path): (path, kind_of(one.annotation)) for path, one in leaves()}
+
+
+def from_environment(environ: Mapping[str, str], rank: int) -> Source:
+    """Return the tree of all CONSULFWD_* variables; an empty one counts as not set."""
+    source = _empty(rank, "environment")
+    given = {name: text for name, text in environ.items() if name.startswith(PREFIX)}
+    known = variables() if given.keys() - OTHERS else {}
+    for line, name in enumerate(sorted(given.keys() - OTHERS)):
+        text = given[name].strip()
+        place = Place(rank, line, 0, f"environment {ascii(name)[1:-1]}")
+        path, kind = known.get(name, ((), ""))
+        if not path:
+            mend = suggestion(name, known) or "unset it"
+            source.found.append(Located(place, "", "no setting has this variable", mend))
+        elif kind == "mapping":
+            key = ".".join(path)
+            mend = f"write {key} in the configuration file"
+            source.found.append(Located(place, key, "cannot be given in a variable", mend))
+        elif unusable(text):
+            source.found.append(Located(place, ".".join(path), *UNUSABLE))
+        elif text:
+            _put(source.root, path, _node(text, kind, place, path))
+    return source
+
+
+def from_options(options: Mapping[str, object], rank: int) -> Source:
+    """Return the tree of the options: listen, agent, recursor, domain; None and empty: not given.
+
+    The first domain is `consul.domain`, the others are `consul.alt_domains`.
+    """
+    source = _empty(rank, "options")
+    if unknown := options.keys() - _OPTIONS.keys() - {"domain"}:
+        raise TypeError(f"no such options: {', '.join(sorted(unknown))}")
+    for line, name in enumerate((*_OPTIONS, "domain")):
+        given = options.get(name) or ()
+        texts = [str(one) for one in given] if isinstance(given, list | tuple) else [str(given)]
+        place = Place(rank, line, 0, f"--{name}")
+        if any(unusable(text) for text in texts):
+            source.found.append(Located(place, "", *UNUSABLE))
+        elif name != "domain" and texts:
+            _put(source.root, _OPTIONS[name], _list(texts, place, _OPTIONS[name]))
+        elif texts:
+            domain, others = ("consul", "domain"), ("consul", "alt_domains")
+            _put(source.root, domain, Node(texts[0], place, domain))
+            _put(source.root, others, _list(texts[1:], place, others))
+    return source
+
+
+def suggestion(word: str, known: Mapping[str, object] | Sequence[str]) -> str:
+    """Return "did you mean ...?" for the nearest known word, or nothing."""
+    # Imported late: only a mistake needs it.
+    from difflib import get_close_matches
+
+    close = get_close_matches(word[:64], list(known), 1, 0.7)
+    return f"did you mean {close[0]}?" if close else ""
+
+
+def _empty(rank: int, name: str) -> Source:
+    return Source(Node({}, Place(rank, 0, 0, name), ()))
+
+
+def _node(text: str, kind: str, place: Place, path: tuple[str, ...]) -> Node:
+    if kind == "list":
+        return _list([one for one in re.split(r"[,\s]+", text) if one], place, path)
+    return Node(scalar(text) if kind == "typed" else text, place, path)
+
+
+def _list(texts: list[str], place: Place, path: tuple[str, ...]) -> Node:
+    return Node([Node(text, place, (*path, n)) for n, text in enumerate(texts)], place, path)
+
+
+def _put(root: Node, path: tuple[str, ...], node: Node) -> None:
+    parent = root
+    for depth, key in enumerate(path[:-1], start=1):
+        assert isinstance(parent.content, dict)
+        section = parent.content.setdefault(key, Node({}, root.place, path[:depth]))
+        parent = section
+    assert isinstance(parent.content, dict)
+    parent.content[path[-1]] = node

@@ -1,0 +1,188 @@
+"""Puts the settings together: file, environment, options -> Settings, or everything wrong.
+
+Each source is checked by itself first, so that a mistake in one is told even where another
+overrides it; then they are joined, and what must hold between keys is checked. The only files
+touched are the configuration and, to see that they can be read, those it names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from consulfwd.config import checks
+from consulfwd.config.checks import Finding, dotted
+from consulfwd.config.checks import Path as Key
+from consulfwd.config.environment import FILE_VARIABLE, from_environment, from_options
+from consulfwd.config.settings import Settings, leaves
+from consulfwd.config.source import read
+from consulfwd.config.tree import Located, Node, Source, overlay, plain, sweep, walk
+from consulfwd.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+DEFAULT_PATH = Path("/etc/consulfwd/consulfwd.yml")
+MAX_PROBLEMS = 100
+
+_FILE, _ENVIRONMENT, _OPTIONS = range(3)
+# Tells the settings that they are one source's part, not to be looked at as a whole yet.
+_PART = "part"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings ready for use, and how they came about.
+
+    `path` is the file they were read from, if any. `origins` says for every key (dotted path)
+    where its value comes from: "FILE:LINE", "environment NAME", "--OPTION" or "default".
+    `warnings` are what is allowed but hardly meant.
+    """
+
+    settings: Settings
+    path: Path | None
+    origins: dict[str, str]
+    warnings: tuple[Problem, ...] = ()
+
+
+def default_path(environ: Mapping[str, str]) -> Path | None:
+    """Return the file that is read when no option names one, or None when there is none."""
+    if named := environ.get(FILE_VARIABLE, "").strip():
+        return Path(named)
+    try:
+        DEFAULT_PATH.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        # It may well be there: better to fail on reading it than to pass it over.
+        return DEFAULT_PATH
+    return DEFAULT_PATH
+
+
+def load(path: Path | None, environ: Mapping[str, str], options: Mapping[str, object]) -> Loaded:
+    """Return the settings: options over environment over file over defaults.
+
+    `path` None takes the file CONSULFWD_CONFIG names, or the default one if it exists. `options`
+    are lists of texts by name: listen, agent, recursor, domain. Raises ConfigError with every
+    problem there is, in the order file, environment, options.
+    """
+    path = default_path(environ) if path is None else path
+    sources = [from_environment(environ, _ENVIRONMENT), from_options(options, _OPTIONS)]
+    if path is not None:
+        sources.insert(0, read(path, _FILE))
+    found: list[Located] = []
+    dropped: set[Key] = set()
+    root = Node({}, sources[0].root.place, ())
+    for source in sources:
+        _check(source)
+        found += source.found
+        dropped |= source.dropped
+        root = overlay(root, source.root)
+    if len(found) > MAX_PROBLEMS:
+        raise ConfigError(_problems(found))
+    settings = Settings.model_validate(plain(root), context=_PART)
+    whole = [*checks.conflicts(settings), *_unreadable(settings)]
+    found += _located(root, whole, dropped)
+    if found:
+        raise ConfigError(_problems(found))
+    warnings = _problems(_located(root, checks.cautions(settings), dropped))
+    return Loaded(settings, path, _origins(root), warnings)
+
+
+def _check(source: Source) -> None:
+    """Move everything that does not fit the settings from the source's tree to its problems."""
+    # What is wrong in one value can hide what is wrong in another: look again without it.
+    while len(source.found) <= MAX_PROBLEMS and (misfits := _misfits(plain(source.root))):
+        # Imported late: only a mistake needs it.
+        from consulfwd.config import messages
+
+        unfit: set[int] = set()
+        for misfit in misfits:
+            path = (*misfit["loc"], *messages.inner_path(misfit))
+            trail = walk(source.root, path)
+            node = trail[-1]
+            unfit.add(id(node))
+            known = (*node.path, *path[len(trail) - 1 :]) in source.dropped
+            if len(source.found) > MAX_PROBLEMS:
+                return
+            if not known:
+                fault = messages.told(misfit)
+                source.found.append(Located(node.place, dotted(node.path), fault.what, fault.mend))
+        sweep(source, unfit)
+
+
+def _misfits(data: object) -> list[ErrorDetails]:
+    try:
+        Settings.model_validate(data, context=_PART)
+    except ValidationError as error:
+        # A list is also called too short when its items are at fault, which is told already.
+        return [
+            misfit
+            for misfit in error.errors(include_url=False)
+            if misfit["type"] != "too_short" or not misfit["input"]
+        ]
+    return []
+
+
+def _located(root: Node, findings: Iterable[Finding], dropped: set[Key]) -> list[Located]:
+    """Return the findings with their places, without those a dropped value takes part in."""
+    around = {path[:end] for path in dropped for end in range(len(path))}
+
+    def complete(key: Key) -> bool:
+        trail = walk(root, key)
+        path = (*trail[-1].path, *key[len(trail) - 1 :])
+        above = (path[:end] for end in range(1, len(path) + 1))
+        return path not in around and dropped.isdisjoint(above)
+
+    located = []
+    for finding in findings:
+        if all(complete(key) for key in (finding.path, *finding.also)):
+            node = walk(root, finding.path)[-1]
+            located.append(Located(node.place, dotted(node.path), finding.what, finding.mend))
+        if len(located) > MAX_PROBLEMS:
+            break
+    return located
+
+
+def _unreadable(settings: Settings) -> Iterable[Finding]:
+    for path, agents in checks.agent_lists(settings):
+        for index, agent in enumerate(agents):
+            for key, file in (("ca_file", agent.ca_file), ("token_file", agent.token_file)):
+                if file is not None and (what := _why_unreadable(file)):
+                    mend = "check the path and its permissions, or take the key out"
+                    yield Finding((*path, index, key), f"{file} {what}", mend)
+
+
+def _why_unreadable(file: Path) -> str | None:
+    try:
+        mode = file.stat().st_mode
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if not S_ISREG(mode):
+        return "is not a file"
+    return None if os.access(file, os.R_OK) else "may not be read"
+
+
+def _problems(found: list[Located]) -> tuple[Problem, ...]:
+    found.sort(key=lambda one: one.place)
+    problems = []
+    for one in found[:MAX_PROBLEMS]:
+        where = f"{one.place.text}: {one.path}" if one.path else one.place.text
+        problems.append(Problem(where, one.what, one.mend))
+    if len(found) > MAX_PROBLEMS:
+        problems.append(Problem(found[MAX_PROBLEMS].place.text, "there is more to mend after this"))
+    return tuple(problems)
+
+
+def _origins(root: Node) -> dict[str, str]:
+    origins = {}
+    for path, _ in leaves():
+        trail = walk(root, path)
+        origins[".".join(path)] = trail[-1].place.text if len(trail) > len(path) else "default"
+    return origins

@@ -1,0 +1,125 @@
+"""A configuration as a tree of values that know their place, whatever source they came from.
+
+What belongs here: the tree, walking it, joining two, and plain data out of it. What the values
+mean is not known here, nor is any file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from consulfwd.config.checks import Path
+
+Scalar = str | int | float | bool | None
+
+
+class Place(NamedTuple):
+    """Where a value stands: `text` for people; the rest sorts (source, line, column from 1)."""
+
+    rank: int
+    line: int
+    column: int
+    text: str
+
+
+class Located(NamedTuple):
+    """Something to report, with its place and the path of its key ("" is the whole)."""
+
+    place: Place
+    path: str
+    what: str
+    mend: str = ""
+
+
+class Node:
+    """A value with its place and path; `content` is a scalar, a list of nodes or a mapping."""
+
+    __slots__ = ("content", "path", "place")
+
+    def __init__(self, content: Content, place: Place, path: Path) -> None:
+        self.content = content
+        self.place = place
+        self.path = path
+
+
+Content = Scalar | list[Node] | dict[str, Node]
+
+
+@dataclass
+class Source:
+    """What one source says: its tree, what was wrong already, and the paths left out for it."""
+
+    root: Node
+    found: list[Located] = field(default_factory=list)
+    dropped: set[Path] = field(default_factory=set)
+
+
+def plain(node: Node) -> object:
+    """Return the tree as plain lists, dictionaries and scalars."""
+    if isinstance(node.content, dict):
+        return {key: plain(child) for key, child in node.content.items()}
+    if isinstance(node.content, list):
+        return [plain(child) for child in node.content]
+    return node.content
+
+
+def canonical_key(key: str) -> str:
+    """Return the spelling two keys have in common when they are one name (of a domain)."""
+    return key.lower().removesuffix(".")
+
+
+def child_of(node: Node, part: str | int) -> Node | None:
+    """Return the child a path's next part leads to; keys that are names may be respelled."""
+    if isinstance(node.content, list):
+        return node.content[part] if isinstance(part, int) and part < len(node.content) else None
+    if not isinstance(node.content, dict) or not isinstance(part, str):
+        return None
+    if part in node.content:
+        return node.content[part]
+    for key, child in node.content.items():
+        if canonical_key(key) == part:
+            return child
+    return None
+
+
+def walk(root: Node, path: Path) -> list[Node]:
+    """Return the nodes along `path` as far as they exist, the root first."""
+    trail = [root]
+    for part in path:
+        child = child_of(trail[-1], part)
+        if child is None:
+            break
+        trail.append(child)
+    return trail
+
+
+def sweep(source: Source, unfit: set[int]) -> None:
+    """Take the nodes with these `id`s out of the tree, and lists that are left empty."""
+    kept = _kept(source.root, unfit, source.dropped)
+    assert kept, "the root of a configuration is never at fault itself"
+
+
+def _kept(node: Node, unfit: set[int], dropped: set[Path]) -> bool:
+    if id(node) in unfit:
+        dropped.add(node.path)
+        return False
+    if isinstance(node.content, dict):
+        items = node.content.items()
+        node.content = {key: child for key, child in items if _kept(child, unfit, dropped)}
+    elif isinstance(node.content, list) and node.content:
+        node.content = [child for child in node.content if _kept(child, unfit, dropped)]
+        if not node.content:
+            dropped.add(node.path)
+            return False
+    return True
+
+
+def overlay(below: Node, above: Node) -> Node:
+    """Return `below` with what `above` says put over it; only mappings are joined."""
+    if not isinstance(below.content, dict) or not isinstance(above.content, dict):
+        return above
+    joined = dict(below.content)
+    for key, child in above.content.items():
+        joined[key] = overlay(joined[key], child) if key in joined else child
+    return Node(joined, below.place, below.path)

@@ -1,0 +1,268 @@
+"""What one value of the configuration may look like as text: addresses, ports, networks, names.
+
+Here stands how a text is read and what is said when it cannot be. Pure: nothing here knows of
+files, lines, the environment or the models the values end up in.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+DNS_PORT = 53
+DNS_OVER_TLS_PORT = 853
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?", re.ASCII)
+_DATACENTER = re.compile(r"[a-z0-9_-]{1,63}", re.ASCII)
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?", re.ASCII)
+_INTERFACE = re.compile(r"[^\s/%]{1,15}", re.ASCII)
+_DIGITS = re.compile(r"[0-9]{1,5}", re.ASCII)
+_NUMERIC_HOST = re.compile(r"[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*", re.ASCII)
+_LONGEST_QUOTE = 60
+
+
+class Fault(ValueError):
+    """A value that cannot be used: `what` is wrong, how to `mend` it.
+
+    `at` leads from the value that was checked to the part of it that is at fault.
+    """
+
+    def __init__(self, what: str, mend: str = "", at: tuple[str | int, ...] = ()) -> None:
+        self.what = what
+        self.mend = mend
+        self.at = at
+        super().__init__(f"{what} ({mend})" if mend else what)
+
+
+def quoted(text: str) -> str:
+    """Return `text` as it is shown in a message: quoted, escaped, and not endless."""
+    if len(text) > _LONGEST_QUOTE:
+        text = text[:_LONGEST_QUOTE] + "..."
+    return ascii(text)
+
+
+def described(value: object) -> str:
+    """Return what a message calls a value of a wrong type."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    if isinstance(value, str):
+        return f"the text {quoted(value)}"
+    return "a mapping" if isinstance(value, dict) else "a list"
+
+
+def text_of(value: object, example: str) -> str:
+    """Return `value` if it is text, else raise a Fault that shows an `example`."""
+    if not isinstance(value, str):
+        raise Fault(f"must be text, not {described(value)}", f"such as {example}")
+    return value
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    if text.lower() == "localhost":
+        return IPv4Address("127.0.0.1")
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise _not_an_address(text) from None
+    if isinstance(address, IPv6Address):
+        scope = address.scope_id
+        if scope is None and address.is_link_local:
+            raise Fault(
+                f"the link-local address {quoted(text)} lacks its interface",
+                f"such as {address}%eth0",
+            )
+        if scope is not None and (not address.is_link_local or not _INTERFACE.fullmatch(scope)):
+            raise Fault(
+                f"{quoted(text)} names an interface that cannot be used",
+                "only link-local addresses carry one, such as fe80::1%eth0",
+            )
+    return address
+
+
+def _not_an_address(text: str) -> Fault:
+    if not text:
+        return Fault("an address is missing", "write an IP address, such as 10.0.0.11")
+    host, mark, port = text.partition("#") if "#" in text else text.partition("@")
+    if mark and _NUMERIC_HOST.fullmatch(host) and _DIGITS.fullmatch(port):
+        right = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return Fault(f"{quoted(text)} is not an IP address", f"the port is written {right}")
+    if "://" in text:
+        return Fault(
+            f"{quoted(text)} cannot be used as an address",
+            "write an IP address, or tls://ADDRESS#NAME for a recursor",
+        )
+    if "/" in text:
+        return Fault(f"{quoted(text)} is not an IP address", "a single address, without a prefix")
+    if _NUMERIC_HOST.fullmatch(text):
+        return Fault(f"{quoted(text)} is not an IP address", "such as 10.0.0.11 or 2001:db8::11")
+    return Fault(
+        f"{quoted(text)} is not an IP address",
+        "a resolver cannot look up names it needs itself: write the address, such as 10.0.0.11",
+    )
+
+
+def listen_address(text: str) -> str:
+    """Return the canonical form of an address to listen on; 0.0.0.0 and :: mean all."""
+    address = _address(text)
+    if address.is_multicast:
+        raise Fault(f"{quoted(text)} is a multicast address", "listen on an address of this host")
+    return str(address)
+
+
+def upstream_address(text: str) -> str:
+    """Return the canonical form of an address queries can be sent to."""
+    address = _address(text)
+    if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
+        raise Fault(f"{quoted(text)} is not the address of one host", "such as 10.0.0.11")
+    return str(address)
+
+
+def port_number(text: str, lowest: int = 1) -> int:
+    """Return the port `text` names, between `lowest` and 65535."""
+    if not _DIGITS.fullmatch(text) or not lowest <= int(text) <= 65535:
+        raise Fault(f"{quoted(text)} is not a port", f"a number from {lowest} to 65535")
+    return int(text)
+
+
+def host_port(text: str) -> tuple[str, str | None]:
+    """Split "host", "host:port", "[v6]:port" or a bare IPv6 address into host and port."""
+    if text.startswith("["):
+        host, closed, rest = text[1:].partition("]")
+        if not closed or (rest and not rest.startswith(":")):
+            raise Fault(f"{quoted(text)} is not an address", "such as [2001:db8::11]:53")
+        return host, rest[1:] if rest else None
+    if text.count(":") == 1:
+        host, _, port = text.partition(":")
+        return host, port
+    return text, None
+
+
+def endpoint(text: str) -> dict[str, object]:
+    """Return the fields of an Endpoint; port 53 unless given, 0 for any free one."""
+    host, port = host_port(text)
+    return {
+        "host": listen_address(host),
+        "port": DNS_PORT if port is None else port_number(port, lowest=0),
+    }
+
+
+def agent(text: str) -> dict[str, object]:
+    """Return the fields of an Agent that "host" or "host:dns_port" gives."""
+    host, port = host_port(text)
+    fields: dict[str, object] = {"address": upstream_address(host)}
+    if port is not None:
+        fields["dns_port"] = port_number(port)
+    return fields
+
+
+def agent_address(text: str) -> str:
+    """Return the address of an agent's mapping, where the port has a key of its own."""
+    host, port = host_port(text)
+    if port is not None:
+        raise Fault(f"{quoted(text)} holds a port", f"write address: {host} and dns_port: {port}")
+    return upstream_address(host)
+
+
+def recursor(text: str) -> dict[str, object]:
+    """Return the fields of a Recursor: "address[:port]" or "tls://address[:port]#name"."""
+    scheme, has_scheme, rest = text.partition("://")
+    if not has_scheme:
+        host, port = host_port(text)
+        return {
+            "address": upstream_address(host),
+            "port": DNS_PORT if port is None else port_number(port),
+            "transport": "udp",
+        }
+    if scheme.lower() != "tls":
+        raise Fault(
+            f"{quoted(scheme + '://')} is not a transport consulfwd knows",
+            "write a bare address for UDP and TCP, or tls://ADDRESS#NAME",
+        )
+    where, _, name = rest.partition("#")
+    host, port = host_port(where)
+    address = upstream_address(host)
+    if not name:
+        raise Fault(
+            f"{quoted(text)} does not say which name its certificate must carry",
+            f"add it after a #, such as {text.rstrip('#')}#dns.example",
+        )
+    return {
+        "address": address,
+        "port": DNS_OVER_TLS_PORT if port is None else port_number(port),
+        "transport": "tls",
+        "tls_name": domain_name(name),
+    }
+
+
+def network(text: str) -> IPv4Network | IPv6Network:
+    """Return the network "address/prefix" names; a bare address is /32 or /128."""
+    if text.lower() == "localhost":
+        text = "127.0.0.1"
+    address, slash, prefix = text.partition("/")
+    try:
+        if "%" in text or (slash and not prefix.isdigit()):
+            raise ValueError
+        found = ip_network(text, strict=False)
+    except ValueError:
+        raise Fault(f"{quoted(text)} is not a network", "such as 10.0.0.0/8 or fd00::/8") from None
+    if found.network_address != ip_address(address):
+        raise Fault(f"{quoted(text)} has bits set behind its prefix", f"write {found}")
+    return found
+
+
+def domain_name(text: str) -> str:
+    """Return a domain name in lower case without its final dot (RFC 1035 section 2.3.4)."""
+    name = text.lower().removesuffix(".")
+    if not name:
+        raise Fault(f"{quoted(text)} is not a domain name", "it needs one label at least")
+    if not name.isascii():
+        raise Fault(f"{quoted(text)} has letters outside ASCII", "write it in its xn-- form (IDNA)")
+    for label in name.split("."):
+        if not label:
+            raise Fault(f"{quoted(text)} has an empty label", "two dots follow each other")
+        if len(label) > 63:
+            raise Fault(f"{quoted(text)} has a label of {len(label)} letters", "63 at most")
+        if not _LABEL.fullmatch(label):
+            raise Fault(
+                f"{quoted(text)} has the label {quoted(label)}",
+                "letters, digits, _ and inner hyphens are allowed",
+            )
+    if len(name) > 253:
+        raise Fault(f"{quoted(text)} is {len(name)} letters long", "253 at most")
+    return name
+
+
+def datacenter_name(text: str) -> str:
+    """Return a datacenter's name as Consul has it: one label in lower case."""
+    name = text.lower()
+    if not _DATACENTER.fullmatch(name):
+        raise Fault(f"{quoted(text)} is not the name of a datacenter", "letters, digits, _ and -")
+    return name
+
+
+def user_name(text: str) -> str:
+    """Return `text` if it can be the name (or number) of a system user."""
+    if not _USER.fullmatch(text):
+        raise Fault(f"{quoted(text)} is not the name of a user", "such as consulfwd")
+    return text
+
+
+def absolute_path(text: str) -> str:
+    """Return `text` if it is an absolute path."""
+    if not text.startswith("/"):
+        raise Fault(
+            f"{quoted(text)} is not an absolute path",
+            "a service has no folder of its own: start it with /",
+        )
+    return text
