@@ -393,7 +393,9 @@ class Engine:
         else:
             cache.put(key, message, now, known.source)
         relay.done = True
-        del self._flights[key]
+        if self._flights.get(key) is relay:
+            # Not so after a reload, which forgets what was in flight before it.
+            del self._flights[key]
         relay.waiter.relayed(ask, known)
         if relay.others:
             for waiter in relay.others:
