@@ -110,6 +110,10 @@ class Cache:
         """Forget everything."""
         self._entries.clear()
 
+    def clamp(self, message: Message) -> None:
+        """Bring a new message's TTLs within the limits: the first client is told no other."""
+        message.body = message.body_with_ttls(0, *self._clamp(message))
+
     def body(self, entry: Entry, now: float) -> bytes:
         """Return the body for an answer served fresh: TTLs clamped to the limits and aged."""
         age = int(now - entry.stored_at)

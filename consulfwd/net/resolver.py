@@ -425,6 +425,7 @@ class Engine:
             cut = ask.cut(upstream, message)
             self._after(attempt.lookup, attempt.lookup.on_reply(attempt, message, cut, now), now)
             return None
+        self.cache.clamp(message)
         known = Known(message, upstream.name)
         if ask.known is None:
             # Only what is asked again is worth remembering: made-up names are not.
@@ -553,6 +554,7 @@ class Engine:
 
     def _store(self, flight: Flight, message: Message, source: str, now: float) -> Result:
         cache = self.cache
+        cache.clamp(message)
         ttl = None
         if flight.before is not None:
             # What Consul denied a moment ago it may answer the next: do not hide that for long.
