@@ -98,9 +98,9 @@ class Waiter(Protocol):
 
 
 class Flight(Lookup):
-    """A lookup with those who wait for it."""
+    """A lookup with those who wait for it; nobody does where it `refreshes` a stale answer."""
 
-    __slots__ = ("armed", "ask", "before", "depth", "route", "stale", "waiters")
+    __slots__ = ("armed", "ask", "before", "depth", "refreshes", "route", "stale", "waiters")
 
     ask: Ask
     route: Route
@@ -109,6 +109,7 @@ class Flight(Lookup):
     armed: float
     depth: int
     before: Flight | None
+    refreshes: bool
 
     def join(self, waiter: Waiter) -> None:
         """Let one more client wait for the same answer."""
@@ -273,6 +274,9 @@ class Engine:
             waiter.deliver(Result(entry.message, "cache", entry=entry))
             return
         flight = self._flights.get(key)
+        if isinstance(flight, Flight) and flight.refreshes and flight.stale is not None:
+            waiter.deliver(self._stale(flight, flight.stale))
+            return
         if flight is not None:
             self.counters.joined += 1
             flight.join(waiter)
@@ -316,6 +320,7 @@ class Engine:
             # Nobody is expected to answer: the client gets what there is, the question still goes
             # out, so that the first one to come back refreshes it.
             flight.waiters = []
+            flight.refreshes = True
             result = self._stale(flight, stale)
             self._run(flight, flight.start(now), now)
             for waiter in waiters:
@@ -341,6 +346,7 @@ class Engine:
         flight.stale = stale
         flight.depth = 0
         flight.before = None
+        flight.refreshes = False
         flight.armed = 0.0
         flight.waiters = waiters
         return flight
@@ -530,6 +536,8 @@ class Engine:
         then = flight.route.then
         if then is not None and then.groups and (message is None or not message.positive):
             self._launch(ask, then, waiters, now, before=flight)
+            return
+        if message is None and flight.refreshes:
             return
         if message is None:
             if flight.stale is not None:
