@@ -23,23 +23,40 @@ LOCAL_TTL = 3600
 class Known:
     """A reply seen before: its message, and the bytes it makes for this client, by limit."""
 
-    __slots__ = ("message", "source", "wires")
+    __slots__ = ("lasts", "message", "positive", "source", "ttl", "wires")
 
-    def __init__(self, message: Message, source: str) -> None:
+    def __init__(self, message: Message, source: str, ttl: int, lasts: int) -> None:
         self.message = message
+        self.positive = message.positive
         self.source = source
+        self.ttl = ttl
+        self.lasts = lasts
         self.wires: dict[int, bytes] = {}
 
 
 class Ask:
     """One question. `question` is folded; `key` tells apart what may have different answers.
 
-    `local` is the answer when it is made here.
+    `local` is the answer when it is made here; `raw` the client's message without its ID.
     """
 
     __slots__ = (
-        "_do", "_flags", "_options", "_tails", "key", "known", "limit_off_host",
-        "limit_on_host", "local", "name", "qtype", "query", "question", "route", "warm",
+        "_do",
+        "_flags",
+        "_options",
+        "_tails",
+        "key",
+        "known",
+        "limit_off_host",
+        "limit_on_host",
+        "local",
+        "name",
+        "qtype",
+        "query",
+        "question",
+        "raw",
+        "route",
+        "warm",
     )  # fmt: skip
 
     def __init__(self, query: Query, route: Route) -> None:
@@ -58,7 +75,8 @@ class Ask:
         self.local: Message | None = None
         self.warm = -1
         self.known: dict[bytes, Known] | None = None
-        self._tails: dict[int, bytes] = {}
+        self.raw = b""
+        self._tails: dict[Upstream, bytes] = {}
 
     def asked_size(self, upstream: Upstream) -> int:
         """Return the receive buffer announced to this upstream, in octets."""
@@ -68,10 +86,10 @@ class Ask:
 
     def tail(self, upstream: Upstream) -> bytes:
         """Return the query for this upstream without its ID."""
-        size = self.asked_size(upstream)
-        tail = self._tails.get(size)
+        tail = self._tails.get(upstream)
         if tail is None:
-            tail = self._tails[size] = replies.build_query(
+            size = self.asked_size(upstream)
+            tail = self._tails[upstream] = replies.build_query(
                 self.question, self._flags, size, do=self._do, options=self._options
             )
         return tail

@@ -83,24 +83,34 @@ class Cache:
         """Keep an answer, fresh for `ttl` (default: what the message and the limits say)."""
         entries = self._entries
         entries.pop(key, None)
+        usual, lasts = self.lasts(message)
         if ttl is None:
-            ttl = self.ttl_of(message)
-        # A negative answer is never served stale: it would outlive what it denies.
-        stale_for = self.limits.stale_for if message.positive else 0
-        entry = Entry(message, now, now + ttl, now + ttl + stale_for, source)
+            ttl = usual
+        entry = Entry(message, now, now + ttl, now + lasts, source)
         entries[key] = entry
         if len(entries) > self.limits.size:
             del entries[next(iter(entries))]
         return entry
 
-    def confirm(self, key: bytes, entry: Entry, now: float) -> None:
-        """Note that an upstream gave the very message of `entry` again."""
+    def refresh(
+        self, key: bytes, entry: Entry, message: Message, now: float, ttl: int, lasts: int
+    ) -> None:
+        """Put a new message in the place of an entry's, fresh for `ttl`, of use for `lasts`.
+
+        What `put` does for a question asked all the time, without making a new entry.
+        """
         if now - entry.stored_at > 1:
             self._entries[key] = self._entries.pop(key)
-        lasts = entry.expires_at - entry.stored_at
-        entry.gone_at += now - entry.stored_at
+        entry.message = message
         entry.stored_at = now
-        entry.expires_at = now + lasts
+        entry.expires_at = now + ttl
+        entry.gone_at = now + lasts
+
+    def lasts(self, message: Message) -> tuple[int, int]:
+        """Return for how many seconds a message is fresh, and of use at all (`refresh`)."""
+        ttl = self.ttl_of(message)
+        # A negative answer is never served stale: it would outlive what it denies.
+        return ttl, ttl + (self.limits.stale_for if message.positive else 0)
 
     def drop(self, key: bytes) -> None:
         """Forget an entry."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from consulfwd.config import Recursor, Settings
-from consulfwd.core.ask import Ask, Known
+from consulfwd.core.ask import Ask
 from consulfwd.core.routes import Kind, Route, Routes, describe
 from consulfwd.core.upstreams import Group, Health, Upstream
 from consulfwd.dns import const, replies
@@ -19,8 +19,9 @@ from consulfwd.dns.text import Record, to_record
 from consulfwd.dns.wire import Query
 from consulfwd.errors import UsageError, WireError
 from consulfwd.net import host
-from consulfwd.net.resolver import Engine, Flight, Result
+from consulfwd.net.resolver import Engine, Flight
 from consulfwd.net.routing import build_routes, cache_limits, probe_question
+from consulfwd.net.waiter import Result, Waiter
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class Resolver:
         query = make_query(name, rtype, do=do)
         ask = engine.prepare_query(query)
         loop = asyncio.get_running_loop()
-        waiter = _Future(loop)
+        waiter = _Future(ask, loop)
         started = engine.now()
         order = tuple((one.name, one.state.value) for one in ask.route.plan())
         engine.submit(ask, waiter, traced=True)
@@ -179,14 +180,14 @@ def make_query(name: str, rtype: str, *, do: bool = False) -> Query:
     return Query(const.RD, question, wire.lower(), number, const.IN, edns)
 
 
-class _Future:
+class _Future(Waiter):
     """A waiter that is a future."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.future: asyncio.Future[Result] = loop.create_future()
+    __slots__ = ("future",)
 
-    def relayed(self, ask: Ask, known: Known) -> None:
-        self.deliver(Result(known.message, known.source))
+    def __init__(self, ask: Ask, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(ask)
+        self.future: asyncio.Future[Result] = loop.create_future()
 
     def deliver(self, result: Result) -> None:
         if not self.future.done():

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import socket
 import struct
 import sys
 from array import array
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -42,111 +44,117 @@ available = _CALLS is not None
 
 
 class Batch:
-    """Buffers for one socket. After `receive` gave n, message i is in `data` at i * RECEIVE_SIZE,
-    `lengths[i]` octets long, from the address `names[i * name_size : (i + 1) * name_size]`.
+    """Buffers for receiving and sending on one socket; a datagram longer than `size` comes cut.
+
+    On an unconnected socket every message has an address of `name_size` octets. After `receive`
+    gave n, message i is `lengths[i]` octets at i * size in `data`, its address at i * name_size
+    in `names`. On a connected one, take the messages from `messages`.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(
+        self, sock: socket.socket, size: int = RECEIVE_SIZE, *, named: bool = True
+    ) -> None:
         assert _CALLS is not None
         self._receive, self._send = _CALLS
         self._fd = sock.fileno()
-        self.name_size = _NAME_SIZE[sock.family]
+        self._size = size
+        self.name_size = _NAME_SIZE[sock.family] if named else 0
         self.data = b""
         self.names = b""
         self.lengths: list[int] = []
-        self._in = bytearray(BATCH * RECEIVE_SIZE)
-        self._in_names = bytearray(BATCH * self.name_size)
-        self._out = bytearray(SEND_BUFFER)
-        self._out_names = bytearray(BATCH * self.name_size)
+        self._in = memoryview(bytearray(BATCH * size))
+        self._in_names = memoryview(bytearray(BATCH * self.name_size + 1))
         self._in_iovecs = bytearray(BATCH * 16)
-        self._out_iovecs = bytearray(BATCH * 16)
         self._in_headers = bytearray(BATCH * _HEADER)
+        self._out = bytearray(SEND_BUFFER)
+        self._out_names = bytearray(BATCH * self.name_size + 1)
+        self._out_iovecs = bytearray(BATCH * 16)
         self._out_headers = bytearray(BATCH * _HEADER)
-        self._in_view = memoryview(self._in)
-        self._out_base = _address(self._out)
-        self._fill(self._in_headers, self._in_names, self._in_iovecs)
-        self._fill(self._out_headers, self._out_names, self._out_iovecs)
+        self._fill(self._in_headers, _address(self._in_names), self._in_iovecs)
+        self._fill(self._out_headers, _address(self._out_names), self._out_iovecs)
         base = _address(self._in)
         for index in range(BATCH):
-            address = base + index * RECEIVE_SIZE
-            struct.pack_into("=QQ", self._in_iovecs, index * 16, address, RECEIVE_SIZE)
+            struct.pack_into("=QQ", self._in_iovecs, index * 16, base + index * size, size)
         self._lengths = memoryview(self._in_headers).cast("I")[14 :: _HEADER // 4]
         out = memoryview(self._out_iovecs).cast("Q")
         self._out_bases, self._out_lengths = out[0::2], out[1::2]
+        self._out_base = _address(self._out)
         self._in_at = _address(self._in_headers)
         self._out_at = _address(self._out_headers)
 
-    def _fill(self, headers: bytearray, names: bytearray, iovecs: bytearray) -> None:
-        names_at, iovecs_at = _address(names), _address(iovecs)
+    def _fill(self, headers: bytearray, names_at: int, iovecs: bytearray) -> None:
+        iovecs_at = _address(iovecs)
+        size = self.name_size
         for index in range(BATCH):
-            struct.pack_into(
-                "=QI4xQQQQi4xI4x",
-                headers,
-                index * _HEADER,
-                names_at + index * self.name_size,
-                self.name_size,
-                iovecs_at + index * 16,
-                1,
-                0,
-                0,
-                0,
-                0,
-            )
+            name = names_at + index * size if size else 0
+            fields = (name, size, iovecs_at + index * 16, 1, 0, 0, 0, 0)
+            struct.pack_into("=QI4xQQQQi4xI4x", headers, index * _HEADER, *fields)
 
     def receive(self) -> int:
-        """Take up to BATCH datagrams; return how many, 0 when there are none.
-
-        A datagram longer than RECEIVE_SIZE comes cut to it. Raises OSError.
-        """
+        """Take up to BATCH datagrams; return how many, 0 when there are none. Raises OSError."""
         count: int = self._receive(self._fd, self._in_at, BATCH, _DONTWAIT, None)
         if count < 0:
             number = ctypes.get_errno()
             if number in (errno.EAGAIN, errno.EINTR):
                 return 0
-            raise OSError(number, "recvmmsg")
-        self.data = bytes(self._in_view[: count * RECEIVE_SIZE])
-        self.names = bytes(self._in_names) if count == BATCH else bytes(
-            memoryview(self._in_names)[: count * self.name_size]
-        )
+            raise OSError(number, os.strerror(number))
         self.lengths = self._lengths[:count].tolist()
+        if self.name_size:
+            self.data = self._in[: count * self._size].tobytes()
+            self.names = self._in_names[: count * self.name_size].tobytes()
         return count
 
-    def send(self, replies: list[bytes], names: list[bytes]) -> int:
-        """Send each reply to the address beside it; return how many the kernel would not take."""
-        refused = 0
-        for start in range(0, len(replies), BATCH):
-            chunk = replies[start : start + BATCH]
-            refused += self._send_chunk(chunk, names[start : start + BATCH])
-        return refused
+    def messages(self) -> list[bytes]:
+        """Return the messages of the last `receive`."""
+        view = self._in
+        starts = range(0, BATCH * self._size, self._size)
+        return [bytes(view[at : at + length]) for at, length in zip(starts, self.lengths)]  # noqa: B905
 
-    def _send_chunk(self, replies: list[bytes], names: list[bytes]) -> int:
+    def send(self, replies: list[bytes], names: Sequence[bytes] = ()) -> int:
+        """Send each message, to the address beside it; return the errno of the last failure or 0.
+
+        What the kernel has no room for, or no route, is lost; the rest is sent.
+        """
+        failure = 0
+        for start in range(0, len(replies), BATCH):
+            end = start + BATCH
+            failure = self._send_chunk(replies[start:end], names[start:end]) or failure
+        return failure
+
+    def _send_chunk(self, replies: list[bytes], names: Sequence[bytes]) -> int:
         count = len(replies)
         lengths = list(map(len, replies))
         total = sum(lengths)
         if total > SEND_BUFFER:
             half = count // 2
-            refused = self._send_chunk(replies[:half], names[:half])
-            return refused + self._send_chunk(replies[half:], names[half:])
+            failure = self._send_chunk(replies[:half], names[:half])
+            return self._send_chunk(replies[half:], names[half:]) or failure
         self._out[:total] = b"".join(replies)
-        self._out_names[: count * self.name_size] = b"".join(names)
+        if names:
+            self._out_names[: count * self.name_size] = b"".join(names)
         bases = list(accumulate(lengths[:-1], initial=self._out_base))
         self._out_bases[:count] = memoryview(array("Q", bases))
         self._out_lengths[:count] = memoryview(array("Q", lengths))
-        done = refused = 0
+        done = failure = 0
         while done < count:
             at = self._out_at + done * _HEADER
             sent: int = self._send(self._fd, at, count - done, _DONTWAIT)
             if sent > 0:
                 done += sent
-            elif ctypes.get_errno() in (errno.EAGAIN, errno.ENOBUFS):
-                return refused + count - done
-            elif ctypes.get_errno() != errno.EINTR:
-                done += 1  # this one cannot be sent (no route, a vanished client); the rest can
-                refused += 1
-        return refused
+                continue
+            number = ctypes.get_errno()
+            if number == errno.EINTR:
+                continue
+            if number in (errno.EAGAIN, errno.ENOBUFS):
+                return number
+            if number != errno.ECONNREFUSED or failure == number:
+                done += 1  # no route, a vanished client: the others can still be sent
+            # ECONNREFUSED is news of an earlier message; this one is tried again, once.
+            failure = number
+        return failure
 
 
-def _address(buffer: bytearray) -> int:
+def _address(buffer: bytearray | memoryview) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
 

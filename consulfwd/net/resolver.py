@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Protocol
 
 from consulfwd.core.ask import Ask, Known, prepare
 from consulfwd.core.cache import Cache, Entry, Limits
@@ -22,12 +21,12 @@ from consulfwd.core.query import Attempt, Lookup, Outcome, Probe
 from consulfwd.core.routes import Kind, Route, Routes
 from consulfwd.core.upstreams import Budget, Health, State, Upstream
 from consulfwd.dns import const, replies
-from consulfwd.dns.edns import build_ede
 from consulfwd.dns.message import Message, read_reply
 from consulfwd.dns.records import alias_target, read_records, type_of
 from consulfwd.dns.wire import Query, read_query
 from consulfwd.errors import WireError
-from consulfwd.net.upstream import Channels, Relay
+from consulfwd.net.upstream import Channels
+from consulfwd.net.waiter import Result, Waiter
 
 log = logging.getLogger("consulfwd.resolver")
 
@@ -55,46 +54,6 @@ class Counters:
     stale: int = 0
     failed: int = 0
     false_replies: int = 0
-
-
-class Result:
-    """One answer on its way to whoever waits: the message and what to do to it for the wire.
-
-    `entry` is set when it comes fresh from the cache; `flight` when upstreams were asked.
-    """
-
-    __slots__ = ("ede", "entry", "flight", "message", "source", "stale")
-
-    def __init__(
-        self,
-        message: Message,
-        source: str,
-        *,
-        entry: Entry | None = None,
-        flight: Flight | None = None,
-        stale: bool = False,
-        ede: tuple[int, str] | None = None,
-    ) -> None:
-        self.message = message
-        self.source = source
-        self.entry = entry
-        self.flight = flight
-        self.stale = stale
-        self.ede = ede
-
-    def options(self) -> bytes:
-        """Return the EDNS options that explain this answer (RFC 8914)."""
-        return build_ede(*self.ede) if self.ede is not None else b""
-
-
-class Waiter(Protocol):
-    """Somebody who asked: told the result once, by one of the two ways."""
-
-    def deliver(self, result: Result) -> None:
-        """Take the result."""
-
-    def relayed(self, ask: Ask, known: Known) -> None:
-        """Take an upstream's reply to `ask` that needs no more than to be passed on."""
 
 
 class Flight(Lookup):
@@ -142,8 +101,8 @@ class Engine:
         self._loop = loop
         self._channels = Channels(loop, self)
         self._budget = Budget()
-        self._asks: dict[bytes, Ask] = {}
-        self._flights: dict[bytes, Flight | Relay] = {}
+        self.asks: dict[bytes, Ask] = {}
+        self._flights: dict[bytes, Flight | Waiter] = {}
         self._timers: list[tuple[float, int, Flight | Probe]] = []
         self._sequence = count()
         self._timer: asyncio.TimerHandle | None = None
@@ -156,8 +115,7 @@ class Engine:
         self._caches_to_clear: list[Callable[[], None]] = []
         self._flushes: list[Callable[[], None]] = []
         self._ticker: asyncio.TimerHandle | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._draining: asyncio.Event | None = None
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -171,9 +129,9 @@ class Engine:
     async def drain(self, seconds: float) -> None:
         """Wait until every query in flight has its answer, at most so long."""
         if self._flights:
-            self._idle.clear()
+            self._draining = asyncio.Event()
             try:
-                await asyncio.wait_for(self._idle.wait(), seconds)
+                await asyncio.wait_for(self._draining.wait(), seconds)
             except asyncio.TimeoutError:
                 log.warning("%d queries had no answer when stopping", len(self._flights))
 
@@ -194,7 +152,7 @@ class Engine:
         self.cache = Cache(limits)
         self._probe_question = probe_question
         self._probe_asks.clear()
-        self._asks.clear()
+        self.asks.clear()
         self._flights.clear()
         self.clear_hot()
         self._channels.retain({upstream.key for upstream in self.upstreams()})
@@ -224,7 +182,8 @@ class Engine:
                 registered.remove(callback)
 
     def flush(self) -> None:
-        """Send the replies collected during a batch."""
+        """Send the queries and replies collected during a batch."""
+        self._channels.flush()
         for flush in self._flushes:
             flush()
 
@@ -245,20 +204,23 @@ class Engine:
 
     def prepare(self, data: bytes) -> Ask:
         """Return the question in a raw query. Raises WireError (see `read_query`)."""
-        asks = self._asks
+        asks = self.asks
         ask = asks.get(data[2:])
         if ask is None:
             ask = prepare(read_query(data), self.routes)
             if len(asks) >= 4096:
                 asks.clear()
-            asks[data[2:]] = ask
+            ask.raw = data[2:]
+            asks[ask.raw] = ask
         return ask
 
     def prepare_query(self, query: Query) -> Ask:
         """Return the question of a query made here."""
         return prepare(query, self.routes)
 
-    def submit(self, ask: Ask, waiter: Waiter, *, traced: bool = False) -> None:
+    def submit(
+        self, ask: Ask, waiter: Waiter, now: float | None = None, *, traced: bool = False
+    ) -> None:
         """Answer `ask`: at once from here or the cache, else when upstreams have.
 
         `traced` keeps every attempt for the result, even when all goes well.
@@ -267,7 +229,8 @@ class Engine:
             waiter.deliver(Result(ask.local, "here"))
             return
         key = ask.key
-        now = self.now()
+        if now is None:
+            now = self.now()
         entry = self.cache.fresh(key, now)
         if entry is not None:
             self.counters.cached += 1
@@ -286,10 +249,13 @@ class Engine:
             # The usual case: the first in order is well, and nothing is decided unless it is late.
             upstream = groups[0].first()
             channel = self._channels.direct(upstream)
-            if channel is not None and upstream.state is State.UP:
-                relay = Relay(ask, waiter, upstream, now)
-                if channel.relay(relay, ask.tail(upstream)):
-                    self._flights[key] = relay
+            if channel is not None and upstream.up:
+                waiter.upstream = upstream
+                waiter.sent_at = now
+                waiter.others = None
+                waiter.done = False
+                if channel.relay(waiter, ask.tail(upstream)):
+                    self._flights[key] = waiter
                     return
         if len(self._flights) >= MAX_FLIGHTS:
             waiter.deliver(self._failure(ask, const.EDE_OTHER, "too many queries in flight"))
@@ -378,39 +344,40 @@ class Engine:
 
     # -- relays: the usual case ---------------------------------------------------------------
 
-    def on_relayed(self, relay: Relay, data: bytes, now: float) -> bool:
+    def on_relayed(self, relay: Waiter, data: bytes, now: float) -> bool:
         """Pass a reply on when there is nothing to decide about it; return whether it was so."""
         ask = relay.ask
-        key = ask.key
         known = ask.known.get(data[2:]) if ask.known is not None else None
         if known is None:
             known = self._learn(relay, data, now)
             if known is None:
                 return False
-        message = known.message
+        key = ask.key
         cache = self.cache
         entry = cache.get(key)
-        if entry is not None and entry.message is message:
-            cache.confirm(key, entry, now)
-        elif message.negative and self._doubtful(entry, now) and relay.upstream.is_agent:
-            attempt = self._escalate(relay, now)
-            self._after(attempt.lookup, attempt.lookup.on_reply(attempt, message, False, now), now)
-            return False
+        if entry is None or not known.positive:
+            if relay.upstream.is_agent and self._doubtful(entry, now):
+                message = known.message
+                attempt = self._escalate(relay, now)
+                flight = attempt.lookup
+                self._after(flight, flight.on_reply(attempt, message, False, now), now)
+                return False
+            cache.put(key, known.message, now, known.source)
         else:
-            cache.put(key, message, now, known.source)
+            cache.refresh(key, entry, known.message, now, known.ttl, known.lasts)
         relay.done = True
         if self._flights.get(key) is relay:
             # Not so after a reload, which forgets what was in flight before it.
             del self._flights[key]
-        relay.waiter.relayed(ask, known)
+        relay.relayed(ask, known)
         if relay.others:
             for waiter in relay.others:
                 waiter.relayed(ask, known)
-        if not self._flights:
-            self._idle.set()
+        if self._draining is not None and not self._flights:
+            self._draining.set()
         return True
 
-    def _learn(self, relay: Relay, data: bytes, now: float) -> Known | None:
+    def _learn(self, relay: Waiter, data: bytes, now: float) -> Known | None:
         """Read a reply; one that needs a decision is handed over to a lookup."""
         ask = relay.ask
         upstream = relay.upstream
@@ -432,7 +399,7 @@ class Engine:
             self._after(attempt.lookup, attempt.lookup.on_reply(attempt, message, cut, now), now)
             return None
         self.cache.clamp(message)
-        known = Known(message, upstream.name)
+        known = Known(message, upstream.name, *self.cache.lasts(message))
         if ask.known is None:
             # Only what is asked again is worth remembering: made-up names are not.
             ask.known = {}
@@ -443,20 +410,20 @@ class Engine:
             self._known += 1
             if self._known > MAX_KNOWN:
                 self._known = 0
-                self._asks.clear()
+                self.asks.clear()
         return known
 
-    def on_relay_due(self, relay: Relay) -> None:
+    def on_relay_due(self, relay: Waiter) -> None:
         """A relay is late: from here on a lookup decides."""
         now = self.now()
         flight = self._escalate(relay, now).lookup
         self._after(flight, flight.on_timer(now), now)
 
-    def on_relay_failed(self, relay: Relay, reason: str, *, refused: bool) -> None:
+    def on_relay_failed(self, relay: Waiter, reason: str, *, refused: bool) -> None:
         """A relay's upstream is not there: from here on a lookup decides."""
         self.on_failure(self._escalate(relay, self.now()), reason, refused=refused)
 
-    def on_drained(self, sample: Relay, relayed: int, now: float) -> None:
+    def on_drained(self, sample: Waiter, relayed: int, now: float) -> None:
         """Count relays answered in one go; they are one sign of life, one round-trip time."""
         self.health.good(sample.upstream, now, now - sample.sent_at)
         counters = self.counters
@@ -464,14 +431,14 @@ class Engine:
         counters.upstream += relayed
         self._budget.earn(relayed)
 
-    def _escalate(self, relay: Relay, now: float) -> Attempt:
+    def _escalate(self, relay: Waiter, now: float) -> Attempt:
         relay.done = True
         self.counters.forwarded += 1
         self.counters.upstream += 1
         ask = relay.ask
         first = relay.upstream
         plan = (first, *(one for one in ask.route.plan() if one is not first))
-        flight = self._flight(ask, ask.route, plan, relay.waiters(), relay.sent_at)
+        flight = self._flight(ask, ask.route, plan, relay.all(), relay.sent_at)
         attempt = flight.adopt(relay.sent_at)
         self._flights[ask.key] = flight
         channel = self._channels.direct(first)
@@ -528,8 +495,8 @@ class Engine:
         ask = flight.ask
         if self._flights.get(ask.key) is flight:
             del self._flights[ask.key]
-        if not self._flights:
-            self._idle.set()
+        if self._draining is not None and not self._flights:
+            self._draining.set()
         self.counters.extra += flight.extra
         self.counters.second_opinions += flight.opinions
         message = outcome.message
@@ -706,16 +673,16 @@ class Engine:
         return ask
 
 
-class _Chaser:
+class _Chaser(Waiter):
     """Waits for the target of an alias on behalf of a flight."""
 
+    __slots__ = ("_answers", "_engine", "_flight")
+
     def __init__(self, engine: Engine, flight: Flight, answers: list[bytes]) -> None:
+        super().__init__(flight.ask)
         self._engine = engine
         self._flight = flight
         self._answers = answers
 
     def deliver(self, result: Result) -> None:
         self._engine.chased(self._flight, self._answers, result)
-
-    def relayed(self, ask: Ask, known: Known) -> None:
-        self.deliver(Result(known.message, known.source))

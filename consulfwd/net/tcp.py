@@ -11,12 +11,13 @@ import socket
 from collections import Counter, deque
 
 from consulfwd.core.access import Access
-from consulfwd.core.ask import Ask, Known
+from consulfwd.core.ask import Ask
 from consulfwd.dns import const, replies
 from consulfwd.dns.framing import StreamReader, frame
 from consulfwd.errors import WireError
-from consulfwd.net.resolver import Engine, Result
+from consulfwd.net.resolver import Engine
 from consulfwd.net.udp import QueryLog
+from consulfwd.net.waiter import Result, Waiter
 
 
 class TcpListener:
@@ -236,23 +237,19 @@ class ServerConnection(asyncio.Protocol):
             self._transport.close()
 
 
-class _TcpWaiter:
+class _TcpWaiter(Waiter):
     """A client that waits for a reply on its connection."""
 
-    __slots__ = ("_ask", "_connection", "_ident")
+    __slots__ = ("_connection", "_ident")
 
     def __init__(self, connection: ServerConnection, ask: Ask, ident: bytes) -> None:
         self._connection = connection
-        self._ask = ask
+        super().__init__(ask)
         self._ident = ident
-
-    def relayed(self, ask: Ask, known: Known) -> None:
-        """Send an upstream's reply."""
-        self.deliver(Result(known.message, known.source))
 
     def deliver(self, result: Result) -> None:
         """Send the reply, if the client is still there."""
-        self._connection.answer(self._ask, self._ident, result)
+        self._connection.answer(self.ask, self._ident, result)
 
 
 def bind_tcp(host: str, port: int) -> socket.socket:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -20,13 +21,15 @@ from consulfwd.core.hot import HotTable, variants
 from consulfwd.dns import const, replies
 from consulfwd.errors import WireError
 from consulfwd.net import mmsg
-from consulfwd.net.resolver import Engine, Result
+from consulfwd.net.resolver import Engine
+from consulfwd.net.waiter import Result, Waiter
 
 log = logging.getLogger("consulfwd.udp")
 
 ROUNDS = 4
 DRAIN = 64
 BUFFER = 4 << 20
+_LOOPBACK = ip_network("127.0.0.0/8")
 QueryLog = Callable[[Ask, str, str], None]
 Ancillary = list[tuple[int, int, bytes]]
 
@@ -79,9 +82,9 @@ class BaseListener:
             return
         if self.query_log is not None:
             self.query_log(ask, host, "udp")
-        engine.submit(ask, _Waiter(self, ask, data, peer))
+        engine.submit(ask, _Waiter(self, ask, data[:2], peer))
 
-    def cached(self, ask: Ask, data: bytes, limit: int, result: Result) -> bytes:
+    def cached(self, ask: Ask, ident: bytes, limit: int, result: Result) -> bytes:
         """Return the reply for a cached answer; what is asked again this second becomes hot."""
         engine = self.engine
         entry = result.entry
@@ -91,10 +94,10 @@ class BaseListener:
         ask.warm = engine.epoch
         if again and self.query_log is None and entry.expires_at >= engine.epoch_ends:
             ready = variants(ask.query, entry.message, limit, body, engine.rng)
-            self.hot.put(data[2:], ready)
+            self.hot.put(ask.raw, ready)
         else:
             ready = variants(ask.query, entry.message, limit, body, engine.rng, most=1)
-        return data[:2] + ready[0]
+        return ident + ready[0]
 
     def stop_reading(self) -> None:
         """Take no more queries, but still answer those in flight."""
@@ -121,61 +124,68 @@ class UdpListener(BaseListener):
         self._batch = mmsg.Batch(sock)
         self._replies: list[bytes] = []
         self._names: list[bytes] = []
-        self._reading = False
         self._address = slice(4, 8) if sock.family == socket.AF_INET else slice(8, 24)
         self._seen: set[bytes] = set()
         size = self._batch.name_size
         self._bounds = [
             (start, start + 2, index * size, (index + 1) * size)
-            for index, start in enumerate(range(0, mmsg.BATCH * mmsg.RECEIVE_SIZE, mmsg.RECEIVE_SIZE))
+            for index, start in enumerate(
+                range(0, mmsg.BATCH * mmsg.RECEIVE_SIZE, mmsg.RECEIVE_SIZE)
+            )
         ]
         super().__init__(sock, engine, access, loop, query_log)
         engine.on_flush(self.flush)
 
     def _trusted(self) -> bool:
-        """Return whether every client that can reach this socket may ask."""
-        return self.on_host and any(
-            network == ip_network("127.0.0.0/8") for network in self.access.networks
-        )
+        """Return whether every client that can reach this socket may ask, and none is logged."""
+        return self.on_host and self.query_log is None and _LOOPBACK in self.access.networks
 
     def _readable(self) -> None:
         batch = self._batch
         ready = self.hot.answers.get
         replies, names = self._replies, self._names
         trusted = self._trusted()
-        self._reading = True
+        asks = self.engine.asks
+        submit = self.engine.submit
+        now = self.engine.now()
+        self.engine.batching = True
         try:
             for _ in range(ROUNDS):
                 count = batch.receive()
                 data, peers = batch.data, batch.names
-                hits = 0
+                hits = asked = 0
                 for length, (start, key, name, end) in zip(
                     batch.lengths, self._bounds, strict=False
                 ):
-                    variant = ready(data[key : start + length])
+                    raw = data[key : start + length]
+                    variant = ready(raw)
                     if variant is not None and (trusted or self._allowed(peers[name:end])):
                         hits += 1
                         replies.append(data[start:key] + variant())
                         names.append(peers[name:end])
+                    elif trusted and raw in asks:
+                        ask = asks[raw]
+                        asked += 1
+                        submit(ask, _Waiter(self, ask, data[start:key], peers[name:end]), now)
                     else:
                         peer = peers[name:end]
                         self.query(data[start : start + length], peer, mmsg.to_address(peer)[0])
-                if hits:
-                    self.engine.counters.hot += hits
-                    self.engine.counters.queries += hits
-                self.flush()
+                self.engine.counters.hot += hits
+                self.engine.counters.queries += hits + asked
+                self.engine.flush()
                 if count < mmsg.BATCH:
                     break
         except OSError as error:
             log.debug("UDP: %s", error)
         finally:
-            self._reading = False
+            self.engine.batching = False
+            self.engine.flush()
 
     def _allowed(self, name: bytes) -> bool:
         return mmsg.to_address(name)[0] in self.access.seen
 
     def send(self, reply: bytes, peer: Any) -> None:
-        if not self._replies and not self._reading and not self.engine.batching:
+        if not self._replies and not self.engine.batching:
             # Nobody else will flush: a timer or a stream brought this answer.
             self._loop.call_soon(self.flush)
         self._replies.append(reply)
@@ -184,9 +194,9 @@ class UdpListener(BaseListener):
     def flush(self) -> None:
         """Send what was collected."""
         if self._replies:
-            refused = self._batch.send(self._replies, self._names)
-            if refused:
-                log.debug("UDP: %d replies were not taken by the kernel", refused)
+            failure = self._batch.send(self._replies, self._names)
+            if failure:
+                log.debug("UDP: not every reply could be sent: %s", os.strerror(failure))
             self._replies.clear()
             self._names.clear()
 
@@ -240,15 +250,15 @@ class WildcardListener(BaseListener):
             log.debug("UDP reply not sent: %s", error)
 
 
-class _Waiter:
-    """A client that waits for a datagram."""
+class _Waiter(Waiter):
+    """A client that waits for a datagram; `client_id` is the ID it chose."""
 
-    __slots__ = ("ask", "data", "listener", "peer")
+    __slots__ = ("client_id", "listener", "peer")
 
-    def __init__(self, listener: BaseListener, ask: Ask, data: bytes, peer: Any) -> None:
+    def __init__(self, listener: BaseListener, ask: Ask, ident: bytes, peer: Any) -> None:
         self.listener = listener
         self.ask = ask
-        self.data = data
+        self.client_id = ident
         self.peer = peer
 
     def relayed(self, ask: Ask, known: Known) -> None:
@@ -259,9 +269,9 @@ class _Waiter:
             wire = known.wires.get(limit)
             if wire is None:
                 wire = known.wires[limit] = replies.respond(ask.query, b"", known.message, limit)
-            self.listener.send(self.data[:2] + wire, self.peer)
+            self.listener.send(self.client_id + wire, self.peer)
         else:
-            reply = replies.respond(mine.query, self.data[:2], known.message, limit)
+            reply = replies.respond(mine.query, self.client_id, known.message, limit)
             self.listener.send(reply, self.peer)
 
     def deliver(self, result: Result) -> None:
@@ -271,13 +281,12 @@ class _Waiter:
         limit = ask.limit_on_host if listener.on_host else ask.limit_off_host
         entry = result.entry
         if entry is not None and not result.stale:
-            reply = listener.cached(ask, self.data, limit, result)
+            reply = listener.cached(ask, self.client_id, limit, result)
         else:
             body = listener.engine.cache.stale_body(entry) if entry is not None else None
             options = result.options()
-            ident = self.data[:2]
             reply = replies.respond(
-                ask.query, ident, result.message, limit, body=body, options=options
+                ask.query, self.client_id, result.message, limit, body=body, options=options
             )
         listener.send(reply, self.peer)
 

@@ -8,19 +8,18 @@ with it a random port, of its own (RFC 5452). Must not decide anything about fai
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections import deque
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
-from consulfwd.core.ask import Ask
 from consulfwd.core.query import Attempt
 from consulfwd.core.upstreams import Upstream
+from consulfwd.net import mmsg
 from consulfwd.net.stream import StreamChannel
-
-if TYPE_CHECKING:
-    from consulfwd.net.resolver import Waiter
+from consulfwd.net.waiter import Waiter
 
 RECEIVE_SIZE = 65535
 DRAIN = 64
@@ -47,16 +46,16 @@ class Owner(Protocol):
     def on_stray(self, attempt: Attempt, reason: str) -> None:
         """Take note of a reply that is not the attempt's."""
 
-    def on_relayed(self, relay: Relay, data: bytes, now: float) -> bool:
+    def on_relayed(self, relay: Waiter, data: bytes, now: float) -> bool:
         """Take a datagram with the relay's ID; return whether it was passed on as it is."""
 
-    def on_relay_due(self, relay: Relay) -> None:
+    def on_relay_due(self, relay: Waiter) -> None:
         """Take over a relay that has had no reply in its upstream's usual time."""
 
-    def on_relay_failed(self, relay: Relay, reason: str, *, refused: bool) -> None:
+    def on_relay_failed(self, relay: Waiter, reason: str, *, refused: bool) -> None:
         """Take over a relay whose upstream is not there."""
 
-    def on_drained(self, sample: Relay, relayed: int, now: float) -> None:
+    def on_drained(self, sample: Waiter, relayed: int, now: float) -> None:
         """Take note that so many relays were answered at once, `sample` being one of them."""
 
     def now(self) -> float:
@@ -111,28 +110,36 @@ class SharedUdp:
         self._loop = loop
         self._owner = owner
         self._ids = random_ids()
-        self._pending: dict[bytes, Attempt | Relay] = {}
+        self._pending: dict[bytes, Attempt | Waiter] = {}
         self._sock: socket.socket | None = None
-        self._relays: deque[Relay] = deque()
+        self._relays: deque[Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._batch: mmsg.Batch | None = None
+        self._outbox: list[bytes] = []
 
-    def relay(self, relay: Relay, tail: bytes) -> bool:
+    def relay(self, relay: Waiter, tail: bytes) -> bool:
         """Send a relay's query; False when that has to go the long way."""
         pending = self._pending
         ident = next(self._ids)
-        sock = self._sock
-        if sock is None or ident in pending:
+        if self._batch is None or ident in pending:
             return False
-        try:
-            sock.send(ident + tail)
-        except OSError:
-            return False
+        self._outbox.append(ident + tail)
         pending[ident] = relay
         relay.ident = ident
         self._relays.append(relay)
+        if not self._owner.batching:
+            self.flush()
         if self._timer is None:
             self._timer = self._loop.call_later(self._upstream.hedge_after(), self._look_after)
         return True
+
+    def flush(self) -> None:
+        """Send the queries collected meanwhile."""
+        if self._outbox and self._batch is not None:
+            failure = self._batch.send(self._outbox)
+            self._outbox.clear()
+            if failure == errno.ECONNREFUSED:
+                self._refused()
 
     def adopt(self, ident: bytes, attempt: Attempt) -> None:
         """Put an attempt in the place of the relay that was sent with this ID."""
@@ -165,6 +172,8 @@ class SharedUdp:
             if sock is None:
                 self._sock = sock = _connected(self._upstream)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+                if mmsg.available:
+                    self._batch = mmsg.Batch(sock, RECEIVE_SIZE, named=False)
                 self._loop.add_reader(sock, self._readable)
             try:
                 sock.send(ident + tail)
@@ -180,27 +189,25 @@ class SharedUdp:
         return None
 
     def _readable(self) -> None:
-        sock = self._sock
-        assert sock is not None
         pop = self._pending.pop
-        receive = sock.recv
         owner = self._owner
         on_reply, on_relayed = owner.on_reply, owner.on_relayed
         now = owner.now()
         owner.batching = True
         relayed = 0
-        sample: Relay | None = None
+        sample: Waiter | None = None
         try:
-            for _ in range(DRAIN):
-                data = receive(RECEIVE_SIZE)
+            for data in self._received():
                 item = pop(data[:2], None)
-                if item.__class__ is Relay:
+                if item is None:
+                    continue
+                if item.__class__ is not Attempt:
                     relayed += 1
                     if on_relayed(item, data, now):  # type: ignore[arg-type]
                         sample = item  # type: ignore[assignment]
                 # What comes over a connected on-host socket is the upstream's own doing.
-                elif item is not None and not on_reply(item, data):  # type: ignore[arg-type]
-                    owner.on_failure(item, FALSE_REPLY, refused=False)  # type: ignore[arg-type]
+                elif not on_reply(item, data):
+                    owner.on_failure(item, FALSE_REPLY, refused=False)
         except BlockingIOError:
             pass
         except ConnectionRefusedError:
@@ -212,6 +219,17 @@ class SharedUdp:
             owner.on_drained(sample, relayed, now)
         owner.flush()
 
+    def _received(self) -> Iterable[bytes]:
+        """Return the replies that are there. Raises OSError for what became of the port."""
+        if self._batch is None:
+            return self._one_by_one()
+        return self._batch.messages() if self._batch.receive() else ()
+
+    def _one_by_one(self) -> Iterator[bytes]:
+        assert self._sock is not None
+        for _ in range(DRAIN):
+            yield self._sock.recv(RECEIVE_SIZE)
+
     def _refused(self) -> None:
         self._fail_all("connection refused", refused=True)
 
@@ -219,7 +237,7 @@ class SharedUdp:
         items = list(self._pending.values())
         self._pending.clear()
         for item in items:
-            if isinstance(item, Relay):
+            if isinstance(item, Waiter):
                 if not item.done:
                     self._owner.on_relay_failed(item, reason, refused=refused)
             elif not item.result:
@@ -236,6 +254,7 @@ class SharedUdp:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._batch = None
         if self._sock is not None:
             self._loop.remove_reader(self._sock)
             self._sock.close()
@@ -305,32 +324,6 @@ class RandomPortUdp:
             self._drop(sock)
 
 
-class Relay:
-    """A query passed to the first upstream in order, with no decision made about it yet."""
-
-    __slots__ = ("ask", "done", "ident", "others", "sent_at", "upstream", "waiter")
-
-    def __init__(self, ask: Ask, waiter: Waiter, upstream: Upstream, sent_at: float) -> None:
-        self.ask = ask
-        self.waiter = waiter
-        self.others: list[Waiter] | None = None
-        self.upstream = upstream
-        self.sent_at = sent_at
-        self.ident = b""
-        self.done = False
-
-    def join(self, waiter: Waiter) -> None:
-        """Let one more client wait for the same answer."""
-        if self.others is None:
-            self.others = [waiter]
-        else:
-            self.others.append(waiter)
-
-    def waiters(self) -> list[Waiter]:
-        """Return all who wait."""
-        return [self.waiter, *self.others] if self.others else [self.waiter]
-
-
 class Channels:
     """Every upstream's channels, opened when first needed."""
 
@@ -362,6 +355,11 @@ class Channels:
     def direct(self, upstream: Upstream) -> SharedUdp | None:
         """Return the open shared channel to an upstream on this host, if there is one."""
         return self._direct.get(upstream)
+
+    def flush(self) -> None:
+        """Send the queries collected meanwhile."""
+        for channel in self._direct.values():
+            channel.flush()
 
     def sweep(self, now: float) -> None:
         """Forget attempts that will not be answered any more; close idle streams."""
