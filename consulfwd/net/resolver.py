@@ -17,7 +17,8 @@ from itertools import count
 
 from consulfwd.core.ask import Ask, Known, prepare
 from consulfwd.core.cache import Cache, Entry, Limits
-from consulfwd.core.query import Attempt, Lookup, Outcome, Probe
+from consulfwd.core.probe import Probe
+from consulfwd.core.query import Attempt, Lookup, Outcome
 from consulfwd.core.routes import Kind, Route, Routes
 from consulfwd.core.upstreams import Budget, Health, State, Upstream
 from consulfwd.dns import const, replies
