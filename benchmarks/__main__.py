@@ -14,8 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.measure import QUIET
 from benchmarks.peers import PEERS, consulfwd_command
-from benchmarks.report import QUIET
 from benchmarks.suite import CACHED_TTL, KINDS, Suite, plan, work_directory
 from consulfwd.errors import ConsulfwdError
 

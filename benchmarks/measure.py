@@ -29,6 +29,8 @@ from benchmarks.upstream import INSTANCES, Upstream
 from consulfwd.errors import StartError
 
 READY_S = 10.0
+# Cores that others may use during a slice before it counts as disturbed.
+QUIET = 0.1
 Say = Callable[[str], None]
 
 
@@ -75,6 +77,11 @@ class Sample:
     upstream_cpu_us: float | None = None
     upstream_queries: float | None = None
 
+    @property
+    def quiet(self) -> bool:
+        """Whether others left the machine alone meanwhile."""
+        return self.other_load <= QUIET
+
 
 @dataclass
 class Result:
@@ -87,13 +94,27 @@ class Result:
     note: str = ""
     samples: list[Sample] = field(default_factory=list)
 
+    @property
+    def quiet(self) -> list[Sample]:
+        """The slices that nothing else on the machine disturbed."""
+        return [sample for sample in self.samples if sample.quiet]
+
+    def ratio(self, other: Result) -> float:
+        """Our CPU per answer divided by the other's: median of the ratios round by round.
+
+        Slices of one round lie seconds apart, so this moves less than the figures themselves.
+        """
+        pairs = list(zip(self.samples, other.samples, strict=True))
+        quiet = [(ours, its) for ours, its in pairs if ours.quiet and its.quiet]
+        return median(ours.cpu_us / its.cpu_us for ours, its in quiet or pairs)
+
     def of(self, column: str) -> list[float]:
-        """The values of one field of the samples, without those that were not counted."""
-        values = [getattr(sample, column) for sample in self.samples]
+        """The values of one field: of the quiet slices, of all when none was quiet."""
+        values = [getattr(sample, column) for sample in self.quiet or self.samples]
         return [value for value in values if value is not None]
 
     def middle(self, column: str) -> float | None:
-        """Median over the rounds, None when it was not counted."""
+        """Median of `of`, None when it was not counted."""
         values = self.of(column)
         return median(values) if values else None
 
@@ -101,7 +122,7 @@ class Result:
         """Everything, with the medians beside the samples."""
         columns = [column for column in Sample.__dataclass_fields__ if self.of(column)]
         medians = {column: self.middle(column) for column in columns}
-        return {**asdict(self), "median": medians}
+        return {**asdict(self), "quiet": len(self.quiet), "median": medians}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from statistics import median
 from benchmarks.measure import Result
 from benchmarks.startup import Weight
 
-QUIET = 0.1  # cores
 Row = Sequence[str]
 
 
@@ -31,34 +30,44 @@ def table(head: Row, rows: Iterable[Row]) -> str:
 
 def loaded(results: Sequence[Result], *, misses: bool) -> str:
     """The table of `cached` and `miss`; `misses` adds what the agents were asked and paid."""
-    costs = {result.name: result.middle("cpu_us") for result in results}
+    named = {result.name: result for result in results}
     head = ["server", "version", "CPU us/answer", "min..max"]
     head += ["ours/its", "with agents'", "asked/answer"] if misses else ["x floor", "ours/its"]
-    head += ["core", "answers/s", "mean ms", "slowest ms", "lost", "errors", "bytes"]
+    head += ["core", "answers/s", "mean ms", "slowest ms", "lost", "errors", "bytes", "quiet"]
     rows = []
     for result in results:
         cpu = result.of("cpu_us")
-        row = [result.name, result.version, _figure(costs[result.name], 2)]
+        row = [result.name, result.version, _figure(result.middle("cpu_us"), 2)]
         row += [f"{min(cpu):.2f}..{max(cpu):.2f}"]
         if not misses:
-            row += [_ratio(costs[result.name], costs.get("floor"))]
-        row += [_ratio(costs.get("consulfwd"), costs[result.name])]
+            row += [_ratio(result, named.get("floor"))]
+        row += [_ratio(named.get("consulfwd"), result)]
         if misses:
             row += [_both(result), _figure(result.middle("upstream_queries"), 3)]
         row += [f"{result.middle('core_share') or 0:.0%}"]
         row += [_figure(result.middle("rate"), 0), _figure(result.middle("latency_ms"), 2)]
-        row += [f"{max(result.of('slowest_ms')):.1f}", f"{sum(result.of('lost')):.0f}"]
-        row += [f"{sum(result.of('errors')):.0f}", _figure(result.middle("reply_bytes"), 0)]
+        row += [
+            f"{max(result.of('slowest_ms')):.1f}",
+            str(sum(sample.lost for sample in result.samples)),
+        ]
+        row += [
+            str(sum(sample.errors for sample in result.samples)),
+            _figure(result.middle("reply_bytes"), 0),
+        ]
+        row += [f"{len(result.quiet)}/{len(result.samples)}"]
         rows.append(row)
-    others = max(load for result in results for load in result.of("other_load"))
-    noise = f"\n  other load: up to {others:.2f} cores"
-    if others > QUIET:
-        noise += "; these figures are noise, repeat on a quiet machine"
+    noise = ""
+    if any(not result.quiet for result in results):
+        others = max(sample.other_load for result in results for sample in result.samples)
+        noise = (
+            f"\n  NOISE: others used up to {others:.2f} cores meanwhile; repeat when it is quiet"
+        )
     return table(head, rows) + noise + (_notes(results) if misses else "")
 
 
 def _both(result: Result) -> str:
-    both = [sample.cpu_us + (sample.upstream_cpu_us or 0) for sample in result.samples]
+    samples = result.quiet or result.samples
+    both = [sample.cpu_us + (sample.upstream_cpu_us or 0) for sample in samples]
     return f"{median(both):.2f}"
 
 
@@ -100,5 +109,5 @@ def _figure(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _ratio(value: float | None, base: float | None) -> str:
-    return "-" if value is None or not base else f"{value / base:.2f}"
+def _ratio(result: Result | None, base: Result | None) -> str:
+    return "-" if result is None or base is None else f"{result.ratio(base):.2f}"
