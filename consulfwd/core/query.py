@@ -7,6 +7,7 @@ only carries that out. Every lookup ends: at the latest at its deadline.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from consulfwd.core.upstreams import Budget, Health, State, Upstream
@@ -20,17 +21,23 @@ RETRY_PAUSE = 0.05
 UNHEDGED = 4
 # A stream needs a handshake before the query.
 STREAM_PATIENCE = 3
-_ANSWERS = frozenset((const.NOERROR, const.NXDOMAIN))
+# Attempts after the first round come ever slower, but at least so many times per lookup.
+SPREAD = 6
+# How many are asked at once in each round after the first.
+LATER_ROUNDS = 2
+ANSWERS = frozenset((const.NOERROR, const.NXDOMAIN))
 
 
 class Attempt:
     """One query to one upstream. `decided` says in words what followed from its result.
 
-    `took` is in seconds and None while there is no result; `size` in octets.
+    `took` is in seconds and None while there is no result; `size` in octets; `due` is when its
+    upstream is slower than usual, infinity once that was noted.
     """
 
     __slots__ = (
         "decided",
+        "due",
         "lookup",
         "result",
         "sent_at",
@@ -48,6 +55,7 @@ class Attempt:
         self.upstream = upstream
         self.stream = stream
         self.sent_at = now
+        self.due = now
         self.why = why
         self.result = ""
         self.decided = ""
@@ -130,26 +138,40 @@ class Lookup:
         finished lookup only inform the health of the upstream.
         """
         upstream = attempt.upstream
-        rtt = now - attempt.sent_at
-        self._ended(attempt, const.rcode_text(message.rcode), rtt)
+        self._ended(attempt, const.rcode_text(message.rcode), now - attempt.sent_at)
         attempt.size = message.size
-        if message.rcode not in _ANSWERS:
+        if message.rcode not in ANSWERS:
             return self._on_error_reply(attempt, message, now)
-        # A stream's time holds a handshake: it says nothing about the usual time of a datagram.
-        self._health.good(upstream, now, upstream.srtt if attempt.stream and upstream.srtt else rtt)
+        self._well(attempt, now)
         if self.outcome is not None:
             attempt.decided = "came after the answer"
             return []
         if cut and not attempt.stream:
-            attempt.decided = "cut by the sender, or may be: asked again over TCP"
-            self._cut = (message, upstream)
-            return [self._send(now, "whole answer over TCP", upstream, stream=True)]
+            return self._on_cut(attempt, message, now)
         if message.negative and upstream.is_agent and self.known:
             return self._on_denial(attempt, message, now)
         if self._denial is not None:
             self._contradict(attempt)
-        attempt.decided = attempt.decided or "taken"
+        attempt.decided = f"{attempt.decided}; taken after all" if attempt.decided else "taken"
         return self._finish(message, upstream)
+
+    def _well(self, attempt: Attempt, now: float) -> None:
+        upstream = attempt.upstream
+        # A stream's time holds a handshake: it says nothing about the usual time of a datagram.
+        usual = not attempt.stream or upstream.transport != "udp"
+        self._health.good(upstream, now, now - attempt.sent_at, measure=usual)
+
+    def _on_cut(self, attempt: Attempt, message: Message, now: float) -> list[Attempt]:
+        upstream = attempt.upstream
+        self._cut = (message, upstream)
+        if any(one.stream and one.upstream is upstream for one in self._waiting()):
+            attempt.decided = "cut by the sender, or may be: it is being asked over TCP already"
+            return []
+        if len(self.attempts) >= MAX_ATTEMPTS:
+            attempt.decided = "cut by the sender, or may be: taken, there is no attempt left"
+            return self._give_up("")
+        attempt.decided = "cut by the sender, or may be: asked again over TCP"
+        return [self._send(now, "whole answer over TCP", upstream, stream=True)]
 
     def _on_error_reply(self, attempt: Attempt, message: Message, now: float) -> list[Attempt]:
         upstream = attempt.upstream
@@ -158,30 +180,42 @@ class Lookup:
         if upstream.is_agent or message.rcode != const.SERVFAIL:
             self._health.bad(upstream, now, f"answers {rcode}")
         else:
-            self._health.good(upstream, now, now - attempt.sent_at)
+            self._well(attempt, now)
         ede = read_ede(message.edns)
         if ede is not None:
             rcode += f" ({const.EDE_TEXT.get(ede[0], ede[0])}{': ' + ede[1] if ede[1] else ''})"
         return self._advance(attempt, rcode, now)
 
     def _on_denial(self, attempt: Attempt, message: Message, now: float) -> list[Attempt]:
+        upstream = attempt.upstream
         first = self._denial
-        if first is not None and first[1].upstream is not attempt.upstream:
+        if first is not None and first[1].upstream is not upstream:
             attempt.decided = "the second opinion agrees: taken"
-            return self._finish(message, attempt.upstream)
-        others = [one for one in self.plan if one is not attempt.upstream and one.is_agent]
+            return self._finish(message, upstream)
+        others = [one for one in self.plan if one is not upstream and one.is_agent]
         if not others:
             attempt.decided = "taken: there is no other agent to confirm it"
-            return self._finish(message, attempt.upstream)
+            return self._finish(message, upstream)
+        if len(self.attempts) >= MAX_ATTEMPTS:
+            attempt.decided = "taken: there is no attempt left to confirm it"
+            return self._finish(message, upstream)
         attempt.decided = "denies what was answered moments ago: a second agent is asked"
         if first is not None:
             return []
         self._denial = (message, attempt)
         self.opinions += 1
-        already = {one.upstream for one in self.attempts if not one.result}
-        if any(one in already for one in others):
+        waiting = self._waiting()
+        if any(one.upstream in others and one.due > now for one in waiting):
             return []
-        return [self._send(now, "second opinion", others[0])]
+        silent = {one.upstream for one in waiting}
+        asked = {one.upstream for one in self.attempts}
+        free = [one for one in others if one not in silent]
+        if not free:
+            return []
+        other = min(free, key=lambda one: one in asked)
+        # Whoever is next in order anyway is not to be asked once more right behind.
+        turn = other is self.plan[self._next % len(self.plan)]
+        return [self._send(now, "second opinion", None if turn else other)]
 
     def _contradict(self, attempt: Attempt) -> None:
         assert self._denial is not None
@@ -209,6 +243,9 @@ class Lookup:
         if self.outcome is not None or attempt.decided:
             return []
         self._health.bad(attempt.upstream, now, reason)
+        if len(self.attempts) >= MAX_ATTEMPTS:
+            attempt.decided = f"{reason}: ignored"
+            return []
         attempt.decided = f"{reason}: ignored, the next one is asked"
         self.extra += 1
         return [self._send(now, "the one before gave a false reply")]
@@ -217,36 +254,39 @@ class Lookup:
         """Return what to send now that `wake_at` is reached."""
         if self.outcome is not None:
             return []
+        waiting = self._waiting()
+        for attempt in waiting:
+            if attempt.due <= now:
+                attempt.due = math.inf
+                self._health.silent(attempt.upstream, now, attempt.sent_at)
         if now >= self.deadline:
             return self._give_up("no reply within the deadline")
         if now < self._hedge_at:
-            self.wake_at = min(self._hedge_at, self.deadline)
+            self._arm(self._hedge_at)
             return []
-        waiting = [one for one in self.attempts if not one.result]
-        last = self.attempts[-1]
-        for attempt in waiting:
-            if attempt is last or attempt.upstream is not last.upstream:
-                self._health.silent(attempt.upstream, now, attempt.sent_at)
         if self.has_stale and all(one.state is State.DOWN for one in self.plan):
             return self._give_up("every upstream is down")
-        if waiting and last in waiting and last.upstream.state is State.UP and not last.decided:
-            if not self._budget.spend():
-                last.decided = "slow, but the hedging budget is used up: waited longer"
-                self._arm(now + UNHEDGED * last.upstream.hedge_after())
-                return []
-            self.extra += 1
-        if self._denial is not None and self._all_asked():
-            denial, attempt = self._denial
-            attempt.decided = "taken: no other agent gave an opinion in time"
-            return self._finish(denial, attempt.upstream)
-        if len(self.attempts) >= MAX_ATTEMPTS:
-            self.wake_at = self._hedge_at = self.deadline
+        full = len(self.attempts) >= MAX_ATTEMPTS
+        if (
+            (self._denial is not None and (full or self._all_asked()))
+            or (self._cut is not None and self._all_asked() and self._half_over(now))
+            or self._only_the_dead_are_left(waiting)
+        ):
+            return self._give_up("")
+        if full:
+            self._arm(self.deadline)
             return []
-        if last.result == "":
+        last = self.attempts[-1]
+        why = "the ones before failed"
+        if not last.result:
+            if last.upstream.state is State.UP and not last.decided:
+                if not self._budget.spend():
+                    last.decided = "slow, but the hedging budget is used up: waited longer"
+                    self._arm(now + UNHEDGED * last.upstream.hedge_after())
+                    return []
+                self.extra += 1
             last.decided = last.decided or "slower than its usual: the next one is asked too"
             why = "hedge: the one before has not answered"
-        else:
-            why = "the ones before failed"
         return [self._send(now, why)]
 
     def _advance(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
@@ -254,24 +294,46 @@ class Lookup:
         if self.outcome is not None:
             return []
         attempt.decided = "failed: the next one is asked"
-        if self._next < len(self.plan):
+        full = len(self.attempts) >= MAX_ATTEMPTS
+        if not full and self._round_goes_on():
             return [self._send(now, f"{attempt.upstream.name} failed: {reason}")]
         if self._open:
             attempt.decided = "failed: another attempt is under way"
+            if not full and all(one.due <= now or one.due == math.inf for one in self._waiting()):
+                # Those under way are late already: not worth a whole wait.
+                self._arm(min(self._hedge_at, now + self._pause))
+                self._pause *= 2
             return []
-        if self._denial is not None:
-            denial, denier = self._denial
-            denier.decided = "taken: no other agent gave an opinion"
-            return self._finish(denial, denier.upstream)
-        all_down = all(one.state is State.DOWN for one in self.plan)
-        if not attempt.upstream.is_agent or len(self.attempts) >= MAX_ATTEMPTS:
+        if full or self._cut is not None or self._denial is not None:
             return self._give_up("")
-        if self.has_stale and all_down:
+        if not attempt.upstream.is_agent:
+            return self._give_up("")
+        if self.has_stale and all(one.state is State.DOWN for one in self.plan):
             return self._give_up("every upstream is down")
         attempt.decided = f"failed: another round in {self._pause * 1000:.0f} ms"
         self._arm(now + self._pause)
         self._pause *= 2
         return []
+
+    def _round_goes_on(self) -> bool:
+        """Everyone is asked in the first round, two in each of the next ones."""
+        later = self._next - len(self.plan)
+        return later < 0 or later % min(len(self.plan), LATER_ROUNDS) != 0
+
+    def _waiting(self) -> list[Attempt]:
+        return [one for one in self.attempts if not one.result]
+
+    def _half_over(self, now: float) -> bool:
+        return now - self.started_at >= (self.deadline - self.started_at) / 2
+
+    def _only_the_dead_are_left(self, waiting: list[Attempt]) -> bool:
+        """Recursors only: somebody said that the name fails, and no healthy one is to answer."""
+        return (
+            not self.plan[0].is_agent
+            and self._next >= len(self.plan)
+            and any(one.size for one in self.attempts)
+            and all(one.upstream.state is not State.UP for one in waiting)
+        )
 
     def _send(
         self, now: float, why: str, upstream: Upstream | None = None, *, stream: bool = False
@@ -287,8 +349,12 @@ class Lookup:
         wait = upstream.hedge_after()
         if stream:
             wait *= STREAM_PATIENCE
-        if self._next > len(self.plan):
-            wait *= 2 ** min((self._next - 1) // len(self.plan), 5)
+        attempt.due = now + wait
+        later = self._next - len(self.plan)
+        if later > 0:
+            # Spread over the deadline: whoever comes back late in it is to be asked then.
+            longest = (self.deadline - self.started_at) / SPREAD
+            wait = max(wait, min(wait * 2**later, longest))
         self._hedge_at = at = now + wait
         self.wake_at = at if at < self.deadline else self.deadline
         return attempt
@@ -315,12 +381,14 @@ class Lookup:
         return []
 
     def _give_up(self, reason: str) -> list[Attempt]:
-        if self._denial is not None:
-            return self._finish(self._denial[0], self._denial[1].upstream)
         if self._cut is not None:
             # Better than nothing, and marked: the rest could not be had over TCP.
             message, upstream = self._cut
             return self._finish(message.marked_cut(), upstream)
+        if self._denial is not None:
+            message, attempt = self._denial
+            attempt.decided = "taken: no other agent gave an opinion in time"
+            return self._finish(message, attempt.upstream)
         tried = "; ".join(
             dict.fromkeys(
                 f"{one.upstream.name}: {one.result or 'no reply'}" for one in self.attempts
@@ -329,50 +397,3 @@ class Lookup:
         heard = any(one.size for one in self.attempts)
         ede = const.EDE_NO_AUTHORITY if heard else const.EDE_NETWORK
         return self._fail(ede, f"{reason} ({tried})" if reason else tried)
-
-
-class Probe(Lookup):
-    """A question asked of one upstream only to learn its health.
-
-    An agent that once knew Consul's own service and now denies it has not got its catalog yet.
-    """
-
-    __slots__ = ()
-
-    def start(self, now: float) -> list[Attempt]:
-        """Return the one attempt."""
-        attempt = self._send(now, "probe")
-        self.wake_at = self._hedge_at = now + max(4 * self.plan[0].hedge_after(), 0.1)
-        return [attempt]
-
-    def on_reply(self, attempt: Attempt, message: Message, cut: bool, now: float) -> list[Attempt]:
-        """Take the reply as a sign of health."""
-        upstream = attempt.upstream
-        self._ended(attempt, const.rcode_text(message.rcode), now - attempt.sent_at)
-        if message.rcode not in _ANSWERS and (upstream.is_agent or message.rcode != const.SERVFAIL):
-            self._health.bad(upstream, now, f"answers {const.rcode_text(message.rcode)}")
-        elif upstream.is_agent and upstream.knows_itself and not message.positive:
-            self._health.bad(upstream, now, "denies Consul's own service")
-        else:
-            upstream.knows_itself = upstream.knows_itself or message.positive
-            self._health.good(upstream, now, now - attempt.sent_at)
-        return self._finish(message, upstream)
-
-    def on_failure(
-        self, attempt: Attempt, reason: str, now: float, *, refused: bool
-    ) -> list[Attempt]:
-        """Take the failure as a sign of health."""
-        super().on_failure(attempt, reason, now, refused=refused)
-        return self._fail(const.EDE_NETWORK, reason)
-
-    def on_stray(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
-        """Note a false reply."""
-        self._health.bad(attempt.upstream, now, reason)
-        return []
-
-    def on_timer(self, now: float) -> list[Attempt]:
-        """Note that no reply came."""
-        if self.outcome is None:
-            self._health.silent(self.plan[0], now, self.started_at)
-            return self._fail(const.EDE_NETWORK, "no reply to a probe")
-        return []

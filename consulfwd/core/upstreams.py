@@ -62,6 +62,11 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.PROBING, Event.REFUSED): State.DOWN,
     (State.PROBING, Event.LIED): State.DOWN,
 }
+MAX_PENALTY = 8
+# A member of a `fastest` group that nobody asked for so long (seconds) is measured again.
+MEASURE_AGAIN = 5.0
+# Times made by subtraction are this inexact.
+_EPSILON = 1e-6
 _RANK = {State.UP: 0, State.PROBING: 1, State.SUSPECT: 2, State.DOWN: 3}
 
 
@@ -70,7 +75,8 @@ class Tuning:
     """Thresholds for one kind of upstream; times in seconds, the rest counts.
 
     fall     silent or bad outcomes in a row before an upstream is suspect (and again: down)
-    rise     good replies in a row before it is up again
+    rise     good replies in a row before it is up again; twice as many for each time it fell
+             within `steady` seconds of coming up, at most MAX_PENALTY times as many
     hedge_*  bounds of the time after which the next upstream is asked too
     probe_*  bounds of the pause between probes
     """
@@ -82,6 +88,7 @@ class Tuning:
     hedge_ceiling: float = 0.250
     probe_first: float = 0.100
     probe_ceiling: float = 0.800
+    steady: float = 10.0
 
 
 AGENT = Tuning()
@@ -94,13 +101,13 @@ class Upstream:
 
     `key` is (transport, address, port) and identifies it across reloads; `on_host` says that
     replies cannot come from elsewhere, so that ports need not be random; `knows_itself` that this
-    agent has answered for Consul's own service before.
+    agent has answered for Consul's own service before; `up` is `state is UP`, told faster.
     """
 
     __slots__ = (
         "address", "bad", "changed_at", "good", "is_agent", "knows_itself", "last_reply",
-        "name", "on_host", "port", "probe_at", "probe_pause", "rttvar", "silent", "srtt", "state",
-        "tls_name", "transport", "tuning",
+        "name", "needed", "on_host", "port", "probe_at", "probe_pause", "rttvar", "silent", "srtt",
+        "state", "tls_name", "transport", "tuning", "up",
     )  # fmt: skip
 
     def __init__(
@@ -123,10 +130,12 @@ class Upstream:
         self.on_host = on_host
         self.tuning = AGENT if is_agent else RECURSOR
         self.state = State.UP
+        self.up = True
         self.srtt = self.rttvar = 0.0
         self.last_reply = 0.0
         self.changed_at = 0.0
         self.good = self.bad = self.silent = 0
+        self.needed = 0
         self.knows_itself = False
         self.probe_at = 0.0
         self.probe_pause = self.tuning.probe_first
@@ -145,7 +154,12 @@ class Upstream:
         return min(max(usual, tuning.hedge_floor), tuning.hedge_ceiling)
 
     def measured(self, rtt: float) -> None:
-        """Take a round-trip time into the running mean and deviation (RFC 6298 section 2)."""
+        """Take a round-trip time into the running mean and deviation (RFC 6298 section 2).
+
+        More than the longest wait for anyone counts as that: one reply after a long sleep must
+        not make many of the next queries wait.
+        """
+        rtt = min(rtt, self.tuning.hedge_ceiling)
         if self.srtt:
             self.rttvar += (abs(self.srtt - rtt) - self.rttvar) / 4
             self.srtt += (rtt - self.srtt) / 8
@@ -168,28 +182,37 @@ class Health:
         self.version = 0
         self.changes: list[tuple[Upstream, State, State, str]] = []
 
-    def good(self, upstream: Upstream, now: float, rtt: float) -> None:
-        """Note a usable reply that took `rtt` seconds."""
+    def good(self, upstream: Upstream, now: float, rtt: float, *, measure: bool = True) -> None:
+        """Note a usable reply that took `rtt` seconds; without `measure` the time says nothing.
+
+        What an agent had queued while it hung shows that it lives, not that it is well again:
+        toward rising count replies to what was asked since the last change of state.
+        """
         upstream.last_reply = now
-        upstream.measured(rtt)
         upstream.silent = upstream.bad = 0
         if upstream.state is State.UP:
+            if measure:
+                upstream.measured(rtt)
             return
-        upstream.good += 1
-        # A suspect one that answers at all is wanted back soon; one that was down must prove more.
         if upstream.state is State.DOWN:
+            upstream.good = 1
             self._apply(upstream, Event.GOOD, now, "answers again")
-        if upstream.good >= upstream.tuning.rise:
-            self._apply(upstream, Event.RISEN, now, f"{upstream.good} good replies in a row")
+        elif now - rtt < upstream.changed_at - _EPSILON:
+            return
         else:
-            upstream.probe_at = now + upstream.tuning.probe_first
+            upstream.good += 1
+            if measure:
+                upstream.measured(rtt)
+        if upstream.good >= max(upstream.needed, upstream.tuning.rise):
+            self._apply(upstream, Event.RISEN, now, f"{upstream.good} good replies in a row")
 
     def bad(self, upstream: Upstream, now: float, why: str) -> None:
         """Note a reply that is an error of the server (SERVFAIL, REFUSED, garbage)."""
         upstream.last_reply = now
         upstream.good = upstream.silent = 0
         upstream.bad += 1
-        if upstream.bad >= upstream.tuning.fall or upstream.state is not State.UP:
+        patient = upstream.state is State.UP or upstream.state is State.SUSPECT
+        if upstream.bad >= upstream.tuning.fall or not patient:
             self._apply(upstream, Event.BAD, now, why)
 
     def silent(self, upstream: Upstream, now: float, asked_at: float) -> None:
@@ -219,13 +242,15 @@ class Health:
     def _apply(self, upstream: Upstream, event: Event, now: float, why: str) -> None:
         old = upstream.state
         new = transition(old, event)
-        tuning = upstream.tuning
         if new is old:
-            if event is not Event.GOOD:
-                upstream.probe_pause = min(upstream.probe_pause * 2, tuning.probe_ceiling)
-                upstream.probe_at = now + upstream.probe_pause
             return
+        tuning = upstream.tuning
+        if old is State.UP:
+            flaps = upstream.changed_at > 0 and now - upstream.changed_at < tuning.steady
+            needed = 2 * max(upstream.needed, tuning.rise) if flaps else tuning.rise
+            upstream.needed = min(needed, MAX_PENALTY * tuning.rise)
         upstream.state = new
+        upstream.up = new is State.UP
         upstream.changed_at = now
         upstream.bad = upstream.silent = 0
         if new is not State.PROBING:
@@ -242,6 +267,9 @@ class Health:
             if upstream.state is not State.UP and upstream.probe_at <= now:
                 due.append(upstream)
                 upstream.probe_at = now + upstream.probe_pause
+                if upstream.state is State.DOWN:
+                    ceiling = upstream.tuning.probe_ceiling
+                    upstream.probe_pause = min(upstream.probe_pause * 2, ceiling)
         return due
 
 
@@ -286,6 +314,19 @@ class Group:
             return self.order()[0]
         return self._order[0]
 
+    def to_measure(self, now: float) -> list[Upstream]:
+        """Return the healthy members nobody has heard of lately, if the order is by speed.
+
+        Whoever was slow once would otherwise never be asked again, fast as it may be by now.
+        """
+        if self.policy != "fastest":
+            return []
+        return [
+            member
+            for member in self.members
+            if member.state is State.UP and member.last_reply <= now - MEASURE_AGAIN
+        ]
+
     def all_down(self) -> bool:
         """Return whether no member is expected to answer."""
         return all(member.state is State.DOWN for member in self.members)
@@ -309,7 +350,7 @@ class Budget:
     def earn(self, queries: int = 1) -> None:
         """Note that so many queries were asked."""
         if self._tokens < self._reserve:
-            self._tokens += self._share * queries
+            self._tokens = min(self._tokens + self._share * queries, self._reserve)
 
     def spend(self) -> bool:
         """Return whether one more hedge may be sent, and take it off the budget."""
