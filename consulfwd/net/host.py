@@ -38,11 +38,12 @@ def recursors_from(text: str, listening: Iterable[Endpoint], own: Iterable[str])
     """Return the nameservers of a resolv.conf that are not ourselves, each once, in order.
 
     `own` are this host's addresses: a nameserver on one of them at port 53 is ourselves when we
-    listen there, or on every address.
+    listen there, or on every address of its family.
     """
     ours = set(own) | {"127.0.0.1", "::1"}
-    wildcard = {one.host for one in listening if one.port == 53 and one.host in ("0.0.0.0", "::")}
-    exact = {one.host for one in listening if one.port == 53}
+    listening = [one for one in listening if one.port == 53]
+    everywhere = {":" in one.host for one in listening if one.host in ("0.0.0.0", "::")}
+    exact = {one.host for one in listening}
     found: dict[str, Recursor] = {}
     for line in text.splitlines():
         words = line.split()
@@ -53,7 +54,8 @@ def recursors_from(text: str, listening: Iterable[Endpoint], own: Iterable[str])
         except ValueError:
             continue
         host = str(address)
-        if host in exact or (wildcard and (host in ours or address.is_loopback)):
+        on_this_host = host in ours or address.is_loopback
+        if host in exact or (on_this_host and (":" in host) in everywhere):
             continue
         found.setdefault(host, Recursor(address=host, port=53, transport="udp", tls_name=None))
     return list(found.values())
