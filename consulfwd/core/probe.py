@@ -46,10 +46,10 @@ class Probe(Lookup):
         return [] if self.outcome is not None else self._finish(message, upstream)
 
     def on_failure(
-        self, attempt: Attempt, reason: str, now: float, *, refused: bool
+        self, attempt: Attempt, reason: str, now: float, *, refused: bool, ours: bool = False
     ) -> list[Attempt]:
         """Take the failure as a sign of health."""
-        super().on_failure(attempt, reason, now, refused=refused)
+        super().on_failure(attempt, reason, now, refused=refused, ours=ours)
         return [] if self.outcome is not None else self._fail(const.EDE_NETWORK, reason)
 
     def on_stray(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:

@@ -225,13 +225,16 @@ class Lookup:
             attempt.decided = f"taken: {denier.name} was wrong to deny the name"
 
     def on_failure(
-        self, attempt: Attempt, reason: str, now: float, *, refused: bool
+        self, attempt: Attempt, reason: str, now: float, *, refused: bool, ours: bool = False
     ) -> list[Attempt]:
-        """Return what to send after an attempt failed: refused, broken off, or a false reply."""
+        """Return what to send after an attempt failed: refused, broken off, or a false reply.
+
+        `ours` says that it failed for want of sockets or the like here.
+        """
         self._ended(attempt, reason, now - attempt.sent_at)
         if refused:
             self._health.refused(attempt.upstream, now, reason)
-        else:
+        elif not ours:
             self._health.bad(attempt.upstream, now, reason)
         return self._advance(attempt, reason, now)
 

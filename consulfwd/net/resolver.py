@@ -26,7 +26,7 @@ from consulfwd.dns.message import Message, read_reply
 from consulfwd.dns.records import alias_target, read_records, type_of
 from consulfwd.dns.wire import Query, read_query
 from consulfwd.errors import WireError
-from consulfwd.net.upstream import Channels
+from consulfwd.net.upstream import OUR_SHORTAGE, Channels
 from consulfwd.net.waiter import Result, Waiter
 
 log = logging.getLogger("consulfwd.resolver")
@@ -199,6 +199,10 @@ class Engine:
         self.epoch_ends = now + SWEEP
         self.clear_hot()
         self._channels.sweep(now)
+        if self.epoch > 1:
+            groups = {group for route in self.routes for group in route.groups}
+            for upstream in {one for group in groups for one in group.to_measure(now)}:
+                self._probe(upstream)
         self._ticker = self._loop.call_later(SWEEP, self._tick)
 
     # -- asking -------------------------------------------------------------------------------
@@ -279,7 +283,7 @@ class Engine:
         stale = flight.stale
         if before is not None:
             flight.before = before
-            flight.deadline = before.deadline
+            flight.deadline = before.started_at + self.deadline
         if not depth:
             self._flights[ask.key] = flight
         self.counters.forwarded += 1
@@ -304,7 +308,8 @@ class Engine:
             self.health,
             self._budget,
             now=now,
-            deadline=now + self.deadline,
+            # Those asked when Consul cannot answer must have time for it.
+            deadline=now + self.deadline / (2 if route.then and route.then.groups else 1),
             known=self._doubtful(stale, now),
             has_stale=stale is not None,
         )
@@ -324,7 +329,9 @@ class Engine:
             failure = self._send(flight, attempt)
             if failure is not None:
                 refused = failure == "connection refused"
-                self._run(flight, flight.on_failure(attempt, failure, now, refused=refused), now)
+                ours = failure in OUR_SHORTAGE
+                more = flight.on_failure(attempt, failure, now, refused=refused, ours=ours)
+                self._run(flight, more, now)
         if flight.outcome is not None:
             if isinstance(flight, Flight):
                 self._end(flight, flight.outcome, now)
@@ -505,6 +512,10 @@ class Engine:
         if then is not None and then.groups and (message is None or not message.positive):
             self._launch(ask, then, waiters, now, before=flight)
             return
+        first = flight.before.outcome if flight.before is not None else None
+        if first is not None and first.message is None and message and not message.positive:
+            # Consul could not be asked: that others deny the name must not stand for its answer.
+            outcome, message = first, None
         if message is None and flight.refreshes:
             return
         if message is None:
@@ -649,7 +660,8 @@ class Engine:
                 )
 
     def _probe_again(self, upstream: Upstream) -> None:
-        if upstream.state is State.UP or self._ticker is None:
+        gone = upstream not in self.upstreams()
+        if upstream.state is State.UP or self._ticker is None or gone:
             self._probed.discard(upstream)
             return
         now = self.now()

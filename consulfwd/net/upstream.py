@@ -26,6 +26,11 @@ DRAIN = 64
 # Replies this late no longer tell anything about an upstream's health.
 FORGET_AFTER = 5.0
 MAX_SOCKETS = 2048
+TOO_MANY, BUFFER_FULL = "too many queries outstanding", "the socket's send buffer is full"
+# Why a query cannot be sent that says nothing about its upstream.
+OUR_SHORTAGE = {TOO_MANY, BUFFER_FULL} | {
+    os.strerror(code).lower() for code in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+}
 FALSE_REPLY = "a false reply (another question, or garbage)"
 
 
@@ -165,7 +170,7 @@ class SharedUdp:
         ident = next(self._ids)
         while ident in pending:
             if len(pending) > 60000:
-                return "too many queries outstanding"
+                return TOO_MANY
             ident = next(self._ids)
         sock = self._sock
         try:
@@ -182,7 +187,7 @@ class SharedUdp:
                 self._refused()
                 sock.send(ident + tail)
         except BlockingIOError:
-            return "the socket's send buffer is full"
+            return BUFFER_FULL
         except OSError as error:
             return os.strerror(error.errno or 0).lower()
         pending[ident] = attempt
@@ -274,7 +279,7 @@ class RandomPortUdp:
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
         if len(self._open) >= MAX_SOCKETS:
-            return "too many queries outstanding"
+            return TOO_MANY
         ident = next(self._ids)
         try:
             sock = _connected(self._upstream)
