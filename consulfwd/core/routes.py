@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import ip_network
 
-from consulfwd.core.upstreams import Group, Upstream
+from consulfwd.core.upstreams import Group, State, Upstream
 from consulfwd.dns import const
 from consulfwd.dns.names import ROOT, from_text, reverse_address, reverse_zones, suffixes, to_text
 
@@ -44,14 +44,17 @@ class Route:
     then: Route | None = field(default=None, repr=False)
 
     def plan(self) -> tuple[Upstream, ...]:
-        """Return every upstream of this route in the order to ask; healthy ones first per group."""
+        """Return every upstream of this route in the order to ask.
+
+        First the healthy ones, group by group; then the others, group by group.
+        """
         if len(self.groups) == 1:
             return self.groups[0].order()
         seen: dict[tuple[str, str, int], Upstream] = {}
         for group in self.groups:
             for upstream in group.order():
                 seen.setdefault(upstream.key, upstream)
-        return tuple(seen.values())
+        return tuple(sorted(seen.values(), key=lambda one: one.state is not State.UP))
 
     @property
     def local(self) -> bool:
