@@ -1,0 +1,209 @@
+"""What is kept and for how long; queries that share an answer; what is said when nobody answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+import dns.rcode
+import pytest
+
+from tests.net.messages import parse, question
+from tests.net.recursor import Recursor
+from tests.net.world import GALERA, World, settings, until, world
+
+NAME = "galeradb.service.consul"
+STALE, NO_AUTHORITY, NETWORK = 3, 22, 23
+
+
+async def test_a_hundred_equal_queries_are_asked_once() -> None:
+    async with world(patience=1.0) as here, here.udp() as client, here.tcp() as stream:
+        here.agents[0].faults.any.delay.on(0.1)
+        for ident in range(80):
+            name = NAME if ident % 2 else NAME.upper()
+            client.send(question(name, edns=None if ident % 3 else 1232, ident=ident))
+        stream.send(*(question(NAME, ident=ident) for ident in range(80, 100)))
+        over_udp = [parse(await client.receive()) for _ in range(80)]
+        over_tcp = [parse(await stream.receive()) for _ in range(20)]
+        assert [reply.id for reply in over_udp + over_tcp] == list(range(100))
+        assert {tuple(reply.data) for reply in over_udp + over_tcp} == {tuple(GALERA)}
+        for reply in over_udp:
+            assert reply.name == (f"{NAME}." if reply.id % 2 else f"{NAME.upper()}.")
+            assert reply.edns == (None if reply.id % 3 else 1232)
+        assert (here.asked(), here.counters.joined) == (["1 udp"], 99)
+
+
+async def test_different_questions_are_not_taken_for_equal() -> None:
+    async with world() as here, here.udp() as client:
+        client.send(question(NAME, ident=1))
+        client.send(question(NAME, "AAAA", ident=2))
+        client.send(question("web.service.consul", ident=3))
+        replies = sorted(
+            (one.id, len(one.data)) for one in [parse(await client.receive()) for _ in range(3)]
+        )
+        assert (replies, here.asked()) == ([(1, 3), (2, 0), (3, 2)], ["1 udp"] * 3)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({}, [(30, 1), (29, 1), (1, 1), (30, 2)]),
+        ({"max_ttl": 10}, [(10, 1), (9, 1), (10, 2), (9, 2)]),
+        ({"min_ttl": 60}, [(60, 1), (59, 1), (31, 1), (30, 1)]),
+        ({"max_ttl": 0}, [(0, 1), (0, 2), (0, 3), (0, 4)]),
+        ({"size": 0}, [(30, 1), (30, 2), (30, 3), (30, 4)]),
+    ],
+)
+async def test_ttls_count_down(limits: dict[str, int], told: list[tuple[int, int]]) -> None:
+    seen = []
+    async with world(cache=limits) as here:
+        here.cluster.dns.service_ttl = 30
+        for pause in (0, 1, 28, 1):
+            here.skip(pause)
+            (ttl,) = (await here.ask(NAME)).ttls
+            seen.append((ttl, len(here.asked())))
+    assert seen == told
+
+
+async def test_negative_answers_are_kept_as_their_soa_says() -> None:
+    records = {("www.test", "A"): ["A 192.0.2.1"]}
+    cache = {"max_negative_ttl": 30}
+    async with Recursor(records) as recursor, world(recursor, cache=cache) as here:
+        for name, qtype, rcode in (("no.test", "A", "NXDOMAIN"), ("www.test", "TXT", "NOERROR")):
+            for pause, ttl in ((0, 30), (29, 1), (1, 30)):
+                here.skip(pause)
+                reply = await here.ask(name, qtype)
+                assert (reply.rcode, reply.authority[0].split()[1]) == (rcode, str(ttl))
+    assert recursor.names == ["no.test."] * 2 + ["www.test."] * 2
+
+
+async def all_down(here: World) -> None:
+    for agent in here.agents:
+        await agent.stop()
+
+
+async def all_frozen(here: World) -> None:
+    for agent in here.agents:
+        agent.faults.frozen = True
+
+
+async def ask_until_all_are_down(here: World) -> None:
+    for _ in range(20):
+        if here.states() == ["down"] * 3:
+            return
+        await here.ask(NAME)
+    raise AssertionError("still not down")
+
+
+@pytest.mark.parametrize("end", [all_down, all_frozen])
+async def test_a_stale_answer_when_nobody_answers(end: Callable[[World], Awaitable[None]]) -> None:
+    async with world(query={"deadline": 0.25}) as here:
+        assert (await here.ask(NAME)).data == GALERA
+        here.skip(3600)
+        await end(here)
+        for tcp in (False, True):
+            began = time.monotonic()
+            reply = await here.ask(NAME, tcp=tcp)
+            assert (reply.rcode, reply.data, reply.ttls) == ("NOERROR", GALERA, {0})
+            assert [code for code, _ in reply.ede] == [STALE]
+            assert time.monotonic() - began < 0.5
+        assert (await here.ask(NAME, edns=None)).data == GALERA
+        assert here.counters.stale == 3
+
+
+async def test_stale_answers_have_a_short_ttl_and_an_end() -> None:
+    cache = {"stale_for": 600}
+    async with world(cache=cache, query={"deadline": 0.2}) as here:
+        here.cluster.dns.service_ttl = 300
+        assert (await here.ask(NAME)).ttls == {300}
+        await all_down(here)
+        here.skip(299)
+        assert (await here.ask(NAME)).ede == []
+        here.skip(1)
+        for pause in (0, 598):
+            here.skip(pause)
+            reply = await here.ask(NAME)
+            assert ([code for code, _ in reply.ede], reply.ttls) == ([STALE], {30})
+        here.skip(2)
+        assert (await here.ask(NAME)).rcode == "SERVFAIL"
+
+
+async def test_nobody_waits_once_all_agents_are_known_to_be_down() -> None:
+    async with world(patience=0.02, query={"deadline": 0.25}) as here:
+        assert (await here.ask(NAME)).data == GALERA
+        await all_frozen(here)
+        await ask_until_all_are_down(here)
+        began = time.monotonic()
+        for _ in range(20):
+            assert [code for code, _ in (await here.ask(NAME)).ede] == [STALE]
+        assert time.monotonic() - began < 0.5
+
+
+@pytest.mark.parametrize("end", [all_down, all_frozen])
+async def test_everything_recovers_by_itself(end: Callable[[World], Awaitable[None]]) -> None:
+    async with world(patience=0.02, query={"deadline": 0.25}) as here:
+        assert (await here.ask(NAME)).data == GALERA
+        await end(here)
+        await ask_until_all_are_down(here)
+        here.cluster.catalog.set_check("galera1", "critical")
+        for agent in here.agents:
+            agent.faults.clear()
+            await agent.start()
+        await here.until("up", "up", "up")
+        reply = await here.ask(NAME)
+        assert (reply.data, reply.ede) == (GALERA[1:], [])
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+@pytest.mark.parametrize("end", ["dead", "frozen", "servfail"])
+async def test_servfail_within_the_deadline(end: str, tcp: bool) -> None:
+    async with world(query={"deadline": 0.25}) as here:
+        if end == "dead":
+            await all_down(here)
+        elif end == "frozen":
+            await all_frozen(here)
+        else:
+            for agent in here.agents:
+                agent.faults.any.servfail.on()
+        began = time.monotonic()
+        reply = await here.ask(NAME, tcp=tcp)
+        assert time.monotonic() - began < 0.5
+        assert (reply.rcode, reply.answers) == ("SERVFAIL", [])
+        ((code, text),) = reply.ede
+        assert code == (NO_AUTHORITY if end == "servfail" else NETWORK)
+        assert str(here.agents[0].dns_port) in text
+        assert (await here.ask(NAME, tcp=tcp, edns=None)).rcode == "SERVFAIL"
+
+
+async def test_a_failure_is_not_kept() -> None:
+    records = {("www.test", "A"): ["A 192.0.2.1"]}
+    async with Recursor(records) as recursor, world(recursor) as here:
+        recursor.rcodes["www.test."] = dns.rcode.SERVFAIL
+        assert (await here.ask("www.test")).rcode == "SERVFAIL"
+        recursor.rcodes.clear()
+        assert (await here.ask("www.test")).data == ["192.0.2.1"]
+
+
+async def test_a_stale_answer_for_a_recursors_name() -> None:
+    records = {("www.test", "A"): ["A 192.0.2.1"]}
+    async with Recursor(records, ttl=60) as recursor, world(recursor) as here:
+        assert (await here.ask("www.test")).ttls == {60}
+        recursor.rcodes["www.test."] = dns.rcode.SERVFAIL
+        here.skip(61)
+        reply = await here.ask("www.test")
+        assert (reply.data, reply.ttls, reply.ede[0][0]) == (["192.0.2.1"], {30}, STALE)
+
+
+async def test_a_reload_empties_the_cache_and_answers_what_is_in_flight() -> None:
+    async with world(patience=1.0) as here, here.udp() as client:
+        here.cluster.dns.service_ttl = 60
+        await here.ask("web.service.consul")
+        here.agents[0].faults.any.delay.on(0.1, count=1)
+        client.send(question(NAME))
+        await until(lambda: here.engine._flights)
+        await here.server.reload(
+            settings(here.cluster, listen=[str(here.server.settings.listen[0])])
+        )
+        assert parse(await client.receive()).data == GALERA
+        await here.ask("web.service.consul")
+        assert here.asked().count("1 udp") == 3

@@ -1,0 +1,221 @@
+"""One agent fails in every way there is: the client gets the right answer, and who was asked.
+
+The transcripts say which agents were asked over what, until the answer was there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from consulfwd.dev import DevAgent, Faults
+from tests.net.messages import question
+from tests.net.world import GALERA, World, until, world
+
+NAME = "galeradb.service.consul"
+AT_ONCE = ["1 udp", "2 udp"]
+TO_TCP = ["1 udp", "1 tcp"]
+
+
+def short_of_edns(faults: Faults) -> None:
+    """Something on the way drops EDNS: Consul then gives three answers, and does not say so."""
+    faults.udp.no_edns.on()
+    faults.udp.silent_cut.on(3)
+
+
+def cut(then: Callable[[Faults], None]) -> Callable[[Faults], None]:
+    """Replies over UDP are cut, so that TCP is asked, where something else is wrong."""
+
+    def both(faults: Faults) -> None:
+        faults.udp.truncate.on()
+        then(faults)
+
+    return both
+
+
+# What is wrong with the first agent, and who is asked. Errors lead to the next agent at once,
+# what cannot be trusted to TCP; silence, to the next one when the first is slower than usual.
+FAULTS: dict[str, tuple[Callable[[Faults], None], list[str]]] = {
+    "nothing": (lambda it: None, ["1 udp"]),
+    "SERVFAIL": (lambda it: it.any.servfail.on(), AT_ONCE),
+    "REFUSED": (lambda it: it.any.refused.on(), AT_ONCE),
+    "FORMERR": (lambda it: it.any.formerr.on(), AT_ONCE),
+    "wrong ID": (lambda it: it.any.wrong_id.on(), AT_ONCE),
+    "wrong question": (lambda it: it.any.wrong_question.on(), AT_ONCE),
+    "garbage": (lambda it: it.any.garbage.on(), AT_ONCE),
+    "drop": (lambda it: it.any.drop.on(), AT_ONCE),
+    "delay": (lambda it: it.any.delay.on(0.5), AT_ONCE),
+    "frozen": (lambda it: setattr(it, "frozen", True), ["2 udp"]),
+    "truncation": (lambda it: it.udp.truncate.on(), TO_TCP),
+    "silent cut": (short_of_edns, TO_TCP),
+    "TCP refused": (cut(lambda it: it.tcp.refuse.on()), AT_ONCE),
+    "TCP broken off": (cut(lambda it: it.tcp.half_close.on()), [*TO_TCP, "2 udp"]),
+    "TCP stalled": (cut(lambda it: it.tcp.stall.on()), [*TO_TCP, "2 udp"]),
+    "TCP octet by octet": (cut(lambda it: it.tcp.slow.on(0.005)), [*TO_TCP, "2 udp"]),
+    "TCP wrong ID": (cut(lambda it: it.tcp.wrong_id.on()), [*TO_TCP, "2 udp"]),
+    "TCP wrong question": (cut(lambda it: it.tcp.wrong_question.on()), [*TO_TCP, "2 udp"]),
+    "TCP SERVFAIL": (cut(lambda it: it.tcp.servfail.on()), [*TO_TCP, "2 udp"]),
+}
+
+
+@pytest.mark.parametrize("what", FAULTS)
+async def test_the_first_agent_fails(what: str) -> None:
+    break_it, asked = FAULTS[what]
+    async with world() as here:
+        many = [f"10.1.0.{number}" for number in range(1, 6)]
+        for address in many:
+            here.cluster.catalog.register("many", id=address, node=address, node_address=address)
+        break_it(here.agents[0].faults)
+        began = time.monotonic()
+        reply = await here.ask("many.service.consul")
+        assert (reply.rcode, reply.data, here.asked()) == ("NOERROR", many, asked)
+        assert time.monotonic() - began < 0.45
+        assert (here.counters.failed, here.counters.stale) == (0, 0)
+
+
+@pytest.mark.parametrize("what", ["SERVFAIL", "wrong ID", "garbage", "drop", "TCP refused"])
+async def test_two_agents_fail(what: str) -> None:
+    break_it, _ = FAULTS[what]
+    async with world() as here:
+        for agent in here.agents[:2]:
+            break_it(agent.faults)
+        reply = await here.ask(NAME)
+        assert (reply.data, here.asked()) == (GALERA, ["1 udp", "2 udp", "3 udp"])
+
+
+async def test_a_reply_that_comes_octet_by_octet_is_put_together() -> None:
+    async with world(patience=1.0) as here:
+        cut(lambda it: it.tcp.slow.on(0.0001))(here.agents[0].faults)
+        assert (await here.ask(NAME)).data == GALERA
+        assert here.asked() == TO_TCP
+
+
+async def kill(agent: DevAgent) -> None:
+    await agent.stop()
+
+
+async def freeze(agent: DevAgent) -> None:
+    agent.faults.frozen = True
+
+
+async def start(agent: DevAgent) -> None:
+    agent.faults.frozen = False
+    await agent.start()
+
+
+@pytest.mark.parametrize("end", [kill, freeze])
+async def test_a_dead_agent_is_noticed_once_and_returns_by_itself(
+    end: Callable[[DevAgent], Awaitable[None]],
+) -> None:
+    async with world() as here:
+        first, second, third = here.agents
+        await end(first)
+        while here.states()[0] != "down":
+            reply = await here.ask(NAME)
+            assert (reply.data, reply.ede) == (GALERA, [])
+        await until(lambda: here.states()[1:] == ["up", "up"])
+        before = len(third.queries), len(second.queries)
+        for _ in range(5):
+            assert (await here.ask(NAME)).data == GALERA
+        assert (len(third.queries), len(second.queries) - before[1]) == (before[0], 5)
+        await start(first)
+        await here.until("up", "up", "up")
+        asked = len(first.queries)
+        assert (await here.ask(NAME)).data == GALERA
+        assert len(first.queries) == asked + 1
+
+
+async def test_everything_asked_while_an_agent_dies_is_answered() -> None:
+    async with world() as here, here.udp() as client:
+        for turn in range(30):
+            for ident in range(20):
+                client.send(question(f"n{turn}-{ident}.{NAME}", ident=turn * 20 + ident))
+            if turn == 10:
+                await here.agents[0].stop()
+            if turn == 15:
+                here.agents[1].faults.frozen = True
+            if turn == 20:
+                await here.agents[0].start()
+            await asyncio.sleep(0.002)
+        replies = [await client.receive() for _ in range(600)]
+        assert sorted(int.from_bytes(one[:2], "big") for one in replies) == list(range(600))
+        assert {one[3] & 15 for one in replies} == {3}
+        assert here.counters.failed == 0
+
+
+async def forget(here: World, *numbers: int) -> None:
+    """The agents come back from a pause, not knowing their services for a while."""
+    for number in numbers:
+        here.agents[number].faults.frozen = True
+        here.agents[number].faults.resume(nxdomain_for=60)
+
+
+async def test_a_sudden_denial_needs_a_second_opinion() -> None:
+    async with world() as here:
+        assert (await here.ask(NAME)).data == GALERA
+        await forget(here, 0)
+        assert (await here.ask(NAME)).data == GALERA
+        assert here.asked() == ["1 udp", "1 udp", "2 udp"]
+        assert (here.counters.second_opinions, here.states()) == (1, ["suspect", "up", "up"])
+        # The one that was wrong is not asked first any more.
+        assert (await here.ask("web.service.consul")).rcode == "NOERROR"
+        assert here.asked().count("1 udp") == 2
+
+
+async def test_a_denial_two_agents_agree_on_is_believed() -> None:
+    async with world() as here:
+        assert (await here.ask(NAME)).data == GALERA
+        for number in (1, 2, 3):
+            here.cluster.catalog.deregister(f"galera{number}")
+        assert (await here.ask(NAME)).rcode == "NXDOMAIN"
+        assert here.asked() == ["1 udp", "1 udp", "2 udp"]
+        # Now it is known not to exist: no second opinion any more.
+        assert (await here.ask(NAME)).rcode == "NXDOMAIN"
+        assert here.asked() == ["1 udp", "1 udp", "1 udp", "2 udp"]
+        assert here.states() == ["up", "up", "up"]
+
+
+async def test_a_denial_of_what_was_never_answered_is_believed() -> None:
+    async with world() as here:
+        assert (await here.ask("nope.service.consul")).rcode == "NXDOMAIN"
+        assert (here.asked(), here.counters.second_opinions) == (["1 udp"], 0)
+
+
+async def test_a_denial_is_taken_when_nobody_else_answers() -> None:
+    async with world() as here:
+        assert (await here.ask(NAME)).data == GALERA
+        for agent in here.agents[1:]:
+            await agent.stop()
+        await forget(here, 0)
+        assert (await here.ask(NAME)).rcode == "NXDOMAIN"
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked"),
+    [("ordered", {1: 6}), ("round_robin", {1: 2, 2: 2, 3: 2})],
+)
+async def test_policies(policy: str, asked: dict[int, int]) -> None:
+    async with world(consul={"policy": policy}) as here:
+        for _ in range(6):
+            assert (await here.ask(NAME)).data == GALERA
+        counted = {number: here.asked().count(f"{number} udp") for number in (1, 2, 3)}
+        assert {number: count for number, count in counted.items() if count} == asked
+
+
+async def test_the_fastest_agent_is_asked() -> None:
+    async with world(consul={"policy": "fastest"}, patience=0.2) as here:
+        for agent in here.agents[:2]:
+            agent.faults.any.delay.on(0.03)
+        for _ in range(40):
+            assert (await here.ask(NAME)).data == GALERA
+            if here.asked().count("3 udp") == 4:
+                break
+        # Once the first two are known to be slow, all goes to the third.
+        before = [len(agent.queries) for agent in here.agents]
+        for _ in range(6):
+            await here.ask(NAME)
+        after = [len(agent.queries) for agent in here.agents]
+        assert [b - a for a, b in zip(before, after, strict=True)] == [0, 0, 6]

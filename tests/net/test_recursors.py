@@ -1,0 +1,252 @@
+"""Recursors: ports and IDs nobody can guess, TCP on truncation, TLS, and following resolv.conf."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+import pytest
+
+from consulfwd.config import Endpoint
+from consulfwd.config import Recursor as Configured
+from consulfwd.net.host import ResolvConf, recursors_from
+from tests.net.conftest import TLS_NAME
+from tests.net.messages import parse, question
+from tests.net.recursor import Recursor
+from tests.net.world import World, names_of, until, world
+
+WWW = {("www.test", "A"): ["A 192.0.2.1"], ("www.test", "AAAA"): ["AAAA 2001:db8::1"]}
+MANY = {(f"n{number}.test", "A"): [f"A 192.0.2.{number}"] for number in range(60)}
+
+
+def off_host(here: World) -> None:
+    """Take the recursors for servers elsewhere: loopback ones need no random ports."""
+    for upstream in here.engine.upstreams():
+        if not upstream.is_agent:
+            upstream.on_host = False
+
+
+async def test_every_query_has_a_port_and_an_id_of_its_own() -> None:
+    async with Recursor(MANY) as recursor, world(recursor) as here, here.udp() as client:
+        off_host(here)
+        for number, name in enumerate(names_of("n", 60)):
+            client.send(question(f"{name}.test", ident=number))
+        replies = [parse(await client.receive()) for _ in range(60)]
+        assert sorted((one.id, *one.data) for one in replies) == [
+            (number, f"192.0.2.{number}") for number in range(60)
+        ]
+        ports, ids = {one.port for one in recursor.asked}, {one.id for one in recursor.asked}
+        # All were in flight at once, so that no port could be had twice; an ID might, by chance.
+        assert (len(ports), len(ids) > 55) == (60, True)
+        steps = {b - a for a, b in zip(sorted(ids), sorted(ids)[1:], strict=False)}
+        assert len(steps) > 20
+
+
+def forgeries(query: dns.message.Message) -> list[bytes]:
+    """Return what an attacker would send ahead: one with a wrong ID, one to another question."""
+    poison = dns.message.make_response(query)
+    name = str(query.question[0].name)
+    poison.answer = [dns.rrset.from_text(name, 3600, "IN", "A", "192.0.2.66")]
+    wrong_id = dns.message.from_wire(poison.to_wire())
+    wrong_id.id = query.id ^ 1
+    other = dns.message.make_query("other.test", "A", id=query.id)
+    other.flags |= dns.flags.QR
+    other.answer = [dns.rrset.from_text("other.test.", 3600, "IN", "A", "192.0.2.66")]
+    return [wrong_id.to_wire(), other.to_wire(), b"", b"\0", poison.to_wire()[:20]]
+
+
+@pytest.mark.parametrize("where", ["off host", "on host"])
+async def test_forged_replies_ahead_of_the_real_one_are_ignored(where: str) -> None:
+    async with Recursor(MANY) as recursor, world(recursor) as here:
+        if where == "off host":
+            off_host(here)
+            recursor.forge = forgeries
+        else:
+            # Only the recursor itself can send from its address here: a wrong ID at most.
+            recursor.forge = lambda query: forgeries(query)[:1]
+        for number in range(10):
+            assert (await here.ask(f"n{number}.test")).data == [f"192.0.2.{number}"]
+        assert here.counters.failed == 0
+
+
+async def test_a_truncated_reply_is_asked_again_over_tcp() -> None:
+    big = {("big.test", "TXT"): [f'TXT "{number:03d}{"x" * 200}"' for number in range(20)]}
+    async with Recursor(big) as recursor, world(recursor) as here:
+        recursor.truncate = True
+        whole = await here.ask("big.test", "TXT", tcp=True)
+        assert (len(whole.answers), "tc" in whole.flags) == (20, False)
+        assert "tc" in (await here.ask("big.test", "TXT")).flags
+        assert [one.transport for one in recursor.asked] == ["udp", "tcp"]
+
+
+@pytest.mark.parametrize("wrong", [dns.rcode.SERVFAIL, dns.rcode.REFUSED, None])
+async def test_the_next_recursor_is_asked(wrong: dns.rcode.Rcode | None) -> None:
+    async with Recursor(WWW) as first, Recursor(WWW) as second, world(first, second) as here:
+        if wrong is None:
+            await first.stop()
+        else:
+            first.rcodes["www.test."] = wrong
+        assert (await here.ask("www.test")).data == ["192.0.2.1"]
+        assert (len(first.asked), len(second.asked)) == (0 if wrong is None else 1, 1)
+
+
+async def test_a_silent_recursor_does_not_keep_anyone_waiting() -> None:
+    async with Recursor(WWW) as first, Recursor(WWW) as second, world(first, second) as here:
+        first.silent = True
+        assert (await here.ask("www.test")).data == ["192.0.2.1"]
+        assert len(second.asked) == 1
+
+
+async def test_servfail_is_passed_on_with_a_reason_when_all_fail() -> None:
+    async with Recursor() as recursor, world(recursor) as here:
+        recursor.rcodes["www.test."] = dns.rcode.SERVFAIL
+        reply = await here.ask("www.test")
+        assert (reply.rcode, [code for code, _ in reply.ede]) == ("SERVFAIL", [22])
+
+
+def over_tls(recursor: Recursor, name: str) -> list[str]:
+    return [f"tls://127.0.0.1:{recursor.tls_port}#{name}"]
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_over_tls(tls: ssl.SSLContext) -> None:
+    async with Recursor(MANY, tls=tls) as recursor:
+        async with world(recursors=over_tls(recursor, TLS_NAME)) as here, here.udp() as client:
+            for number in range(40):
+                client.send(question(f"n{number}.test", ident=number))
+            replies = [parse(await client.receive()) for _ in range(40)]
+            assert sorted((one.id, *one.data) for one in replies) == [
+                (number, f"192.0.2.{number}") for number in range(40)
+            ]
+        # One connection carries them all.
+        assert {one.transport for one in recursor.asked} == {"tls"}
+        assert len({one.port for one in recursor.asked}) == 1
+
+
+async def refused_over_tls(recursor: Recursor, name: str) -> str:
+    async with world(recursors=over_tls(recursor, name), query={"deadline": 1.0}) as here:
+        reply = await here.ask("www.test")
+        assert (reply.rcode, recursor.asked) == ("SERVFAIL", [])
+        ((_, text),) = reply.ede
+        return text
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_a_certificate_for_another_name_is_refused(tls: ssl.SSLContext) -> None:
+    async with Recursor(WWW, tls=tls) as recursor:
+        text = await refused_over_tls(recursor, "other.example.test")
+        assert "certificate refused: Hostname mismatch" in text
+
+
+async def test_a_certificate_nobody_here_trusts_is_refused(tls: ssl.SSLContext) -> None:
+    async with Recursor(WWW, tls=tls) as recursor:
+        assert "certificate refused: self" in await refused_over_tls(recursor, TLS_NAME)
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_a_broken_tls_connection_is_opened_again(tls: ssl.SSLContext) -> None:
+    async with (
+        Recursor(MANY, tls=tls) as recursor,
+        world(recursors=over_tls(recursor, TLS_NAME)) as here,
+    ):
+        assert (await here.ask("n1.test")).data == ["192.0.2.1"]
+        await recursor.stop()
+        await recursor.start()
+        assert (await here.ask("n2.test")).data == ["192.0.2.2"]
+        assert len({one.port for one in recursor.asked}) == 2
+
+
+CONF = """\
+# nameserver 192.0.2.1
+; a comment
+search example.test
+options edns0
+nameserver 10.0.0.1
+nameserver   10.0.0.2 # behind it
+nameserver 10.0.0.1
+nameserver 2001:db8::53
+nameserver fe80::1%lo
+nameserver nonsense
+nameserver
+nameserver 127.0.0.1
+nameserver 127.0.0.53
+nameserver ::1
+nameserver 10.0.0.9
+"""
+EVERY = ["10.0.0.1", "10.0.0.2", "2001:db8::53", "127.0.0.1", "127.0.0.53", "::1", "10.0.0.9"]
+
+
+@pytest.mark.parametrize(
+    ("listen", "left_out"),
+    [
+        ([], []),
+        ([("127.0.0.1", 5300)], []),
+        ([("127.0.0.1", 53)], ["127.0.0.1"]),
+        ([("127.0.0.53", 53), ("::1", 53)], ["127.0.0.53", "::1"]),
+        ([("0.0.0.0", 53)], ["127.0.0.1", "127.0.0.53", "10.0.0.9"]),
+        ([("::", 53)], ["::1"]),
+        ([("10.0.0.9", 53)], ["10.0.0.9"]),
+        ([("0.0.0.0", 5300)], []),
+    ],
+)
+def test_resolv_conf_never_leads_to_ourselves(
+    listen: list[tuple[str, int]], left_out: list[str]
+) -> None:
+    listening = [Endpoint(host=host, port=port) for host, port in listen]
+    found = recursors_from(CONF, listening, own=["10.0.0.9", "127.0.0.1", "::1"])
+    assert [one.address for one in found if "fe80" not in one.address] == [
+        address for address in EVERY if address not in left_out
+    ]
+    assert {(one.port, one.transport) for one in found} == {(53, "udp")}
+
+
+def test_a_resolv_conf_that_is_gone_for_a_moment_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    follow = ResolvConf(path, [])
+    seen = [follow.changed()]
+    for text in ("nameserver 10.0.0.1\n", "# same\nnameserver 10.0.0.1\n", "nameserver 10.0.0.2\n"):
+        new = tmp_path / "new"
+        new.write_text(text)
+        new.replace(path)
+        seen += [follow.changed(), follow.changed()]
+    path.unlink()
+    seen.append(follow.changed())
+    assert seen == [False, True, False, False, False, True, False, False]
+    assert [one.address for one in follow.recursors] == ["10.0.0.2"]
+
+
+async def test_resolv_conf_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr("consulfwd.daemon.RESOLV_CONF_EVERY", 0.01)
+    path = tmp_path / "resolv.conf"
+    path.write_text("nameserver 127.0.0.2\n")
+    async with Recursor(WWW, host="127.0.0.2") as first, Recursor(WWW, host="127.0.0.3") as second:
+        ports = {"127.0.0.2": first.port, "127.0.0.3": second.port}
+
+        def on_test_ports(*arguments: object) -> list[Configured]:
+            # Nameservers in resolv.conf are at port 53, which tests cannot have.
+            found = recursors_from(*arguments)  # type: ignore[arg-type]
+            return [one.model_copy(update={"port": ports[one.address]}) for one in found]
+
+        monkeypatch.setattr("consulfwd.net.host.recursors_from", on_test_ports)
+        async with world(resolv_conf=str(path)) as here:
+            assert (await here.ask("www.test")).data == ["192.0.2.1"]
+            assert (len(first.asked), len(second.asked)) == (1, 0)
+            path.write_text("# by hand\nnameserver 127.0.0.3\n")
+            await until(lambda: "recursors changed" in caplog.text)
+            assert (await here.ask("www.test", "AAAA")).data == ["2001:db8::1"]
+            assert (len(first.asked), len(second.asked)) == (1, 1)
+            path.write_text("# nobody\n")
+            await until(lambda: "recursors changed: none" in caplog.text)
+            assert (await here.ask("other.test")).rcode == "SERVFAIL"
+            path.write_text("nameserver 127.0.0.2\n")
+            await until(lambda: caplog.text.count("recursors changed") == 3)
+            assert (await here.ask("other.test")).rcode == "NXDOMAIN"
+    await asyncio.sleep(0)

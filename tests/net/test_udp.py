@@ -1,0 +1,174 @@
+"""The UDP listener under bad input and under load: hot answers, garbage, nothing lost after it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from tests.net.messages import Reply, parse, question
+from tests.net.world import GALERA, World, open_sockets, settings, world
+
+GOOD = question("galeradb.service.consul")
+HEAD, REST = GOOD[:2], GOOD[2:]
+NOERROR, FORMERR, NOTIMP = 0, 1, 4
+SILENCE = None
+# What comes in, and the rcode that goes out. RFC 1035 section 4.1, RFC 6891 section 6.1.1.
+MALFORMED: dict[str, tuple[bytes, int | None]] = {
+    "nothing": (b"", SILENCE),
+    "one octet": (b"\0", SILENCE),
+    "eleven octets": (GOOD[:11], SILENCE),
+    "a response": (HEAD + b"\x81" + GOOD[3:], SILENCE),
+    "a header alone": (GOOD[:12], FORMERR),
+    "no question": (HEAD + b"\1\0" + bytes(8), FORMERR),
+    "two questions": (HEAD + b"\1\0\0\2" + bytes(6) + GOOD[12:], FORMERR),
+    "an answer in a query": (GOOD[:7] + b"\1" + GOOD[8:], FORMERR),
+    "opcode 2": (HEAD + b"\x11" + GOOD[3:], NOTIMP),
+    "opcode 5, update": (HEAD + b"\x28" + GOOD[3:], NOTIMP),
+    "cut in the name": (GOOD[:20], FORMERR),
+    "cut before the class": (GOOD[:12] + b"\1x\0\0\1", FORMERR),
+    "cut in the OPT": (GOOD[:-3], FORMERR),
+    "something behind it": (GOOD + b"\0", FORMERR),
+    "a name that points at itself": (HEAD + b"\1\0\0\1" + bytes(6) + b"\xc0\x0c\0\1\0\1", FORMERR),
+    "a name that points ahead": (HEAD + b"\1\0\0\1" + bytes(6) + b"\xc0\x20\0\1\0\1", FORMERR),
+    "a label of type 01": (HEAD + b"\1\0\0\1" + bytes(6) + b"\x41x\0\0\1\0\1", FORMERR),
+    "a name of 257 octets": (
+        HEAD + b"\1\0\0\1" + bytes(6) + (b"\x3f" + b"x" * 63) * 4 + b"\0\0\1\0\1", FORMERR,
+    ),
+    "two OPTs": (GOOD[:11] + b"\2" + GOOD[12:] + GOOD[-11:], FORMERR),
+    "an OPT not at the root": (GOOD[:-11] + b"\1x" + GOOD[-11:], FORMERR),
+    "an option past the end": (GOOD[:-2] + b"\0\4\0\3\0\x09", FORMERR),
+    "4096 octets of it": (GOOD + bytes(4096 - len(GOOD)), FORMERR),
+    "9000 octets of it": (GOOD + bytes(9000 - len(GOOD)), FORMERR),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("allowed", [True, False], ids=["client", "stranger"])
+async def test_malformed_queries(allowed: bool) -> None:
+    access = {} if allowed else {"allow": ["192.0.2.0/24"]}
+    heard: dict[str, int | None] = dict.fromkeys(MALFORMED)
+    async with world(access=access) as here, here.udp() as client:
+        for what, (packet, _) in MALFORMED.items():
+            # A good query goes behind it: what comes before the answer to that is the reply.
+            client.send(packet)
+            client.send(b"\xff\xff" + REST)
+            while (reply := await client.receive())[:2] != b"\xff\xff":
+                assert (heard[what], reply[:2]) == (None, HEAD)
+                heard[what] = reply[3] & 15
+            assert parse(reply).data == (GALERA if allowed else [])
+    assert heard == {what: rcode if allowed else None for what, (_, rcode) in MALFORMED.items()}
+
+
+def noise(rng: random.Random) -> bytes:
+    """Return a datagram: random octets, or a good query with something changed."""
+    kind = rng.randrange(4)
+    if kind == 0:
+        return rng.randbytes(rng.randrange(300))
+    packet = bytearray(GOOD)
+    if kind == 1:
+        return bytes(packet[: rng.randrange(len(packet))])
+    if kind == 2:
+        return bytes(packet) + rng.randbytes(rng.randrange(1, 50))
+    for _ in range(rng.randrange(1, 6)):
+        packet[rng.randrange(len(packet))] = rng.randrange(256)
+    return bytes(packet)
+
+
+async def test_ten_thousand_random_datagrams() -> None:
+    rng = random.Random(20)
+    # Mutated names that are still names get an answer too: SERVFAIL, there are no recursors.
+    async with world() as here, here.udp() as client:
+        before = open_sockets(), len(asyncio.all_tasks())
+        for _ in range(200):
+            for _ in range(50):
+                client.send(noise(rng))
+            await asyncio.sleep(0)
+        await here.engine.drain(5)
+        assert here.counters.queries == 10_000
+        assert (await here.ask("galeradb.service.consul")).data == GALERA
+        assert (open_sockets(), len(asyncio.all_tasks())) == before
+        assert not here.engine._flights
+
+
+async def repeat(here: World, times: int) -> list[Reply]:
+    """Ask the same over one socket, one after the other."""
+    replies = []
+    async with here.udp() as client:
+        for ident in range(times):
+            client.send(ident.to_bytes(2, "big") + REST)
+            replies.append(parse(await client.receive()))
+            assert replies[-1].id == ident
+    return replies
+
+
+async def test_repeated_cached_answers_are_hot_and_take_turns() -> None:
+    async with world() as here:
+        here.cluster.dns.service_ttl = 30
+        here.skip(0)
+        replies = await repeat(here, 3 + 12)
+        assert (here.counters.hot, here.asked()) == (12, ["1 udp"])
+        assert {tuple(reply.data) for reply in replies} == {tuple(GALERA)}
+        first = [reply.answers[0].split()[3] for reply in replies[3:]]
+        assert {address: first.count(address) for address in GALERA} == dict.fromkeys(GALERA, 4)
+        assert len({tuple(reply.answers) for reply in replies[3:]}) >= 3
+
+
+async def test_hot_answers_count_down_and_end() -> None:
+    async with world() as here:
+        here.cluster.dns.service_ttl = 3
+        seen = []
+        for _ in range(4):
+            here.skip(1)
+            before = here.counters.hot
+            ttls = [reply.ttls for reply in await repeat(here, 6)]
+            assert len({frozenset(one) for one in ttls}) == 1
+            seen.append((ttls[0], here.counters.hot > before, len(here.asked())))
+    # The third second is the answer's last: it would run out in it, and is not kept ready.
+    assert seen == [({3}, True, 1), ({2}, True, 1), ({1}, False, 1), ({3}, True, 2)]
+
+
+async def test_answers_with_ttl_0_are_never_hot() -> None:
+    async with world() as here:
+        await repeat(here, 6)
+        assert (here.counters.hot, here.counters.cached, here.asked()) == (0, 0, ["1 udp"] * 6)
+
+
+async def test_hot_answers_depend_on_the_whole_datagram() -> None:
+    async with world() as here:
+        here.cluster.dns.service_ttl = 30
+        here.skip(0)
+        await repeat(here, 5)
+        plain = await here.ask("galeradb.service.consul", edns=None)
+        upper = await here.ask("GALERADB.service.consul")
+        assert (plain.edns, upper.name) == (None, "GALERADB.service.consul.")
+        assert here.counters.hot == 2
+
+
+async def test_hot_answers_end_with_a_reload() -> None:
+    async with world() as here:
+        here.cluster.dns.service_ttl = 30
+        here.skip(0)
+        await repeat(here, 5)
+        allowed, refused = {"allow": ["127.0.0.0/8"]}, {"allow": ["192.0.2.0/24"]}
+        here.cluster.catalog.set_check("galera1", "critical")
+        await here.server.reload(settings(here.cluster, access=allowed))
+        assert [reply.data for reply in await repeat(here, 4)] == [GALERA[1:]] * 4
+        await here.server.reload(settings(here.cluster, access=refused))
+        assert [reply.rcode for reply in await repeat(here, 2)] == ["REFUSED"] * 2
+
+
+async def test_the_query_log_tells_every_query(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="consulfwd.query")
+    async with world(log={"queries": True}) as here:
+        here.cluster.dns.service_ttl = 30
+        for _ in range(4):
+            await here.ask("GaleraDB.service.consul", "SRV")
+        await here.ask("localhost", "AAAA", tcp=True)
+        await here.server.reload(settings(here.cluster))
+        await here.ask("galeradb.service.consul")
+    logged = [record.getMessage() for record in caplog.records if record.name == "consulfwd.query"]
+    assert logged == [
+        *["galeradb.service.consul. SRV from 127.0.0.1 over udp"] * 4,
+        "localhost. AAAA from 127.0.0.1 over tcp",
+    ]

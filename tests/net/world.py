@@ -1,0 +1,291 @@
+"""A whole resolver in one process: development agents, recursors, the server, and its clients.
+
+Leaving it checks that nothing went wrong unseen: no exception in the loop, none in the log, no
+task and no file descriptor left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from consulfwd.config import Endpoint, Settings
+from consulfwd.daemon import Server
+from consulfwd.dev import DevAgent, DevCluster
+from consulfwd.net.resolver import Counters, Engine
+from tests.net.messages import Reply, parse, question
+from tests.net.recursor import Recursor
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "consul.d"
+PATIENCE_S = 5.0
+PROBE = "consul.service.consul"
+GALERA = ["10.0.10.11", "10.0.10.12", "10.0.10.13"]
+
+
+class Datagrams(asyncio.DatagramProtocol):
+    """What came back on a UDP socket."""
+
+    def __init__(self) -> None:
+        self.arrived: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.arrived.put_nowait(data)
+
+
+class UdpClient:
+    """A UDP socket connected to the server: it takes replies from the address asked only."""
+
+    def __init__(self, at: Endpoint) -> None:
+        self._at = at
+
+    async def __aenter__(self) -> UdpClient:
+        family = socket.AF_INET6 if ":" in self._at.host else socket.AF_INET
+        self._sock = socket.socket(family, socket.SOCK_DGRAM)
+        self._sock.setblocking(False)
+        self._sock.connect((self._at.host, self._at.port))
+        self._transport, self._protocol = await asyncio.get_running_loop().create_datagram_endpoint(
+            Datagrams, sock=self._sock
+        )
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._transport.close()
+        await asyncio.sleep(0)
+
+    def send(self, packet: bytes) -> None:
+        self._sock.send(packet)  # a transport would keep an empty one to itself
+
+    async def receive(self, patience: float = PATIENCE_S) -> bytes:
+        try:
+            return await asyncio.wait_for(self._protocol.arrived.get(), patience)
+        except asyncio.TimeoutError:
+            raise AssertionError("no reply came") from None
+
+    @property
+    def waiting(self) -> int:
+        """How many replies have come that nobody took."""
+        return self._protocol.arrived.qsize()
+
+
+class TcpClient:
+    """A TCP connection to the server."""
+
+    def __init__(self, at: Endpoint) -> None:
+        self._at = at
+
+    async def __aenter__(self) -> TcpClient:
+        self.reader, self.writer = await asyncio.open_connection(self._at.host, self._at.port)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.writer.transport.abort()
+        await asyncio.sleep(0)
+
+    def send(self, *packets: bytes) -> None:
+        self.writer.write(b"".join(len(one).to_bytes(2, "big") + one for one in packets))
+
+    async def receive(self) -> bytes:
+        """The next message; IncompleteReadError or ConnectionError when the server closed."""
+
+        async def read() -> bytes:
+            length = int.from_bytes(await self.reader.readexactly(2), "big")
+            return await self.reader.readexactly(length)
+
+        return await asyncio.wait_for(read(), PATIENCE_S)
+
+    async def closed(self) -> bool:
+        """Wait until the server closes; False when something else comes first."""
+        try:
+            return await asyncio.wait_for(self.reader.read(1), PATIENCE_S) == b""
+        except ConnectionError:
+            return True
+
+
+async def ask(at: Endpoint, name: str, qtype: str = "A", *, tcp: bool = False, **how: Any) -> Reply:
+    """Ask a server one question (see `question` for how) and return its checked reply."""
+    packet = question(name, qtype, **how)
+    client: UdpClient | TcpClient = TcpClient(at) if tcp else UdpClient(at)
+    async with client:
+        client.send(packet)
+        reply = parse(await client.receive())
+    assert reply.id == int.from_bytes(packet[:2], "big")
+    return reply
+
+
+class World:
+    """A running server with what it asks. See `world` for how it is made."""
+
+    def __init__(self, cluster: DevCluster, server: Server, clock: Clock) -> None:
+        self.cluster = cluster
+        self.server = server
+        self._clock = clock
+
+    @property
+    def at(self) -> Endpoint:
+        return self.server.endpoints[0]
+
+    @property
+    def engine(self) -> Engine:
+        return self.server.engine
+
+    @property
+    def counters(self) -> Counters:
+        return self.engine.counters
+
+    @property
+    def agents(self) -> list[DevAgent]:
+        return self.cluster.agents
+
+    async def ask(self, name: str, qtype: str = "A", **how: Any) -> Reply:
+        """Ask the server at its first address."""
+        return await ask(self.at, name, qtype, **how)
+
+    def udp(self) -> UdpClient:
+        """A UDP client of the server's first address."""
+        return UdpClient(self.at)
+
+    def tcp(self) -> TcpClient:
+        """A TCP client of the server's first address."""
+        return TcpClient(self.at)
+
+    def skip(self, seconds: float) -> None:
+        """Let time pass for the server and the agents: it ticks once, as it would each second."""
+        self._clock.offset += seconds
+        engine = self.engine
+        assert engine._ticker is not None
+        engine._ticker.cancel()
+        engine._tick()
+
+    def asked(self) -> list[str]:
+        """Which agents were asked (not probed) over what, in order of agents: `1 udp`."""
+        return [
+            f"{number} {query.transport}"
+            for number, agent in enumerate(self.agents, 1)
+            for query in agent.queries
+            if query.name != PROBE
+        ]
+
+    def states(self) -> list[str]:
+        """The agents' health as the server sees it."""
+        found = {one.name: one.state.value for one in self.engine.upstreams()}
+        return [found[f"{agent.address}:{agent.dns_port}"] for agent in self.agents]
+
+    async def until(self, *states: str) -> None:
+        """Wait until the agents' health is this."""
+        await until(lambda: self.states() == list(states))
+
+
+class Clock:
+    """The monotonic clock, with what was skipped."""
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.offset
+
+
+async def until(condition: Any) -> None:
+    """Wait until a condition holds; fails after PATIENCE_S."""
+    ends = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < ends, "waited in vain"
+        await asyncio.sleep(0.002)
+
+
+def settings(cluster: DevCluster | None, *recursors: Recursor, **sections: Any) -> Settings:
+    """Return settings for agents and recursors on free ports; `sections` as in the file."""
+    sections.setdefault("listen", ["127.0.0.1:0"])
+    sections.setdefault("resolv_conf", "/nonexistent/resolv.conf")
+    if recursors:
+        sections["recursors"] = [f"{one.host}:{one.port}" for one in recursors]
+    consul = dict(sections.pop("consul", {}))
+    if cluster is not None:
+        consul.setdefault(
+            "agents", [{"address": one.address, "dns_port": one.dns_port} for one in cluster.agents]
+        )
+    return Settings.model_validate({**sections, "consul": consul})
+
+
+@asynccontextmanager
+async def world(
+    *recursors: Recursor, agents: int = 3, patience: float | None = 0.05, **sections: Any
+) -> AsyncIterator[World]:
+    """Run agents with the example services and a server in front of them.
+
+    `patience` is how long an agent is waited for before the next is asked too; longer than in
+    production, so that a busy machine does not change what tests count. None leaves it.
+    """
+    clock = Clock()
+    async with nothing_left_behind():
+        cluster = DevCluster(EXAMPLES, agents, clock=clock, http=False)
+        async with cluster:
+            server = Server(settings(cluster, *recursors, **sections), rng=random.Random(1))
+            await server.start()
+            server.engine.now = clock
+            for upstream in server.engine.upstreams():
+                if patience is not None and upstream.is_agent:
+                    upstream.tuning = dataclasses.replace(
+                        upstream.tuning, hedge_floor=patience, hedge_initial=patience
+                    )
+            try:
+                if "agents" not in sections.get("consul", {}):
+                    await until(lambda: all(agent.queries for agent in cluster.agents))
+                yield World(cluster, server, clock)
+            finally:
+                await server.stop()
+
+
+class _Errors(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(self.format(record))
+
+
+@asynccontextmanager
+async def nothing_left_behind() -> AsyncIterator[None]:
+    """Fail when what runs inside logs an error, loses an exception, leaves a task or a socket."""
+    loop = asyncio.get_running_loop()
+    errors = _Errors()
+    logging.getLogger().addHandler(errors)
+    loop.set_exception_handler(lambda _, context: errors.messages.append(str(context)))
+    tasks, sockets = asyncio.all_tasks(), open_sockets()
+    try:
+        yield
+        for _ in range(200):
+            if asyncio.all_tasks() <= tasks and open_sockets() <= sockets:
+                break
+            await asyncio.sleep(0.005)
+        assert asyncio.all_tasks() - tasks == set()
+        assert open_sockets() <= sockets
+    finally:
+        logging.getLogger().removeHandler(errors)
+        loop.set_exception_handler(None)
+    assert errors.messages == []
+
+
+def open_sockets() -> int:
+    """How many file descriptors this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port nobody has now; for what must be told one beforehand."""
+    with socket.create_server((host, 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def names_of(prefix: str, count: int) -> Sequence[str]:
+    """Return `count` names that differ."""
+    return [f"{prefix}{number}" for number in range(count)]
