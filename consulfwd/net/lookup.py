@@ -19,7 +19,8 @@ from consulfwd.dns.text import Record, to_record
 from consulfwd.dns.wire import Query
 from consulfwd.errors import UsageError, WireError
 from consulfwd.net import host
-from consulfwd.net.resolver import Engine, Flight
+from consulfwd.net.flight import Flight
+from consulfwd.net.resolver import Engine
 from consulfwd.net.routing import build_routes, cache_limits, probe_question
 from consulfwd.net.waiter import Result, Waiter
 

@@ -18,6 +18,7 @@ from typing import Protocol
 from consulfwd.core.query import Attempt
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net import mmsg
+from consulfwd.net.relays import FALSE_REPLY
 from consulfwd.net.stream import StreamChannel
 from consulfwd.net.waiter import Waiter
 
@@ -31,7 +32,6 @@ TOO_MANY, BUFFER_FULL = "too many queries outstanding", "the socket's send buffe
 OUR_SHORTAGE = {TOO_MANY, BUFFER_FULL} | {
     os.strerror(code).lower() for code in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 }
-FALSE_REPLY = "a false reply (another question, or garbage)"
 
 
 class Owner(Protocol):

@@ -15,7 +15,7 @@ from consulfwd.dns.message import Message
 
 if TYPE_CHECKING:
     from consulfwd.core.cache import Entry
-    from consulfwd.net.resolver import Flight
+    from consulfwd.net.flight import Flight
 
 
 class Result:

@@ -1,0 +1,47 @@
+"""A question on its way to upstreams with those who wait for it, and the count of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from consulfwd.core.ask import Ask
+from consulfwd.core.cache import Entry
+from consulfwd.core.query import Lookup
+from consulfwd.core.routes import Route
+from consulfwd.net.waiter import Waiter
+
+
+@dataclass
+class Counters:
+    """What the engine has done since it started."""
+
+    queries: int = 0
+    hot: int = 0
+    cached: int = 0
+    joined: int = 0
+    forwarded: int = 0
+    upstream: int = 0
+    extra: int = 0
+    second_opinions: int = 0
+    stale: int = 0
+    failed: int = 0
+    false_replies: int = 0
+
+
+class Flight(Lookup):
+    """A lookup with those who wait for it; nobody does where it `refreshes` a stale answer."""
+
+    __slots__ = ("armed", "ask", "before", "depth", "refreshes", "route", "stale", "waiters")
+
+    ask: Ask
+    route: Route
+    waiters: list[Waiter]
+    stale: Entry | None
+    armed: float
+    depth: int
+    before: Flight | None
+    refreshes: bool
+
+    def join(self, waiter: Waiter) -> None:
+        """Let one more client wait for the same answer."""
+        self.waiters.append(waiter)

@@ -1,0 +1,85 @@
+"""Asks upstreams that are not up, until they are, and tells the log what changes."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from consulfwd.core.ask import Ask
+from consulfwd.core.probe import Probe
+from consulfwd.core.routes import Kind, Route
+from consulfwd.core.upstreams import State, Upstream
+from consulfwd.dns import const
+from consulfwd.dns.wire import Query
+
+if TYPE_CHECKING:
+    from consulfwd.net.resolver import Engine
+
+log = logging.getLogger("consulfwd.resolver")
+
+ROOT_SERVERS = b"\0\0\x02\0\x01"
+
+
+class Prober:
+    """Probes are asked through the engine; an agent is asked `question`, a recursor the root."""
+
+    def __init__(self, engine: Engine, question: bytes) -> None:
+        self._engine = engine
+        self._asks: dict[bool, Ask] = {}
+        self._probed: set[Upstream] = set()
+        self.question = question
+
+    def use(self, question: bytes) -> None:
+        """Ask agents another question from now on."""
+        self.question = question
+        self._asks.clear()
+
+    def tell_changes(self, now: float) -> None:
+        """Log the changes of health since the last call, and look after who is not up."""
+        changes, self._engine.health.changes = self._engine.health.changes, []
+        for upstream, old, new, why in changes:
+            level = logging.INFO if new in (State.UP, State.PROBING) else logging.WARNING
+            kind = "agent" if upstream.is_agent else "recursor"
+            log.log(
+                level, "%s %s is %s, was %s: %s", kind, upstream.name, new.value, old.value, why
+            )
+            if new is not State.UP and upstream not in self._probed:
+                self._probed.add(upstream)
+                self._engine.loop.call_later(
+                    max(upstream.probe_at - now, 0.01), self._probe_again, upstream
+                )
+
+    def _probe_again(self, upstream: Upstream) -> None:
+        gone = upstream not in self._engine.upstreams()
+        if upstream.state is State.UP or self._engine.closed or gone:
+            self._probed.discard(upstream)
+            return
+        now = self._engine.now()
+        due = self._engine.health.probe_due([upstream], now)
+        if due:
+            self.probe(upstream)
+        pause = max(upstream.probe_at - now, 0.01)
+        self._engine.loop.call_later(
+            pause * (1 - self._engine.rng.random() / 8), self._probe_again, upstream
+        )
+
+    def probe(self, upstream: Upstream) -> None:
+        now = self._engine.now()
+        probe = Probe(
+            (upstream,),
+            self._engine.health,
+            self._engine.budget,
+            now=now,
+            deadline=now + self._engine.deadline,
+        )
+        self._engine.run(probe, probe.start(now), now)
+
+    def ask(self, upstream: Upstream) -> Ask:
+        """Return what an upstream is probed with."""
+        ask = self._asks.get(upstream.is_agent)
+        if ask is None:
+            question = self.question if upstream.is_agent else ROOT_SERVERS
+            query = Query(const.RD, question, question[:-4], question[-3], const.IN, None)
+            route = Route(b"\0", Kind.RECURSE)
+            ask = self._asks[upstream.is_agent] = Ask(query, route)
+        return ask

@@ -1,0 +1,137 @@
+"""The usual case: a query passed to the first upstream in order, its reply passed back.
+
+No lookup is made for it. When the reply is late, false, cut, an error, or denies what was known
+a moment ago, the query is handed over to one, as if it had been there from the start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from consulfwd.core.ask import Known
+from consulfwd.core.query import Attempt
+from consulfwd.dns import const
+from consulfwd.dns.message import read_reply
+from consulfwd.errors import WireError
+from consulfwd.net.waiter import Waiter
+
+if TYPE_CHECKING:
+    from consulfwd.net.resolver import Engine
+
+# Replies kept to be recognised: of what size, how many per question, how many in all.
+KNOWN_SIZE, KNOWN_REPLIES, MAX_KNOWN = 1024, 24, 8192
+FALSE_REPLY = "a false reply (another question, or garbage)"
+
+
+class Relays:
+    """What becomes of relayed queries (see `net.upstream.Owner`)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known = 0
+
+    def on_relayed(self, relay: Waiter, data: bytes, now: float) -> bool:
+        """Pass a reply on when there is nothing to decide about it; return whether it was so."""
+        ask = relay.ask
+        known = ask.known.get(data[2:]) if ask.known is not None else None
+        if known is None:
+            known = self._learn(relay, data, now)
+            if known is None:
+                return False
+        key = ask.key
+        cache = self._engine.cache
+        entry = cache.get(key)
+        if entry is None or not known.positive:
+            if relay.upstream.is_agent and self._engine.doubtful(entry, now):
+                message = known.message
+                attempt = self._escalate(relay, now)
+                flight = attempt.lookup
+                self._engine.carry_on(flight, flight.on_reply(attempt, message, False, now), now)
+                return False
+            cache.put(key, known.message, now, known.source)
+        else:
+            cache.refresh(key, entry, known.message, now, known.ttl, known.lasts)
+        relay.done = True
+        if self._engine.flights.get(key) is relay:
+            # Not so after a reload, which forgets what was in flight before it.
+            del self._engine.flights[key]
+        relay.relayed(ask, known)
+        if relay.others:
+            for waiter in relay.others:
+                waiter.relayed(ask, known)
+        if self._engine.draining is not None and not self._engine.flights:
+            self._engine.draining.set()
+        return True
+
+    def _learn(self, relay: Waiter, data: bytes, now: float) -> Known | None:
+        """Read a reply; one that needs a decision is handed over to a lookup."""
+        ask = relay.ask
+        upstream = relay.upstream
+        try:
+            message = read_reply(data, ask.question)
+        except WireError:
+            self._engine.counters.false_replies += 1
+            attempt = self._escalate(relay, now)
+            self._engine.on_failure(
+                attempt, "a false reply (another question, or garbage)", refused=False
+            )
+            return None
+        if (
+            message.rcode not in (const.NOERROR, const.NXDOMAIN)
+            or ask.cut(upstream, message)
+            or (ask.route.then is not None and not message.positive)
+            or (message.aliased and not message.matched)
+        ):
+            attempt = self._escalate(relay, now)
+            cut = ask.cut(upstream, message)
+            self._engine.carry_on(
+                attempt.lookup, attempt.lookup.on_reply(attempt, message, cut, now), now
+            )
+            return None
+        self._engine.cache.clamp(message)
+        known = Known(message, upstream.name, *self._engine.cache.lasts(message))
+        if ask.known is None:
+            # Only what is asked again is worth remembering: made-up names are not.
+            ask.known = {}
+        elif len(data) <= KNOWN_SIZE:
+            if len(ask.known) >= KNOWN_REPLIES:
+                ask.known.clear()
+            ask.known[data[2:]] = known
+            self._known += 1
+            if self._known > MAX_KNOWN:
+                self._known = 0
+                self._engine.asks.clear()
+        return known
+
+    def on_relay_due(self, relay: Waiter) -> None:
+        """A relay is late: from here on a lookup decides."""
+        now = self._engine.now()
+        flight = self._escalate(relay, now).lookup
+        self._engine.carry_on(flight, flight.on_timer(now), now)
+
+    def on_relay_failed(self, relay: Waiter, reason: str, *, refused: bool) -> None:
+        """A relay's upstream is not there: from here on a lookup decides."""
+        self._engine.on_failure(self._escalate(relay, self._engine.now()), reason, refused=refused)
+
+    def on_drained(self, sample: Waiter, relayed: int, now: float) -> None:
+        """Count relays answered in one go; they are one sign of life, one round-trip time."""
+        self._engine.health.good(sample.upstream, now, now - sample.sent_at)
+        counters = self._engine.counters
+        counters.forwarded += relayed
+        counters.upstream += relayed
+        self._engine.budget.earn(relayed)
+
+    def _escalate(self, relay: Waiter, now: float) -> Attempt:
+        relay.done = True
+        self._engine.counters.forwarded += 1
+        self._engine.counters.upstream += 1
+        ask = relay.ask
+        first = relay.upstream
+        plan = (first, *(one for one in ask.route.plan() if one is not first))
+        flight = self._engine.flight(ask, ask.route, plan, relay.all(), relay.sent_at)
+        attempt: Attempt = flight.adopt(relay.sent_at)
+        self._engine.flights[ask.key] = flight
+        channel = self._engine.channels.direct(first)
+        if channel is not None:
+            channel.adopt(relay.ident, attempt)
+        return attempt
