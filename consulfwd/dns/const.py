@@ -49,6 +49,7 @@ def type_number(text: str) -> int | None:
     upper = text.upper()
     if upper in _TYPE_NUMBERS:
         return _TYPE_NUMBERS[upper]
-    if upper.startswith("TYPE") and upper[4:].isdecimal() and int(upper[4:]) < 65536:
-        return int(upper[4:])
+    number = upper[4:]
+    if upper.startswith("TYPE") and number.isascii() and number.isdigit() and int(number) < 65536:
+        return int(number)
     return None

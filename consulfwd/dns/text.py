@@ -48,7 +48,7 @@ def rdata_text(rtype: int, rdata: bytes) -> str:
     try:
         return _known(rtype, rdata)
     except (ValueError, IndexError, struct.error, WireError):
-        return f"\\# {len(rdata)} {rdata.hex()}"
+        return f"\\# {len(rdata)} {rdata.hex()}".rstrip()
 
 
 def _known(rtype: int, rdata: bytes) -> str:
@@ -101,6 +101,6 @@ def _by_library(rtype: int, rdata: bytes) -> str:
 
     try:
         kind = RdataType.make(rtype)
-        return dns.rdata.from_wire(RdataClass.IN, kind, rdata, 0, len(rdata)).to_text()
+        return dns.rdata.from_wire(RdataClass.IN, kind, rdata, 0, len(rdata)).to_text().rstrip()
     except dns.exception.DNSException as error:
         raise ValueError(str(error)) from None
