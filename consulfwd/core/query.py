@@ -82,12 +82,13 @@ class Lookup:
 
     known      a positive answer was held moments ago: a denial needs a second opinion
     has_stale  a stale answer is at hand: give up as soon as every upstream is known to be down
+    reverse    the name is an address's: agents before Consul 1.18 say SERVFAIL if they know none
     """
 
     __slots__ = (
         "_budget", "_cut", "_denial", "_health", "_hedge_at", "_next", "_open", "_pause",
         "attempts", "deadline", "extra", "has_stale", "known", "opinions", "outcome", "plan",
-        "reply_limit", "started_at", "wake_at",
+        "reply_limit", "reverse", "started_at", "wake_at",
     )  # fmt: skip
 
     def __init__(
@@ -100,6 +101,7 @@ class Lookup:
         deadline: float,
         known: bool = False,
         has_stale: bool = False,
+        reverse: bool = False,
     ) -> None:
         self.plan = plan
         self._health = health
@@ -108,6 +110,7 @@ class Lookup:
         self.deadline = deadline
         self.known = known
         self.has_stale = has_stale
+        self.reverse = reverse
         self.attempts: list[Attempt] = []
         self.outcome: Outcome | None = None
         self.wake_at = deadline
@@ -150,7 +153,7 @@ class Lookup:
             return self._on_cut(attempt, message, now)
         if message.negative and upstream.is_agent and self.known:
             return self._on_denial(attempt, message, now)
-        if self._denial is not None:
+        if self._denial is not None and message.positive:
             self._contradict(attempt)
         attempt.decided = f"{attempt.decided}; taken after all" if attempt.decided else "taken"
         return self._finish(message, upstream)
@@ -177,10 +180,14 @@ class Lookup:
         upstream = attempt.upstream
         rcode = const.rcode_text(message.rcode)
         # A recursor's SERVFAIL is about the name (a lame or bogus zone), not about the recursor.
-        if upstream.is_agent or message.rcode != const.SERVFAIL:
-            self._health.bad(upstream, now, f"answers {rcode}")
-        else:
+        if message.rcode == const.SERVFAIL and (
+            not upstream.is_agent or (self.reverse and upstream.state is State.UP)
+        ):
             self._well(attempt, now)
+            if upstream.is_agent and self._denial is None:
+                self._denial = (message, attempt)
+        else:
+            self._health.bad(upstream, now, f"answers {rcode}")
         ede = read_ede(message.edns)
         if ede is not None:
             rcode += f" ({const.EDE_TEXT.get(ede[0], ede[0])}{': ' + ede[1] if ede[1] else ''})"
