@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,14 +92,24 @@ def _hints(server: Server, agents: list[Agent], what: str) -> str:
     at = server.endpoints[0]
     dig = f"dig @{at.host} -p {at.port}"
     options = " ".join(f"--agent {agent.name}" for agent in agents)
+    command = _command()
     return f"""
 consulfwd runs on {at} with three {what}. From another shell:
 
   {dig} {EXAMPLE}
   {dig} {EXAMPLE} SRV
   {dig} +tcp {EXAMPLE}
-  consulfwd resolve --trace --server {at} {EXAMPLE}
-  consulfwd resolve --trace {options} {EXAMPLE}
+  {command} resolve --server {at} {EXAMPLE}
+  {command} resolve --trace {options} {EXAMPLE}
 
 Ctrl-C ends it.
 """
+
+
+def _command() -> str:
+    """Return what to type to run this very program: its name alone only if PATH leads to it."""
+    here = shutil.which(sys.argv[0]) or ""
+    named = shutil.which("consulfwd") or ""
+    if not here.endswith("consulfwd") or (named and Path(named).samefile(here)):
+        return "consulfwd"
+    return sys.argv[0]

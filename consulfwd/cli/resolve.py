@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from ipaddress import ip_address
 from typing import Any
@@ -48,6 +49,8 @@ def resolve(
     if (short and (as_json or trace or compare)) or (trace and compare):
         raise UsageError("--short, --json with --trace or --compare: choose what to print")
     settings = load_from_options(params).settings
+    # What the server logs of its agents' health is told by the trace here.
+    logging.getLogger("consulfwd").addHandler(logging.NullHandler())
     name, rtype = _question(name, rtype)
     if compare:
         if server is not None:
@@ -61,6 +64,12 @@ def resolve(
         click.echo(to_json(answer))
     elif short:
         click.echo(short_text(answer), nl=bool(answer.records))
+        if not answer.resolved:
+            # Without a word here a script's log would not say why it got nothing.
+            reason = answer.ede[1] if answer.ede else "could not be resolved"
+            click.echo(
+                f"consulfwd: {answer.name} {answer.type}: {answer.rcode}: {reason}", err=True
+            )
     else:
         click.echo(long_text(answer))
         if trace:

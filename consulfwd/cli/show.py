@@ -91,8 +91,14 @@ def compare_text(answers: dict[str, Answer]) -> str:
         rows.append([data, *("yes" if data in sets[name] else "NO" for name in answers)])
     same = len({(a.rcode, frozenset(sets[name])) for name, a in answers.items()}) == 1
     first = next(iter(answers.values()))
-    lines = [f"{first.name} {first.type} at {len(answers)} agents", *table(rows), ""]
-    lines.append("They agree." if same else click.style("They differ.", fg="red"))
+    count = f"{len(answers)} agent{'s' if len(answers) > 1 else ''}"
+    lines = [f"{first.name} {first.type} at {count}", *table(rows), ""]
+    if not any(answer.resolved for answer in answers.values()):
+        lines.append(click.style("None of them answers.", fg="red"))
+    elif len(answers) == 1:
+        lines.append("There is no other agent to compare with.")
+    else:
+        lines.append("They agree." if same else click.style("They differ.", fg="red"))
     return "\n".join(lines)
 
 
