@@ -133,7 +133,7 @@ def prepare(query: Query, routes: Routes) -> Ask:
     elif query.qtype == const.DS and routes.consul_zone(query.name):
         # The parent would be asked, which is out there: Consul's domain is unsigned.
         ask.local = replies.local_answer(question, query.name, [], const.NOERROR, 0)
-    elif query.qtype == const.ANY and route.kind is not Kind.CONSUL:
+    elif query.qtype == const.ANY and route.kind not in (Kind.CONSUL, Kind.SERVER):
         ask.local = replies.minimal_any(question)
     elif route.kind is Kind.LOCALHOST:
         rcode, rdatas = localhost_rdatas(query.name, query.qtype)

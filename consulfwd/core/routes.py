@@ -22,7 +22,8 @@ class Kind(Enum):
     CONSUL = "Consul agents"
     FORWARD = "conditional forwarders"
     RECURSE = "recursors"
-    LOCALHOST = "answered here: localhost (RFC 6761)"
+    SERVER = "the server that was named"
+    LOCALHOST = "answered here"
     NOTHING = "answered here: no such name"
 
     __hash__ = object.__hash__

@@ -137,7 +137,7 @@ class Resolver:
                 tls_name=server.tls_name,
             )
             group = Group("--server", [upstream], "ordered", health)
-            return Routes([Route(ROOT, Kind.FORWARD, (group,), "--server was given")])
+            return Routes([Route(ROOT, Kind.SERVER, (group,), "--server")])
         recursors = settings.recursors
         if recursors is None:
             follow = host.ResolvConf(settings.resolv_conf, ())
