@@ -149,6 +149,10 @@ class Server:
             del self.endpoints[at]
         for udp, tcp in self._listeners.values():
             udp.query_log = tcp.query_log = log_query if settings.log.queries else None
+            tcp.max_connections = settings.tcp.max_connections
+            tcp.max_per_client = settings.tcp.max_per_client
+            tcp.idle_timeout = settings.tcp.idle_timeout
+            tcp.max_pending = settings.tcp.max_pending
         for asked, (udp_socket, tcp_socket) in sockets.items():
             await self._listen(asked, udp_socket, tcp_socket)
         log.info("settings reloaded; listening on %s", ", ".join(map(str, self.endpoints)))
@@ -206,7 +210,7 @@ def _explain(endpoint: Endpoint, error: OSError) -> str:
     if isinstance(error, PermissionError):
         mend = "; ports under 1024 need CAP_NET_BIND_SERVICE, or choose another with --listen"
     elif "in use" in str(error):
-        mend = f"; see who listens there: ss -lnup 'sport = :{endpoint.port}'"
+        mend = f"; see who listens there: ss -lntup 'sport = :{endpoint.port}'"
     elif "assign requested" in str(error):
         mend = "; no interface of this host has that address"
     reason = os.strerror(error.errno).lower() if error.errno else str(error)
@@ -242,10 +246,12 @@ async def serve(
     loaded: Loaded,
     load_again: Callable[[], Loaded],
     ready: Callable[[Server], None] | None = None,
+    taken: Callable[[Loaded], None] | None = None,
 ) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP reads the settings again, whole or not at all.
 
-    Raises StartError when it cannot start.
+    `ready` is called once, when the server runs; `taken` whenever it took new settings. Raises
+    StartError when it cannot start.
     """
     server = Server(loaded.settings)
     await server.start()
@@ -257,7 +263,10 @@ async def serve(
 
     async def reload() -> None:
         try:
-            await server.reload(load_again().settings)
+            again = load_again()
+            await server.reload(again.settings)
+            if taken is not None:
+                taken(again)
         except ConsulfwdError as error:
             log.error("not reloaded, the old settings stay in force:\n%s", error)
 

@@ -38,10 +38,15 @@ def serve(dev: str | None, definitions: Path | None, **params: Any) -> None:
         dev_mode.run(dev, definitions, params)
         return
     loaded = load_from_options(params)
+    _log(loaded)
+    run(daemon.serve(loaded, _again(params), taken=_log))
+
+
+def _log(loaded: Loaded) -> None:
+    """Log as the settings say, and what in them is hardly meant."""
     logs.set_up(loaded.settings.log.level, loaded.settings.log.format)
     for warning in loaded.warnings:
         daemon.log.warning("%s", warning)
-    run(daemon.serve(loaded, _again(params)))
 
 
 def run(main: Any) -> None:
