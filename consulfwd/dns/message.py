@@ -99,10 +99,6 @@ class Message:
         marked.flags |= const.TC
         return marked
 
-    def largest_record(self) -> int:
-        """Return the size in octets of the largest record, 0 when there is none."""
-        return max((b - a for a, b in zip([0, *self.ends], self.ends, strict=False)), default=0)
-
     def body_with_ttls(self, age: int, floor: int = 0, ceiling: int = MAX_TTL) -> bytes:
         """Return the body with each TTL first clamped to [floor, ceiling], then aged by `age`."""
         if not self.ttls or (age == 0 and floor == 0 and ceiling == MAX_TTL):
