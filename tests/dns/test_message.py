@@ -90,6 +90,14 @@ def test_truncation_and_extended_rcode() -> None:
     assert not message.negative
 
 
+def test_marked_as_cut_in_a_copy() -> None:
+    message = read_reply(packet(WEB, A1, A2, edns=1232), QUESTION)
+    marked = message.marked_cut()
+    assert (marked.truncated, message.truncated) == (True, False)
+    assert relayed(marked)[0] == "QR AA TC RD RA NOERROR edns=1232"
+    assert relayed(marked)[1:] == relayed(message)[1:]
+
+
 def test_replies_of_dnslib() -> None:
     record = dnslib.DNSRecord(
         dnslib.DNSHeader(id=1, qr=1, aa=1), q=dnslib.DNSQuestion("web.consul", dnslib.QTYPE.SRV)
@@ -105,12 +113,6 @@ def test_replies_of_dnslib() -> None:
         *(f"an web.consul. 9 IN SRV 1 2 3306 n{n}.node.dc1.consul." for n in range(3)),
         *(f"ad n{n}.node.dc1.consul. 8 IN A 10.0.0.{n}" for n in range(3)),
     ]
-
-
-def test_largest_record() -> None:
-    text = "an web.consul. 5 IN TXT " + "x" * 200
-    assert read_reply(packet(WEB, A1, text), QUESTION).largest_record() == 12 + 201
-    assert read_reply(packet(WEB), QUESTION).largest_record() == 0
 
 
 @pytest.mark.parametrize(

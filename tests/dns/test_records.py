@@ -1,0 +1,245 @@
+"""Records taken out of messages and put into others; alias chains; orders of an RRset."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import dns.rdatatype
+import pytest
+
+from consulfwd.dns import const, records
+from consulfwd.dns.message import assemble_message, read_reply
+from consulfwd.dns.replies import STREAM_LIMIT, respond
+from consulfwd.dns.wire import read_query
+from consulfwd.errors import WireError
+from tests.dns.packets import ID, lines, packet, question, wire, wire_name
+
+SRV = "web.consul SRV"
+START = 12 + len(question(SRV))
+
+# Names within data: of the question, of other records, and in other spelling.
+RECORDS = [
+    "an web.consul. 0 IN SRV 1 2 3306 n1.node.web.consul.",
+    "an web.consul. 0 IN SRV 1 2 3306 n2.node.web.consul.",
+    "an WEB.consul. 5 IN CNAME www.Example.com.",
+    "an www.example.com. 7 IN MX 10 mail.example.com.",
+    "an www.example.com. 7 IN TXT \"a\" \"b c\"",
+    "an . 7 IN NS a.root-servers.net.",
+    "an 1.0.0.10.in-addr.arpa. 9 IN PTR n1.node.web.consul.",
+    "an old.consul. 9 IN DNAME new.consul.",
+    "an www.example.com. 9 IN RP admin.example.com. text.example.com.",
+    "an www.example.com. 9 IN AFSDB 1 afs.example.com.",
+    "an www.example.com. 9 IN RT 1 relay.example.com.",
+    "an www.example.com. 9 IN PX 1 a.example.com. b.example.com.",
+    "an www.example.com. 9 IN KX 1 kx.example.com.",
+    "an www.example.com. 9 IN NAPTR 1 2 \"u\" \"s\" \"\" n1.node.web.consul.",
+    "an www.example.com. 9 IN TYPE65280 \\# 3 c00cff",
+    "au consul. 4294967295 IN SOA ns.web.consul. root.consul. 7 3600 600 86400 15",
+    "ad n1.node.web.consul. 0 IN A 10.0.0.1",
+    "ad n2.node.web.consul. 0 IN AAAA fd00::2",
+]  # fmt: skip
+
+
+def as_line(section: str, record: bytes) -> str:
+    """A position-independent record, read by dnspython alone in a message of its own."""
+    (_, line) = lines(wire("0000 8000 0000 0001 0000 0000") + record)
+    return section + line[2:]
+
+
+def test_records_stand_alone_once_read() -> None:
+    data = packet(SRV, *RECORDS, edns=1232)
+    sections = records.read_records(data, START)
+    found = [
+        as_line(name, record)
+        for name, section in zip(("an", "au", "ad"), sections, strict=True)
+        for record in section
+    ]
+    # dnspython too takes a TTL with the highest bit for 0
+    expected = lines(data)[2:]
+    assert found == expected
+    assert len(found) == len(RECORDS)
+    first = sections[0][0]
+    assert records.owner_of(first) == wire_name("web.consul")
+    assert records.type_of(first) == const.SRV
+    assert records.rdata_of(first) == wire("0001 0002 0cea", wire_name("n1.node.web.consul"))
+    assert records.record_at(first) == len(wire_name("web.consul"))
+
+
+@pytest.mark.parametrize("asked", [SRV, "other.example SRV", ". SRV", "Node.WEB.consul SRV"])
+def test_records_put_under_any_question(asked: str) -> None:
+    sections = records.read_records(packet(SRV, *RECORDS), START)
+    message = assemble_message(question(asked), sections, flags=const.AA, rcode=3)
+    assert (message.answers, message.authorities, len(message.ends)) == (15, 1, 18)
+    query = read_query(packet(asked, flags="RD", edns=1232))
+    sent = respond(query, ID, message, STREAM_LIMIT)
+    head, asked_line, *rest = lines(sent)
+    assert head == "QR AA RD RA NXDOMAIN edns=1232"
+    assert asked_line == f"{asked.split()[0].rstrip('.')}. SRV"
+    expected = lines(packet(SRV, *RECORDS))[2:]
+    assert [line.lower() for line in rest] == [line.lower() for line in expected]
+
+
+def test_owners_equal_to_the_question_become_pointers() -> None:
+    sections = records.read_records(packet(SRV, *RECORDS[:3], RECORDS[-1]), START)
+    body = records.assemble(wire_name("web.consul"), sections)
+    assert body.count(wire("@12")) == 3
+    # the root is shorter than a pointer to it
+    assert wire("@12") not in records.assemble(b"\0", sections)
+
+
+# RFC 1035 section 3.3 and RFC 3597 section 4: octets, names, octets
+COMPRESSED = {
+    "NS": (0, 1, 0), "MD": (0, 1, 0), "MF": (0, 1, 0), "CNAME": (0, 1, 0), "SOA": (0, 2, 20),
+    "MB": (0, 1, 0), "MG": (0, 1, 0), "MR": (0, 1, 0), "PTR": (0, 1, 0), "MINFO": (0, 2, 0),
+    "MX": (2, 1, 0), "RP": (0, 2, 0), "AFSDB": (2, 1, 0), "RT": (2, 1, 0), "PX": (2, 2, 0),
+    "SRV": (6, 1, 0), "KX": (2, 1, 0), "DNAME": (0, 1, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rtype", COMPRESSED)
+def test_names_in_data_are_spelled_out(rtype: str) -> None:
+    before, names, behind = COMPRESSED[rtype]
+    number = int(dns.rdatatype.from_text(rtype))
+
+    def message(name: bytes) -> bytes:
+        rdata = b"\x01" * before + name * names + b"\x02" * behind
+        return wire(
+            "1234 8000 0001 0001 0000 0001", question(SRV),
+            f"@12 {number:04x} 0001 00000005 {len(rdata):04x}", rdata, ". 0029 04d0 00000000 0000",
+        )  # fmt: skip
+
+    spelled_out = message(wire("'x'", wire_name("web.consul")))
+    for data in (message(wire("'x' @12")), spelled_out):
+        ((record,), _, _) = records.read_records(data, START)
+        assert record == wire_name("web.consul") + spelled_out[START + 2 : -11]
+        # and a reply with it is relayed as it came
+        reply = read_reply(data, question(SRV))
+        assert reply.body == data[START:-11]
+
+
+@pytest.mark.parametrize(
+    ("data", "start", "why"),
+    [
+        ("", 12, "cut short"),
+        ("0000 8000 0000 0001 0000", 12, "cut short"),
+        ("0000 8000 0000 0001 0000 0000", 12, "cut short"),
+        ("0000 8000 0000 0001 0000 0000 'a'", 12, "cut short"),
+        ("0000 8000 0000 0001 0000 0000 . 0001 0001 00000000 0004 0a0000", 12, "past the end"),
+        ("0000 8000 0000 0001 0000 0000 @12 0001 0001 00000000 0000", 12, "backwards"),
+        ("0000 8000 0000 0001 0000 0000 . 0005 0001 00000000 0002 . 00", 12, "does not end"),
+        ("0000 8000 0000 0001 0000 0000 . 0005 0001 00000000 0001 'a' .", 12, "does not end"),
+        ("0000 8000 0000 0001 0000 0000 . 0006 0001 00000000 0002 . .", 12, "does not end"),
+        ("0000 8000 0000 0001 0000 0000 . 0005 0001 00000000 0001 40", 12, "reserved"),
+        ("0000 8000 0000 0001 0000 0000 . 0001 0001 00000000 0000", 99, "cut short"),
+    ],
+)
+def test_broken_messages_have_no_records(data: str, start: int, why: str) -> None:
+    with pytest.raises(WireError, match=why):
+        records.read_records(wire(data), start)
+
+
+# -- aliases --------------------------------------------------------------------------------
+
+
+def alias(owner: str, target: str) -> bytes:
+    return records.build_record(wire_name(owner), const.CNAME, 5, wire_name(target))
+
+
+ADDRESS = records.build_record(wire_name("end.example"), const.A, 5, bytes(4))
+
+
+@pytest.mark.parametrize(
+    ("answers", "target"),
+    [
+        ([], "web.consul"),
+        ([ADDRESS], "web.consul"),
+        ([alias("web.consul", "end.example")], "end.example"),
+        ([alias("WEB.consul", "END.example"), ADDRESS], "end.example"),
+        ([alias("web.consul", "b.example"), alias("b.example", "end.example")], "end.example"),
+        ([alias("b.example", "end.example"), alias("web.consul", "B.example")], "end.example"),
+        ([alias("other.consul", "end.example")], "web.consul"),
+        ([alias("web.consul", ".")], "."),
+        # a loop beside the chain is nobody's
+        ([alias("web.consul", "end.example"), alias("x.y", "x.y")], "end.example"),
+    ],
+)
+def test_where_a_chain_of_aliases_ends(answers: list[bytes], target: str) -> None:
+    assert records.alias_target(answers, wire_name("web.consul")) == wire_name(target)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [alias("web.consul", "web.consul")],
+        [alias("web.consul", "WEB.consul")],
+        [alias("web.consul", "b.example"), alias("b.example", "web.consul")],
+        [alias("web.consul", "a.b"), alias("a.b", "c.d"), alias("c.d", "e.f"), alias("e.f", "a.b")],
+    ],
+)
+def test_chains_that_loop(answers: list[bytes]) -> None:
+    with pytest.raises(WireError, match="loops"):
+        records.alias_target(answers, wire_name("web.consul"))
+
+
+# -- orders ---------------------------------------------------------------------------------
+
+
+def addresses(count: int, owner: str = "web.consul") -> list[bytes]:
+    return [
+        records.build_record(wire_name(owner), const.A, 0, bytes((10, 0, 0, n)))
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 16])
+def test_each_record_comes_first_equally_often(count: int) -> None:
+    answers = addresses(count)
+    for seed in range(20):
+        orders = records.permutations(answers, random.Random(seed), 16)
+        assert sorted(order[0] for order in orders) == answers
+        assert [sorted(order) for order in orders] == [answers] * count
+
+
+@pytest.mark.parametrize("most", [1, 4, 16])
+def test_of_more_records_than_orders_each_has_the_same_chance(most: int) -> None:
+    answers = addresses(40)
+    rng = random.Random(7)
+    firsts: Counter[bytes] = Counter()
+    for _ in range(1600 // most):
+        orders = records.permutations(answers, rng, most)
+        assert len({order[0] for order in orders}) == len(orders) == most
+        assert [sorted(order) for order in orders] == [answers] * most
+        firsts.update(order[0] for order in orders)
+    # 40 expected of each; the seed is fixed
+    assert len(firsts) == 40
+    assert 15 < min(firsts.values()) <= max(firsts.values()) < 75
+
+
+def test_records_behind_the_first_are_shuffled_too() -> None:
+    answers = addresses(5)
+    rng = random.Random(3)
+    seconds = Counter(
+        order[1] for _ in range(200) for order in records.permutations(answers, rng, 5)
+    )
+    assert len(seconds) == 5
+    assert max(seconds.values()) < 2 * min(seconds.values())
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [],
+        addresses(1),
+        [alias("web.consul", "a.b"), *addresses(2, "a.b")],
+        [*addresses(2), *addresses(2, "other.consul")],
+        [*addresses(2), records.build_record(wire_name("web.consul"), 46, 0, b"signature")],
+    ],
+)
+def test_anything_but_one_rrset_keeps_its_order(answers: list[bytes]) -> None:
+    assert records.permutations(answers, random.Random(1), 16) == [answers]
+
+
+def test_other_spelling_is_the_same_rrset() -> None:
+    answers = [*addresses(1), *addresses(2, "WEB.Consul")[1:]]
+    assert len(records.permutations(answers, random.Random(1), 16)) == 2
