@@ -7,7 +7,6 @@ only carries that out. Every lookup ends: at the latest at its deadline.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from consulfwd.core.upstreams import Budget, Health, State, Upstream
@@ -32,7 +31,7 @@ class Attempt:
     """One query to one upstream. `decided` says in words what followed from its result.
 
     `took` is in seconds and None while there is no result; `size` in octets; `due` is when its
-    upstream is slower than usual, infinity once that was noted.
+    upstream is slower than usual, 0 once that was noted.
     """
 
     __slots__ = (
@@ -153,9 +152,9 @@ class Lookup:
             return self._on_cut(attempt, message, now)
         if message.negative and upstream.is_agent and self.known:
             return self._on_denial(attempt, message, now)
+        attempt.decided = f"{attempt.decided}; taken after all" if attempt.decided else "taken"
         if self._denial is not None and message.positive:
             self._contradict(attempt)
-        attempt.decided = f"{attempt.decided}; taken after all" if attempt.decided else "taken"
         return self._finish(message, upstream)
 
     def _well(self, attempt: Attempt, now: float) -> None:
@@ -266,8 +265,8 @@ class Lookup:
             return []
         waiting = self._waiting()
         for attempt in waiting:
-            if attempt.due <= now:
-                attempt.due = math.inf
+            if 0 < attempt.due <= now:
+                attempt.due = 0
                 self._health.silent(attempt.upstream, now, attempt.sent_at)
         if now >= self.deadline:
             return self._give_up("no reply within the deadline")
@@ -309,7 +308,7 @@ class Lookup:
             return [self._send(now, f"{attempt.upstream.name} failed: {reason}")]
         if self._open:
             attempt.decided = "failed: another attempt is under way"
-            if not full and all(one.due <= now or one.due == math.inf for one in self._waiting()):
+            if not full and all(one.due <= now for one in self._waiting()):
                 # Those under way are late already: not worth a whole wait.
                 self._arm(min(self._hedge_at, now + self._pause))
                 self._pause *= 2
