@@ -6,13 +6,13 @@ variables are given as an argument; `os.environ` is not known here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from consulfwd.config.settings import leaves
 from consulfwd.config.source import UNUSABLE, scalar, unusable
 from consulfwd.config.tree import Located, Node, Place, Source
+from consulfwd.config.values import printable
 
 PREFIX = "CONSULFWD_"
 FILE_VARIABLE = "CONSULFWD_CONFIG"
@@ -50,16 +50,20 @@ def from_environment(environ: Mapping[str, str], rank: int) -> Source:
     known = variables() if given.keys() - OTHERS else {}
     for line, name in enumerate(sorted(given.keys() - OTHERS)):
         text = given[name].strip()
-        place = Place(rank, line, 0, f"environment {ascii(name)[1:-1]}")
+        place = Place(rank, line, 0, f"environment {printable(name)}")
         path, kind = known.get(name, ((), ""))
         if not path:
-            mend = suggestion(name, known) or "unset it"
+            # Without the prefix, which every one of them shares.
+            near = suggestion(
+                name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known]
+            )
+            mend = near.replace("mean ", f"mean {PREFIX}") or "unset it"
             source.found.append(Located(place, "", "no setting has this variable", mend))
         elif kind == "mapping":
             key = ".".join(path)
             mend = f"write {key} in the configuration file"
             source.found.append(Located(place, key, "cannot be given in a variable", mend))
-        elif unusable(text):
+        elif unusable("".join(text.split()) if kind == "list" else text):
             source.found.append(Located(place, ".".join(path), *UNUSABLE))
         elif text:
             _put(source.root, path, _node(text, kind, place, path))
@@ -89,12 +93,12 @@ def from_options(options: Mapping[str, object], rank: int) -> Source:
     return source
 
 
-def suggestion(word: str, known: Mapping[str, object] | Sequence[str]) -> str:
+def suggestion(word: str, known: Sequence[str]) -> str:
     """Return "did you mean ...?" for the nearest known word, or nothing."""
     # Imported late: only a mistake needs it.
     from difflib import get_close_matches
 
-    close = get_close_matches(word[:64], list(known), 1, 0.7)
+    close = get_close_matches(word[:64], known, 1, 0.7)
     return f"did you mean {close[0]}?" if close else ""
 
 
@@ -104,7 +108,7 @@ def _empty(rank: int, name: str) -> Source:
 
 def _node(text: str, kind: str, place: Place, path: tuple[str, ...]) -> Node:
     if kind == "list":
-        return _list([one for one in re.split(r"[,\s]+", text) if one], place, path)
+        return _list(text.replace(",", " ").split(), place, path)
     return Node(scalar(text) if kind == "typed" else text, place, path)
 
 

@@ -23,6 +23,7 @@ from consulfwd.config.environment import FILE_VARIABLE, from_environment, from_o
 from consulfwd.config.settings import Settings, leaves
 from consulfwd.config.source import read
 from consulfwd.config.tree import Located, Node, Source, overlay, plain, sweep, walk
+from consulfwd.config.values import printable
 from consulfwd.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _problems(found: list[Located]) -> tuple[Problem, ...]:
     problems = []
     for one in found[:MAX_PROBLEMS]:
         where = f"{one.place.text}: {one.path}" if one.path else one.place.text
-        problems.append(Problem(where, one.what, one.mend))
+        problems.append(Problem(printable(where), printable(one.what), printable(one.mend)))
     if len(found) > MAX_PROBLEMS:
         problems.append(Problem(found[MAX_PROBLEMS].place.text, "there is more to mend after this"))
     return tuple(problems)

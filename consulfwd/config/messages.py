@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel
 
 from consulfwd.config.environment import suggestion
-from consulfwd.config.settings import Settings, leaves
+from consulfwd.config.settings import Settings, is_model, leaves
 from consulfwd.config.values import Fault, described, quoted
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _model_at(loc: tuple[int | str, ...]) -> type[BaseModel]:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if is_model(annotation):
         return annotation
     for part in get_args(annotation):
         if found := _model_in(part):

@@ -19,7 +19,7 @@ from ipaddress import (
     ip_network,
 )
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard, get_args
 
 from pydantic import (
     AfterValidator,
@@ -228,7 +228,7 @@ class Query(_Model):
 class Access(_Model):
     """Who may ask."""
 
-    allow: Networks | None = Field(
+    allow: Annotated[Networks, Field(min_length=1)] | None = Field(
         default=None,
         description="networks that may ask; unset: loopback, and private networks listened on",
     )
@@ -278,7 +278,7 @@ class Settings(_Model):
         default=Path("/etc/resolv.conf"), description="where `recursors: auto` finds them, followed"
     )
     forward: Annotated[dict[DomainName, Recursors], _SECTION, Field(max_length=10_000)] = Field(
-        {}, description="servers for single domains, by domain"
+        default={}, description="servers for single domains, by domain"
     )
     cache: Annotated[Cache, _SECTION] = Field(default_factory=Cache)
     query: Annotated[Query, _SECTION] = Field(default_factory=Query)
@@ -331,13 +331,18 @@ def _is_private(address: Address) -> bool:
     return any(address in network for network in PRIVATE)
 
 
+def is_model(kind: Any) -> TypeGuard[type[BaseModel]]:
+    """Return whether a key's type is a model (in Python 3.10 `tuple[int]` is a type as well)."""
+    return isinstance(kind, type) and not get_args(kind) and issubclass(kind, BaseModel)
+
+
 def leaves(
     model: type[BaseModel] = Settings, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
     """Yield every key below `model` that holds a value of its own, as path and field."""
     for name, field in model.model_fields.items():
-        kind: Any = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from leaves(kind, (*path, name))
+        section = field.annotation
+        if is_model(section):
+            yield from leaves(section, (*path, name))
         else:
             yield (*path, name), field

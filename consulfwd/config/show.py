@@ -12,24 +12,22 @@ import re
 from pydantic import BaseModel
 
 from consulfwd.config.load import Loaded
-from consulfwd.config.settings import Agent, Endpoint, Recursor, Settings
+from consulfwd.config.settings import Agent, Datacenter, Endpoint, Recursor, Settings
 from consulfwd.config.source import scalar
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*", re.ASCII)
-# Only what is known here can follow a # to the line's end.
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa1-\ud7ff\ue000-\ufffd]")
 
 
 def plain(value: object) -> object:
     """Return settings (or a part of them) as lists, dictionaries and scalars, as in a file.
 
     Addresses, networks and recursors are text, an unset recursors list is "auto", and keys of an
-    agent that are not set are left out.
+    agent or a datacenter that are not set are left out.
     """
     if isinstance(value, Recursor):
         return value.name
     if isinstance(value, BaseModel) and not isinstance(value, Endpoint):
-        optional = isinstance(value, Agent)
+        optional = isinstance(value, Agent | Datacenter)
         fields = {name: getattr(value, name) for name in type(value).model_fields}
         if isinstance(value, Settings) and value.recursors is None:
             fields["recursors"] = "auto"
@@ -65,7 +63,7 @@ def _write(
             lines.append(f"{indent}{key}:")
             _write(lines, value, indent + "  ", here, origins)
             continue
-        comment = "  # " + _UNPRINTABLE.sub("?", origin)
+        comment = f"  # {origin}"
         if isinstance(value, list) and any(isinstance(one, dict) for one in value):
             lines.append(f"{indent}{key}:{comment}")
             lines += [f"{indent}  - {_flow(one)}" for one in value]

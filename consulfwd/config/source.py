@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from consulfwd.config.checks import Path as KeyPath
 from consulfwd.config.checks import dotted
 from consulfwd.config.tree import Located, Node, Place, Scalar, Source, canonical_key
+from consulfwd.config.values import printable
 
 if TYPE_CHECKING:
     from yaml import MarkedYAMLError
@@ -24,7 +25,7 @@ MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 12
 
 _INT = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
-_FLOAT = re.compile(r"-?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]{1,4})?", re.ASCII)
+_FLOAT = re.compile(r"-?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]{1,4})?", re.ASCII)
 _WORDS: dict[str, Scalar] = {
     **dict.fromkeys(("", "~", "null"), None),
     **dict.fromkeys(("true", "yes", "on"), True),
@@ -59,7 +60,7 @@ def unusable(text: str) -> bool:
 
 def read(path: Path, rank: int) -> Source:
     """Return the tree of a file, and everything wrong in its form. Raises nothing."""
-    name = str(path).encode("utf-8", "replace").decode()
+    name = printable(str(path))
     source = Source(Node({}, Place(rank, 0, 0, name), ()))
     try:
         text = _text(path, name, source)
@@ -155,7 +156,7 @@ class _Reader:
         around = self._open[-1] if self._open else None
         if around is not None and isinstance(around.node.content, dict) and around.key is None:
             if not isinstance(event, yaml.ScalarEvent):
-                raise self._fatal(place, "a key must be a word", "write key: value")
+                raise self._fatal(place, "a key must be a word", "put [...] and {...} in quotes")
             around.key = (event.value, place)
             self._refuse(event, place, (*around.node.path, event.value), yaml)
             return
@@ -224,7 +225,11 @@ class _Reader:
     def _syntax(self, error: MarkedYAMLError, text: str) -> _Stop:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        written = (text.split("\n")[line - 1 :] or [""])[0]
+        lines = text.splitlines() or [""]
+        if line > len(lines):
+            # What is missing is missed at the end.
+            line, column = len(lines), len(lines[-1]) + 1
+        written = lines[line - 1]
         if "\t" in written:
             mend = "indent with spaces, not tabs"
         elif "::" in written:

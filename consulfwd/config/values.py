@@ -48,6 +48,13 @@ def quoted(text: str) -> str:
     return ascii(text)
 
 
+def printable(text: str) -> str:
+    """Return `text` with everything escaped that would not show, or not encode."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 def described(value: object) -> str:
     """Return what a message calls a value of a wrong type."""
     if value is None:
@@ -142,7 +149,7 @@ def host_port(text: str) -> tuple[str, str | None]:
         if not closed or (rest and not rest.startswith(":")):
             raise Fault(f"{quoted(text)} is not an address", "such as [2001:db8::11]:53")
         return host, rest[1:] if rest else None
-    if text.count(":") == 1:
+    if text.count(":") == 1 and "://" not in text:
         host, _, port = text.partition(":")
         return host, port
     return text, None

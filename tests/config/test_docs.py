@@ -1,0 +1,127 @@
+"""The configuration's documentation and example say what the code does."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from consulfwd.config import Agent, load
+from consulfwd.config.environment import variables
+from consulfwd.config.settings import Settings, leaves
+from consulfwd.config.show import plain
+from consulfwd.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = (ROOT / "docs" / "configuration.md").read_text()
+EXAMPLE = (ROOT / "examples" / "consulfwd.yml").read_text()
+OPTIONS = {
+    "listen": "--listen",
+    "consul.agents": "--agent",
+    "recursors": "--recursor",
+    "consul.domain": "--domain",
+    "consul.alt_domains": "--domain",
+}
+
+
+def limits(field: FieldInfo) -> str:
+    """What a value may be, as the reference shows it."""
+    kinds = [field.annotation, *get_args(field.annotation)]
+    if choices := next((kind for kind in kinds if get_origin(kind) is Literal), None):
+        return ", ".join(get_args(choices))
+    bounds = {
+        name: getattr(one, name)
+        for one in field.metadata
+        for name in ("ge", "le", "max_length")
+        if hasattr(one, name)
+    }
+    if "ge" in bounds:
+        return f"{bounds['ge']} to {bounds['le']}"
+    return f"at most {bounds['max_length']}" if bounds else ""
+
+
+def default(model: type[BaseModel], path: tuple[str, ...]) -> str:
+    value: Any = plain(Agent(address="127.0.0.1") if model is Agent else Settings())
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    return "" if value is None or path == ("address",) else f"`{json.dumps(value)}`"
+
+
+def reference() -> list[str]:
+    """The rows of the reference tables."""
+    rows = []
+    names = {path: name for name, (path, kind) in variables().items() if kind != "mapping"}
+    for path, field in leaves():
+        key = ".".join(path)
+        value = '`["127.0.0.1"]`' if key == "consul.agents" else default(Settings, path)
+        ways = [f"`{names[path]}`"] if path in names else []
+        ways += [f"`{OPTIONS[key]}`"] if key in OPTIONS else []
+        rows.append(
+            f"| `{key}` | {field.description} | {value} | {limits(field)} | {' '.join(ways)} |"
+        )
+    for name, field in Agent.model_fields.items():
+        rows.append(
+            f"| `{name}` | {field.description} | {default(Agent, (name,))} | {limits(field)} |"
+        )
+    return [re.sub(r" +", " ", row) for row in rows]
+
+
+@pytest.mark.parametrize("row", reference())
+def test_the_reference_has_the_row(row: str) -> None:
+    assert row in DOCUMENT.splitlines()
+
+
+def mistakes() -> list[tuple[str, str]]:
+    section = DOCUMENT.split("## Mistakes and their mending")[1]
+    return re.findall(r"^\| `(.+?)` \| `(.+)` \|$", section, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("written", "said"), mistakes())
+def test_a_documented_mistake_is_told_as_documented(
+    tmp_path: Path, written: str, said: str
+) -> None:
+    file = tmp_path / "consulfwd.yml"
+    file.write_text(written)
+    with pytest.raises(ConfigError) as caught:
+        load(file, {}, {})
+    told = [str(one).removeprefix(f"{file}:1:").strip() for one in caught.value.problems]
+    assert told == [said]
+
+
+def test_there_are_documented_mistakes() -> None:
+    assert len(mistakes()) > 20
+
+
+def local(text: str, folder: Path) -> str:
+    """The text with its files of /etc/consulfwd in `folder`, where they exist."""
+    for name in ("consul-ca.pem", "consul.token"):
+        (folder / name).write_text("x")
+    return text.replace("/etc/consulfwd/", f"{folder}/")
+
+
+@pytest.mark.parametrize("block", re.findall(r"```(?:yaml|json)\n(.+?)```", DOCUMENT, re.DOTALL))
+def test_every_example_of_the_document_loads(tmp_path: Path, block: str) -> None:
+    file = tmp_path / "consulfwd.yml"
+    file.write_text(local(block, tmp_path))
+    assert load(file, {}, {}).warnings == ()
+
+
+def test_the_example_file_is_the_defaults() -> None:
+    loaded = load(ROOT / "examples" / "consulfwd.yml", {}, {})
+    assert loaded.settings == Settings()
+    assert loaded.warnings == ()
+
+
+def test_the_example_file_has_every_key(tmp_path: Path) -> None:
+    file = tmp_path / "consulfwd.yml"
+    file.write_text(local(re.sub(r"^( *)#(?=\S)", r"\1", EXAMPLE, flags=re.MULTILINE), tmp_path))
+    loaded = load(file, {}, {})
+    assert loaded.warnings == ()
+    assert [key for key, origin in loaded.origins.items() if origin == "default"] == []
+    agent = loaded.settings.consul.agents[-1]
+    assert agent.model_fields_set >= {"ca_file", "token_file", "http_scheme", "http_port"}

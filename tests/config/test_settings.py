@@ -1,0 +1,147 @@
+"""The models by themselves: defaults, names, what they refuse, who may ask."""
+
+from __future__ import annotations
+
+from ipaddress import ip_interface, ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from consulfwd.config import Agent, Endpoint, Recursor, Settings
+from consulfwd.config.settings import LOOPBACK, Access, Consul, Datacenter, leaves
+
+
+def test_the_defaults() -> None:
+    settings = Settings()
+    assert [str(one) for one in settings.listen] == ["127.0.0.1:53"]
+    assert [one.name for one in settings.consul.agents] == ["127.0.0.1:8600"]
+    assert settings.consul.domain == "consul"
+    assert settings.consul.datacenters == {}
+    assert settings.forward == {}
+    assert settings.recursors is None
+    assert settings.resolv_conf == Path("/etc/resolv.conf")
+    assert settings.access.allow is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "text"),
+    [
+        (Endpoint(host="127.0.0.1", port=53), "127.0.0.1:53"),
+        (Endpoint(host="::1", port=0), "[::1]:0"),
+        (Endpoint(host="localhost", port=1), "127.0.0.1:1"),
+    ],
+)
+def test_an_endpoint_is_written_as_it_is_read(endpoint: Endpoint, text: str) -> None:
+    assert str(endpoint) == text
+    assert Settings.model_validate({"listen": [text]}).listen == (endpoint,)
+
+
+def test_an_agent_is_called_by_its_address_and_dns_port() -> None:
+    assert Agent(address="10.0.0.11").name == "10.0.0.11:8600"
+    assert Agent(address="::1", dns_port=53).name == "[::1]:53"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "9.9.9.9:53",
+        "[2620:fe::fe]:5353",
+        "tls://1.1.1.1#dns.example",
+        "tls://[2620:fe::fe]#dns.example",
+        "tls://1.1.1.1:8853#dns.example",
+        "tls://[2620:fe::fe]:8853#dns.example",
+    ],
+)
+def test_a_recursor_is_called_as_it_is_written(name: str) -> None:
+    (recursor,) = Settings.model_validate({"recursors": [name]}).recursors or ()
+    assert recursor.name == name
+
+
+@pytest.mark.parametrize("value", [None, "auto", ["auto"]])
+def test_recursors_are_found_by_themselves(value: object) -> None:
+    assert Settings.model_validate({"recursors": value}).recursors is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"address": "1.1.1.1", "transport": "tls"}, "tls_name and the transport tls go together"),
+        ({"address": "1.1.1.1", "tls_name": "a.b"}, "tls_name and the transport tls go together"),
+        ({"address": "dns.example"}, "is not an IP address"),
+        ({"address": "1.1.1.1", "port": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_a_recursor_made_by_hand_is_checked_too(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Recursor(**fields)
+
+
+def test_settings_are_made_from_parts_and_cannot_be_changed() -> None:
+    settings = Settings(
+        listen=(Endpoint(host="127.0.0.1", port=0),),
+        consul=Consul(
+            agents=(Agent(address="10.0.0.11"),),
+            datacenters={"DC2": Datacenter(agents=(Agent(address="10.2.0.11"),))},
+        ),
+        recursors=(Recursor(address="9.9.9.9"),),
+        access=Access(allow=(ip_network("10.0.0.0/8"),)),
+    )
+    assert list(settings.consul.datacenters) == ["dc2"]
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.user = "root"
+
+
+def test_settings_made_by_hand_must_not_contradict_themselves() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"cache": {"min_ttl": 9, "max_ttl": 5}, "listen": ["::", "::"]})
+    assert "listen[1]: [::]:53 is in the list already" in str(caught.value)
+    assert "cache.min_ttl: 9 is more than max_ttl, 5" in str(caught.value)
+
+
+LO4, LO6 = LOOPBACK
+ETH0 = ip_interface("10.1.2.3/16")
+ETH1 = ip_interface("192.168.7.1/24")
+WAN = ip_interface("198.51.100.7/24")
+ULA = ip_interface("fd00:1::5/64")
+LOCAL = ip_interface("fe80::5%eth0/64")
+ALL = [ETH0, ETH1, WAN, ULA, LOCAL, ip_interface("127.0.0.1/8"), ip_interface("::1/128")]
+
+
+@pytest.mark.parametrize(
+    ("listen", "interfaces", "networks"),
+    [
+        (["127.0.0.1", "::1"], ALL, []),
+        (["10.1.2.3"], [], ["10.1.2.3/32"]),
+        (["10.1.2.3"], [ETH1], ["10.1.2.3/32"]),
+        (["10.1.2.3"], ALL, ["10.1.2.3/32", "10.1.0.0/16"]),
+        (["10.1.2.3:53", "10.1.2.3:5353"], ALL, ["10.1.2.3/32", "10.1.0.0/16"]),
+        (["172.32.0.1"], [ip_interface("172.32.0.1/16")], []),
+        (["198.51.100.7"], ALL, []),
+        (["fd00:1::5"], ALL, ["fd00:1::5/128", "fd00:1::/64"]),
+        (["fe80::5%eth0"], ALL, ["fe80::5/128", "fe80::/64"]),
+        (["0.0.0.0"], ALL, ["10.1.0.0/16", "192.168.7.0/24"]),
+        (["::"], ALL, ["fd00:1::/64", "fe80::/64"]),
+        (["0.0.0.0"], [], []),
+    ],
+)
+def test_who_may_ask_when_nothing_is_said(
+    listen: list[str], interfaces: list[Any], networks: list[str]
+) -> None:
+    settings = Settings.model_validate({"listen": listen})
+    expected = (LO4, LO6, *map(ip_network, networks))
+    assert settings.allowed_networks(iter(interfaces)) == expected
+
+
+def test_who_may_ask_when_it_is_said() -> None:
+    settings = Settings.model_validate({"listen": ["10.1.2.3"], "access": {"allow": ["10.9.9.9"]}})
+    assert settings.allowed_networks(ALL) == (ip_network("10.9.9.9/32"),)
+
+
+def test_every_key_has_a_help_text() -> None:
+    described = [field.description for _, field in leaves()]
+    described += [
+        field.description for model in (Agent, Datacenter) for field in model.model_fields.values()
+    ]
+    assert all(described)

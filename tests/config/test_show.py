@@ -1,0 +1,118 @@
+"""What is shown can be fed back, and says where it came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consulfwd.config import load
+from consulfwd.config.show import as_json, as_yaml, plain
+
+RICH = """
+listen: ["127.0.0.1:0", "[fe80::1%eth0]:5300"]
+consul:
+  domain: "on"
+  alt_domains: ["123", a.b]
+  datacenter: "no"
+  agents:
+    - 10.0.0.1
+    - {address: "2001:db8::1", http_scheme: https, http_port: 8501,
+       ca_file: FOLDER/ca, token_file: "FOLDER/to ken: #1"}
+  policy: fastest
+  datacenters: {DC2: {agents: [10.2.0.1]}, "3": {agents: ["10.3.0.1:53"], policy: round_robin}}
+  reverse: [10.0.0.0/8, fd00::/8]
+recursors: [9.9.9.9, "tls://[2620:fe::fe]:8853#dns.example"]
+resolv_conf: "/run/\u00fc 'x' \\"y\\""
+forward: {Corp.example.: ["10.0.0.53"], "1e5": ["tls://1.1.1.1#a.b"]}
+cache: {size: 0, min_ttl: 1, max_ttl: 2, max_negative_ttl: 3, stale_for: 4}
+query: {deadline: 1}
+access: {allow: ["::1", 10.0.0.0/8]}
+tcp: {max_connections: 1, max_per_client: 2, idle_timeout: 0.1, max_pending: 4}
+log: {level: debug, format: json, queries: yes}
+user: "1000"
+"""
+
+
+@pytest.mark.parametrize("text", ["", RICH])
+@pytest.mark.parametrize("options", [{}, {"recursor": ["auto"], "domain": ["x", "y"]}])
+def test_what_is_shown_gives_the_same_settings(
+    tmp_path: Path, text: str, options: dict[str, Any]
+) -> None:
+    for name in ("ca", "to ken: #1"):
+        (tmp_path / name).write_text("secret")
+    file, again = tmp_path / "x.yml", tmp_path / "again.yml"
+    file.write_text(text.replace("FOLDER", str(tmp_path)), encoding="utf-8")
+    loaded = load(file, {}, options)
+    again.write_text(as_yaml(loaded), encoding="utf-8")
+    assert load(again, {}, {}).settings == loaded.settings
+    again.write_text(json.dumps(json.loads(as_json(loaded))["settings"]), encoding="utf-8")
+    assert load(again, {}, {}).settings == loaded.settings
+    assert "secret" not in as_yaml(loaded) + as_json(loaded)
+
+
+def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
+    file = tmp_path / "x.yml"
+    file.write_text(
+        "consul:\n  agents: [10.0.0.1]\n  datacenters: {dc2: {agents: [10.2.0.1]}}\n"
+        "forward: {corp.example: [10.0.0.53]}\n"
+    )
+    shown = as_yaml(load(file, {"CONSULFWD_CACHE_SIZE": "5"}, {"listen": ["::1"]}))
+    agent = "dns_port: 8600, http_port: 8500, http_scheme: http}"
+    assert shown == (
+        'listen: ["[::1]:53"]  # --listen\n'
+        "consul:\n"
+        "  domain: consul  # default\n"
+        "  alt_domains: []  # default\n"
+        "  datacenter: null  # default\n"
+        f"  agents:  # {file}:2\n"
+        f'    - {{address: "10.0.0.1", {agent}\n'
+        "  policy: ordered  # default\n"
+        f"  datacenters:  # {file}:3\n"
+        f'    dc2: {{agents: [{{address: "10.2.0.1", {agent}]}}\n'
+        "  reverse: []  # default\n"
+        "recursors: auto  # default\n"
+        "resolv_conf: /etc/resolv.conf  # default\n"
+        f"forward:  # {file}:4\n"
+        '  corp.example: ["10.0.0.53:53"]\n'
+        "cache:\n"
+        "  size: 5  # environment CONSULFWD_CACHE_SIZE\n"
+        "  min_ttl: 0  # default\n"
+        "  max_ttl: 86400  # default\n"
+        "  max_negative_ttl: 60  # default\n"
+        "  stale_for: 86400  # default\n"
+        "query:\n"
+        "  deadline: 2.0  # default\n"
+        "access:\n"
+        "  allow: null  # default\n"
+        "tcp:\n"
+        "  max_connections: 256  # default\n"
+        "  max_per_client: 64  # default\n"
+        "  idle_timeout: 10.0  # default\n"
+        "  max_pending: 100  # default\n"
+        "log:\n"
+        "  level: info  # default\n"
+        "  format: text  # default\n"
+        "  queries: false  # default\n"
+        "user: null  # default\n"
+    )
+
+
+def test_json_has_settings_and_origins() -> None:
+    loaded = load(None, {}, {"agent": ["10.0.0.1"]})
+    shown = json.loads(as_json(loaded))
+    assert list(shown) == ["settings", "origins"]
+    assert shown["settings"] == plain(loaded.settings)
+    assert shown["origins"] == loaded.origins
+    assert shown["origins"]["consul.agents"] == "--agent"
+
+
+def test_a_file_name_cannot_break_out_of_its_comment(tmp_path: Path) -> None:
+    file = tmp_path / "x\nuser: root #\x1b[1m.yml"
+    file.write_text("cache: {size: 5}")
+    again = tmp_path / "again.yml"
+    again.write_text(as_yaml(load(file, {}, {})))
+    settings = load(again, {}, {}).settings
+    assert (settings.user, settings.cache.size) == (None, 5)
