@@ -92,16 +92,16 @@ def _filled(cluster: RealCluster) -> Iterator[RealCluster]:
 
 
 @pytest.fixture(scope="session")
-def _guard() -> Iterator[Guard]:
+def guard() -> Iterator[Guard]:
     guard = Guard()
     yield guard
     guard.close()
 
 
 @pytest.fixture(scope="session")
-def bind(_guard: Guard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recursor]:
+def bind(guard: Guard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recursor]:
     """BIND on 127.0.0.1 and a free port: the root and the test zones, with a query log."""
-    recursor = start_bind(tmp_path_factory.mktemp("bind"), _guard)
+    recursor = start_bind(tmp_path_factory.mktemp("bind"), guard)
     _living.append(recursor)
     yield recursor
     _living.remove(recursor)
@@ -110,10 +110,10 @@ def bind(_guard: Guard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
 
 @pytest.fixture(scope="session")
 def unbound(
-    _guard: Guard, bind: Recursor, tmp_path_factory: pytest.TempPathFactory
+    guard: Guard, bind: Recursor, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Recursor]:
-    """unbound on 127.0.0.1 and free ports, plain and TLS, recursing into BIND's zones."""
-    recursor = start_unbound(tmp_path_factory.mktemp("unbound"), _guard, bind)
+    """unbound on 127.0.0.1 and free ports, plain and TLS, with BIND's zones."""
+    recursor = start_unbound(tmp_path_factory.mktemp("unbound"), guard, bind)
     _living.append(recursor)
     yield recursor
     _living.remove(recursor)

@@ -1,5 +1,5 @@
 """Real recursors on loopback with a DNS of their own: BIND has the root and the test zones,
-unbound recurses there. Nothing leaves the host, and both log every query they get.
+unbound asks there. Nothing leaves the host, and both log every query they get.
 """
 
 from __future__ import annotations
@@ -113,9 +113,9 @@ server:
     local-zone: "refused.test." refuse
 remote-control:
     control-enable: no
-stub-zone:
+forward-zone:
     name: "."
-    stub-addr: {host}@{upstream}
+    forward-addr: {host}@{upstream}
 """
 
 
@@ -187,7 +187,7 @@ def start_bind(folder: Path, guard: Guard) -> Recursor:
 
 
 def start_unbound(folder: Path, guard: Guard, upstream: Recursor) -> Recursor:
-    """unbound, recursing into the zones of `upstream`, also over TLS."""
+    """unbound, with the zones of `upstream`, also over TLS."""
     port, tls_port = free_port(HOST), free_port(HOST)
     make_certificate(folder)
     queries = folder / "queries.log"

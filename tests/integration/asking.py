@@ -1,0 +1,95 @@
+"""How the tests ask any DNS server, and what they compare of its replies."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Sequence
+
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+
+At = tuple[str, int]
+PATIENCE_S = 5.0
+
+SECTIONS = ("an", "ns", "ar")
+# No EDNS, the smallest size, what is usual today, what Consul answers large lists at.
+SIZES = (None, 512, 1232, 4096)
+
+
+def question(name: str, rtype: str = "A", edns: int | None = 4096) -> dns.message.Message:
+    """A query; `edns` is the buffer size announced, None for no EDNS."""
+    query = dns.message.make_query(name, rtype)
+    if edns is not None:
+        query.use_edns(0, payload=edns)
+    return query
+
+
+def ask(
+    at: At, name: str, rtype: str = "A", *, edns: int | None = 4096, tcp: bool = False
+) -> dns.message.Message:
+    """The reply of the server `at` (address, port) to this question.
+
+    Over UDP it must not be larger than `edns` allows.
+    """
+    query = question(name, rtype, edns)
+    if tcp:
+        return dns.query.tcp(query, at[0], PATIENCE_S, at[1])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(PATIENCE_S)
+        sock.connect(at)
+        sock.send(query.to_wire())
+        packet = sock.recv(65535)
+    assert len(packet) <= (edns or 512)
+    reply = dns.message.from_wire(packet)
+    assert query.is_response(reply)
+    return reply
+
+
+def rcode(reply: dns.message.Message) -> str:
+    """NOERROR, NXDOMAIN, ..."""
+    return dns.rcode.to_text(reply.rcode())
+
+
+def data(reply: dns.message.Message, rtype: str = "", *, section: str = "an") -> set[str]:
+    """The data of a section's records (the Answer's), or only of those of one type."""
+    return {
+        str(record)
+        for rrset in reply.sections[SECTIONS.index(section) + 1]
+        for record in rrset
+        if rtype in ("", dns.rdatatype.to_text(rrset.rdtype))
+    }
+
+
+def cut(reply: dns.message.Message) -> bool:
+    """Does it say that it is not the whole answer?"""
+    return bool(reply.flags & dns.flags.TC)
+
+
+def facts(
+    reply: dns.message.Message, *, ttls: bool = True, sections: Sequence[str] = SECTIONS
+) -> list[str]:
+    """All a reply says, sorted: rcode, then `section owner ttl type data`.
+
+    Names are in lower case. The serial of a SOA is left out: with Consul it is the clock.
+    """
+    found = []
+    for label, section in zip(SECTIONS, reply.sections[1:], strict=True):
+        for rrset in section if label in sections else ():
+            rtype = dns.rdatatype.to_text(rrset.rdtype)
+            for record in rrset:
+                words = str(record) if rtype == "TXT" else str(record).lower()
+                if rtype == "SOA":
+                    mname, rname, _, *times = words.split()
+                    words = " ".join([mname, rname, "SERIAL", *times])
+                ttl = f" {rrset.ttl}" if ttls else ""
+                found.append(f"{label} {str(rrset.name).lower()}{ttl} {rtype} {words}")
+    return [rcode(reply), *sorted(found)]
+
+
+def missing(part: list[str], whole: list[str]) -> list[str]:
+    """What `part` says that `whole` does not."""
+    return sorted((Counter(part) - Counter(whole)).elements())
