@@ -48,6 +48,7 @@ class Server:
         self._access = Access(settings.allowed_networks(host.interfaces()))
         self._resolv_conf: host.ResolvConf | None = None
         self._follower: asyncio.TimerHandle | None = None
+        self._changing = asyncio.Lock()
 
     async def start(self) -> None:
         """Bind every address and begin to answer. Raises StartError; then nothing is running."""
@@ -134,15 +135,22 @@ class Server:
 
     async def reload(self, settings: Settings) -> None:
         """Take new settings as a whole. Raises StartError; then the old ones stay in force."""
+        async with self._changing:
+            await self._reload(settings)
+
+    async def _reload(self, settings: Settings) -> None:
         new = [one for one in settings.listen if one not in self._listeners]
         sockets = bind_all(new)
+        gone = [one for one in self._listeners if one not in settings.listen]
+        if gone:
+            await self._drain(gone)
         recursors = self._recursors(settings)
         allowed = settings.allowed_networks(host.interfaces())
         self.settings = settings
         self._access.networks = tuple(allowed)
         self._access.seen.clear()
         self._rebuild(settings, recursors)
-        for asked in [one for one in self._listeners if one not in settings.listen]:
+        for asked in gone:
             at = list(self._listeners).index(asked)
             for listener in self._listeners.pop(asked):
                 listener.close()
@@ -160,10 +168,17 @@ class Server:
 
     async def stop(self) -> None:
         """Read no more queries, answer those in flight, then close."""
-        for udp, tcp in self._listeners.values():
-            udp.stop_reading()
-            tcp.stop_reading()
+        async with self._changing:
+            await self._stop()
+
+    async def _drain(self, endpoints: Iterable[Endpoint]) -> None:
+        for asked in endpoints:
+            for listener in self._listeners[asked]:
+                listener.stop_reading()
         await self.engine.drain(min(DRAIN_SECONDS, self.settings.query.deadline + 0.5))
+
+    async def _stop(self) -> None:
+        await self._drain(self._listeners)
         if self._follower is not None:
             self._follower.cancel()
         for udp, tcp in self._listeners.values():

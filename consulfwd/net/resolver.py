@@ -104,7 +104,7 @@ class Engine:
             try:
                 await asyncio.wait_for(self.draining.wait(), seconds)
             except asyncio.TimeoutError:
-                log.warning("%d queries had no answer when stopping", len(self.flights))
+                log.warning("%d queries had no answer when their listener closed", len(self.flights))
 
     def close(self) -> None:
         """Stop keeping time and let go of every socket."""
