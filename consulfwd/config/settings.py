@@ -5,8 +5,6 @@ keys is in `checks`; where values come from, and what a user is told, is in `loa
 reads a file, the environment or the network.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import (
     IPv4Address,
@@ -130,7 +128,7 @@ class Recursor(_Model):
         return f"tls://{host}#{self.tls_name}"
 
     @model_validator(mode="after")
-    def _named(self) -> Recursor:
+    def _named(self) -> "Recursor":
         if (self.transport == "tls") != (self.tls_name is not None):
             raise Fault("tls_name and the transport tls go together")
         return self
@@ -291,7 +289,7 @@ class Settings(_Model):
     )
 
     @model_validator(mode="after")
-    def _consistent(self, info: ValidationInfo) -> Settings:
+    def _consistent(self, info: ValidationInfo) -> "Settings":
         # `load` looks for contradictions itself, once all its sources are joined.
         if info.context != "part" and (found := list(checks.conflicts(self))):
             raise Fault("; ".join(str(finding) for finding in found))

@@ -24,17 +24,16 @@ if TYPE_CHECKING:
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 12
 
-_INT = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
-_FLOAT = re.compile(r"-?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]{1,4})?", re.ASCII)
+# Compiled when they are used first: without a file and variables, nothing here is.
+_INT = r"-?(0|[1-9][0-9]*)"
+_FLOAT = r"-?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]{1,4})?"
+_NOT_YAML = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]"
 _WORDS: dict[str, Scalar] = {
     **dict.fromkeys(("", "~", "null"), None),
     **dict.fromkeys(("true", "yes", "on"), True),
     **dict.fromkeys(("false", "no", "off"), False),
 }
-# What neither a name, an address nor a path may hold: control characters, lone surrogates.
-_UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 UNUSABLE = ("holds a character that cannot be used", "take out control characters and line ends")
-_NOT_YAML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 
 
 class _Stop(Exception):
@@ -45,17 +44,17 @@ def scalar(text: str) -> Scalar:
     """Return what an unquoted text means: nothing, true or false, a number, or itself."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    if _INT.fullmatch(text):
+    if re.fullmatch(_INT, text):
         # Longer ones are beyond every limit whatever their digits are.
         return int(text[:19])
-    if _FLOAT.fullmatch(text):
+    if re.fullmatch(_FLOAT, text):
         return float(text)
     return text
 
 
 def unusable(text: str) -> bool:
-    """Return whether `text` holds characters no value can have."""
-    return _UNUSABLE.search(text) is not None
+    """Return whether `text` holds what no name, address or path has: control characters etc."""
+    return not text.isprintable()
 
 
 def read(path: Path, rank: int) -> Source:
@@ -97,7 +96,7 @@ def _text(path: Path, name: str, source: Source) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise stop(line, "is not UTF-8 text", "save the file as UTF-8") from None
-    if control := _NOT_YAML.search(text):
+    if control := re.search(_NOT_YAML, text):
         line = text.count("\n", 0, control.start()) + 1
         raise stop(line, f"holds the control character {control.group()!a}", "take it out")
     if text.lstrip().startswith("{"):

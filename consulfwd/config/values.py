@@ -6,7 +6,6 @@ files, lines, the environment or the models the values end up in.
 
 from __future__ import annotations
 
-import re
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -19,12 +18,16 @@ from ipaddress import (
 DNS_PORT = 53
 DNS_OVER_TLS_PORT = 853
 
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?", re.ASCII)
-_DATACENTER = re.compile(r"[a-z0-9_-]{1,63}", re.ASCII)
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?", re.ASCII)
-_INTERFACE = re.compile(r"[^\s/%]{1,15}", re.ASCII)
-_DIGITS = re.compile(r"[0-9]{1,5}", re.ASCII)
-_NUMERIC_HOST = re.compile(r"[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*", re.ASCII)
+# Sets rather than regular expressions: those cost milliseconds of every start to compile.
+_LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
+_USER = _LABEL | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ.@")
+_DIGITS = frozenset("0123456789")
+_IPV4 = _DIGITS | {"."}
+_IPV6 = _IPV4 | frozenset("abcdefABCDEF:")
+_LONGEST_LABEL = 63
+_LONGEST_NAME = 253
+_LONGEST_USER = 64
+_LONGEST_INTERFACE = 15
 _LONGEST_QUOTE = 60
 
 
@@ -89,7 +92,7 @@ def _address(text: str) -> IPv4Address | IPv6Address:
                 f"the link-local address {quoted(text)} lacks its interface",
                 f"such as {address}%eth0",
             )
-        if scope is not None and (not address.is_link_local or not _INTERFACE.fullmatch(scope)):
+        if scope is not None and not (address.is_link_local and _is_interface(scope)):
             raise Fault(
                 f"{quoted(text)} names an interface that cannot be used",
                 "only link-local addresses carry one, such as fe80::1%eth0",
@@ -97,11 +100,20 @@ def _address(text: str) -> IPv4Address | IPv6Address:
     return address
 
 
+def _is_interface(name: str) -> bool:
+    plain = name.isascii() and name.isprintable() and not set(name) & set(" /%")
+    return plain and len(name) <= _LONGEST_INTERFACE
+
+
+def _looks_numeric(host: str) -> bool:
+    return bool(host) and (_IPV4.issuperset(host) or (":" in host and _IPV6.issuperset(host)))
+
+
 def _not_an_address(text: str) -> Fault:
     if not text:
         return Fault("an address is missing", "write an IP address, such as 10.0.0.11")
     host, mark, port = text.partition("#") if "#" in text else text.partition("@")
-    if mark and _NUMERIC_HOST.fullmatch(host) and _DIGITS.fullmatch(port):
+    if mark and _looks_numeric(host) and port and _DIGITS.issuperset(port):
         right = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return Fault(f"{quoted(text)} is not an IP address", f"the port is written {right}")
     if "://" in text:
@@ -111,7 +123,7 @@ def _not_an_address(text: str) -> Fault:
         )
     if "/" in text:
         return Fault(f"{quoted(text)} is not an IP address", "a single address, without a prefix")
-    if _NUMERIC_HOST.fullmatch(text):
+    if _looks_numeric(text):
         return Fault(f"{quoted(text)} is not an IP address", "such as 10.0.0.11 or 2001:db8::11")
     return Fault(
         f"{quoted(text)} is not an IP address",
@@ -137,7 +149,8 @@ def upstream_address(text: str) -> str:
 
 def port_number(text: str, lowest: int = 1) -> int:
     """Return the port `text` names, between `lowest` and 65535."""
-    if not _DIGITS.fullmatch(text) or not lowest <= int(text) <= 65535:
+    digits = 0 < len(text) <= 5 and _DIGITS.issuperset(text)
+    if not digits or not lowest <= int(text) <= 65535:
         raise Fault(f"{quoted(text)} is not a port", f"a number from {lowest} to 65535")
     return int(text)
 
@@ -218,7 +231,7 @@ def network(text: str) -> IPv4Network | IPv6Network:
         text = "127.0.0.1"
     address, slash, prefix = text.partition("/")
     try:
-        if "%" in text or (slash and not prefix.isdigit()):
+        if "%" in text or (slash and not _DIGITS.issuperset(prefix)):
             raise ValueError
         found = ip_network(text, strict=False)
     except ValueError:
@@ -238,29 +251,31 @@ def domain_name(text: str) -> str:
     for label in name.split("."):
         if not label:
             raise Fault(f"{quoted(text)} has an empty label", "two dots follow each other")
-        if len(label) > 63:
-            raise Fault(f"{quoted(text)} has a label of {len(label)} letters", "63 at most")
-        if not _LABEL.fullmatch(label):
+        if len(label) > _LONGEST_LABEL:
+            what = f"{quoted(text)} has a label of {len(label)} letters"
+            raise Fault(what, f"{_LONGEST_LABEL} at most")
+        if not _LABEL.issuperset(label) or label[0] == "-" or label[-1] == "-":
             raise Fault(
                 f"{quoted(text)} has the label {quoted(label)}",
                 "letters, digits, _ and inner hyphens are allowed",
             )
-    if len(name) > 253:
-        raise Fault(f"{quoted(text)} is {len(name)} letters long", "253 at most")
+    if len(name) > _LONGEST_NAME:
+        raise Fault(f"{quoted(text)} is {len(name)} letters long", f"{_LONGEST_NAME} at most")
     return name
 
 
 def datacenter_name(text: str) -> str:
     """Return a datacenter's name as Consul has it: one label in lower case."""
     name = text.lower()
-    if not _DATACENTER.fullmatch(name):
+    if not 0 < len(name) <= _LONGEST_LABEL or not _LABEL.issuperset(name):
         raise Fault(f"{quoted(text)} is not the name of a datacenter", "letters, digits, _ and -")
     return name
 
 
 def user_name(text: str) -> str:
     """Return `text` if it can be the name (or number) of a system user."""
-    if not _USER.fullmatch(text):
+    named = text.removesuffix("$")
+    if not 0 < len(named) <= _LONGEST_USER or not _USER.issuperset(named) or named[0] in "-.@":
         raise Fault(f"{quoted(text)} is not the name of a user", "such as consulfwd")
     return text
 
