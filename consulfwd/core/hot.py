@@ -51,7 +51,7 @@ def variants(
     than one plain RRset, has the one answer.
     """
     plain = respond(query, b"", message, limit, body=body)
-    if message.answers < 2:
+    if message.answers < 2 or not fits(query, message, limit):
         return [plain]
     whole = respond(query, b"\0\0", message, STREAM_LIMIT, body=body)
     try:
