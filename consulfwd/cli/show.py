@@ -88,18 +88,29 @@ def compare_text(answers: dict[str, Answer]) -> str:
     rows.append(["result", *(_verdict_short(answer) for answer in answers.values())])
     rows.append(["ms", *(f"{answer.elapsed * 1000:.1f}" for answer in answers.values())])
     for data in union:
-        rows.append([data, *("yes" if data in sets[name] else "NO" for name in answers)])
-    same = len({(a.rcode, frozenset(sets[name])) for name, a in answers.items()}) == 1
+        rows.append([data, *(_has(answer, data in sets[name]) for name, answer in answers.items())])
     first = next(iter(answers.values()))
     count = f"{len(answers)} agent{'s' if len(answers) > 1 else ''}"
-    lines = [f"{first.name} {first.type} at {count}", *table(rows), ""]
-    if not any(answer.resolved for answer in answers.values()):
-        lines.append(click.style("None of them answers.", fg="red"))
-    elif len(answers) == 1:
-        lines.append("There is no other agent to compare with.")
-    else:
-        lines.append("They agree." if same else click.style("They differ.", fg="red"))
+    lines = [f"{first.name} {first.type} at {count}", *table(rows), "", _agreement(answers)]
     return "\n".join(lines)
+
+
+def _has(answer: Answer, present: bool) -> str:
+    if not answer.resolved:
+        return "-"
+    return "yes" if present else "NO"
+
+
+def _agreement(answers: dict[str, Answer]) -> str:
+    told = [answer for answer in answers.values() if answer.resolved]
+    silent = [name for name, answer in answers.items() if not answer.resolved]
+    if not told:
+        return click.style("None of them answers.", fg="red")
+    if len({(one.rcode, frozenset(record.data for record in one.records)) for one in told}) > 1:
+        return click.style("They differ.", fg="red")
+    if silent:
+        return click.style(f"Not to be had from {', '.join(silent)}.", fg="red")
+    return "They agree." if len(told) > 1 else "There is no other agent to compare with."
 
 
 def _verdict_short(answer: Answer) -> str:
