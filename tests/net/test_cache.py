@@ -200,7 +200,7 @@ async def test_a_reload_empties_the_cache_and_answers_what_is_in_flight() -> Non
         await here.ask("web.service.consul")
         here.agents[0].faults.any.delay.on(0.1, count=1)
         client.send(question(NAME))
-        await until(lambda: here.engine._flights)
+        await until(lambda: here.engine.flights)
         await here.server.reload(
             settings(here.cluster, listen=[str(here.server.settings.listen[0])])
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import struct
 
 import pytest
 
@@ -88,7 +90,7 @@ async def test_ten_thousand_random_datagrams() -> None:
         assert here.counters.queries == 10_000
         assert (await here.ask("galeradb.service.consul")).data == GALERA
         assert (open_sockets(), len(asyncio.all_tasks())) == before
-        assert not here.engine._flights
+        assert not here.engine.flights
 
 
 async def repeat(here: World, times: int) -> list[Reply]:
@@ -156,6 +158,26 @@ async def test_hot_answers_end_with_a_reload() -> None:
         assert [reply.data for reply in await repeat(here, 4)] == [GALERA[1:]] * 4
         await here.server.reload(settings(here.cluster, access=refused))
         assert [reply.rcode for reply in await repeat(here, 2)] == ["REFUSED"] * 2
+
+
+async def test_a_late_answer_does_not_leave_through_another_socket() -> None:
+    async with world() as here, here.udp() as client:
+        client.send(GOOD)
+        assert parse(await client.receive()).data == GALERA
+        ((udp, _),) = here.server._listeners.values()
+        host, port = client.address
+        peer = struct.pack("=H", socket.AF_INET) + port.to_bytes(2, "big") + socket.inet_aton(host)
+        udp.send(b"before", peer + bytes(8))
+        assert await client.receive() == b"before"
+        number = udp._sock.fileno()
+        udp.close()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            assert other.fileno() == number
+            other.bind((here.at.host, here.at.port))
+            udp.send(b"after", peer + bytes(8))
+            udp.flush()
+            other.sendto(b"last", client.address)
+            assert await client.receive() == b"last"
 
 
 async def test_the_query_log_tells_every_query(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ import logging
 import random
 import socket
 import time
+import traceback
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +21,8 @@ from typing import Any
 from consulfwd.config import Endpoint, Settings
 from consulfwd.daemon import Server
 from consulfwd.dev import DevAgent, DevCluster
-from consulfwd.net.resolver import Counters, Engine
+from consulfwd.net.flight import Counters
+from consulfwd.net.resolver import Engine
 from tests.net.messages import Reply, parse, question
 from tests.net.recursor import Recursor
 
@@ -50,6 +52,8 @@ class UdpClient:
         family = socket.AF_INET6 if ":" in self._at.host else socket.AF_INET
         self._sock = socket.socket(family, socket.SOCK_DGRAM)
         self._sock.setblocking(False)
+        # Hundreds of replies may come before anybody looks.
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._sock.connect((self._at.host, self._at.port))
         self._transport, self._protocol = await asyncio.get_running_loop().create_datagram_endpoint(
             Datagrams, sock=self._sock
@@ -68,6 +72,12 @@ class UdpClient:
             return await asyncio.wait_for(self._protocol.arrived.get(), patience)
         except asyncio.TimeoutError:
             raise AssertionError("no reply came") from None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where this client asks from."""
+        host, port, *_ = self._sock.getsockname()
+        return host, port
 
     @property
     def waiting(self) -> int:
@@ -259,7 +269,7 @@ async def nothing_left_behind() -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     errors = _Errors()
     logging.getLogger().addHandler(errors)
-    loop.set_exception_handler(lambda _, context: errors.messages.append(str(context)))
+    loop.set_exception_handler(lambda _, context: errors.messages.append(_told(context)))
     tasks, sockets = asyncio.all_tasks(), open_sockets()
     try:
         yield
@@ -269,10 +279,19 @@ async def nothing_left_behind() -> AsyncIterator[None]:
             await asyncio.sleep(0.005)
         assert asyncio.all_tasks() - tasks == set()
         assert open_sockets() <= sockets
+    except AssertionError as failed:
+        # What went wrong unseen is more telling than what a client saw of it.
+        raise AssertionError("\n".join([str(failed), *errors.messages])) from failed
     finally:
         logging.getLogger().removeHandler(errors)
         loop.set_exception_handler(None)
     assert errors.messages == []
+
+
+def _told(context: dict[str, Any]) -> str:
+    error = context.get("exception")
+    trace = "".join(traceback.format_exception(error)) if error is not None else ""
+    return f"{context['message']}\n{trace}"
 
 
 def open_sockets() -> int:

@@ -1,0 +1,319 @@
+"""The server as a whole: starting and failing to, reload whole or not at all, an orderly stop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import pwd
+import signal
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from consulfwd import daemon
+from consulfwd.config import Endpoint, Loaded, Settings
+from consulfwd.daemon import Server, bind_all, drop_privileges
+from consulfwd.dev import DevCluster
+from consulfwd.errors import ConfigError, Problem, StartError
+from tests.net.messages import parse, question
+from tests.net.recursor import Recursor
+from tests.net.world import (
+    EXAMPLES,
+    GALERA,
+    TcpClient,
+    UdpClient,
+    ask,
+    free_port,
+    nothing_left_behind,
+    open_sockets,
+    settings,
+    until,
+    world,
+)
+
+NAME = "galeradb.service.consul"
+
+
+def endpoint(text: str) -> Endpoint:
+    host, _, port = text.rpartition(":")
+    return Endpoint(host=host.strip("[]"), port=int(port))
+
+
+def test_every_address_that_cannot_be_had_is_named() -> None:
+    before = open_sockets()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+    ):
+        udp.bind(("127.0.0.1", 0))
+        ports = tcp.getsockname()[1], udp.getsockname()[1]
+        wanted = [f"127.0.0.1:{port}" for port in ports] + ["192.0.2.1:5300", "[2001:db8::1]:5300"]
+        with pytest.raises(StartError) as failed:
+            bind_all(map(endpoint, [*wanted, "127.0.0.1:0", "[::1]:0"]))
+    in_use = "address already in use; see who listens there: ss -lntup 'sport = :{}'"
+    not_ours = "cannot assign requested address; no interface of this host has that address"
+    assert str(failed.value).splitlines() == [
+        f"cannot listen on {wanted[0]}: {in_use.format(ports[0])}",
+        f"cannot listen on {wanted[1]}: {in_use.format(ports[1])}",
+        f"cannot listen on {wanted[2]}: {not_ours}",
+        f"cannot listen on {wanted[3]}: {not_ours}",
+    ]
+    # Nothing stays bound, not even what could be had.
+    assert (failed.value.exit_code, open_sockets()) == (3, before)
+
+
+def test_low_ports_need_a_capability(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(host: str, port: int) -> socket.socket:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(daemon, "bind_udp", refuse)
+    with pytest.raises(StartError) as failed:
+        bind_all([endpoint("127.0.0.1:53")])
+    assert str(failed.value) == (
+        "cannot listen on 127.0.0.1:53: permission denied; ports under 1024 need "
+        "CAP_NET_BIND_SERVICE, or choose another with --listen"
+    )
+
+
+async def test_a_server_that_cannot_start_leaves_nothing_running() -> None:
+    async with nothing_left_behind():
+        with pytest.raises(StartError):
+            await Server(settings(None, listen=["127.0.0.1:0", "192.0.2.1:53"])).start()
+
+
+async def test_what_it_says_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with (
+        Recursor() as recursor,
+        world(recursor, listen=["127.0.0.1:0", "[::1]:0"], access={"allow": ["8.0.0.0/8"]}) as here,
+    ):
+        one, two = here.server.endpoints
+        agents = ", ".join(f"127.0.0.1:{agent.dns_port}" for agent in here.agents)
+    logged = [(one.levelname, one.getMessage()) for one in caplog.records]
+    assert logged == [
+        ("INFO", f"listening on {one}, {two} (UDP and TCP)"),
+        ("INFO", f"consul is answered from {agents} (ordered)"),
+        ("INFO", f"everything else by 127.0.0.1:{recursor.port} (from settings)"),
+        ("WARNING", "access.allow opens this resolver to public addresses"),
+    ]
+
+
+async def test_agents_that_go_and_come_back_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with world() as here:
+        caplog.clear()
+        await here.agents[0].stop()
+        assert (await here.ask(NAME)).data == GALERA
+        await here.until("down", "up", "up")
+        await here.agents[0].start()
+        await here.until("up", "up", "up")
+        name = f"agent 127.0.0.1:{here.agents[0].dns_port}"
+    assert [(one.levelname, one.getMessage()) for one in caplog.records] == [
+        ("WARNING", f"{name} is down, was up: connection refused"),
+        ("INFO", f"{name} is probing, was down: answers again"),
+        ("INFO", f"{name} is up, was probing: 3 good replies in a row"),
+    ]
+
+
+async def test_reload_takes_everything_new() -> None:
+    async with (
+        DevCluster(EXAMPLES, 1, domain="new", http=False) as other,
+        Recursor({("www.test", "A"): ["A 192.0.2.1"]}) as recursor,
+        world(listen=["127.0.0.1:0"]) as here,
+    ):
+        old = here.at
+        assert (await here.ask(NAME)).data == GALERA
+        assert (await here.ask("www.test")).rcode == "SERVFAIL"
+        await here.server.reload(
+            settings(other, recursor, listen=["[::1]:0", "127.0.0.2:0"], consul={"domain": "new"})
+        )
+        six, four = here.server.endpoints
+        assert (six.host, four.host) == ("::1", "127.0.0.2")
+        for at in (six, four):
+            for tcp in (False, True):
+                assert (await ask(at, "galeradb.service.new", tcp=tcp)).data == GALERA
+                assert (await ask(at, "www.test", tcp=tcp)).data == ["192.0.2.1"]
+        asked = here.asked()
+        assert (await ask(four, NAME)).rcode == "NXDOMAIN"
+        assert (here.asked(), recursor.names[-1]) == (asked, f"{NAME}.")
+        # Nobody listens at the old address any more.
+        with pytest.raises(ConnectionError):
+            await ask(old, "localhost", tcp=True)
+
+
+async def test_reload_takes_nothing_when_an_address_cannot_be_had() -> None:
+    async with world() as here:
+        before = here.server.settings, list(here.server.endpoints), here.engine.routes
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            sockets = open_sockets()
+            with pytest.raises(StartError, match=f"cannot listen on 127.0.0.1:{port}: "):
+                await here.server.reload(
+                    settings(
+                        here.cluster,
+                        listen=["[::1]:0", f"127.0.0.1:{port}"],
+                        consul={"domain": "new"},
+                        access={"allow": ["192.0.2.0/24"]},
+                    )
+                )
+            assert open_sockets() == sockets
+        assert before == (here.server.settings, here.server.endpoints, here.engine.routes)
+        for tcp in (False, True):
+            assert (await here.ask(NAME, tcp=tcp)).data == GALERA
+
+
+async def test_reload_keeps_addresses_and_connections_that_stay() -> None:
+    async with world() as here, here.tcp() as client:
+        client.send(question(NAME))
+        assert parse(await client.receive()).data == GALERA
+        at = here.at
+        await here.server.reload(settings(here.cluster, tcp={"max_connections": 1}))
+        assert here.at == at
+        client.send(question(NAME))
+        assert parse(await client.receive()).data == GALERA
+        async with here.tcp() as second:
+            assert await second.closed()
+
+
+@pytest.mark.parametrize("kind", [UdpClient, TcpClient])
+async def test_queries_to_an_address_that_goes_are_answered(
+    kind: Callable[[Endpoint], UdpClient | TcpClient],
+) -> None:
+    async with world(patience=1.0) as here, kind(here.at) as client:
+        here.agents[0].faults.any.delay.on(0.1, count=1)
+        client.send(question(NAME))
+        await until(lambda: here.engine.flights)
+        await here.server.reload(settings(here.cluster, listen=["127.0.0.2:0"]))
+        assert parse(await client.receive()).data == GALERA
+
+
+class Running:
+    """`daemon.serve` as a process would run it, with settings that can be exchanged."""
+
+    def __init__(self, first: Settings) -> None:
+        self.next: Settings | ConfigError = first
+        self.server: Server | None = None
+
+    def load(self) -> Loaded:
+        if isinstance(self.next, ConfigError):
+            raise self.next
+        return Loaded(self.next, None, {})
+
+    async def start(self) -> asyncio.Task[None]:
+        running = asyncio.Event()
+
+        def ready(server: Server) -> None:
+            self.server = server
+            running.set()
+
+        task = asyncio.ensure_future(daemon.serve(self.load(), self.load, ready))
+        await asyncio.wait_for(running.wait(), 5)
+        return task
+
+    @property
+    def at(self) -> Endpoint:
+        assert self.server is not None
+        return self.server.endpoints[0]
+
+
+async def test_hang_up_reloads_whole_or_not_at_all(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with DevCluster(EXAMPLES, 1, http=False) as cluster:
+        running = Running(settings(cluster))
+        task = await running.start()
+        assert (await ask(running.at, NAME)).data == GALERA
+        problems = [Problem("x.yml:1", "no"), Problem("x.yml:2", "neither", "mend it")]
+        for bad in (ConfigError(problems), settings(cluster, listen=["192.0.2.1:53"])):
+            caplog.clear()
+            running.next = bad
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: "not reloaded" in caplog.text)
+            assert (await ask(running.at, NAME)).data == GALERA
+            (record,) = caplog.records
+            assert record.levelname == "ERROR"
+            assert record.getMessage().startswith("not reloaded, the old settings stay in force:\n")
+            assert "x.yml:2: neither (mend it)" in caplog.text or "192.0.2.1:53" in caplog.text
+        running.next = settings(cluster, listen=["127.0.0.2:0"])
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: running.at.host == "127.0.0.2")
+        assert (await ask(running.at, NAME)).data == GALERA
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(task, 5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_answers_what_is_in_flight_and_takes_nothing_more(
+    number: signal.Signals, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with nothing_left_behind(), DevCluster(EXAMPLES, 1, http=False) as cluster:
+        running = Running(settings(cluster))
+        task = await running.start()
+        at = running.at
+        async with UdpClient(at) as client, TcpClient(at) as stream, TcpClient(at) as idle:
+            await until(lambda: cluster.agents[0].queries)
+            cluster.agents[0].faults.frozen = True
+            for who in (client, stream):
+                who.send(question(NAME, "SRV"))
+                who.send(question(NAME))
+            assert running.server is not None
+            flights = running.server.engine.flights
+            await until(lambda: len(flights) == 2)
+            os.kill(os.getpid(), number)
+            await until(lambda: "stopping" in caplog.text)
+            client.send(question("localhost"))
+            cluster.agents[0].faults.resume()
+            for who in (client, stream):
+                assert [len(parse(await who.receive()).answers) for _ in range(2)] == [3, 3]
+            await asyncio.wait_for(task, 5)
+            assert await stream.closed()
+            assert await idle.closed()
+            assert client.waiting == 0
+    assert [one.getMessage() for one in caplog.records][-2:] == [
+        "stopping: answering what is in flight",
+        "stopped",
+    ]
+
+
+async def test_a_stop_does_not_wait_for_ever() -> None:
+    async with DevCluster(EXAMPLES, 1, http=False) as cluster:
+        running = Running(settings(cluster, query={"deadline": 0.3}))
+        task = await running.start()
+        async with UdpClient(running.at) as client:
+            cluster.agents[0].faults.frozen = True
+            client.send(question(NAME))
+            await asyncio.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert parse(await client.receive()).rcode == "SERVFAIL"
+            await asyncio.wait_for(task, 2)
+
+
+async def test_a_server_whose_ports_are_taken_says_so_and_ends() -> None:
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
+        loaded = Loaded(settings(None, listen=[f"127.0.0.1:{port}"]), None, {})
+        with pytest.raises(StartError, match="already in use"):
+            await daemon.serve(loaded, lambda: loaded)
+
+
+def test_becoming_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    for name in ("initgroups", "setgid", "setuid"):
+        monkeypatch.setattr(os, name, lambda *_, name=name: calls.append(name))
+    drop_privileges(pwd.getpwuid(os.getuid()).pw_name)
+    assert calls == []
+    with pytest.raises(StartError, match="there is no user 'no-such-user-here' on this host"):
+        drop_privileges("no-such-user-here")
+    monkeypatch.setattr(os, "getuid", lambda: -1)
+    drop_privileges("root")
+    # Groups first: once the user is changed there is no right to change them.
+    assert calls == ["initgroups", "setgid", "setuid"]
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setgid", refuse)
+    with pytest.raises(StartError, match="cannot become user 'root': Operation not permitted"):
+        drop_privileges("root")
