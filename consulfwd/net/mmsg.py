@@ -110,6 +110,10 @@ class Batch:
         starts = range(0, BATCH * self._size, self._size)
         return [bytes(view[at : at + length]) for at, length in zip(starts, self.lengths)]  # noqa: B905
 
+    def close(self) -> None:
+        """Send nothing any more: the socket's number may be that of another one soon."""
+        self._fd = -1
+
     def send(self, replies: list[bytes], names: Sequence[bytes] = ()) -> int:
         """Send each message, to the address beside it; return the errno of the last failure or 0.
 

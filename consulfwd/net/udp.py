@@ -202,6 +202,7 @@ class UdpListener(BaseListener):
 
     def close(self) -> None:
         self.flush()
+        self._batch.close()
         self.engine.forget(self.flush)
         super().close()
 
