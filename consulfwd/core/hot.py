@@ -6,15 +6,18 @@ on a hit; an answer that would run out before the next emptying is never put in.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from itertools import cycle
+from typing import TYPE_CHECKING
 
 from consulfwd.dns.message import Message, assemble_message
 from consulfwd.dns.records import permutations, read_records
 from consulfwd.dns.replies import STREAM_LIMIT, fits, respond
 from consulfwd.dns.wire import HEADER_SIZE, Query
 from consulfwd.errors import WireError
+
+if TYPE_CHECKING:
+    import random
 
 MAX_ENTRIES = 4096
 MAX_VARIANTS = 16
@@ -47,12 +50,13 @@ def variants(
 ) -> list[bytes]:
     """Return up to `most` answers to `query` without their ID, an RRset's records in varied order.
 
-    Each instance comes first equally often. A message that must be cut to `limit`, or holds more
-    than one plain RRset, has the one answer.
+    Each instance comes first equally often, also where the message must be cut to `limit` (not
+    every client asks again over TCP). One that holds more than a plain RRset has the one answer.
     """
     plain = respond(query, b"", message, limit, body=body)
-    if message.answers < 2 or not fits(query, message, limit):
+    if message.answers < 2:
         return [plain]
+    whole_fits = fits(query, message, limit)
     whole = respond(query, b"\0\0", message, STREAM_LIMIT, body=body)
     try:
         sections = read_records(whole, HEADER_SIZE + len(query.question))
@@ -67,7 +71,7 @@ def variants(
         other = assemble_message(
             query.question, (order, *sections[1:]), flags=message.flags, rcode=message.rcode
         )
-        if not fits(query, other, limit):
+        if whole_fits and not fits(query, other, limit):
             # Names are spelled out here that the message as it came has compressed.
             return [plain]
         built.append(respond(query, b"", other, limit))

@@ -7,10 +7,13 @@ changes nothing. Must not know about messages, sockets or clocks: `now` is passe
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
 
 
 class State(Enum):

@@ -6,13 +6,16 @@ every embedded name uncompressed, so it may stand anywhere in any message.
 
 from __future__ import annotations
 
-import random
 import struct
+from typing import TYPE_CHECKING
 
 from consulfwd.dns import const
 from consulfwd.dns.names import ROOT
 from consulfwd.dns.wire import HEADER, RECORD, read_name, skip_name
 from consulfwd.errors import WireError
+
+if TYPE_CHECKING:
+    import random
 
 QUESTION_POINTER = b"\xc0\x0c"
 # Types of RFC 1035 whose data may hold compressed names, and those of RFC 3597 section 4 a

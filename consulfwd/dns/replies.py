@@ -7,13 +7,16 @@ must not know where the message came from.
 from __future__ import annotations
 
 from bisect import bisect_right
+from typing import TYPE_CHECKING
 
 from consulfwd.dns import const
 from consulfwd.dns.edns import build_ede, build_opt
-from consulfwd.dns.message import Message, assemble_message
-from consulfwd.dns.names import ROOT, from_text
-from consulfwd.dns.records import build_record
+from consulfwd.dns.message import Message, assemble_message, read_reply
+from consulfwd.dns.names import labels_of
 from consulfwd.dns.wire import HEADER, HEADER_SIZE, NO_EDNS_SIZE, Query, question_echo
+
+if TYPE_CHECKING:
+    import dnslib
 
 OWN_SIZE = 1232
 STREAM_LIMIT = 65535
@@ -21,9 +24,6 @@ _OPT_PLAIN = build_opt(OWN_SIZE)
 _OPT_DO = build_opt(OWN_SIZE, do=True)
 _QUERY_FLAGS = const.RD | const.CD
 _MESSAGE_FLAGS = const.AA | const.TC
-_SOA_MNAME = from_text("localhost.")
-_SOA_RNAME = from_text("nobody.invalid.")
-_SOA_TIMES = b"".join(value.to_bytes(4, "big") for value in (1, 3600, 1200, 604800, 60))
 
 
 def udp_limit(query: Query, *, on_host: bool) -> int:
@@ -118,17 +118,43 @@ def empty(question: bytes, rcode: int) -> Message:
 def local_answer(
     question: bytes, zone: bytes, rdatas: list[bytes], rcode: int, ttl: int
 ) -> Message:
-    """Return an answer made here: `rdatas` of the type asked, or a negative answer with a SOA."""
-    name, qtype = question[:-4], int.from_bytes(question[-4:-2], "big")
-    answers = [build_record(name, qtype, ttl, rdata) for rdata in rdatas]
-    authorities = [] if answers else [soa(zone, ttl)]
-    return assemble_message(question, (answers, authorities, []), flags=const.AA, rcode=rcode)
+    """Return an answer made here: `rdatas` of the type asked, or a negative answer with a SOA.
+
+    The SOA is that of a zone which only exists here (RFC 6303 section 3).
+    """
+    import dnslib
+
+    reply = _made_here(question)
+    reply.header.aa = 1
+    reply.header.rcode = rcode
+    for rdata in rdatas:
+        data = dnslib.RD(rdata)
+        reply.add_answer(dnslib.RR(reply.q.qname, reply.q.qtype, ttl=ttl, rdata=data))
+    if not rdatas:
+        apex = dnslib.DNSLabel(labels_of(zone))
+        server = apex if apex.label else "localhost."
+        soa = dnslib.SOA(server, "nobody.invalid.", (1, 3600, 1200, 604800, 60))
+        reply.add_auth(dnslib.RR(apex, const.SOA, ttl=ttl, rdata=soa))
+    return read_reply(bytes(reply.pack()), question)
 
 
 def minimal_any(question: bytes) -> Message:
     """Return the answer RFC 8482 section 4.2 proposes to a query for ANY."""
-    hinfo = build_record(question[:-4], const.HINFO, 3789, b"\x07RFC8482\0")
-    return assemble_message(question, ([hinfo], [], []), flags=0)
+    import dnslib
+
+    reply = _made_here(question)
+    hinfo = dnslib.RD(b"\x07RFC8482\0")
+    reply.add_answer(dnslib.RR(reply.q.qname, const.HINFO, ttl=3789, rdata=hinfo))
+    return read_reply(bytes(reply.pack()), question)
+
+
+def _made_here(question: bytes) -> dnslib.DNSRecord:
+    """Return an empty reply to build on; loaded when first needed, start-up does without."""
+    import dnslib
+
+    name = dnslib.DNSLabel(labels_of(question[:-4]))
+    asked = dnslib.DNSQuestion(name, int.from_bytes(question[-4:-2], "big"))
+    return dnslib.DNSRecord(dnslib.DNSHeader(qr=1, ra=0, aa=0, rd=0), q=asked)
 
 
 def join_alias(
@@ -141,12 +167,6 @@ def join_alias(
     answers = aliases + rest[0]
     sections = (answers, rest[1], rest[2])
     return assemble_message(question, sections, flags=target.flags & const.TC, rcode=target.rcode)
-
-
-def soa(zone: bytes, ttl: int) -> bytes:
-    """Return the SOA record of a zone that only exists here (RFC 6303 section 3)."""
-    mname = _SOA_MNAME if zone == ROOT else zone
-    return build_record(zone, const.SOA, ttl, mname + _SOA_RNAME + _SOA_TIMES)
 
 
 def build_query(

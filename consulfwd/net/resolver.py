@@ -104,7 +104,8 @@ class Engine:
             try:
                 await asyncio.wait_for(self.draining.wait(), seconds)
             except asyncio.TimeoutError:
-                log.warning("%d queries had no answer when their listener closed", len(self.flights))
+                left = len(self.flights)
+                log.warning("%d queries without an answer when their listener closed", left)
 
     def close(self) -> None:
         """Stop keeping time and let go of every socket."""

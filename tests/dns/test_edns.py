@@ -5,7 +5,7 @@ from __future__ import annotations
 import dns.edns
 import dns.message
 import dns.rcode
-import dnslib  # type: ignore[import-untyped]
+import dnslib
 import pytest
 
 from consulfwd.dns import const, edns

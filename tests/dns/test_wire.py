@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import dnslib  # type: ignore[import-untyped]
+import dnslib
 import pytest
 
 from consulfwd.dns import const, wire
