@@ -119,6 +119,7 @@ class Engine:
         self, routes: Routes, limits: Limits, deadline: float, probe_question: bytes
     ) -> None:
         """Take new routes and limits as a whole. What is in flight ends by the old ones."""
+        self.loop.call_later(self.deadline + SWEEP, self._retain)
         self.routes = routes
         self.deadline = deadline
         self.cache = Cache(limits)
@@ -126,6 +127,8 @@ class Engine:
         self.asks.clear()
         self.flights.clear()
         self.clear_hot()
+
+    def _retain(self) -> None:
         self.channels.retain({upstream.key for upstream in self.upstreams()})
 
     def upstreams(self) -> list[Upstream]:
