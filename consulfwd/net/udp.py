@@ -29,7 +29,10 @@ log = logging.getLogger("consulfwd.udp")
 ROUNDS = 4
 DRAIN = 64
 BUFFER = 4 << 20
-_LOOPBACK = ip_network("127.0.0.0/8")
+_LOOPBACK = {
+    socket.AF_INET: ip_network("127.0.0.0/8"),
+    socket.AF_INET6: ip_network("::1/128"),
+}
 QueryLog = Callable[[Ask, str, str], None]
 Ancillary = list[tuple[int, int, bytes]]
 
@@ -138,7 +141,8 @@ class UdpListener(BaseListener):
 
     def _trusted(self) -> bool:
         """Return whether every client that can reach this socket may ask, and none is logged."""
-        return self.on_host and self.query_log is None and _LOOPBACK in self.access.networks
+        loopback = _LOOPBACK[self._sock.family]
+        return self.on_host and self.query_log is None and loopback in self.access.networks
 
     def _readable(self) -> None:
         batch = self._batch
