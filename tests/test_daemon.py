@@ -189,6 +189,25 @@ async def test_queries_to_an_address_that_goes_are_answered(
         assert parse(await client.receive()).data == GALERA
 
 
+@pytest.mark.parametrize("agents", ["answer late", "never answer"])
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+async def test_queries_to_agents_that_go_are_answered(agents: str, tcp: bool) -> None:
+    kind = TcpClient if tcp else UdpClient
+    async with (
+        DevCluster(EXAMPLES, 1, http=False) as others,
+        world(patience=1.0, agents=1, query={"deadline": 0.3}) as here,
+        kind(here.at) as client,
+    ):
+        here.agents[0].faults.any.delay.on(0.1)
+        here.agents[0].faults.frozen = agents == "never answer"
+        client.send(question(NAME))
+        await until(lambda: here.engine.flights)
+        await here.server.reload(settings(others))
+        reply = parse(await client.receive())
+        expected = ("NOERROR", GALERA) if agents == "answer late" else ("SERVFAIL", [])
+        assert (reply.rcode, reply.data) == expected
+
+
 class Running:
     """`daemon.serve` as a process would run it, with settings that can be exchanged."""
 

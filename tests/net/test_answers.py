@@ -176,6 +176,19 @@ async def test_strangers_are_refused(tcp: bool) -> None:
         assert here.asked() == []
 
 
+@pytest.mark.parametrize("allowed", ["127.0.0.0/8", "::1/128"])
+async def test_who_may_ask_is_told_apart_by_family(allowed: str) -> None:
+    access = {"allow": [allowed]}
+    async with world(listen=["127.0.0.1:0", "[::1]:0"], access=access) as here:
+        here.cluster.dns.service_ttl = 60
+        told = [
+            [(await ask(at, "galeradb.service.consul", ident=1)).rcode for _ in range(6)]
+            for at in here.server.endpoints * 2
+        ]
+        wanted = ["REFUSED", "NOERROR"] if ":" in allowed else ["NOERROR", "REFUSED"]
+        assert told == [[rcode] * 6 for rcode in wanted * 2]
+
+
 async def test_zone_transfers_and_other_classes_are_refused() -> None:
     chaos = question("version.bind", "TXT")[:-15] + b"\0\x10\0\3" + question("x", "A")[-11:]
     async with world() as here:
