@@ -53,7 +53,7 @@ def pass_until(play: Play, at: float, *, late: bool) -> None:
         assert lookup.outcome is not None or lookup.wake_at > now
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(plays(), STEPS)
 def test_every_lookup_ends_in_time(play: Play, steps: list[tuple[float, bool, int, str]]) -> None:
     lookup = play.lookup
@@ -77,7 +77,7 @@ def test_every_lookup_ends_in_time(play: Play, steps: list[tuple[float, bool, in
     assert lookup.outcome is outcome, "late replies change nothing"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(plays(plain=True), st.integers(0, MAX_ATTEMPTS - 1), st.floats(0.1, 3))
 def test_whoever_answers_always_answers_in_time(play: Play, which: int, rtt: float) -> None:
     """One agent of many is well: no lookup ends without its answer."""

@@ -273,7 +273,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from("AR"), EVENTS)
 def test_invariants_on_random_walks(name: str, events: list[tuple[str, float, float]]) -> None:
     patient = Patient(name)

@@ -1,0 +1,165 @@
+"""The cache at the boundaries of its times: a moment before, and a moment after."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from consulfwd.core.cache import STALE_TTL, Cache, Limits
+from consulfwd.dns import const
+from consulfwd.dns.message import Message
+from tests.core.play import answer, denial, failure
+
+NOW = 1000.0
+KEY = b"key"
+JUST = 0.001
+
+
+def kept(message: Message, **limits: int) -> Cache:
+    """Return a cache that got this message at NOW."""
+    cache = Cache(Limits(**limits))
+    cache.put(KEY, message, NOW, "A")
+    return cache
+
+
+# Message, limits -> for how long it is fresh, and how long it may be served stale after that.
+LASTS: dict[str, tuple[Message, dict[str, int], int, int]] = {
+    "as the TTL says": (answer(ttl=300), {}, 300, 86_400),
+    "TTL 0": (answer(ttl=0), {}, 0, 86_400),
+    "below the minimum": (answer(ttl=5), {"min_ttl": 30}, 30, 86_400),
+    "TTL 0 and a minimum": (answer(ttl=0), {"min_ttl": 1}, 1, 86_400),
+    "above the maximum": (answer(ttl=86_401), {"max_ttl": 600}, 600, 86_400),
+    "never stale": (answer(ttl=300), {"stale_for": 0}, 300, 0),
+    "no such name, SOA TTL": (denial(ttl=20, minimum=50), {}, 20, 0),
+    "no such name, SOA minimum": (denial(ttl=50, minimum=20), {}, 20, 0),
+    "no such name, Consul": (denial(ttl=0, minimum=0), {}, 0, 0),
+    "no such name, ceiling": (denial(ttl=900, minimum=900), {}, 60, 0),
+    "no data, ceiling": (denial(const.NOERROR, ttl=900, minimum=9), {"max_negative_ttl": 5}, 5, 0),
+    "no such name, above the minimum": (denial(ttl=9, minimum=9), {"min_ttl": 30}, 9, 0),
+    "an error": (failure(const.SERVFAIL), {"min_ttl": 30}, 0, 0),
+}
+
+
+@pytest.mark.parametrize("what", LASTS)
+def test_how_long_it_lasts(what: str) -> None:
+    message, limits, fresh_for, stale_for = LASTS[what]
+    cache = kept(message, **limits)
+    entry = cache.get(KEY)
+    ends, gone = NOW + fresh_for, NOW + fresh_for + stale_for
+    assert cache.fresh(KEY, max(ends - JUST, NOW)) is (entry if fresh_for else None)
+    assert cache.fresh(KEY, ends) is None
+    assert cache.fresh(KEY, ends + JUST) is None
+    assert cache.stale(KEY, max(gone - JUST, NOW)) is (entry if fresh_for + stale_for else None)
+    assert cache.stale(KEY, gone) is None
+    assert cache.stale(KEY, gone + JUST) is None
+
+
+def test_a_time_of_its_own_does_not_change_how_long_it_may_be_stale() -> None:
+    cache = Cache(Limits())
+    cache.put(KEY, answer(ttl=300), NOW, "A", ttl=60)
+    assert cache.fresh(KEY, NOW + 60 - JUST) is not None
+    assert cache.fresh(KEY, NOW + 60) is None
+    assert cache.stale(KEY, NOW + 300 + 86_400 - JUST) is not None
+
+
+def ttls(body: bytes, message: Message) -> list[int]:
+    return [struct.unpack_from("!I", body, at)[0] for at in message.ttls]
+
+
+@pytest.mark.parametrize(
+    ("ttl", "limits", "age", "shown"),
+    [
+        (300, {}, 0, 300),
+        (300, {}, 0.999, 300),
+        (300, {}, 1, 299),
+        (300, {}, 299.9, 1),
+        (86_400, {"max_ttl": 600}, 10, 590),
+        (5, {"min_ttl": 30}, 10, 20),
+    ],
+)
+def test_ttls_count_down(ttl: int, limits: dict[str, int], age: float, shown: int) -> None:
+    message = answer(2, ttl=ttl)
+    cache = kept(message, **limits)
+    entry = cache.fresh(KEY, NOW + age)
+    assert entry is not None
+    assert ttls(cache.body(entry, NOW + age), message) == [shown, shown]
+
+
+@pytest.mark.parametrize(("ttl", "shown"), [(300, STALE_TTL), (5, 5), (0, 0)])
+def test_stale_answers_have_a_short_ttl(ttl: int, shown: int) -> None:
+    message = answer(ttl=ttl)
+    cache = kept(message)
+    entry = cache.stale(KEY, NOW + 3600)
+    assert entry is not None
+    assert ttls(cache.stale_body(entry), message) == [shown]
+
+
+def test_negative_answers_are_shown_with_their_ceiling() -> None:
+    message = denial(ttl=900, minimum=900)
+    cache = kept(message, max_negative_ttl=60)
+    entry = cache.fresh(KEY, NOW + 20)
+    assert entry is not None
+    assert ttls(cache.body(entry, NOW + 20), message) == [40]
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"), [(answer(ttl=900), 600), (answer(ttl=2), 30), (denial(ttl=900), 60)]
+)
+def test_the_first_client_is_told_the_limits_ttls_too(message: Message, shown: int) -> None:
+    cache = Cache(Limits(min_ttl=30, max_ttl=600, max_negative_ttl=60))
+    cache.clamp(message)
+    assert ttls(message.body, message) == [shown]
+
+
+def keys(cache: Cache) -> str:
+    return "".join(key for key in "abcdef" if cache.get(key.encode()))
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    cache = Cache(Limits(size=3))
+    for key in "abc":
+        cache.put(key.encode(), answer(ttl=300), NOW, "A")
+    cache.fresh(b"a", NOW + 1)
+    cache.put(b"d", answer(ttl=300), NOW + 1, "A")
+    assert keys(cache) == "acd"
+    cache.put(b"c", answer(ttl=300), NOW + 2, "A")
+    cache.put(b"e", answer(ttl=300), NOW + 2, "A")
+    assert keys(cache) == "cde"
+    assert len(cache) == 3
+
+
+def test_looking_at_what_is_not_fresh_does_not_count_as_use() -> None:
+    cache = Cache(Limits(size=2))
+    cache.put(b"a", answer(ttl=0), NOW, "A")
+    cache.put(b"b", answer(ttl=300), NOW, "A")
+    assert cache.fresh(b"a", NOW + 1) is None
+    assert cache.stale(b"a", NOW + 1) is not None
+    cache.put(b"c", answer(ttl=300), NOW + 1, "A")
+    assert keys(cache) == "bc"
+
+
+def test_refreshing_is_like_a_new_answer() -> None:
+    cache = Cache(Limits(size=2))
+    entry = cache.put(b"a", answer(ttl=0), NOW, "A")
+    cache.put(b"b", answer(ttl=0), NOW, "A")
+    message = answer(2, ttl=10)
+    cache.refresh(b"a", entry, message, NOW + 5, *cache.lasts(message))
+    assert cache.fresh(b"a", NOW + 15 - JUST) is entry
+    assert cache.fresh(b"a", NOW + 15) is None
+    assert cache.stale(b"a", NOW + 15 + 86_400 - JUST) is entry
+    assert cache.stale(b"a", NOW + 15 + 86_400) is None
+    assert entry.message is message
+    cache.put(b"c", answer(ttl=0), NOW + 6, "A")
+    assert keys(cache) == "ac"
+
+
+def test_forgetting() -> None:
+    cache = Cache(Limits())
+    for key in "ab":
+        cache.put(key.encode(), answer(ttl=300), NOW, "A")
+    cache.drop(b"a")
+    cache.drop(b"never there")
+    assert keys(cache) == "b"
+    cache.clear()
+    assert len(cache) == 0

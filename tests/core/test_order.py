@@ -1,0 +1,179 @@
+"""Whom to ask first: the policies, over every mix of states; what hedges may cost; probe jitter."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import product
+
+import pytest
+
+from consulfwd.core.routes import Kind, Route
+from consulfwd.core.upstreams import MEASURE_AGAIN, Budget, Group, Health, State, Upstream, jitter
+from tests.core.play import upstream
+
+UP, SUSPECT, DOWN, PROBING = State.UP, State.SUSPECT, State.DOWN, State.PROBING
+LETTERS = {"u": UP, "p": PROBING, "s": SUSPECT, "d": DOWN}
+
+
+def group(policy: str, states: str, rtts: tuple[float, ...] = (0.001,) * 5) -> Group:
+    """Return a group of A, B, ... in the states of these letters."""
+    members = []
+    for name, letter, rtt in zip("ABCDE", states, rtts, strict=False):
+        one = upstream(name, rtt=rtt)
+        one.state = LETTERS[letter]
+        members.append(one)
+    return Group("agents", members, policy, Health())
+
+
+def names(order: tuple[Upstream, ...]) -> str:
+    return "".join(one.name for one in order)
+
+
+@pytest.mark.parametrize(
+    ("states", "order"),
+    [
+        ("uuu", "ABC"),
+        ("suu", "BCA"),
+        ("duu", "BCA"),
+        ("dsu", "CBA"),
+        ("dsp", "CBA"),
+        ("psu", "CAB"),
+        ("ddd", "ABC"),
+        ("sdsd", "ACBD"),
+    ],
+)
+def test_ordered_keeps_the_order_given_among_equals(states: str, order: str) -> None:
+    assert names(group("ordered", states).order()) == order
+
+
+@pytest.mark.parametrize(
+    ("rtts", "states", "order"),
+    [
+        ((0.003, 0.001, 0.002), "uuu", "BCA"),
+        ((0.00101, 0.00100, 0.00102), "uuu", "ABC"),  # noise is no difference
+        ((0.003, 0.001, 0.002), "usu", "CAB"),
+        ((0.003, 0.0, 0.002), "uuu", "BCA"),  # nobody knows B's time yet: find out
+    ],
+)
+def test_fastest(rtts: tuple[float, ...], states: str, order: str) -> None:
+    assert names(group("fastest", states, rtts).order()) == order
+
+
+def test_fastest_follows_what_is_measured() -> None:
+    one = group("fastest", "uu", (0.001, 0.002))
+    assert names(one.order()) == "AB"
+    for _ in range(20):
+        one.members[0].measured(0.010)
+    assert names(one.order()) == "BA"
+
+
+def test_fastest_measures_those_again_whom_nobody_asks() -> None:
+    one = group("fastest", "uusd", (0.001, 0.2, 0.2, 0.2))
+    now = 1000.0
+    one.members[0].last_reply = now
+    one.members[1].last_reply = now - MEASURE_AGAIN + 0.1
+    assert names(tuple(one.to_measure(now))) == ""
+    assert names(tuple(one.to_measure(now + 0.1))) == "B"
+    for _ in range(60):
+        one.members[1].measured(0.0001)
+    assert names(one.order()) == "BACD"
+
+
+@pytest.mark.parametrize("policy", ["ordered", "round_robin"])
+def test_other_policies_measure_nobody(policy: str) -> None:
+    assert group(policy, "uuu").to_measure(1000.0) == []
+
+
+@pytest.mark.parametrize("states", ["".join(mix) for mix in product("upsd", repeat=3)])
+def test_round_robin_turns_among_the_healthy_only(states: str) -> None:
+    one = group("round_robin", states)
+    orders = [names(one.order()) for _ in range(12)]
+    healthy = {name for name, state in zip("ABC", states, strict=True) if state == "u"}
+    rest = names(group("ordered", states).order())[len(healthy) :]
+    firsts = Counter(order[0] for order in orders)
+    for order in orders:
+        assert set(order[: len(healthy)]) == healthy
+        assert order[len(healthy) :] == rest
+    if healthy:
+        assert firsts == {name: 12 // len(healthy) for name in healthy}
+    else:
+        assert set(orders) == {rest}
+
+
+@pytest.mark.parametrize("policy", ["ordered", "fastest", "round_robin"])
+def test_the_order_follows_changes(policy: str) -> None:
+    health = Health()
+    members = [upstream("A"), upstream("B")]
+    one = Group("agents", members, policy, health)
+    assert one.first() in members
+    health.refused(members[0], 100.0, "connection refused")
+    assert names(one.order()) == "BA"
+    assert one.first() is members[1]
+    assert not one.all_down()
+    health.refused(members[1], 101.0, "connection refused")
+    assert one.all_down()
+    for _ in range(3):
+        health.good(members[0], 102.0, 0.001)
+    assert (names(one.order()), one.first()) == ("AB", members[0])
+
+
+def test_the_primary_takes_over_again() -> None:
+    health = Health()
+    members = [upstream("A"), upstream("B")]
+    one = Group("agents", members, "ordered", health)
+    for _ in range(3):
+        health.silent(members[0], 100.0, 99.0)
+    assert names(one.order()) == "BA"
+    for _ in range(3):
+        health.good(members[0], 100.5, 0.001)
+    assert names(one.order()) == "AB"
+
+
+@pytest.mark.parametrize(
+    ("near", "local", "plan"),
+    [
+        ("uu", "u", "ABa"),
+        ("du", "u", "BaA"),
+        ("dd", "u", "aAB"),
+        ("ps", "u", "aAB"),
+        ("dd", "d", "ABa"),
+    ],
+)
+def test_a_route_asks_the_healthy_of_all_its_groups_first(near: str, local: str, plan: str) -> None:
+    mine = upstream("a")
+    mine.state = LETTERS[local]
+    groups = (group("ordered", near), Group("agents", [mine], "ordered", Health()))
+    assert names(Route(b"\0", Kind.CONSUL, groups).plan()) == plan
+
+
+def test_a_route_asks_nobody_twice() -> None:
+    shared, other = upstream("A"), upstream("B")
+    groups = tuple(
+        Group("agents", members, "ordered", Health()) for members in ([shared], [other, shared])
+    )
+    assert names(Route(b"\0", Kind.CONSUL, groups).plan()) == "AB"
+
+
+def test_the_budget_gives_its_reserve_then_a_share_of_the_queries() -> None:
+    budget = Budget(0.25, 2)
+    assert [budget.spend() for _ in range(3)] == [True, True, False]
+    budget.earn(3)
+    assert not budget.spend()
+    budget.earn()
+    assert [budget.spend(), budget.spend()] == [True, False]
+
+
+def test_the_budget_saves_no_more_than_its_reserve() -> None:
+    budget = Budget(0.10, 2)
+    budget.earn(1000)
+    budget.spend()
+    budget.earn(1000)
+    assert [budget.spend() for _ in range(3)] == [True, True, False]
+
+
+def test_jitter_shortens_by_up_to_a_quarter() -> None:
+    rng = random.Random(1)
+    pauses = [jitter(0.8, rng) for _ in range(1000)]
+    assert 0.6 < min(pauses) < 0.61
+    assert 0.79 < max(pauses) <= 0.8
