@@ -34,10 +34,12 @@ def parser() -> argparse.ArgumentParser:
         help="the servers to run, comma-separated (default: %(default)s)",
     )
     made.add_argument(
-        "--seconds", type=_positive, help="length of one slice of load (4; startup 10)"
+        "--seconds", type=_positive, help="length of one slice of load (1; startup 10)"
     )
     made.add_argument(
-        "--rounds", type=_positive, help="slices or starts per server (cached 4, miss 3, startup 5)"
+        "--rounds",
+        type=_positive,
+        help="slices or starts per server (cached 14, miss 10, startup 5)",
     )
     made.add_argument("--names", type=_positive, default=100, help="services asked (100)")
     made.add_argument("--clients", type=_positive, default=4, help="dnsperf's clients (4)")

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 from benchmarks.peers import ADDRESS, Peer, Site
 from benchmarks.process import Process, cpu_ns, free_port, machine_cpu_s
@@ -31,7 +32,15 @@ from consulfwd.errors import StartError
 READY_S = 10.0
 # Cores that others may use during a slice before it counts as disturbed.
 QUIET = 0.1
+# A figure from fewer undisturbed slices than this is luck: seen off by a third from one.
+FEWEST = 4
 Say = Callable[[str], None]
+T = TypeVar("T")
+
+
+def enough(quiet: Sequence[T], everything: Sequence[T]) -> Sequence[T]:
+    """`quiet` when that is all there is or at least FEWEST, else `everything`."""
+    return quiet if len(quiet) >= min(FEWEST, len(everything)) else everything
 
 
 @dataclass(frozen=True)
@@ -99,18 +108,22 @@ class Result:
         """The slices that nothing else on the machine disturbed."""
         return [sample for sample in self.samples if sample.quiet]
 
-    def ratio(self, other: Result) -> float:
-        """Our CPU per answer divided by the other's: median of the ratios round by round.
+    def ratios(self, other: Result) -> list[float]:
+        """Our CPU per answer divided by the other's, round by round.
 
         Slices of one round lie seconds apart, so this moves less than the figures themselves.
         """
         pairs = list(zip(self.samples, other.samples, strict=True))
         quiet = [(ours, its) for ours, its in pairs if ours.quiet and its.quiet]
-        return median(ours.cpu_us / its.cpu_us for ours, its in quiet or pairs)
+        return [ours.cpu_us / its.cpu_us for ours, its in enough(quiet, pairs)]
+
+    def used(self) -> Sequence[Sample]:
+        """The slices that make the figures: the quiet ones, or all when those are too few."""
+        return enough(self.quiet, self.samples)
 
     def of(self, column: str) -> list[float]:
-        """The values of one field: of the quiet slices, of all when none was quiet."""
-        values = [getattr(sample, column) for sample in self.quiet or self.samples]
+        """The values of one field in the slices used, where it was counted."""
+        values = [getattr(sample, column) for sample in self.used()]
         return [value for value in values if value is not None]
 
     def middle(self, column: str) -> float | None:

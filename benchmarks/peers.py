@@ -81,7 +81,7 @@ def _consulfwd(site: Site) -> list[str]:
                 for agent in site.agents
             ]
         },
-        "recursors": [],
+        "recursors": [f"{agent.address}:{agent.port}" for agent in site.agents],
     }
     config = site.write("consulfwd.yml", json.dumps(settings, indent=2) + "\n")
     return [*site.consulfwd, "serve", "-c", config]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from statistics import median
+from statistics import median, quantiles
 
 from benchmarks.measure import Result
 from benchmarks.startup import Weight
@@ -46,28 +46,21 @@ def loaded(results: Sequence[Result], *, misses: bool) -> str:
             row += [_both(result), _figure(result.middle("upstream_queries"), 3)]
         row += [f"{result.middle('core_share') or 0:.0%}"]
         row += [_figure(result.middle("rate"), 0), _figure(result.middle("latency_ms"), 2)]
-        row += [
-            f"{max(result.of('slowest_ms')):.1f}",
-            str(sum(sample.lost for sample in result.samples)),
-        ]
-        row += [
-            str(sum(sample.errors for sample in result.samples)),
-            _figure(result.middle("reply_bytes"), 0),
-        ]
+        row += [f"{max(result.of('slowest_ms')):.1f}"]
+        row += [str(sum(sample.lost for sample in result.samples))]
+        row += [str(sum(sample.errors for sample in result.samples))]
+        row += [_figure(result.middle("reply_bytes"), 0)]
         row += [f"{len(result.quiet)}/{len(result.samples)}"]
         rows.append(row)
     noise = ""
-    if any(not result.quiet for result in results):
+    if any(result.used() != result.quiet for result in results):
         others = max(sample.other_load for result in results for sample in result.samples)
-        noise = (
-            f"\n  NOISE: others used up to {others:.2f} cores meanwhile; repeat when it is quiet"
-        )
+        noise = f"\n  NOISE: others used up to {others:.2f} cores; repeat when the machine is quiet"
     return table(head, rows) + noise + (_notes(results) if misses else "")
 
 
 def _both(result: Result) -> str:
-    samples = result.quiet or result.samples
-    both = [sample.cpu_us + (sample.upstream_cpu_us or 0) for sample in samples]
+    both = [sample.cpu_us + (sample.upstream_cpu_us or 0) for sample in result.used()]
     return f"{median(both):.2f}"
 
 
@@ -110,4 +103,14 @@ def _figure(value: float | None, digits: int) -> str:
 
 
 def _ratio(result: Result | None, base: Result | None) -> str:
-    return "-" if result is None or base is None else f"{result.ratio(base):.2f}"
+    """Median and quartiles."""
+    if result is None or base is None:
+        return "-"
+    if result is base:
+        return "1"
+    ratios = result.ratios(base)
+    middle = f"{median(ratios):.2f}"
+    if len(ratios) < 2:
+        return middle
+    low, _, high = quantiles(ratios, method="inclusive")
+    return f"{middle} ({low:.2f}-{high:.2f})"

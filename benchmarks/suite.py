@@ -40,8 +40,8 @@ class Kind:
 
 
 KINDS = {
-    "cached": Kind("cached A answers", 4, 4, 100, CACHED_TTL, ("stub",)),
-    "miss": Kind("forwarded misses", 4, 3, 20, 0, ("stub", "real")),
+    "cached": Kind("cached A answers", 1, 14, 100, CACHED_TTL, ("stub",)),
+    "miss": Kind("forwarded misses", 1, 10, 20, 0, ("stub", "real")),
     "startup": Kind("start and weight", 10, 5, 100, CACHED_TTL, ("stub",)),
 }
 
