@@ -193,7 +193,7 @@ def _read_sections(
         if opt_end == size:
             body = data[start:opt_at]
         else:
-            return _without_inner_opt(data, start, flags, rcode, edns, ttl, negative_ttl, matched)
+            return _without_inner_opt(data, start, flags, rcode, edns)
     return Message(
         flags,
         rcode,
@@ -220,21 +220,11 @@ def _check_rdata(data: bytes, position: int, end: int, rtype: int, known: dict[i
         raise WireError("a name in a record does not end where the record does")
 
 
-def _without_inner_opt(
-    data: bytes,
-    start: int,
-    flags: int,
-    rcode: int,
-    edns: Edns,
-    ttl: int | None,
-    negative_ttl: int | None,
-    matched: bool,
-) -> Message:
+def _without_inner_opt(data: bytes, start: int, flags: int, rcode: int, edns: Edns) -> Message:
     """Rebuild a reply whose OPT is not the last record: pointers behind it would shift."""
     sections = read_records(data, start)
     message = assemble_message(data[HEADER_SIZE:start], sections, flags=flags, rcode=rcode)
     message.edns, message.size = edns, len(data)
-    message.ttl, message.negative_ttl, message.matched = ttl, negative_ttl, matched
     return message
 
 

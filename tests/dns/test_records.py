@@ -84,6 +84,8 @@ def test_owners_equal_to_the_question_become_pointers() -> None:
     sections = records.read_records(packet(SRV, *RECORDS[:3], RECORDS[-1]), START)
     body = records.assemble(wire_name("web.consul"), sections)
     assert body.count(wire("@12")) == 3
+    upper = records.build_record(wire_name("WEB.consul"), const.A, 0, bytes(4))
+    assert records.assemble(wire_name("Web.consul"), ([upper],)).startswith(wire("@12"))
     # the root is shorter than a pointer to it
     assert wire("@12") not in records.assemble(b"\0", sections)
 

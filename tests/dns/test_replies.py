@@ -139,6 +139,7 @@ def test_every_limit_from_none_to_all() -> None:
         head, _, *kept = lines(respond(query, ID, message, limit))
         assert ("TC" in head.split()) is (limit < size)
         assert kept == records[: len(kept)]
+        assert len(kept) == sum(size - len(message.body) + end <= limit for end in message.ends)
         seen.append(len(kept))
         assert replies.fits(query, message, limit) is (limit >= size)
     assert seen == sorted(seen)

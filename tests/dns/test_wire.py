@@ -163,6 +163,7 @@ def test_additional_records(count: int, additional: str, edns: Edns | None) -> N
         (1, "@60 0001 0001 00000000 0000"),
         (1, "40 0001 0001 00000000 0000"),
         (2, OPT),
+        (3, f"{OPT} {TSIG} {TSIG}"),
         (0, OPT),
     ],
 )

@@ -11,7 +11,7 @@ import dns.name
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from consulfwd.dns import names
+from consulfwd.dns import names, replies
 from consulfwd.dns.edns import Edns, build_ede, build_opt, build_option, read_ede, read_options
 from consulfwd.dns.framing import StreamReader, frame
 from consulfwd.dns.message import assemble_message, read_reply
@@ -116,6 +116,36 @@ def test_messages_come_out_as_they_went_in(
     ]
     for record in content[0]:
         assert to_record(record).name == names.to_text(read_name(record, 0))
+
+
+longest = st.sampled_from(
+    [b"\1x" * 127 + b"\0", (b"\x3f" + b"y" * 63) * 3 + b"\x3d" + b"z" * 61 + b"\0"]
+)
+
+
+@always
+@given(wire_names | longest, types | st.integers(1, 65535), wire_names | longest, st.booleans())
+@example(b"\0", 255, b"\0", False)
+def test_answers_made_here_are_good_for_any_name(
+    name: bytes, rtype: int, zone: bytes, exists: bool
+) -> None:
+    question = name.lower() + struct.pack("!HH", rtype, 1)
+    query = asking(name + question[-4:], None)
+    rdatas = [b"\x7f\0\0\1"] if exists and rtype == 1 else []
+    for message in (
+        replies.local_answer(question, zone.lower(), rdatas, 0, 60),
+        replies.local_answer(question, zone.lower(), [], 3, 60),
+        replies.minimal_any(question),
+        replies.empty(question, 2),
+    ):
+        reply = parse(respond(query, ID, message, STREAM_LIMIT))
+        assert reply.question[0].name.to_wire() == name
+        assert all(rrset.ttl in (60, 3789) for part in reply.sections[1:] for rrset in part)
+    denial = parse(
+        respond(query, ID, replies.local_answer(question, zone.lower(), [], 3, 60), 1500)
+    )
+    (soa,) = denial.authority
+    assert (soa.name.to_wire() or b"").lower() == zone.lower()
 
 
 @always
