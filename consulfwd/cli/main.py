@@ -54,7 +54,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; every foreseen error is a message on stderr and its exit code."""
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="consulfwd", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.Abort:

@@ -112,6 +112,8 @@ def _single(settings: Settings, agent: Agent) -> Settings:
 
 
 def _question(name: str, rtype: str) -> tuple[str, str]:
+    if not name:
+        raise UsageError("NAME is empty (the root is written as a dot)")
     try:
         pointer = ip_address(name).reverse_pointer
     except ValueError:
