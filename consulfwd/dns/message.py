@@ -26,7 +26,8 @@ class Message:
     ends      where each record ends; the first `answers` are the Answer section, and so on
     ttls      where each TTL field stands
     ttl       smallest TTL of the Answer section, None when there is none
-    negative_ttl  what RFC 2308 allows to keep a negative answer, None without a SOA
+    negative_ttl  what RFC 2308 allows to keep a negative answer, None without a SOA; where an
+              alias leads to nothing both are the smaller of the two
     matched   whether a record of the type asked is in the Answer section
     aliased   whether a CNAME is
     """
@@ -186,6 +187,9 @@ def _read_sections(
             negative_ttl = min(rttl, _TTL.unpack_from(data, position - 4)[0], MAX_TTL)
     if position != size:
         raise WireError("something follows the response")
+    if aliased and not matched and ttl is not None and negative_ttl is not None:
+        # An alias to nothing is as good as the shorter of alias and denial (RFC 2308 section 5).
+        ttl = negative_ttl = min(ttl, negative_ttl)
     rcode = flags & const.RCODE_MASK
     body = data[start:size]
     if edns is not None:

@@ -52,7 +52,21 @@ UNDERSTOOD = [
     ((), 0, WEB, {"negative": True}),
     ((), 2, WEB, {}),
     ((A1,), 2, WEB, {"ttl": 30, "matched": True}),
-    ((ALIAS, SOA), 3, WEB, {"ttl": 50, "negative_ttl": 15, "aliased": True, "negative": True}),
+    # an alias that leads to nothing: the shorter of both counts
+    ((ALIAS, SOA), 0, WEB, {"ttl": 15, "negative_ttl": 15, "aliased": True, "positive": True}),
+    ((ALIAS, SOA), 3, WEB, {"ttl": 15, "negative_ttl": 15, "aliased": True, "negative": True}),
+    (
+        (ALIAS.replace(" 50 ", " 0 "), SOA),
+        3,
+        WEB,
+        {"ttl": 0, "negative_ttl": 0, "aliased": True, "negative": True},
+    ),
+    (
+        (ALIAS, SOA),
+        0,
+        "web.consul CNAME",
+        {"ttl": 50, "negative_ttl": 15, "matched": True, "positive": True},
+    ),
     # a SOA that was asked for, or only came along, denies nothing
     ((SOA.replace("au", "an"),), 0, "consul SOA", {"ttl": 60, "matched": True, "positive": True}),
     ((SOA.replace("au", "ad"),), 0, WEB, {"negative": True}),
