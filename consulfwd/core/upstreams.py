@@ -364,5 +364,5 @@ class Budget:
 
 
 def jitter(pause: float, rng: random.Random) -> float:
-    """Return `pause` shortened by up to a quarter, so that hosts do not probe in step."""
-    return pause * (1 - rng.random() / 4)
+    """Return `pause` lengthened by up to an eighth, so that hosts do not probe in step."""
+    return pause * (1 + rng.random() / 8)

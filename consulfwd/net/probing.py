@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from consulfwd.core.ask import Ask
 from consulfwd.core.probe import Probe
 from consulfwd.core.routes import Kind, Route
-from consulfwd.core.upstreams import State, Upstream
+from consulfwd.core.upstreams import State, Upstream, jitter
 from consulfwd.dns import const
 from consulfwd.dns.wire import Query
 
@@ -59,9 +59,8 @@ class Prober:
         if due:
             self.probe(upstream)
         pause = max(upstream.probe_at - now, 0.01)
-        self._engine.loop.call_later(
-            pause * (1 - self._engine.rng.random() / 8), self._probe_again, upstream
-        )
+        pause = jitter(pause, self._engine.rng)
+        self._engine.loop.call_later(pause, self._probe_again, upstream)
 
     def probe(self, upstream: Upstream) -> None:
         now = self._engine.now()

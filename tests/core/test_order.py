@@ -172,8 +172,9 @@ def test_the_budget_saves_no_more_than_its_reserve() -> None:
     assert [budget.spend() for _ in range(3)] == [True, True, False]
 
 
-def test_jitter_shortens_by_up_to_a_quarter() -> None:
+def test_jitter_lengthens_by_up_to_an_eighth() -> None:
     rng = random.Random(1)
     pauses = [jitter(0.8, rng) for _ in range(1000)]
-    assert 0.6 < min(pauses) < 0.61
-    assert 0.79 < max(pauses) <= 0.8
+    # Never shorter: a probe that comes before it is due is not sent.
+    assert 0.8 <= min(pauses) < 0.805
+    assert 0.895 < max(pauses) <= 0.9
