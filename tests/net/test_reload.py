@@ -1,0 +1,14 @@
+"""A reload reaches listeners that stay."""
+
+from __future__ import annotations
+
+from tests.net.world import settings, world
+
+
+async def test_limits_on_tcp_are_taken() -> None:
+    limits = {"max_connections": 3, "max_per_client": 2, "idle_timeout": 0.5, "max_pending": 7}
+    async with world() as here:
+        ((_, listener),) = here.server._listeners.values()
+        await here.server.reload(settings(here.cluster, tcp=limits))
+        assert ((_, listener),) == tuple(here.server._listeners.values())
+        assert {name: getattr(listener, name) for name in limits} == limits
