@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
 import signal
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 from consulfwd.config import Endpoint, Loaded, Recursor, Settings
 from consulfwd.core.access import Access
@@ -21,7 +23,7 @@ from consulfwd.core.upstreams import Health
 from consulfwd.dns.const import type_text
 from consulfwd.dns.names import to_text
 from consulfwd.errors import ConsulfwdError, StartError
-from consulfwd.net import host
+from consulfwd.net import host, loop
 from consulfwd.net.resolver import Engine
 from consulfwd.net.routing import build_routes, cache_limits, probe_question
 from consulfwd.net.tcp import TcpListener, bind_tcp
@@ -52,7 +54,7 @@ class Server:
 
     async def start(self) -> None:
         """Bind every address and begin to answer. Raises StartError; then nothing is running."""
-        loop = asyncio.get_running_loop()
+        running = asyncio.get_running_loop()
         sockets = bind_all(self.settings.listen)
         recursors = self._recursors(self.settings)
         self.engine = Engine(
@@ -60,7 +62,7 @@ class Server:
             self._health,
             cache_limits(self.settings),
             deadline=self.settings.query.deadline,
-            loop=loop,
+            loop=running,
             rng=self._rng,
             probe_question=probe_question(self.settings),
         )
@@ -72,14 +74,14 @@ class Server:
         self._tell(recursors)
 
     async def _listen(self, asked: Endpoint, udp: socket.socket, tcp: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+        running = asyncio.get_running_loop()
         logger = log_query if self.settings.log.queries else None
         limits = self.settings.tcp
         tcp_listener = TcpListener(
             tcp,
             self.engine,
             self._access,
-            loop,
+            running,
             max_connections=limits.max_connections,
             max_per_client=limits.max_per_client,
             idle_timeout=limits.idle_timeout,
@@ -87,7 +89,7 @@ class Server:
             query_log=logger,
         )
         await tcp_listener.start()
-        udp_listener = listen(udp, self.engine, self._access, loop, logger)
+        udp_listener = listen(udp, self.engine, self._access, running, logger)
         self._listeners[asked] = (udp_listener, tcp_listener)
         self.endpoints.append(Endpoint(host=asked.host, port=udp.getsockname()[1]))
 
@@ -123,8 +125,8 @@ class Server:
             names = ", ".join(recursor.name for recursor in recursors) or "none"
             log.info("recursors changed: %s (from %s)", names, self.settings.resolv_conf)
             self._rebuild(self.settings, recursors)
-        loop = asyncio.get_running_loop()
-        self._follower = loop.call_later(RESOLV_CONF_EVERY, self._follow)
+        running = asyncio.get_running_loop()
+        self._follower = running.call_later(RESOLV_CONF_EVERY, self._follow)
 
     def _rebuild(self, settings: Settings, recursors: list[Recursor]) -> None:
         known = {upstream.key: upstream for upstream in self.engine.upstreams()}
@@ -257,6 +259,21 @@ def drop_privileges(user: str) -> None:
         raise StartError(f"cannot become user {user!r}: {error.strerror}") from None
 
 
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run `main` to its end on the server's event loop."""
+    loop.run(main)
+
+
+def _quieten_collector() -> None:
+    """Let the garbage collector look at what lives long no more, and at the rest less often.
+
+    Queries make no reference cycles while all is well, and what start-up made stays.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 async def serve(
     loaded: Loaded,
     load_again: Callable[[], Loaded],
@@ -272,7 +289,7 @@ async def serve(
     await server.start()
     if loaded.settings.user is not None and os.getuid() == 0:
         drop_privileges(loaded.settings.user)
-    loop = asyncio.get_running_loop()
+    running = asyncio.get_running_loop()
     stopping = asyncio.Event()
     reloading: set[asyncio.Task[None]] = set()
 
@@ -286,13 +303,14 @@ async def serve(
             log.error("not reloaded, the old settings stay in force:\n%s", error)
 
     def hang_up() -> None:
-        task = loop.create_task(reload())
+        task = running.create_task(reload())
         reloading.add(task)
         task.add_done_callback(reloading.discard)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
+        running.add_signal_handler(number, stopping.set)
+    running.add_signal_handler(signal.SIGHUP, hang_up)
+    _quieten_collector()
     if ready is not None:
         ready(server)
     try:

@@ -30,7 +30,7 @@ def run(kind: str, definitions: Path | None, params: dict[str, Any]) -> None:
     logs.set_up(loaded.settings.log.level, loaded.settings.log.format)
     definitions = definitions or example_definitions()
     main = _embedded if kind == "embedded" else _real
-    asyncio.run(main(loaded, definitions, params))
+    daemon.run(main(loaded, definitions, params))
 
 
 def example_definitions() -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ def serve(dev: str | None, definitions: Path | None, **params: Any) -> None:
         return
     loaded = load_from_options(params)
     _log(loaded)
-    run(daemon.serve(loaded, _again(params), taken=_log))
+    daemon.run(daemon.serve(loaded, _again(params), taken=_log))
 
 
 def _log(loaded: Loaded) -> None:
@@ -47,11 +46,6 @@ def _log(loaded: Loaded) -> None:
     logs.set_up(loaded.settings.log.level, loaded.settings.log.format)
     for warning in loaded.warnings:
         daemon.log.warning("%s", warning)
-
-
-def run(main: Any) -> None:
-    """Run the event loop until `main` ends."""
-    asyncio.run(main)
 
 
 def _again(params: dict[str, Any]) -> Callable[[], Loaded]:

@@ -6,6 +6,8 @@ Pure: no I/O, no clock.
 
 from __future__ import annotations
 
+from typing import Any
+
 from consulfwd.core.routes import Kind, Route, Routes, localhost_rdatas
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const, replies
@@ -37,7 +39,8 @@ class Known:
 class Ask:
     """One question. `question` is folded; `key` tells apart what may have different answers.
 
-    `local` is the answer when it is made here; `raw` the client's message without its ID.
+    `local` is the answer when it is made here; `raw` the client's message without its ID;
+    `lane` is for the shell, which notes there how such queries go out while all is well.
     """
 
     __slots__ = (
@@ -47,6 +50,7 @@ class Ask:
         "_tails",
         "key",
         "known",
+        "lane",
         "limit_off_host",
         "limit_on_host",
         "local",
@@ -73,6 +77,7 @@ class Ask:
         self.limit_on_host = replies.udp_limit(query, on_host=True)
         self.limit_off_host = replies.udp_limit(query, on_host=False)
         self.local: Message | None = None
+        self.lane: Any = None
         self.warm = -1
         self.known: dict[bytes, Known] | None = None
         self.raw = b""

@@ -44,27 +44,27 @@ class Cache:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._entries: dict[bytes, Entry] = {}
+        self.entries: dict[bytes, Entry] = {}
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     def get(self, key: bytes) -> Entry | None:
         """Return the entry, fresh or not, or None."""
-        return self._entries.get(key)
+        return self.entries.get(key)
 
     def fresh(self, key: bytes, now: float) -> Entry | None:
         """Return the entry if its TTL has not run out, and mark it as used."""
-        entry = self._entries.get(key)
+        entry = self.entries.get(key)
         if entry is None or entry.expires_at <= now:
             return None
         # Moving the key to the end is what makes the order of the dict least-recently-used.
-        self._entries[key] = self._entries.pop(key)
+        self.entries[key] = self.entries.pop(key)
         return entry
 
     def stale(self, key: bytes, now: float) -> Entry | None:
         """Return the entry if it may still answer when nothing else can (RFC 8767)."""
-        entry = self._entries.get(key)
+        entry = self.entries.get(key)
         return entry if entry is not None and now < entry.gone_at else None
 
     def ttl_of(self, message: Message) -> int:
@@ -81,7 +81,7 @@ class Cache:
         self, key: bytes, message: Message, now: float, source: str, ttl: int | None = None
     ) -> Entry:
         """Keep an answer, fresh for `ttl` (default: what the message and the limits say)."""
-        entries = self._entries
+        entries = self.entries
         entries.pop(key, None)
         usual, lasts = self.lasts(message)
         if ttl is None:
@@ -100,7 +100,7 @@ class Cache:
         What `put` does for a question asked all the time, without making a new entry.
         """
         if now - entry.stored_at > 1:
-            self._entries[key] = self._entries.pop(key)
+            self.entries[key] = self.entries.pop(key)
         entry.message = message
         entry.stored_at = now
         entry.expires_at = now + ttl
@@ -114,11 +114,11 @@ class Cache:
 
     def drop(self, key: bytes) -> None:
         """Forget an entry."""
-        self._entries.pop(key, None)
+        self.entries.pop(key, None)
 
     def clear(self) -> None:
         """Forget everything."""
-        self._entries.clear()
+        self.entries.clear()
 
     def clamp(self, message: Message) -> None:
         """Bring a new message's TTLs within the limits: the first client is told no other."""

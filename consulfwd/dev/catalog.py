@@ -96,9 +96,7 @@ class Catalog:
 
     # Changes
 
-    def register_node(
-        self, name: str, address: str, meta: Mapping[str, str] | None = None
-    ) -> Node:
+    def register_node(self, name: str, address: str, meta: Mapping[str, str] | None = None) -> Node:
         """Adds the node or changes its address and metadata."""
         node = self.nodes.get(name.lower())
         if node is None:
@@ -142,7 +140,14 @@ class Catalog:
             checks = [Check(f"service:{id}", f"Service '{service}' check", status)]
         old = self.instances.get(id)
         instance = Instance(
-            id, service, where, address, port, tuple(tags), dict(meta or {}), weights,
+            id,
+            service,
+            where,
+            address,
+            port,
+            tuple(tags),
+            dict(meta or {}),
+            weights,
             {check.id: check for check in checks},
             created=old.created if old else self.index + 1,
         )

@@ -60,7 +60,12 @@ class DevAgent:
             from .httpagent import HttpAgent
 
             self._http = HttpAgent(
-                name, address, catalogs, datacenter, dns, self.faults,
+                name,
+                address,
+                catalogs,
+                datacenter,
+                dns,
+                self.faults,
                 random.Random(rng.getrandbits(64)),
             )
 
@@ -157,15 +162,25 @@ class DevCluster:
         names = [f"dev{number}" for number in range(1, agents + 1)]
         for name in names:
             self.catalog.register(
-                "consul", id=f"consul-{name}", node=name, node_address="127.0.0.1",
-                port=SERVER_PORT, checks=(),
+                "consul",
+                id=f"consul-{name}",
+                node=name,
+                node_address="127.0.0.1",
+                port=SERVER_PORT,
+                checks=(),
             )
         if definitions is not None:
             files.load(files.read_definitions(definitions), self.catalog, names[0])
         self.agents = [
             DevAgent(
-                name, "127.0.0.1", dict(self.catalogs), datacenter, self.dns,
-                clock=clock, rng=rng, http=http,
+                name,
+                "127.0.0.1",
+                dict(self.catalogs),
+                datacenter,
+                self.dns,
+                clock=clock,
+                rng=rng,
+                http=http,
             )
             for name in names
         ]

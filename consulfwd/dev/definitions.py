@@ -24,9 +24,26 @@ from .catalog import Catalog, Check, Status
 # Compared without case and underscores, as Consul does.
 _SERVICE_KEYS = frozenset(
     {
-        "id", "name", "kind", "tags", "meta", "address", "taggedaddresses", "port", "ports",
-        "socketpath", "check", "checks", "weights", "enabletagoverride", "token", "connect",
-        "proxy", "locality", "namespace", "partition",
+        "id",
+        "name",
+        "kind",
+        "tags",
+        "meta",
+        "address",
+        "taggedaddresses",
+        "port",
+        "ports",
+        "socketpath",
+        "check",
+        "checks",
+        "weights",
+        "enabletagoverride",
+        "token",
+        "connect",
+        "proxy",
+        "locality",
+        "namespace",
+        "partition",
     }
 )
 _STATES = ("passing", "warning", "critical")
@@ -72,7 +89,8 @@ def read_definitions(path: Path) -> list[Definition]:
             if first != f"{file}: {key}":
                 problems.append(
                     Problem(
-                        f"{file}: {key}.id", f"{definition.id!r} is also the ID of {first}",
+                        f"{file}: {key}.id",
+                        f"{definition.id!r} is also the ID of {first}",
                         "give each instance an id of its own",
                     )
                 )
@@ -86,9 +104,15 @@ def load(definitions: Iterable[Definition], catalog: Catalog, agent_node: str) -
     """Registers the instances; those without an address go to the node `agent_node`."""
     for each in definitions:
         catalog.register(
-            each.name, id=each.id, node=each.node or agent_node,
-            address=each.address, port=each.port, tags=each.tags, meta=each.meta,
-            weights=each.weights, checks=each.checks or None,
+            each.name,
+            id=each.id,
+            node=each.node or agent_node,
+            address=each.address,
+            port=each.port,
+            tags=each.tags,
+            meta=each.meta,
+            weights=each.weights,
+            checks=each.checks or None,
         )
 
 
@@ -142,9 +166,14 @@ class _Reader:
             self._fault(".name", "must not be empty")
         port = self._whole(values.get("port", 0), ".port", 65535)
         result = Definition(
-            id=self._text(values, "id") or name, name=name, tags=self._tags(values.get("tags")),
-            address=self._text(values, "address"), port=port, meta=self._meta(values.get("meta")),
-            weights=self._weights(values.get("weights")), checks=self._checks(values),
+            id=self._text(values, "id") or name,
+            name=name,
+            tags=self._tags(values.get("tags")),
+            address=self._text(values, "address"),
+            port=port,
+            meta=self._meta(values.get("meta")),
+            weights=self._weights(values.get("weights")),
+            checks=self._checks(values),
         )
         return result if len(self._problems) == before else None
 

@@ -66,9 +66,7 @@ class DnsAgent:
         sockets = self._bind(udp and self._udp is None, tcp and self._server is None)
         try:
             if sockets[0] is not None:
-                endpoint = loop.create_datagram_endpoint(
-                    lambda: _Datagrams(self), sock=sockets[0]
-                )
+                endpoint = loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=sockets[0])
                 _, self._udp = await endpoint
             if sockets[1] is not None:
                 self._server = await loop.create_server(
@@ -149,7 +147,9 @@ class DnsAgent:
 
     def _reply(self, query: Query, udp: bool) -> Reply:
         for name, rcode in (
-            ("servfail", wire.SERVFAIL), ("refused", wire.REFUSED), ("formerr", wire.FORMERR),
+            ("servfail", wire.SERVFAIL),
+            ("refused", wire.REFUSED),
+            ("formerr", wire.FORMERR),
         ):
             if self.faults.strikes(name, udp=udp):
                 return Reply(query, rcode, authoritative=False, edns=False)

@@ -200,13 +200,21 @@ class HttpAgent:
 
     async def _self(self, request: web.Request) -> web.Response:
         config = {
-            "Datacenter": self._datacenter, "PrimaryDatacenter": self._datacenter,
-            "NodeName": self.name, "NodeID": "", "Revision": "", "Server": True,
-            "Version": "consulfwd-dev", "BuildDate": "1970-01-01T00:00:01Z",
+            "Datacenter": self._datacenter,
+            "PrimaryDatacenter": self._datacenter,
+            "NodeName": self.name,
+            "NodeID": "",
+            "Revision": "",
+            "Server": True,
+            "Version": "consulfwd-dev",
+            "BuildDate": "1970-01-01T00:00:01Z",
         }
         debug = {
-            "DNSDomain": self._dns.domain + ".", "DNSPort": self.dns_port, "DNSRecursors": [],
-            "DNSNodeTTL": f"{self._dns.node_ttl}s", "DNSUDPAnswerLimit": self._dns.udp_answer_limit,
+            "DNSDomain": self._dns.domain + ".",
+            "DNSPort": self.dns_port,
+            "DNSRecursors": [],
+            "DNSNodeTTL": f"{self._dns.node_ttl}s",
+            "DNSUDPAnswerLimit": self._dns.udp_answer_limit,
             "DNSEnableTruncate": self._dns.enable_truncate,
             "DNSOnlyPassing": self._dns.only_passing,
         }
@@ -228,8 +236,9 @@ class HttpAgent:
             catalog.maintenance(id, on, request.query.get("reason", ""))
         except KeyError:
             return _error(
-                404, f'Unknown service ID "{id}". Ensure that the service ID is passed, '
-                "not the service name."
+                404,
+                f'Unknown service ID "{id}". Ensure that the service ID is passed, '
+                "not the service name.",
             )
         return web.Response()
 
@@ -294,8 +303,13 @@ def _indices(thing: Node | Instance) -> Json:
 
 def _node(catalog: Catalog, node: Node) -> Json:
     return {
-        "ID": "", "Node": node.name, "Address": node.address, "Datacenter": catalog.datacenter,
-        "TaggedAddresses": None, "Meta": node.meta or None, **_indices(node),
+        "ID": "",
+        "Node": node.name,
+        "Address": node.address,
+        "Datacenter": catalog.datacenter,
+        "TaggedAddresses": None,
+        "Meta": node.meta or None,
+        **_indices(node),
     }
 
 
@@ -305,29 +319,54 @@ def _weights(each: Instance) -> Json:
 
 def _service(each: Instance) -> Json:
     return {
-        "ID": each.id, "Service": each.service, "Tags": list(each.tags), "Address": each.address,
-        "Meta": each.meta or None, "Port": each.port, "Weights": _weights(each),
-        "EnableTagOverride": False, "Proxy": {}, "Connect": {}, "PeerName": "", **_indices(each),
+        "ID": each.id,
+        "Service": each.service,
+        "Tags": list(each.tags),
+        "Address": each.address,
+        "Meta": each.meta or None,
+        "Port": each.port,
+        "Weights": _weights(each),
+        "EnableTagOverride": False,
+        "Proxy": {},
+        "Connect": {},
+        "PeerName": "",
+        **_indices(each),
     }
 
 
 def _catalog_entry(catalog: Catalog, each: Instance) -> Json:
     return {
-        "ID": "", "Node": each.node.name, "Address": each.node.address,
-        "Datacenter": catalog.datacenter, "TaggedAddresses": None,
-        "NodeMeta": each.node.meta or None, "ServiceKind": "", "ServiceID": each.id,
-        "ServiceName": each.service, "ServiceTags": list(each.tags),
-        "ServiceAddress": each.address, "ServiceWeights": _weights(each),
-        "ServiceMeta": each.meta, "ServicePort": each.port, "ServiceEnableTagOverride": False,
+        "ID": "",
+        "Node": each.node.name,
+        "Address": each.node.address,
+        "Datacenter": catalog.datacenter,
+        "TaggedAddresses": None,
+        "NodeMeta": each.node.meta or None,
+        "ServiceKind": "",
+        "ServiceID": each.id,
+        "ServiceName": each.service,
+        "ServiceTags": list(each.tags),
+        "ServiceAddress": each.address,
+        "ServiceWeights": _weights(each),
+        "ServiceMeta": each.meta,
+        "ServicePort": each.port,
+        "ServiceEnableTagOverride": False,
         **_indices(each),
     }
 
 
 def _check(node: Node, check: Check, each: Instance | None = None) -> Json:
     return {
-        "Node": node.name, "CheckID": check.id, "Name": check.name, "Status": check.status,
-        "Notes": check.notes, "Output": check.output, "ServiceID": each.id if each else "",
+        "Node": node.name,
+        "CheckID": check.id,
+        "Name": check.name,
+        "Status": check.status,
+        "Notes": check.notes,
+        "Output": check.output,
+        "ServiceID": each.id if each else "",
         "ServiceName": each.service if each else "",
-        "ServiceTags": list(each.tags) if each else [], "Type": check.kind,
-        "Definition": {}, "ModifyIndex": check.index,
+        "ServiceTags": list(each.tags) if each else [],
+        "Type": check.kind,
+        "Definition": {},
+        "ModifyIndex": check.index,
     }

@@ -117,8 +117,13 @@ class Reply:
     def only(self, rcode: int, *, authoritative: bool = False, edns: bool = False) -> Reply:
         """The same without any record, with another rcode."""
         return replace(
-            self, rcode=rcode, authoritative=authoritative, edns=edns,
-            answers=(), authority=(), additional=(),
+            self,
+            rcode=rcode,
+            authoritative=authoritative,
+            edns=edns,
+            answers=(),
+            authority=(),
+            additional=(),
         )
 
 

@@ -38,29 +38,31 @@ class Relays:
             known = self._learn(relay, data, now)
             if known is None:
                 return False
+        engine = self._engine
         key = ask.key
-        cache = self._engine.cache
-        entry = cache.get(key)
+        cache = engine.cache
+        entry = cache.entries.get(key)
         if entry is None or not known.positive:
-            if relay.upstream.is_agent and self._engine.doubtful(entry, now):
+            if relay.upstream.is_agent and engine.doubtful(entry, now):
                 message = known.message
                 attempt = self._escalate(relay, now)
                 flight = attempt.lookup
-                self._engine.carry_on(flight, flight.on_reply(attempt, message, False, now), now)
+                engine.carry_on(flight, flight.on_reply(attempt, message, False, now), now)
                 return False
             cache.put(key, known.message, now, known.source)
         else:
             cache.refresh(key, entry, known.message, now, known.ttl, known.lasts)
         relay.done = True
-        if self._engine.flights.get(key) is relay:
+        flights = engine.flights
+        if flights.get(key) is relay:
             # Not so after a reload, which forgets what was in flight before it.
-            del self._engine.flights[key]
+            del flights[key]
         relay.relayed(ask, known)
-        if relay.others:
+        if relay.others is not None:
             for waiter in relay.others:
                 waiter.relayed(ask, known)
-        if self._engine.draining is not None and not self._engine.flights:
-            self._engine.draining.set()
+        if engine.draining is not None and not flights:
+            engine.draining.set()
         return True
 
     def _learn(self, relay: Waiter, data: bytes, now: float) -> Known | None:

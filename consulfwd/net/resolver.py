@@ -37,6 +37,8 @@ log = logging.getLogger("consulfwd.resolver")
 DOUBT = 300.0
 SWEEP = 1.0
 MAX_FLIGHTS = 10_000
+# Health.version it holds for, whom to ask, the way there, the query without its ID.
+Lane = tuple[int, Upstream, Callable[[Waiter, bytes], bool], bytes]
 
 
 class Engine:
@@ -209,36 +211,55 @@ class Engine:
         key = ask.key
         if now is None:
             now = self.now()
-        entry = self.cache.fresh(key, now)
-        if entry is not None:
+        entry = self.cache.entries.get(key)
+        if entry is not None and entry.expires_at > now:
+            self.cache.fresh(key, now)
             self.counters.cached += 1
             waiter.deliver(Result(entry.message, "cache", entry=entry))
             return
-        flight = self.flights.get(key)
-        if isinstance(flight, Flight) and flight.refreshes and flight.stale is not None:
-            waiter.deliver(self._stale(flight, flight.stale))
-            return
+        flights = self.flights
+        flight = flights.get(key)
         if flight is not None:
-            self.counters.joined += 1
-            flight.join(waiter)
+            if isinstance(flight, Flight) and flight.refreshes and flight.stale is not None:
+                waiter.deliver(self._stale(flight, flight.stale))
+            else:
+                self.counters.joined += 1
+                flight.join(waiter)
             return
-        groups = ask.route.groups
-        if groups and not traced:
+        if len(flights) >= MAX_FLIGHTS:
+            waiter.deliver(self.failure(ask, const.EDE_OTHER, "too many queries in flight"))
+            return
+        if not traced:
             # The usual case: the first in order is well, and nothing is decided unless it is late.
-            upstream = groups[0].first()
-            channel = self.channels.direct(upstream)
-            if channel is not None and upstream.up:
-                waiter.upstream = upstream
+            lane = ask.lane
+            if lane is None or lane[0] != self.health.version:
+                lane = self._lane(ask)
+            if lane is not None:
+                _, waiter.upstream, relay, tail = lane
                 waiter.sent_at = now
                 waiter.others = None
                 waiter.done = False
-                if channel.relay(waiter, ask.tail(upstream)):
-                    self.flights[key] = waiter
+                if relay(waiter, tail):
+                    flights[key] = waiter
                     return
-        if len(self.flights) >= MAX_FLIGHTS:
-            waiter.deliver(self.failure(ask, const.EDE_OTHER, "too many queries in flight"))
-            return
         self.launch(ask, ask.route, [waiter], now)
+
+    def _lane(
+        self, ask: Ask
+    ) -> tuple[int, Upstream, Callable[[Waiter, bytes], bool], bytes] | None:
+        """Return how to relay this question now, noted if it holds until health changes."""
+        groups = ask.route.groups
+        if not groups:
+            return None
+        group = groups[0]
+        upstream = group.first()
+        channel = self.channels.direct(upstream)
+        if channel is None or not upstream.up:
+            return None
+        lane = (self.health.version, upstream, channel.relay, ask.tail(upstream))
+        if group.policy == "ordered":
+            ask.lane = lane
+        return lane
 
     def launch(
         self,

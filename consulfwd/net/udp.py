@@ -21,6 +21,7 @@ from consulfwd.core.hot import HotTable, variants
 from consulfwd.dns import const, replies
 from consulfwd.errors import WireError
 from consulfwd.net import mmsg
+from consulfwd.net.loop import unwatch, watch
 from consulfwd.net.resolver import Engine
 from consulfwd.net.waiter import Result, Waiter
 
@@ -60,7 +61,7 @@ class BaseListener:
         engine.on_clear(self.hot.clear)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        loop.add_reader(sock, self._readable)
+        watch(loop, sock, self._readable)
 
     def _readable(self) -> None:
         raise NotImplementedError
@@ -104,11 +105,11 @@ class BaseListener:
 
     def stop_reading(self) -> None:
         """Take no more queries, but still answer those in flight."""
-        self._loop.remove_reader(self._sock)
+        unwatch(self._loop, self._sock)
 
     def close(self) -> None:
         """Stop listening."""
-        self._loop.remove_reader(self._sock)
+        unwatch(self._loop, self._sock)
         self.engine.forget(self.hot.clear)
         self._sock.close()
 
@@ -269,15 +270,16 @@ class _Waiter(Waiter):
     def relayed(self, ask: Ask, known: Known) -> None:
         """Send an upstream's reply; the bytes it makes for this question are made once."""
         mine = self.ask
-        limit = mine.limit_on_host if self.listener.on_host else mine.limit_off_host
+        listener = self.listener
+        limit = mine.limit_on_host if listener.on_host else mine.limit_off_host
         if mine is ask:
             wire = known.wires.get(limit)
             if wire is None:
                 wire = known.wires[limit] = replies.respond(ask.query, b"", known.message, limit)
-            self.listener.send(self.client_id + wire, self.peer)
+            listener.send(self.client_id + wire, self.peer)
         else:
             reply = replies.respond(mine.query, self.client_id, known.message, limit)
-            self.listener.send(reply, self.peer)
+            listener.send(reply, self.peer)
 
     def deliver(self, result: Result) -> None:
         """Send the reply."""

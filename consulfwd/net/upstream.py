@@ -11,13 +11,14 @@ import asyncio
 import errno
 import os
 import socket
-from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Protocol
 
 from consulfwd.core.query import Attempt
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net import mmsg
+from consulfwd.net.loop import unwatch, watch
 from consulfwd.net.relays import FALSE_REPLY
 from consulfwd.net.stream import StreamChannel
 from consulfwd.net.waiter import Waiter
@@ -117,7 +118,6 @@ class SharedUdp:
         self._ids = random_ids()
         self._pending: dict[bytes, Attempt | Waiter] = {}
         self._sock: socket.socket | None = None
-        self._relays: deque[Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._batch: mmsg.Batch | None = None
         self._outbox: list[bytes] = []
@@ -131,7 +131,6 @@ class SharedUdp:
         self._outbox.append(ident + tail)
         pending[ident] = relay
         relay.ident = ident
-        self._relays.append(relay)
         if not self._owner.batching:
             self.flush()
         if self._timer is None:
@@ -152,17 +151,20 @@ class SharedUdp:
 
     def _look_after(self) -> None:
         """Tell of relays that have waited for longer than is usual here."""
-        relays = self._relays
         self._timer = None
         now = self._owner.now()
-        patience = self._upstream.hedge_after()
-        while relays and (relays[0].done or relays[0].sent_at + patience <= now):
-            relay = relays.popleft()
-            if not relay.done:
-                self._owner.on_relay_due(relay)
-        if relays and self._timer is None:
-            due = max(relays[0].sent_at + patience - now, 0.001)
-            self._timer = self._loop.call_later(due, self._look_after)
+        late = now - self._upstream.hedge_after()
+        due: list[Waiter] = []
+        for item in self._pending.values():
+            if isinstance(item, Attempt):
+                continue
+            if item.sent_at > late:
+                pause = max(item.sent_at - late, 0.001)
+                self._timer = self._loop.call_later(pause, self._look_after)
+                break
+            due.append(item)
+        for relay in due:
+            self._owner.on_relay_due(relay)
         self._owner.flush()
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
@@ -179,7 +181,7 @@ class SharedUdp:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
                 if mmsg.available:
                     self._batch = mmsg.Batch(sock, RECEIVE_SIZE, named=False)
-                self._loop.add_reader(sock, self._readable)
+                watch(self._loop, sock, self._readable)
             try:
                 sock.send(ident + tail)
             except ConnectionRefusedError:
@@ -261,7 +263,7 @@ class SharedUdp:
             self._timer = None
         self._batch = None
         if self._sock is not None:
-            self._loop.remove_reader(self._sock)
+            unwatch(self._loop, self._sock)
             self._sock.close()
             self._sock = None
         self._pending.clear()
@@ -291,7 +293,7 @@ class RandomPortUdp:
             sock.close()
             return os.strerror(error.errno or 0).lower()
         self._open[sock] = (ident, attempt)
-        self._loop.add_reader(sock, self._readable, sock)
+        watch(self._loop, sock, partial(self._readable, sock))
         return None
 
     def _readable(self, sock: socket.socket) -> None:
@@ -315,7 +317,7 @@ class RandomPortUdp:
 
     def _drop(self, sock: socket.socket) -> None:
         del self._open[sock]
-        self._loop.remove_reader(sock)
+        unwatch(self._loop, sock)
         sock.close()
 
     def sweep(self, now: float) -> None:

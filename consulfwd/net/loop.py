@@ -1,0 +1,106 @@
+"""The server's event loop: asyncio's, with a short way for the sockets that matter.
+
+A socket watched here has its callback run as soon as the selector reports it, without the
+handles, contexts and queues of `add_reader`: per wake-up that is most of what asyncio costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+class _Direct:
+    """What is registered for a watched socket; asyncio never sees it."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback = callback
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+class _Selector(selectors.DefaultSelector):
+    """Runs the callbacks of watched sockets; gives asyncio the rest of the events."""
+
+    failed: Callable[[Exception], None]
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        rest = []
+        for event in super().select(timeout):
+            data = event[0].data
+            if data.__class__ is not _Direct:
+                rest.append(event)
+                continue
+            try:
+                data.callback()
+            except Exception as error:
+                self.failed(error)
+        return rest
+
+
+class ServerLoop(asyncio.SelectorEventLoop):
+    """An event loop that can watch sockets directly."""
+
+    def __init__(self) -> None:
+        self._direct = _Selector()
+        self._direct.failed = self._failed
+        super().__init__(self._direct)
+
+    def watch(self, sock: socket.socket, callback: Callable[[], None]) -> None:
+        """Run `callback` whenever `sock` is readable; it must not block."""
+        self._direct.register(sock, selectors.EVENT_READ, _Direct(callback))
+
+    def unwatch(self, sock: socket.socket) -> None:
+        """Watch a socket no longer; harmless when it is not watched."""
+        if sock.fileno() >= 0 and sock in self._direct.get_map():
+            # Its event may stand in the list that is being worked through.
+            self._direct.unregister(sock).data.callback = _nothing
+
+    def _failed(self, error: Exception) -> None:
+        self.call_exception_handler({"message": "reading a socket failed", "exception": error})
+
+
+def watch(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, callback: Callable[[], None]
+) -> None:
+    """Run `callback` whenever `sock` is readable, the short way where the loop has it."""
+    if isinstance(loop, ServerLoop):
+        loop.watch(sock, callback)
+    else:
+        loop.add_reader(sock, callback)
+
+
+def unwatch(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    """Watch a socket no longer; harmless when it is not watched."""
+    if isinstance(loop, ServerLoop):
+        loop.unwatch(sock)
+    else:
+        loop.remove_reader(sock)
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run `main` to its end on a ServerLoop, as `asyncio.run` does on a default one."""
+    loop = ServerLoop()
+    try:
+        asyncio.set_event_loop(loop)
+        task = loop.create_task(main)
+        loop.run_until_complete(task)
+    finally:
+        try:
+            left = asyncio.all_tasks(loop)
+            for one in left:
+                one.cancel()
+            if left:
+                loop.run_until_complete(asyncio.wait(left))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
