@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from consulfwd.core.ask import Ask
-from consulfwd.core.cache import Entry
+from consulfwd.core.cache import Cache, Entry
 from consulfwd.core.query import Lookup
 from consulfwd.core.routes import Route
 from consulfwd.net.waiter import Waiter
@@ -29,11 +29,17 @@ class Counters:
 
 
 class Flight(Lookup):
-    """A lookup with those who wait for it; nobody does where it `refreshes` a stale answer."""
+    """A lookup with those who wait for it; nobody does where it `refreshes` a stale answer.
 
-    __slots__ = ("armed", "ask", "before", "depth", "refreshes", "route", "stale", "waiters")
+    Its answer goes into the `cache` there was when it began, which a reload replaces.
+    """
+
+    __slots__ = (
+        "armed", "ask", "before", "cache", "depth", "refreshes", "route", "stale", "waiters",
+    )  # fmt: skip
 
     ask: Ask
+    cache: Cache
     route: Route
     waiters: list[Waiter]
     stale: Entry | None

@@ -111,6 +111,11 @@ class Relays:
         flight = self._escalate(relay, now).lookup
         self._engine.carry_on(flight, flight.on_timer(now), now)
 
+    def hand_over(self, relay: Waiter) -> None:
+        """Let a lookup decide from here on, by the routes and the cache there are now."""
+        now = self._engine.now()
+        self._engine.carry_on(self._escalate(relay, now).lookup, [], now)
+
     def on_relay_failed(self, relay: Waiter, reason: str, *, refused: bool) -> None:
         """A relay's upstream is not there: from here on a lookup decides."""
         self._engine.on_failure(self._escalate(relay, self._engine.now()), reason, refused=refused)

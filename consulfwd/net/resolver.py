@@ -74,7 +74,7 @@ class Engine:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self.prober = Prober(self, probe_question)
-        relays = Relays(self)
+        self._relays = relays = Relays(self)
         self.on_relayed = relays.on_relayed
         self.on_relay_due = relays.on_relay_due
         self.on_relay_failed = relays.on_relay_failed
@@ -122,6 +122,9 @@ class Engine:
     ) -> None:
         """Take new routes and limits as a whole. What is in flight ends by the old ones."""
         self.loop.call_later(self.deadline + SWEEP, self._retain)
+        for flight in list(self.flights.values()):
+            if not isinstance(flight, Flight):
+                self._relays.hand_over(flight)
         self.routes = routes
         self.deadline = deadline
         self.cache = Cache(limits)
@@ -317,6 +320,7 @@ class Engine:
             reverse=route.then is not None,
         )
         flight.ask = ask
+        flight.cache = self.cache
         flight.route = route
         flight.stale = stale
         flight.depth = 0
@@ -434,7 +438,7 @@ class Engine:
 
     def store(self, flight: Flight, message: Message, source: str, now: float) -> Result:
         """Keep a message in the cache and return it as the flight's result."""
-        cache = self.cache
+        cache = flight.cache
         cache.clamp(message)
         ttl = None
         if flight.before is not None:
