@@ -202,10 +202,29 @@ async def test_queries_to_agents_that_go_are_answered(agents: str, tcp: bool) ->
         here.agents[0].faults.frozen = agents == "never answer"
         client.send(question(NAME))
         await until(lambda: here.engine.flights)
-        await here.server.reload(settings(others))
+        await here.server.reload(settings(others, query={"deadline": 0.3}))
         reply = parse(await client.receive())
         expected = ("NOERROR", GALERA) if agents == "answer late" else ("SERVFAIL", [])
         assert (reply.rcode, reply.data) == expected
+
+
+@pytest.mark.parametrize("late", [0.05, 0.2], ids=["relayed", "looked up"])
+async def test_what_the_old_agents_say_after_a_reload_is_not_kept(late: float) -> None:
+    async with (
+        DevCluster(EXAMPLES, 1, http=False) as others,
+        world(patience=0.1, agents=1) as here,
+        here.udp() as client,
+    ):
+        here.cluster.dns.service_ttl = 60
+        others.catalog.set_check("galera1", "critical")
+        here.agents[0].faults.any.delay.on(late)
+        client.send(question(NAME))
+        await until(lambda: here.engine.flights)
+        await here.server.reload(settings(others))
+        # Whoever asks now is not made to wait for the old agents either.
+        assert (await here.ask(NAME)).data == GALERA[1:]
+        assert parse(await client.receive()).data == GALERA
+        assert (await here.ask(NAME)).data == GALERA[1:]
 
 
 class Running:
