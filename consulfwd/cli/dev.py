@@ -20,8 +20,10 @@ from consulfwd.errors import StartError
 
 if TYPE_CHECKING:
     from consulfwd.daemon import Server
+    from consulfwd.dev import DevCluster
 
 EXAMPLE = "galeradb.service.consul"
+PLACES = tuple((f"127.0.0.{number}", 8600, 8500) for number in (1, 2, 3))
 
 
 def run(kind: str, definitions: Path | None, params: dict[str, Any]) -> None:
@@ -43,16 +45,36 @@ def example_definitions() -> Path:
 
 
 async def _embedded(loaded: Loaded, definitions: Path, params: dict[str, Any]) -> None:
-    from consulfwd.dev import DevCluster
-
-    consul = loaded.settings.consul
-    cluster = DevCluster(definitions, domain=consul.domain, datacenter=consul.datacenter or "dc1")
-    async with cluster:
+    async with await _started(loaded, definitions) as cluster:
         agents = [
             Agent(address=agent.address, dns_port=agent.dns_port, http_port=agent.http_port)
             for agent in cluster.agents
         ]
         await _serve(loaded, agents, params, "embedded development agents")
+
+
+async def _started(loaded: Loaded, definitions: Path) -> DevCluster:
+    """Return running agents: where Consul's own would be, if nobody is there, or anywhere.
+
+    There, `consulfwd resolve` without options finds the first of them.
+    """
+    from consulfwd.dev import DevCluster
+
+    consul = loaded.settings.consul
+    for places in (PLACES, ()):
+        cluster = DevCluster(
+            definitions,
+            domain=consul.domain,
+            datacenter=consul.datacenter or "dc1",
+            places=places,
+        )
+        try:
+            await cluster.start()
+        except OSError as error:
+            daemon.log.info("the usual ports of Consul are not free (%s): using others", error)
+        else:
+            return cluster
+    raise StartError("no free ports for the development agents")
 
 
 async def _real(loaded: Loaded, definitions: Path, params: dict[str, Any]) -> None:
@@ -74,8 +96,8 @@ async def _real(loaded: Loaded, definitions: Path, params: dict[str, Any]) -> No
 
 async def _serve(loaded: Loaded, agents: list[Agent], params: dict[str, Any], what: str) -> None:
     def with_agents(again: Loaded) -> Loaded:
-        consul = again.settings.consul.model_copy(update={"agents": tuple(agents)})
-        settings = again.settings.model_copy(update={"consul": consul})
+        consul = again.settings.consul.replace(agents=tuple(agents))
+        settings = again.settings.replace(consul=consul)
         return Loaded(
             settings=settings, path=again.path, origins=again.origins, warnings=again.warnings
         )
@@ -91,7 +113,9 @@ async def _serve(loaded: Loaded, agents: list[Agent], params: dict[str, Any], wh
 def _hints(server: Server, agents: list[Agent], what: str) -> str:
     at = server.endpoints[0]
     dig = f"dig @{at.host} -p {at.port}"
-    options = " ".join(f"--agent {agent.name}" for agent in agents)
+    options = "".join(f"--agent {agent.name} " for agent in agents)
+    if agents[0].name == "127.0.0.1:8600":
+        options = ""  # the default
     command = _command()
     return f"""
 consulfwd runs on {at} with three {what}. From another shell:
@@ -100,7 +124,7 @@ consulfwd runs on {at} with three {what}. From another shell:
   {dig} {EXAMPLE} SRV
   {dig} +tcp {EXAMPLE}
   {command} resolve --server {at} {EXAMPLE}
-  {command} resolve --trace {options} {EXAMPLE}
+  {command} resolve --trace {options}{EXAMPLE}
 
 Ctrl-C ends it.
 """

@@ -107,8 +107,8 @@ async def _ask_each(settings: Settings, name: str, rtype: str, tcp: bool) -> dic
 
 
 def _single(settings: Settings, agent: Agent) -> Settings:
-    consul = settings.consul.model_copy(update={"agents": (agent,), "datacenters": {}})
-    return settings.model_copy(update={"consul": consul})
+    consul = settings.consul.replace(agents=(agent,), datacenters={})
+    return settings.replace(consul=consul)
 
 
 def _question(name: str, rtype: str) -> tuple[str, str]:

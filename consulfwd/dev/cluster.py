@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Part = Literal["udp", "tcp", "http"]
 PARTS: tuple[Part, ...] = ("udp", "tcp", "http")
 SERVER_PORT = 8300
+# Address, DNS port, HTTP port; port 0 is any free one.
+Place = tuple[str, int, int]
 
 
 class DevAgent:
@@ -47,6 +49,7 @@ class DevAgent:
         clock: Callable[[], float],
         rng: random.Random,
         http: bool,
+        ports: tuple[int, int] = (0, 0),
     ) -> None:
         self.name = name
         self.address = address
@@ -55,6 +58,7 @@ class DevAgent:
         answers = random.Random(rng.getrandbits(64))
         answerer = Answerer(dns, catalogs, datacenter, clock=clock, rng=answers)
         self._dns = DnsAgent(address, answerer, self.faults)
+        self._dns.port = ports[0]
         self._http: HttpAgent | None = None
         if http:
             from .httpagent import HttpAgent
@@ -68,6 +72,7 @@ class DevAgent:
                 self.faults,
                 random.Random(rng.getrandbits(64)),
             )
+            self._http.port = ports[1]
 
     @property
     def dns_port(self) -> int:
@@ -137,7 +142,7 @@ class DevCluster:
 
     `definitions` is a Consul definition file or a directory of them (ConfigError when one is
     wrong). `clock` gives seconds; `rng` decides the order of answers, chances and jitter, and is
-    seeded alike in every run when not given. Also an async context manager.
+    seeded alike in every run when not given. `places` says where each agent listens. Also an async context manager.
     """
 
     def __init__(
@@ -150,9 +155,13 @@ class DevCluster:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
         http: bool = True,
+        places: Sequence[Place] = (),
     ) -> None:
         if agents < 1:
             raise ValueError("a cluster has at least one agent")
+        if places and len(places) != agents:
+            raise ValueError("every agent has a place, or none has")
+        places = places or [("127.0.0.1", 0, 0)] * agents
         rng = rng or random.Random(0)
         self.datacenter = datacenter
         self.dns = DnsSettings(domain=domain.strip(".").lower())
@@ -160,12 +169,12 @@ class DevCluster:
         self.catalogs = {datacenter: self.catalog}
         self._clock = clock
         names = [f"dev{number}" for number in range(1, agents + 1)]
-        for name in names:
+        for name, place in zip(names, places, strict=True):
             self.catalog.register(
                 "consul",
                 id=f"consul-{name}",
                 node=name,
-                node_address="127.0.0.1",
+                node_address=place[0],
                 port=SERVER_PORT,
                 checks=(),
             )
@@ -174,15 +183,16 @@ class DevCluster:
         self.agents = [
             DevAgent(
                 name,
-                "127.0.0.1",
+                place[0],
                 dict(self.catalogs),
                 datacenter,
                 self.dns,
                 clock=clock,
                 rng=rng,
                 http=http,
+                ports=place[1:],
             )
-            for name in names
+            for name, place in zip(names, places, strict=True)
         ]
 
     def add_datacenter(self, name: str) -> Catalog:
