@@ -115,7 +115,8 @@ def _question(name: str, rtype: str) -> tuple[str, str]:
     if not name:
         raise UsageError("NAME is empty (the root is written as a dot)")
     try:
-        pointer = ip_address(name).reverse_pointer
+        # An interface behind the address (fe80::1%eth0) is no part of its name.
+        pointer = ip_address(name.partition("%")[0]).reverse_pointer
     except ValueError:
         if not name.isascii():
             name = _to_ascii(name)
