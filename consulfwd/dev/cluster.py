@@ -142,7 +142,8 @@ class DevCluster:
 
     `definitions` is a Consul definition file or a directory of them (ConfigError when one is
     wrong). `clock` gives seconds; `rng` decides the order of answers, chances and jitter, and is
-    seeded alike in every run when not given. `places` says where each agent listens. Also an async context manager.
+    seeded alike in every run when not given. `places` says where each agent listens. Also an
+    async context manager.
     """
 
     def __init__(
