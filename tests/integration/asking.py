@@ -20,6 +20,11 @@ SECTIONS = ("an", "ns", "ar")
 SIZES = (None, 512, 1232, 4096)
 
 
+def table(text: str) -> list[tuple[str, str]]:
+    """Lines of a name and a type, for tests that ask them one by one."""
+    return [(name, rtype) for name, rtype in map(str.split, text.strip().splitlines())]
+
+
 def question(name: str, rtype: str = "A", edns: int | None = 4096) -> dns.message.Message:
     """A query; `edns` is the buffer size announced, None for no EDNS."""
     query = dns.message.make_query(name, rtype)

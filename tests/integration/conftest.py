@@ -125,3 +125,18 @@ def _brought_back() -> Iterator[None]:
     yield
     for server in _living:
         server.heal()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what was measured, passed or not: figures say more than a dot."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    lines = [
+        str(value)
+        for report in reports
+        for name, value in report.user_properties
+        if name == "failover" and report.when == "call"
+    ]
+    if lines:
+        terminalreporter.section("failover under 500 queries a second")
+        for line in lines:
+            terminalreporter.line(line)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,14 +59,20 @@ class Served(Child):
     def start(self) -> None:
         """Start it and return when it listens."""
         super().start()
-        self.wait_until(lambda: "everything else" in self.said() or "no recursors" in self.said(),
-                        "listening", 10.0)
+        started = re.compile("everything else|no recursors")
+        self.wait_until(lambda: started.search(self.said()), "listening", 10.0)
 
     def end(self) -> int:
         """Stop it in order; what it exits with."""
-        process = self._running()
-        self.terminate()
-        return process.returncode
+        os.kill(self.pid, signal.SIGTERM)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait until it has ended by itself, or by a signal already sent; what it exits with."""
+        assert self._process is not None
+        code = self._process.wait(20)
+        self._reap()
+        return code
 
     def complaints(self) -> list[str]:
         """Lines of the log that no server in order writes."""
@@ -73,9 +81,7 @@ class Served(Child):
 
 
 @contextmanager
-def serve(
-    settings: Mapping[str, Any], folder: Path, guard: Guard, **how: Any
-) -> Iterator[Served]:
+def serve(settings: Mapping[str, Any], folder: Path, guard: Guard, **how: Any) -> Iterator[Served]:
     """A server for as long as the block lasts; it must end in order, with a clean log."""
     served = Served(settings, folder, guard, **how)
     try:

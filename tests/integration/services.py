@@ -48,3 +48,4 @@ def fill(cluster: RealCluster) -> None:
     """Register all of the above; `galeradb` and `web` come from the examples already."""
     cluster.register_all(REGISTRATIONS)
     cluster.put_query(QUERY, "galeradb")
+    cluster.put_query("web", "web")

@@ -15,7 +15,7 @@ import pytest
 
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealAgent, RealCluster
-from tests.integration.asking import SIZES, At, ask, cut, data, facts, missing, rcode
+from tests.integration.asking import SIZES, At, ask, cut, data, facts, missing, rcode, table
 from tests.integration.served import at, consul, serve
 from tests.integration.services import BIG, QUERY, TEXT_NODE
 
@@ -57,9 +57,7 @@ def layout(request: pytest.FixtureRequest, layouts: dict[str, Layout]) -> Layout
     return layouts[request.param]
 
 
-QUESTIONS = [
-    tuple(line.split())
-    for line in f"""
+QUESTIONS = table(f"""
     galeradb.service.consul              A
     galeradb.service.consul              AAAA
     galeradb.service.consul              SRV
@@ -137,8 +135,7 @@ QUESTIONS = [
     99.99.0.10.in-addr.arpa              PTR
     1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.0.0.0.0.d.f.ip6.arpa PTR
     9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.0.0.0.0.d.f.ip6.arpa PTR
-    """.strip().splitlines()
-]
+""")
 
 
 @pytest.mark.parametrize(("name", "rtype"), QUESTIONS, ids=[" ".join(q) for q in QUESTIONS])

@@ -11,14 +11,12 @@ import pytest
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealCluster
 from consulfwd.dev.real_config import free_port
-from tests.integration.asking import SIZES, ask, cut, data, facts, missing, rcode
+from tests.integration.asking import SIZES, ask, cut, data, facts, missing, rcode, table
 from tests.integration.recursors import BROKEN_ZONE, TLS_NAME, Recursor
 from tests.integration.served import HOST, Served, consul, serve
 from tests.integration.services import EXTERNAL_TARGET
 
-QUESTIONS = [
-    tuple(line.split())
-    for line in f"""
+QUESTIONS = table(f"""
     www.example.test           A
     www.example.test           AAAA
     WWW.Example.TEST           A
@@ -43,8 +41,7 @@ QUESTIONS = [
     www.{BROKEN_ZONE}          A
     10.2.0.192.in-addr.arpa    PTR
     11.2.0.192.in-addr.arpa    PTR
-    """.strip().splitlines()
-]
+""")
 
 
 @pytest.fixture(scope="session", params=["unbound", "bind"])
@@ -117,9 +114,7 @@ def test_over_tls_the_name_is_verified(
         assert len(unbound.queries()) == before
 
 
-LEAKS = [
-    tuple(line.split())
-    for line in """
+LEAKS = table("""
     consul                          A
     consul                          DS
     consul                          DNSKEY
@@ -135,8 +130,7 @@ LEAKS = [
     galeradb.service.other-consul   A
     x.OTHER-Consul                  ANY
     11.10.0.10.in-addr.arpa         PTR
-    """.strip().splitlines()
-]
+""")
 
 
 @pytest.mark.parametrize("agents", ["alive", "dead"])
@@ -173,9 +167,7 @@ def test_names_of_consul_never_reach_a_recursor(
     assert asked - known == {("short.example.test", "A"), ("1.99.0.10.in-addr.arpa", "PTR")}
 
 
-@pytest.mark.parametrize(
-    ("rtype", "address"), [("A", "192.0.2.20"), ("AAAA", "2001:db8::20")]
-)
+@pytest.mark.parametrize(("rtype", "address"), [("A", "192.0.2.20"), ("AAAA", "2001:db8::20")])
 def test_the_alias_of_an_external_service_is_followed(
     cluster: RealCluster, unbound: Recursor, guard: Guard, tmp_path: Path, rtype: str, address: str
 ) -> None:

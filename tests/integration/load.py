@@ -1,0 +1,114 @@
+"""Queries at a fixed rate from a process of their own, and what became of each.
+
+Run as a program it knows nothing of the package: `load.py ADDRESS PORT RATE QUERY...`, queries in
+hex without their ID, asked in turn until standard input is closed. Each is sent when the schedule
+says, whether those before are answered or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+LINGER_S = 4.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """One query: which (its number in the list), when by the monotonic clock, and the reply.
+
+    `late_s` is how much later than scheduled it was sent. `took_s` is None and `reply` empty when
+    none came. The reply is without its ID.
+    """
+
+    query: int
+    sent_at: float
+    late_s: float
+    took_s: float | None
+    reply: bytes
+
+
+class Load:
+    """The program as a child process: it runs from making it until `stop`."""
+
+    def __init__(self, at: tuple[str, int], rate: int, queries: Sequence[bytes]) -> None:
+        command = [sys.executable, __file__, at[0], str(at[1]), str(rate)]
+        self._process = subprocess.Popen(
+            [*command, *(query[2:].hex() for query in queries)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def stop(self) -> list[Result]:
+        """Send no more, wait for what is under way, and return everything in order of sending."""
+        output, _ = self._process.communicate(timeout=LINGER_S + 20)
+        assert self._process.returncode == 0
+        said = json.loads(output)
+        replies = [bytes.fromhex(one) for one in said["replies"]]
+        return [
+            Result(query, sent_at, late_s, took_s, b"" if took_s is None else replies[reply])
+            for query, sent_at, late_s, took_s, reply in said["results"]
+        ]
+
+
+class _Client(asyncio.DatagramProtocol):
+    def __init__(self) -> None:
+        self.results: list[list[Any]] = []
+        self.replies: dict[bytes, int] = {}
+        self.waiting: dict[bytes, list[Any]] = {}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+
+    def send(self, query: int, tail: bytes, scheduled: float) -> None:
+        ident = (len(self.results) & 0xFFFF).to_bytes(2, "big")
+        now = time.monotonic()
+        self.waiting[ident] = result = [query, now, now - scheduled, None, 0]
+        self.results.append(result)
+        self._transport.sendto(ident + tail)
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        now = time.monotonic()
+        # A second reply to a query finds nobody waiting: that is an error of the server.
+        result = self.waiting.pop(data[:2])
+        result[3] = now - result[1]
+        result[4] = self.replies.setdefault(data[2:], len(self.replies))
+
+
+async def _run(address: str, port: int, rate: int, tails: list[bytes]) -> None:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    loop.add_reader(sys.stdin, stopping.set)
+    failures: list[object] = []
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    # When this process gets no CPU for a while, the replies must not be lost for it.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    sock.setblocking(False)
+    sock.connect((address, port))
+    _, client = await loop.create_datagram_endpoint(_Client, sock=sock)
+    start = time.monotonic()
+    number = 0
+    while not stopping.is_set():
+        scheduled = start + number / rate
+        await asyncio.sleep(scheduled - time.monotonic())
+        client.send(number % len(tails), tails[number % len(tails)], scheduled)
+        number += 1
+    end = time.monotonic() + LINGER_S
+    while client.waiting and time.monotonic() < end:
+        await asyncio.sleep(0.01)
+    if failures:
+        sys.exit(f"unexpected: {failures}")
+    print(json.dumps({"results": client.results, "replies": [r.hex() for r in client.replies]}))
+
+
+if __name__ == "__main__":
+    _address, _port, _rate, *_queries = sys.argv[1:]
+    asyncio.run(_run(_address, int(_port), int(_rate), [bytes.fromhex(one) for one in _queries]))
