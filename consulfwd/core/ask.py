@@ -140,11 +140,16 @@ def prepare(query: Query, routes: Routes) -> Ask:
         ask.local = replies.local_answer(question, query.name, [], const.NOERROR, 0)
     elif query.qtype == const.ANY and route.kind not in (Kind.CONSUL, Kind.SERVER):
         ask.local = replies.minimal_any(question)
-    elif route.kind is Kind.LOCALHOST:
-        rcode, rdatas = localhost_rdatas(query.name, query.qtype)
-        ask.local = replies.local_answer(question, route.zone, rdatas, rcode, LOCAL_TTL)
-    elif route.kind is Kind.NOTHING:
-        apex = query.name == route.zone
-        rcode = const.NOERROR if apex and route.zone.endswith(b"\x04arpa\0") else const.NXDOMAIN
-        ask.local = replies.local_answer(question, route.zone, [], rcode, LOCAL_TTL)
+    elif route.local:
+        ask.local = answer_here(ask, route, LOCAL_TTL)
     return ask
+
+
+def answer_here(ask: Ask, route: Route, ttl: int) -> Message:
+    """Return what a local route answers."""
+    if route.kind is Kind.LOCALHOST:
+        rcode, rdatas = localhost_rdatas(ask.name, ask.qtype)
+        return replies.local_answer(ask.question, route.zone, rdatas, rcode, ttl)
+    apex = ask.name == route.zone
+    rcode = const.NOERROR if apex and route.zone.endswith(b"\x04arpa\0") else const.NXDOMAIN
+    return replies.local_answer(ask.question, route.zone, [], rcode, ttl)

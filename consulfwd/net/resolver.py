@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
-from consulfwd.core.ask import Ask, prepare
+from consulfwd.core.ask import Ask, answer_here, prepare
 from consulfwd.core.cache import Cache, Entry, Limits
 from consulfwd.core.probe import Probe
 from consulfwd.core.query import Attempt, Lookup, Outcome
-from consulfwd.core.routes import Route, Routes
+from consulfwd.core.routes import Kind, Route, Routes
 from consulfwd.core.upstreams import Budget, Health, State, Upstream
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message, read_reply
@@ -416,6 +416,14 @@ class Engine:
         if then is not None and then.groups and (message is None or not message.positive):
             self.launch(ask, then, waiters, now, before=flight)
             return
+        if (
+            then is not None
+            and then.local
+            and message is not None
+            and not message.positive
+            and (then.kind is Kind.LOCALHOST or message.rcode == const.SERVFAIL)
+        ):
+            message = answer_here(ask, then, 0)
         first = flight.before.outcome if flight.before is not None else None
         if first is not None and first.message is None and message and not message.positive:
             # Consul could not be asked: that others deny the name must not stand for its answer.

@@ -182,3 +182,18 @@ def test_the_alias_of_an_external_service_is_followed(
                 f"an external.service.consul. CNAME {EXTERNAL_TARGET}.",
             ]
     assert set(unbound.queries()[before:]) == {(EXTERNAL_TARGET, rtype)}
+
+
+def test_what_only_this_host_knows_about_addresses_consul_does_not_know(
+    cluster: RealCluster, guard: Guard, tmp_path: Path
+) -> None:
+    reverse = ["127.0.0.0/8", "10.0.0.0/8"]
+    # A public recursor, which is never asked about private networks.
+    settings = {"consul": consul(*cluster.servers, reverse=reverse), "recursors": ["9.9.9.9"]}
+    with serve(settings, tmp_path, guard) as served:
+        assert data(ask(served.at, "11.0.0.127.in-addr.arpa", "PTR")) == {
+            "server-1.node.dc1.consul."
+        }
+        assert data(ask(served.at, "1.0.0.127.in-addr.arpa", "PTR")) == {"localhost."}
+        assert rcode(ask(served.at, "99.99.0.10.in-addr.arpa", "PTR")) == "NXDOMAIN"
+        assert "suspect" not in served.said()
