@@ -189,6 +189,8 @@ def test_an_address_is_asked_for_its_name(run: Run, agents: Background) -> None:
     assert asked("10.0.10.11") == ("11.10.0.10.in-addr.arpa", 12)
     assert asked("10.0.10.11", "ptr") == ("11.10.0.10.in-addr.arpa", 12)
     assert asked("2001:db8::1") == ("1" + ".0" * 23 + ".8.b.d.0.1.0.0.2.ip6.arpa", 12)
+    local = "1" + ".0" * 28 + ".8.e.f.ip6.arpa"
+    assert asked("fe80::1%eth0") == (local, 12)
     ended = run("resolve", "--server", agents.names[0], "--short", "10.0.10.11")
     assert (ended.code, ended.out) == (0, "galera1.node.dc1.consul.\n")
 

@@ -42,9 +42,10 @@ def served(folder: Path, *words: str, code: int = 0) -> Iterator[tuple[subproces
         yield process, port
     finally:
         process.terminate()
-        assert process.wait(10) == code
+        ended = process.wait(10)
         assert process.stdout is not None
         process.stdout.close()
+    assert ended == code
     assert "Traceback" not in logged(folder)
 
 

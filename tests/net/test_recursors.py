@@ -47,6 +47,19 @@ async def test_every_query_has_a_port_and_an_id_of_its_own() -> None:
         assert len(steps) > 20
 
 
+@pytest.mark.parametrize("where", ["off host", "on host"])
+async def test_upstreams_on_ipv6(where: str) -> None:
+    records = {**WWW, ("web.service.consul", "A"): ["A 192.0.2.7"]}
+    async with Recursor(records, host="::1") as both:
+        consul = {"agents": [{"address": "::1", "dns_port": both.port}]}
+        async with world(both, consul=consul, agents=1) as here:
+            if where == "off host":
+                off_host(here)
+            for qtype, data in (("A", "192.0.2.1"), ("AAAA", "2001:db8::1")):
+                assert (await here.ask("www.test", qtype)).data == [data]
+            assert (await here.ask("web.service.consul")).data == ["192.0.2.7"]
+
+
 def forgeries(query: dns.message.Message) -> list[bytes]:
     """Return what an attacker would send ahead: one with a wrong ID, one to another question."""
     poison = dns.message.make_response(query)
@@ -233,7 +246,7 @@ async def test_resolv_conf_is_followed(
         def on_test_ports(*arguments: object) -> list[Configured]:
             # Nameservers in resolv.conf are at port 53, which tests cannot have.
             found = recursors_from(*arguments)  # type: ignore[arg-type]
-            return [one.model_copy(update={"port": ports[one.address]}) for one in found]
+            return [one.replace(port=ports[one.address]) for one in found]
 
         monkeypatch.setattr("consulfwd.net.host.recursors_from", on_test_ports)
         async with world(resolv_conf=str(path)) as here:

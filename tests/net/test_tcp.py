@@ -94,6 +94,17 @@ async def test_a_connection_that_waits_for_us_is_not_idle() -> None:
         assert parse(await client.receive()).data == GALERA
 
 
+async def test_a_client_that_leaves_is_not_missed() -> None:
+    async with world(patience=1.0) as here:
+        here.agents[0].faults.any.delay.on(0.05)
+        async with here.tcp() as client:
+            client.send(*(numbered(f"n{ident}.{NAME}", ident) for ident in range(150)))
+            await until(lambda: len(here.engine.flights) == 100)
+        await until(lambda: connections(here) == 0)
+        await until(lambda: not here.engine.flights)
+        assert (await here.ask(NAME)).data == GALERA
+
+
 async def test_no_more_connections_than_allowed() -> None:
     async with world(tcp={"max_connections": 3}) as here:
         clients = [here.tcp() for _ in range(5)]

@@ -216,13 +216,16 @@ def settings(cluster: DevCluster | None, *recursors: Recursor, **sections: Any) 
     sections.setdefault("listen", ["127.0.0.1:0"])
     sections.setdefault("resolv_conf", "/nonexistent/resolv.conf")
     if recursors:
-        sections["recursors"] = [f"{one.host}:{one.port}" for one in recursors]
+        sections["recursors"] = [
+            f"[{one.host}]:{one.port}" if ":" in one.host else f"{one.host}:{one.port}"
+            for one in recursors
+        ]
     consul = dict(sections.pop("consul", {}))
     if cluster is not None:
         consul.setdefault(
             "agents", [{"address": one.address, "dns_port": one.dns_port} for one in cluster.agents]
         )
-    return Settings.model_validate({**sections, "consul": consul})
+    return Settings(**{**sections, "consul": consul})
 
 
 @asynccontextmanager
