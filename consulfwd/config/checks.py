@@ -18,15 +18,16 @@ _LOOPBACKS = ("127.", "::1")
 
 
 class Finding(NamedTuple):
-    """What is wrong at `path` and how to mend it; `also` are other keys that take part in it."""
+    """What is wrong at `path` and how to mend it.
+
+    `also` are other keys that take part in it; if the key `unless` is given, it is meant so.
+    """
 
     path: Path
     what: str
     mend: str
     also: tuple[Path, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{dotted(self.path)}: {self.what} ({self.mend})"
+    unless: Path | None = None
 
 
 def dotted(path: Path) -> str:
@@ -88,11 +89,12 @@ def cautions(settings: Settings) -> Iterator[Finding]:
             )
     for path, agents in agent_lists(settings):
         for index, agent in enumerate(agents):
-            if agent.http_scheme == "https" and "http_port" not in agent.model_fields_set:
+            if agent.http_scheme == "https":
                 yield Finding(
                     (*path, index),
                     f"https goes to port {agent.http_port}, where Consul usually speaks http",
                     "add http_port: 8501, or 8500 if that is right",
+                    unless=(*path, index, "http_port"),
                 )
 
 

@@ -7,9 +7,9 @@ variables are given as an argument; `os.environ` is not known here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args, get_origin
 
-from consulfwd.config.settings import leaves
+from consulfwd.config.keys import leaves, suggestion
+from consulfwd.config.settings import Settings
 from consulfwd.config.source import UNUSABLE, scalar, unusable
 from consulfwd.config.tree import Located, Node, Place, Source
 from consulfwd.config.values import printable
@@ -23,24 +23,14 @@ OTHERS = frozenset({FILE_VARIABLE, "CONSULFWD_CONSUL_DIR", "CONSULFWD_DEBIAN_MIR
 _OPTIONS = {"listen": ("listen",), "agent": ("consul", "agents"), "recursor": ("recursors",)}
 
 
-def kind_of(annotation: Any) -> str:
-    """Return "list", "mapping", "typed" (a number, true or false) or "text" for a key's type."""
-    if annotation in (int, float, bool):
-        return "typed"
-    if get_origin(annotation) in (tuple, dict):
-        return "list" if get_origin(annotation) is tuple else "mapping"
-    kinds = [kind_of(part) for part in get_args(annotation) if not isinstance(part, str)]
-    return "list" if "list" in kinds else "text"
-
-
 def variable_of(path: Sequence[str]) -> str:
     """Return the name of the environment variable for a key."""
     return PREFIX + "_".join(path).upper()
 
 
 def variables() -> dict[str, tuple[tuple[str, ...], str]]:
-    """Return every variable's key and kind ("mapping" for keys only a file can give)."""
-    return {variable_of(path): (path, kind_of(one.annotation)) for path, one in leaves()}
+    """Return every variable's key and kind, as its reader has it ("mapping": only in a file)."""
+    return {variable_of(path): (path, key.reader.kind) for path, key in leaves(Settings)}
 
 
 def from_environment(environ: Mapping[str, str], rank: int) -> Source:
@@ -91,15 +81,6 @@ def from_options(options: Mapping[str, object], rank: int) -> Source:
             _put(source.root, domain, Node(texts[0], place, domain))
             _put(source.root, others, _list(texts[1:], place, others))
     return source
-
-
-def suggestion(word: str, known: Sequence[str]) -> str:
-    """Return "did you mean ...?" for the nearest known word, or nothing."""
-    # Imported late: only a mistake needs it.
-    from difflib import get_close_matches
-
-    close = get_close_matches(word[:64], known, 1, 0.7)
-    return f"did you mean {close[0]}?" if close else ""
 
 
 def _empty(rank: int, name: str) -> Source:

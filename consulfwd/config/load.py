@@ -12,29 +12,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
-from typing import TYPE_CHECKING
-
-from pydantic import ValidationError
 
 from consulfwd.config import checks
 from consulfwd.config.checks import Finding, dotted
 from consulfwd.config.checks import Path as Key
 from consulfwd.config.environment import FILE_VARIABLE, from_environment, from_options
-from consulfwd.config.settings import Settings, leaves
+from consulfwd.config.keys import Findings, leaves, read_section
+from consulfwd.config.settings import Settings
 from consulfwd.config.source import read
 from consulfwd.config.tree import Located, Node, Source, overlay, plain, sweep, walk
 from consulfwd.config.values import printable
 from consulfwd.errors import ConfigError, Problem
 
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
 DEFAULT_PATH = Path("/etc/consulfwd/consulfwd.yml")
 MAX_PROBLEMS = 100
 
 _FILE, _ENVIRONMENT, _OPTIONS = range(3)
-# Tells the settings that they are one source's part, not to be looked at as a whole yet.
-_PART = "part"
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,8 @@ def load(path: Path | None, environ: Mapping[str, str], options: Mapping[str, ob
         root = overlay(root, source.root)
     if len(found) > MAX_PROBLEMS:
         raise ConfigError(_problems(found))
-    settings = Settings.model_validate(plain(root), context=_PART)
+    settings, misfits = _read(root)
+    assert not misfits, "what does not fit was taken out of each source"
     whole = [*checks.conflicts(settings), *_unreadable(settings)]
     found += _located(root, whole, dropped)
     if found:
@@ -98,37 +92,29 @@ def load(path: Path | None, environ: Mapping[str, str], options: Mapping[str, ob
 
 def _check(source: Source) -> None:
     """Move everything that does not fit the settings from the source's tree to its problems."""
-    # What is wrong in one value can hide what is wrong in another: look again without it.
-    while len(source.found) <= MAX_PROBLEMS and (misfits := _misfits(plain(source.root))):
-        # Imported late: only a mistake needs it.
-        from consulfwd.config import messages
-
+    # A part that is taken out can be missed by what it was a part of: look again without it.
+    while len(source.found) <= MAX_PROBLEMS and (misfits := _read(source.root)[1]):
         unfit: set[int] = set()
         for misfit in misfits:
-            path = (*misfit["loc"], *messages.inner_path(misfit))
-            trail = walk(source.root, path)
+            trail = walk(source.root, misfit.path)
             node = trail[-1]
             unfit.add(id(node))
-            known = (*node.path, *path[len(trail) - 1 :]) in source.dropped
+            known = (*node.path, *misfit.path[len(trail) - 1 :]) in source.dropped
             if len(source.found) > MAX_PROBLEMS:
                 return
             if not known:
-                fault = messages.told(misfit)
-                source.found.append(Located(node.place, dotted(node.path), fault.what, fault.mend))
+                source.found.append(
+                    Located(node.place, dotted(node.path), misfit.what, misfit.mend)
+                )
         sweep(source, unfit)
 
 
-def _misfits(data: object) -> list[ErrorDetails]:
-    try:
-        Settings.model_validate(data, context=_PART)
-    except ValidationError as error:
-        # A list is also called too short when its items are at fault, which is told already.
-        return [
-            misfit
-            for misfit in error.errors(include_url=False)
-            if misfit["type"] != "too_short" or not misfit["input"]
-        ]
-    return []
+def _read(root: Node) -> tuple[Settings, Findings]:
+    """Return the settings a tree gives, and what does not fit; either is of use, not both."""
+    misfits = Findings(Settings, MAX_PROBLEMS + 1)
+    data = plain(root)
+    assert isinstance(data, dict)
+    return read_section(Settings, data, (), misfits), misfits
 
 
 def _located(root: Node, findings: Iterable[Finding], dropped: set[Key]) -> list[Located]:
@@ -143,6 +129,8 @@ def _located(root: Node, findings: Iterable[Finding], dropped: set[Key]) -> list
 
     located = []
     for finding in findings:
+        if finding.unless is not None and len(walk(root, finding.unless)) > len(finding.unless):
+            continue
         if all(complete(key) for key in (finding.path, *finding.also)):
             node = walk(root, finding.path)[-1]
             located.append(Located(node.place, dotted(node.path), finding.what, finding.mend))
@@ -183,7 +171,7 @@ def _problems(found: list[Located]) -> tuple[Problem, ...]:
 
 def _origins(root: Node) -> dict[str, str]:
     origins = {}
-    for path, _ in leaves():
+    for path, _ in leaves(Settings):
         trail = walk(root, path)
         origins[".".join(path)] = trail[-1].place.text if len(trail) > len(path) else "default"
     return origins

@@ -1,11 +1,13 @@
 """The settings: every key's type, default, limits and help text, each stated here and only here.
 
-The models take their values as text (as a file spells them) or ready-made. What holds between
-keys is in `checks`; where values come from, and what a user is told, is in `load`. Nothing here
-reads a file, the environment or the network.
+Sections are made of values as a file spells them, or ready-made. What holds between keys is in
+`checks`; where values come from, and what a user is told, is in `load`. Nothing here reads a
+file, the environment or the network.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from __future__ import annotations
+
+from collections.abc import Iterable
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -17,90 +19,75 @@ from ipaddress import (
     ip_network,
 )
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeGuard, get_args
-
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    model_validator,
-)
-from pydantic.fields import FieldInfo
+from typing import Literal, get_args
 
 from consulfwd.config import checks, values
-from consulfwd.config.values import Fault, text_of
+from consulfwd.config.checks import Finding
+from consulfwd.config.checks import Path as KeyPath
+from consulfwd.config.keys import Findings, Reader, Section, key
+from consulfwd.config.readers import (
+    choice,
+    listing,
+    mapping,
+    number,
+    optional,
+    section,
+    switch,
+    text,
+)
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Interface = IPv4Interface | IPv6Interface
 Policy = Literal["ordered", "fastest", "round_robin"]
+Scheme = Literal["http", "https"]
+Transport = Literal["udp", "tls"]
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["text", "json"]
 
 LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 PRIVATE: tuple[Network, ...] = tuple(
-    ip_network(text)
-    for text in (
+    ip_network(one)
+    for one in (
         *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
         *("fc00::/7", "fe80::/10"),
     )
 )
 
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _reader(parse: Callable[[str], object], example: str, made: type) -> BeforeValidator:
-    """Return a validator that reads text and lets through what is `made` already."""
-
-    def read(value: object) -> object:
-        return value if isinstance(value, made) else parse(text_of(value, example))
-
-    return BeforeValidator(read)
-
-
-# A section whose keys are all commented out reads as nothing in YAML.
-_SECTION = BeforeValidator(lambda value: {} if value is None else value)
-
-ListenAddress = Annotated[str, AfterValidator(values.listen_address)]
-UpstreamAddress = Annotated[str, AfterValidator(values.upstream_address)]
-AgentAddress = Annotated[str, AfterValidator(values.agent_address)]
-DomainName = Annotated[str, AfterValidator(values.domain_name)]
-DatacenterName = Annotated[str, AfterValidator(values.datacenter_name)]
-Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
-File = Annotated[Path, _reader(lambda text: Path(values.absolute_path(text)), "/etc/x", Path)]
-Cidr = Annotated[Network, _reader(values.network, "10.0.0.0/8", IPv4Network | IPv6Network)]
-Seconds = Annotated[int, Field(strict=True)]
+_DOMAIN = text(values.domain_name)
+_DATACENTER = text(values.datacenter_name)
+_POLICY = choice(*get_args(Policy))
+_PORT = number(int, 1, 65535)
+_FILE = text(lambda path: Path(values.absolute_path(path)), "/etc/x", Path)
+_NETWORK = text(values.network, "10.0.0.0/8", Network)
 
 
 def _written(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-class Endpoint(_Model):
+class Endpoint(Section):
     """An address and port to listen on, for UDP and TCP; port 0 is any free one."""
 
-    host: ListenAddress
-    port: Annotated[int, Field(ge=0, le=65535, strict=True)]
+    host: str = key(text(values.listen_address))
+    port: int = key(number(int, 0, 65535))
 
     def __str__(self) -> str:
         return _written(self.host, self.port)
 
 
-class Agent(_Model):
+class Agent(Section):
     """A Consul agent: where its DNS and HTTP interfaces are, and what its HTTP one asks for."""
 
-    address: AgentAddress = Field(description="IP address of the agent")
-    dns_port: Port = Field(default=8600, description="its DNS port, UDP and TCP")
-    http_port: Port = Field(default=8500, description="its HTTP port")
-    http_scheme: Literal["http", "https"] = Field(default="http", description="how HTTP is spoken")
-    ca_file: File | None = Field(
-        default=None, description="certificates that may sign the agent's (PEM)"
+    address: str = key(text(values.agent_address), "IP address of the agent")
+    dns_port: int = key(_PORT, "its DNS port, UDP and TCP", default=8600)
+    http_port: int = key(_PORT, "its HTTP port", default=8500)
+    http_scheme: Scheme = key(choice(*get_args(Scheme)), "how HTTP is spoken", default="http")
+    ca_file: Path | None = key(
+        optional(_FILE), "certificates that may sign the agent's (PEM)", default=None
     )
-    token_file: File | None = Field(
-        default=None, description="file that holds the ACL token for HTTP"
+    token_file: Path | None = key(
+        optional(_FILE), "file that holds the ACL token for HTTP", default=None
     )
 
     @property
@@ -109,13 +96,13 @@ class Agent(_Model):
         return _written(self.address, self.dns_port)
 
 
-class Recursor(_Model):
+class Recursor(Section):
     """A server for names outside Consul, over UDP and TCP or over TLS (RFC 7858)."""
 
-    address: UpstreamAddress
-    port: Port = values.DNS_PORT
-    transport: Literal["udp", "tls"] = "udp"
-    tls_name: DomainName | None = None
+    address: str = key(text(values.upstream_address))
+    port: int = key(_PORT, default=values.DNS_PORT)
+    transport: Transport = key(choice(*get_args(Transport)), default="udp")
+    tls_name: str | None = key(optional(_DOMAIN), default=None)
 
     @property
     def name(self) -> str:
@@ -127,173 +114,174 @@ class Recursor(_Model):
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"tls://{host}#{self.tls_name}"
 
-    @model_validator(mode="after")
-    def _named(self) -> "Recursor":
+    def _contradictions(self) -> Iterable[Finding]:
         if (self.transport == "tls") != (self.tls_name is not None):
-            raise Fault("tls_name and the transport tls go together")
-        return self
+            what = "tls_name and the transport tls go together"
+            yield Finding(("tls_name",), what, "give both or none")
 
 
-def _read_agent(value: object) -> object:
-    if isinstance(value, dict | Agent):
-        return value
-    return values.agent(text_of(value, "10.0.0.11"))
+_AGENT_TEXT = text(lambda one: Agent(**values.agent(one)), "10.0.0.11")
+_AGENT_KEYS = section(Agent)
 
 
-def _read_recursors(value: object) -> object:
+def _read_agent(value: object, path: KeyPath, findings: Findings) -> object:
+    reader = _AGENT_KEYS if isinstance(value, dict | Agent) else _AGENT_TEXT
+    return reader.read(value, path, findings)
+
+
+def _recursor(written: str) -> Recursor:
+    return Recursor(**values.recursor(written))
+
+
+def _recursor_not_auto(written: str) -> Recursor:
+    if written == "auto":
+        raise values.Fault("auto stands alone", "take it out, or write recursors: auto")
+    return _recursor(written)
+
+
+def _read_recursors(value: object, path: KeyPath, findings: Findings) -> object:
     if value is None or value == "auto" or value == ["auto"]:
         return None
     if isinstance(value, str):
-        raise Fault(f"must be auto or a list, not {values.quoted(value)}", f"write [{value}]")
-    if isinstance(value, list) and "auto" in value:
-        where = value.index("auto")
-        raise Fault("auto stands alone", "take it out, or write recursors: auto", (where,))
-    return value
+        what = f"must be auto or a list, not {values.quoted(value)}"
+        findings.add(path, what, f"write [{value}]")
+        return None
+    return _RECURSORS_NOT_AUTO.read(value, path, findings)
 
 
-_Agent = Annotated[Agent, BeforeValidator(_read_agent)]
-_Recursor = Annotated[Recursor, _reader(values.recursor, "9.9.9.9", Recursor)]
-_Endpoint = Annotated[Endpoint, _reader(values.endpoint, "127.0.0.1:53", Endpoint)]
-Endpoints = Annotated[tuple[_Endpoint, ...], Field(min_length=1, max_length=100)]
-Agents = Annotated[tuple[_Agent, ...], Field(min_length=1, max_length=100)]
-Recursors = Annotated[tuple[_Recursor, ...], Field(min_length=1, max_length=100)]
-Domains = Annotated[tuple[DomainName, ...], Field(max_length=100)]
-Networks = Annotated[tuple[Cidr, ...], Field(max_length=1_000)]
+_AGENTS = listing(Reader(_read_agent), 100, least=1)
+_RECURSORS = listing(text(_recursor, "9.9.9.9", Recursor), 100, least=1)
+_RECURSORS_NOT_AUTO = listing(text(_recursor_not_auto, "9.9.9.9", Recursor), 100, least=1)
+_ENDPOINT = text(lambda one: Endpoint(**values.endpoint(one)), "127.0.0.1:53", Endpoint)
 
 
-class Datacenter(_Model):
+class Datacenter(Section):
     """The agents asked first for one datacenter's names."""
 
-    agents: Agents = Field(description="agents of this datacenter, asked first for its names")
-    policy: Policy | None = Field(
-        default=None, description="its policy, that of `consul.policy` if unset"
+    agents: tuple[Agent, ...] = key(_AGENTS, "agents of this datacenter, asked first for its names")
+    policy: Policy | None = key(
+        optional(_POLICY), "its policy, that of `consul.policy` if unset", default=None
     )
 
 
-class Consul(_Model):
+class Consul(Section):
     """What is Consul's: its names and who is asked about them."""
 
-    domain: DomainName = Field(default="consul", description="the domain Consul serves")
-    alt_domains: Domains = Field(
-        default=(), description="further domains of the same Consul (its `alt_domain`)"
+    domain: str = key(_DOMAIN, "the domain Consul serves", default="consul")
+    alt_domains: tuple[str, ...] = key(
+        listing(_DOMAIN, 100), "further domains of the same Consul (its `alt_domain`)", default=()
     )
-    datacenter: DatacenterName | None = Field(
-        default=None, description="the local datacenter's name"
+    datacenter: str | None = key(optional(_DATACENTER), "the local datacenter's name", default=None)
+    agents: tuple[Agent, ...] = key(
+        _AGENTS, "Consul agents, with failover between them", default=("127.0.0.1",)
     )
-    agents: Agents = Field(
-        default_factory=lambda: (Agent(address="127.0.0.1"),),
-        description="Consul agents, with failover between them",
+    policy: Policy = key(_POLICY, "which agent is asked first", default="ordered")
+    datacenters: dict[str, Datacenter] = key(
+        mapping(_DATACENTER, section(Datacenter), 1_000),
+        "agents of other datacenters, by datacenter",
+        default=None,
     )
-    policy: Policy = Field(default="ordered", description="which agent is asked first")
-    datacenters: Annotated[
-        dict[DatacenterName, Annotated[Datacenter, _SECTION]], _SECTION, Field(max_length=1_000)
-    ] = Field(default={}, description="agents of other datacenters, by datacenter")
-    reverse: Networks = Field(
+    reverse: tuple[Network, ...] = key(
+        listing(_NETWORK, 1_000),
+        "networks whose PTR names are asked at Consul first, then at the recursors",
         default=(),
-        description="networks whose PTR names are asked at Consul first, then at the recursors",
     )
 
 
-class Cache(_Model):
+class Cache(Section):
     """How much is kept, and how long."""
 
-    size: Annotated[int, Field(ge=0, le=10_000_000, strict=True)] = Field(
-        default=10_000, description="answers kept; 0 keeps none"
+    size: int = key(number(int, 0, 10_000_000), "answers kept; 0 keeps none", default=10_000)
+    min_ttl: int = key(
+        number(int, 0, 86_400), "seconds an answer is used at least, whatever its TTL", default=0
     )
-    min_ttl: Annotated[Seconds, Field(ge=0, le=86_400)] = Field(
-        default=0, description="seconds an answer is used at least, whatever its TTL"
-    )
-    max_ttl: Annotated[Seconds, Field(ge=0, le=604_800)] = Field(
-        default=86_400, description="seconds an answer is used at most, whatever its TTL"
-    )
-    max_negative_ttl: Annotated[Seconds, Field(ge=0, le=10_800)] = Field(
-        default=60, description="the same for answers that say there is nothing"
-    )
-    stale_for: Annotated[Seconds, Field(ge=0, le=604_800)] = Field(
+    max_ttl: int = key(
+        number(int, 0, 604_800),
+        "seconds an answer is used at most, whatever its TTL",
         default=86_400,
-        description="seconds an expired answer is kept for when nobody answers; 0 is never",
+    )
+    max_negative_ttl: int = key(
+        number(int, 0, 10_800), "the same for answers that say there is nothing", default=60
+    )
+    stale_for: int = key(
+        number(int, 0, 604_800),
+        "seconds an expired answer is kept for when nobody answers; 0 is never",
+        default=86_400,
     )
 
 
-class Query(_Model):
+class Query(Section):
     """The life of one query."""
 
-    deadline: Annotated[float, Field(ge=0.1, le=30, strict=True)] = Field(
-        default=2.0, description="seconds until every client query has its reply"
+    deadline: float = key(
+        number(float, 0.1, 30), "seconds until every client query has its reply", default=2.0
     )
 
 
-class Access(_Model):
+class Access(Section):
     """Who may ask."""
 
-    allow: Annotated[Networks, Field(min_length=1)] | None = Field(
+    allow: tuple[Network, ...] | None = key(
+        optional(listing(_NETWORK, 1_000, least=1)),
+        "networks that may ask; unset: loopback, and private networks listened on",
         default=None,
-        description="networks that may ask; unset: loopback, and private networks listened on",
     )
 
 
-class Tcp(_Model):
+class Tcp(Section):
     """Limits on clients' TCP connections."""
 
-    max_connections: Annotated[int, Field(ge=1, le=65_535, strict=True)] = Field(
-        default=256, description="connections open at once"
+    max_connections: int = key(number(int, 1, 65_535), "connections open at once", default=256)
+    max_per_client: int = key(number(int, 1, 65_535), "the same, from one address", default=64)
+    idle_timeout: float = key(
+        number(float, 0.1, 3_600), "seconds a quiet connection is kept", default=10.0
     )
-    max_per_client: Annotated[int, Field(ge=1, le=65_535, strict=True)] = Field(
-        default=64, description="the same, from one address"
-    )
-    idle_timeout: Annotated[float, Field(ge=0.1, le=3_600, strict=True)] = Field(
-        default=10.0, description="seconds a quiet connection is kept"
-    )
-    max_pending: Annotated[int, Field(ge=1, le=10_000, strict=True)] = Field(
-        default=100, description="queries in flight on one connection"
+    max_pending: int = key(
+        number(int, 1, 10_000), "queries in flight on one connection", default=100
     )
 
 
-class Log(_Model):
+class Log(Section):
     """What is logged, and how."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="the least that is logged"
-    )
-    format: Literal["text", "json"] = Field(default="text", description="how a line looks")
-    queries: Annotated[bool, Field(strict=True)] = Field(
-        default=False, description="log every query, with its client"
-    )
+    level: Level = key(choice(*get_args(Level)), "the least that is logged", default="info")
+    format: Format = key(choice(*get_args(Format)), "how a line looks", default="text")
+    queries: bool = key(switch(), "log every query, with its client", default=False)
 
 
-class Settings(_Model):
+class Settings(Section):
     """Everything consulfwd can be told. `Settings()` is the defaults."""
 
-    listen: Endpoints = Field(
-        default_factory=lambda: (Endpoint(host="127.0.0.1", port=values.DNS_PORT),),
-        description="addresses to listen on, UDP and TCP on each; port 0 is any free one",
+    listen: tuple[Endpoint, ...] = key(
+        listing(_ENDPOINT, 100, least=1),
+        "addresses to listen on, UDP and TCP on each; port 0 is any free one",
+        default=("127.0.0.1",),
     )
-    consul: Annotated[Consul, _SECTION] = Field(default_factory=Consul)
-    recursors: Annotated[Recursors | None, BeforeValidator(_read_recursors)] = Field(
-        default=None, description="servers for all other names; `auto` takes those of `resolv_conf`"
+    consul: Consul = key(section(Consul), default=None)
+    recursors: tuple[Recursor, ...] | None = key(
+        _RECURSORS._replace(read=_read_recursors),
+        "servers for all other names; `auto` takes those of `resolv_conf`",
+        default="auto",
     )
-    resolv_conf: File = Field(
-        default=Path("/etc/resolv.conf"), description="where `recursors: auto` finds them, followed"
+    resolv_conf: Path = key(
+        _FILE, "where `recursors: auto` finds them, followed", default="/etc/resolv.conf"
     )
-    forward: Annotated[dict[DomainName, Recursors], _SECTION, Field(max_length=10_000)] = Field(
-        default={}, description="servers for single domains, by domain"
+    forward: dict[str, tuple[Recursor, ...]] = key(
+        mapping(_DOMAIN, _RECURSORS, 10_000), "servers for single domains, by domain", default=None
     )
-    cache: Annotated[Cache, _SECTION] = Field(default_factory=Cache)
-    query: Annotated[Query, _SECTION] = Field(default_factory=Query)
-    access: Annotated[Access, _SECTION] = Field(default_factory=Access)
-    tcp: Annotated[Tcp, _SECTION] = Field(default_factory=Tcp)
-    log: Annotated[Log, _SECTION] = Field(default_factory=Log)
-    user: Annotated[str, AfterValidator(values.user_name)] | None = Field(
+    cache: Cache = key(section(Cache), default=None)
+    query: Query = key(section(Query), default=None)
+    access: Access = key(section(Access), default=None)
+    tcp: Tcp = key(section(Tcp), default=None)
+    log: Log = key(section(Log), default=None)
+    user: str | None = key(
+        optional(text(values.user_name)),
+        "user to become once the addresses are bound, when started as root",
         default=None,
-        description="user to become once the addresses are bound, when started as root",
     )
 
-    @model_validator(mode="after")
-    def _consistent(self, info: ValidationInfo) -> "Settings":
-        # `load` looks for contradictions itself, once all its sources are joined.
-        if info.context != "part" and (found := list(checks.conflicts(self))):
-            raise Fault("; ".join(str(finding) for finding in found))
-        return self
+    def _contradictions(self) -> Iterable[Finding]:
+        return checks.conflicts(self)
 
     def allowed_networks(self, interfaces: Iterable[Interface] = ()) -> tuple[Network, ...]:
         """Return the networks whose clients are answered.
@@ -327,20 +315,3 @@ def _unscoped(text: str) -> Address:
 
 def _is_private(address: Address) -> bool:
     return any(address in network for network in PRIVATE)
-
-
-def is_model(kind: Any) -> TypeGuard[type[BaseModel]]:
-    """Return whether a key's type is a model (in Python 3.10 `tuple[int]` is a type as well)."""
-    return isinstance(kind, type) and not get_args(kind) and issubclass(kind, BaseModel)
-
-
-def leaves(
-    model: type[BaseModel] = Settings, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    """Yield every key below `model` that holds a value of its own, as path and field."""
-    for name, field in model.model_fields.items():
-        section = field.annotation
-        if is_model(section):
-            yield from leaves(section, (*path, name))
-        else:
-            yield (*path, name), field

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import re
 
-from pydantic import BaseModel
-
+from consulfwd.config.keys import Section, keys_of
 from consulfwd.config.load import Loaded
 from consulfwd.config.settings import Agent, Datacenter, Endpoint, Recursor, Settings
 from consulfwd.config.source import scalar
@@ -26,9 +25,9 @@ def plain(value: object) -> object:
     """
     if isinstance(value, Recursor):
         return value.name
-    if isinstance(value, BaseModel) and not isinstance(value, Endpoint):
+    if isinstance(value, Section) and not isinstance(value, Endpoint):
         optional = isinstance(value, Agent | Datacenter)
-        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        fields = {name: getattr(value, name) for name in keys_of(type(value))}
         if isinstance(value, Settings) and value.recursors is None:
             fields["recursors"] = "auto"
         return {name: plain(one) for name, one in fields.items() if one is not None or not optional}

@@ -1,7 +1,7 @@
 """What one value of the configuration may look like as text: addresses, ports, networks, names.
 
 Here stands how a text is read and what is said when it cannot be. Pure: nothing here knows of
-files, lines, the environment or the models the values end up in.
+files, lines, the environment or the settings the values end up in.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from typing import Any
 
 DNS_PORT = 53
 DNS_OVER_TLS_PORT = 853
@@ -32,15 +33,11 @@ _LONGEST_QUOTE = 60
 
 
 class Fault(ValueError):
-    """A value that cannot be used: `what` is wrong, how to `mend` it.
+    """A value that cannot be used: `what` is wrong, how to `mend` it."""
 
-    `at` leads from the value that was checked to the part of it that is at fault.
-    """
-
-    def __init__(self, what: str, mend: str = "", at: tuple[str | int, ...] = ()) -> None:
+    def __init__(self, what: str, mend: str = "") -> None:
         self.what = what
         self.mend = mend
-        self.at = at
         super().__init__(f"{what} ({mend})" if mend else what)
 
 
@@ -71,10 +68,11 @@ def described(value: object) -> str:
     return "a mapping" if isinstance(value, dict) else "a list"
 
 
-def text_of(value: object, example: str) -> str:
-    """Return `value` if it is text, else raise a Fault that shows an `example`."""
+def text_of(value: object, example: str = "") -> str:
+    """Return `value` if it is text, else raise a Fault that shows the `example` if there is one."""
     if not isinstance(value, str):
-        raise Fault(f"must be text, not {described(value)}", f"such as {example}")
+        mend = f"such as {example}" if example else "put it in quotes"
+        raise Fault(f"must be text, not {described(value)}", mend)
     return value
 
 
@@ -168,7 +166,7 @@ def host_port(text: str) -> tuple[str, str | None]:
     return text, None
 
 
-def endpoint(text: str) -> dict[str, object]:
+def endpoint(text: str) -> dict[str, Any]:
     """Return the fields of an Endpoint; port 53 unless given, 0 for any free one."""
     host, port = host_port(text)
     return {
@@ -177,10 +175,10 @@ def endpoint(text: str) -> dict[str, object]:
     }
 
 
-def agent(text: str) -> dict[str, object]:
+def agent(text: str) -> dict[str, Any]:
     """Return the fields of an Agent that "host" or "host:dns_port" gives."""
     host, port = host_port(text)
-    fields: dict[str, object] = {"address": upstream_address(host)}
+    fields: dict[str, Any] = {"address": upstream_address(host)}
     if port is not None:
         fields["dns_port"] = port_number(port)
     return fields
@@ -194,7 +192,7 @@ def agent_address(text: str) -> str:
     return upstream_address(host)
 
 
-def recursor(text: str) -> dict[str, object]:
+def recursor(text: str) -> dict[str, Any]:
     """Return the fields of a Recursor: "address[:port]" or "tls://address[:port]#name"."""
     scheme, has_scheme, rest = text.partition("://")
     if not has_scheme:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import pytest
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from consulfwd.config import Agent, load
 from consulfwd.config.environment import variables
-from consulfwd.config.settings import Settings, leaves
+from consulfwd.config.keys import Section, keys_of, leaves
+from consulfwd.config.settings import Settings
 from consulfwd.config.show import plain
 from consulfwd.errors import ConfigError
 
@@ -29,23 +28,7 @@ OPTIONS = {
 }
 
 
-def limits(field: FieldInfo) -> str:
-    """What a value may be, as the reference shows it."""
-    kinds = [field.annotation, *get_args(field.annotation)]
-    if choices := next((kind for kind in kinds if get_origin(kind) is Literal), None):
-        return ", ".join(get_args(choices))
-    bounds = {
-        name: getattr(one, name)
-        for one in field.metadata
-        for name in ("ge", "le", "max_length")
-        if hasattr(one, name)
-    }
-    if "ge" in bounds:
-        return f"{bounds['ge']} to {bounds['le']}"
-    return f"at most {bounds['max_length']}" if bounds else ""
-
-
-def default(model: type[BaseModel], path: tuple[str, ...]) -> str:
+def default(model: type[Section], path: tuple[str, ...]) -> str:
     value: Any = plain(Agent(address="127.0.0.1") if model is Agent else Settings())
     for part in path:
         value = value.get(part) if isinstance(value, dict) else None
@@ -56,17 +39,17 @@ def reference() -> list[str]:
     """The rows of the reference tables."""
     rows = []
     names = {path: name for name, (path, kind) in variables().items() if kind != "mapping"}
-    for path, field in leaves():
+    for path, field in leaves(Settings):
         key = ".".join(path)
         value = '`["127.0.0.1"]`' if key == "consul.agents" else default(Settings, path)
         ways = [f"`{names[path]}`"] if path in names else []
         ways += [f"`{OPTIONS[key]}`"] if key in OPTIONS else []
         rows.append(
-            f"| `{key}` | {field.description} | {value} | {limits(field)} | {' '.join(ways)} |"
+            f"| `{key}` | {field.help} | {value} | {field.reader.limits} | {' '.join(ways)} |"
         )
-    for name, field in Agent.model_fields.items():
+    for name, field in keys_of(Agent).items():
         rows.append(
-            f"| `{name}` | {field.description} | {default(Agent, (name,))} | {limits(field)} |"
+            f"| `{name}` | {field.help} | {default(Agent, (name,))} | {field.reader.limits} |"
         )
     return [re.sub(r" +", " ", row) for row in rows]
 
@@ -124,4 +107,5 @@ def test_the_example_file_has_every_key(tmp_path: Path) -> None:
     assert loaded.warnings == ()
     assert [key for key, origin in loaded.origins.items() if origin == "default"] == []
     agent = loaded.settings.consul.agents[-1]
-    assert agent.model_fields_set >= {"ca_file", "token_file", "http_scheme", "http_port"}
+    assert (agent.http_scheme, agent.http_port) == ("https", 8501)
+    assert None not in (agent.ca_file, agent.token_file)

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from consulfwd.config import load
 from consulfwd.config.environment import variables
-from consulfwd.config.settings import Agent, leaves
+from consulfwd.config.keys import keys_of, leaves
+from consulfwd.config.settings import Agent, Settings
 from consulfwd.config.show import as_yaml
 from consulfwd.errors import ConfigError
 
-PATHS = [path for path, _ in leaves()]
-KEYS = sorted({part for path in PATHS for part in path} | set(Agent.model_fields))
+PATHS = [path for path, _ in leaves(Settings)]
+KEYS = sorted({part for path in PATHS for part in path} | set(keys_of(Agent)))
 WORDS = [
     *("127.0.0.1", "::1", "[::1]:53", "10.0.0.0/8", "10.0.0.1/8", "0.0.0.0/0", "auto"),
     *("tls://1.1.1.1#a.b", "tls://x", "consul", "a.consul", "A.b.", "dc2", "/etc/passwd", "/"),

@@ -1,4 +1,4 @@
-"""The models by themselves: defaults, names, what they refuse, who may ask."""
+"""The sections by themselves: defaults, names, what they refuse, who may ask."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from consulfwd.config import Agent, Endpoint, Recursor, Settings
-from consulfwd.config.settings import LOOPBACK, Access, Consul, Datacenter, leaves
+from consulfwd.config.keys import Section, keys_of, leaves
+from consulfwd.config.settings import LOOPBACK, Access, Consul, Datacenter
+from consulfwd.errors import ConfigError
+
+
+def made(**keys: Any) -> Settings:
+    """Settings made of values as a file spells them."""
+    return Settings(**keys)
 
 
 def test_the_defaults() -> None:
@@ -35,7 +41,7 @@ def test_the_defaults() -> None:
 )
 def test_an_endpoint_is_written_as_it_is_read(endpoint: Endpoint, text: str) -> None:
     assert str(endpoint) == text
-    assert Settings.model_validate({"listen": [text]}).listen == (endpoint,)
+    assert made(listen=[text]).listen == (endpoint,)
 
 
 def test_an_agent_is_called_by_its_address_and_dns_port() -> None:
@@ -55,13 +61,13 @@ def test_an_agent_is_called_by_its_address_and_dns_port() -> None:
     ],
 )
 def test_a_recursor_is_called_as_it_is_written(name: str) -> None:
-    (recursor,) = Settings.model_validate({"recursors": [name]}).recursors or ()
+    (recursor,) = made(recursors=[name]).recursors or ()
     assert recursor.name == name
 
 
 @pytest.mark.parametrize("value", [None, "auto", ["auto"]])
 def test_recursors_are_found_by_themselves(value: object) -> None:
-    assert Settings.model_validate({"recursors": value}).recursors is None
+    assert made(recursors=value).recursors is None
 
 
 @pytest.mark.parametrize(
@@ -70,11 +76,11 @@ def test_recursors_are_found_by_themselves(value: object) -> None:
         ({"address": "1.1.1.1", "transport": "tls"}, "tls_name and the transport tls go together"),
         ({"address": "1.1.1.1", "tls_name": "a.b"}, "tls_name and the transport tls go together"),
         ({"address": "dns.example"}, "is not an IP address"),
-        ({"address": "1.1.1.1", "port": 0}, "greater than or equal to 1"),
+        ({"address": "1.1.1.1", "port": 0}, "port: 0 is too little"),
     ],
 )
 def test_a_recursor_made_by_hand_is_checked_too(fields: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+    with pytest.raises(ConfigError, match=said):
         Recursor(**fields)
 
 
@@ -89,13 +95,13 @@ def test_settings_are_made_from_parts_and_cannot_be_changed() -> None:
         access=Access(allow=(ip_network("10.0.0.0/8"),)),
     )
     assert list(settings.consul.datacenters) == ["dc2"]
-    with pytest.raises(ValidationError, match="frozen"):
-        settings.user = "root"
+    with pytest.raises(AttributeError, match="settings cannot be changed: user"):
+        settings.user = "root"  # type: ignore[misc]
 
 
 def test_settings_made_by_hand_must_not_contradict_themselves() -> None:
-    with pytest.raises(ValidationError) as caught:
-        Settings.model_validate({"cache": {"min_ttl": 9, "max_ttl": 5}, "listen": ["::", "::"]})
+    with pytest.raises(ConfigError) as caught:
+        made(cache={"min_ttl": 9, "max_ttl": 5}, listen=["::", "::"])
     assert "listen[1]: [::]:53 is in the list already" in str(caught.value)
     assert "cache.min_ttl: 9 is more than max_ttl, 5" in str(caught.value)
 
@@ -129,19 +135,48 @@ ALL = [ETH0, ETH1, WAN, ULA, LOCAL, ip_interface("127.0.0.1/8"), ip_interface(":
 def test_who_may_ask_when_nothing_is_said(
     listen: list[str], interfaces: list[Any], networks: list[str]
 ) -> None:
-    settings = Settings.model_validate({"listen": listen})
+    settings = made(listen=listen)
     expected = (LO4, LO6, *map(ip_network, networks))
     assert settings.allowed_networks(iter(interfaces)) == expected
 
 
 def test_who_may_ask_when_it_is_said() -> None:
-    settings = Settings.model_validate({"listen": ["10.1.2.3"], "access": {"allow": ["10.9.9.9"]}})
+    settings = made(listen=["10.1.2.3"], access={"allow": ["10.9.9.9"]})
     assert settings.allowed_networks(ALL) == (ip_network("10.9.9.9/32"),)
 
 
 def test_every_key_has_a_help_text() -> None:
-    described = [field.description for _, field in leaves()]
-    described += [
-        field.description for model in (Agent, Datacenter) for field in model.model_fields.values()
-    ]
+    described = [key.help for _, key in leaves(Settings)]
+    described += [key.help for section in (Agent, Datacenter) for key in keys_of(section).values()]
     assert all(described)
+
+
+def test_settings_made_by_hand_are_read_as_in_a_file_and_told_all_mistakes() -> None:
+    settings = made(listen=("127.0.0.1:0",), consul={"agents": ("10.0.0.1:53",)}, recursors=None)
+    assert [str(one) for one in settings.listen] == ["127.0.0.1:0"]
+    assert settings.consul == Consul(agents=(Agent(address="10.0.0.1", dns_port=53),))
+    with pytest.raises(ConfigError) as caught:
+        made(consul={"agents": [{}], "domian": "x"}, cash=1)
+    assert [str(one).split(" (")[0] for one in caught.value.problems] == [
+        "cash: unknown key",
+        "consul.domian: unknown key",
+        "consul.agents[0].address: address is missing",
+    ]
+
+
+def test_settings_with_other_values_are_checked_as_well() -> None:
+    settings = Settings(user="x")
+    other = settings.replace(cache=settings.cache.replace(size=5))
+    assert (settings.cache.size, other.cache.size, other.user) == (10_000, 5, "x")
+    with pytest.raises(ConfigError, match="is an address consulfwd listens on"):
+        settings.replace(recursors=(Recursor(address="127.0.0.1"),))
+
+
+def test_sections_are_equal_by_their_values_and_can_be_keys() -> None:
+    one, same = Agent(address="10.0.0.1"), Agent(address="10.0.0.1", dns_port=8600)
+    assert (one, {one: 1}[same]) == (same, 1)
+    assert one != one.replace(dns_port=53)
+    # Another kind of section is another value, and so is anything else.
+    different: list[Section | str] = [Recursor(address="10.0.0.1"), "10.0.0.1:8600"]
+    assert one not in different
+    assert repr(Endpoint(host="::1", port=53)) == "Endpoint(host='::1', port=53)"

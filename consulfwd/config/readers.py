@@ -1,0 +1,132 @@
+"""The readers of values: texts, numbers, choices, lists, mappings, sections.
+
+A reader takes a value as a file spells it, or ready-made, and returns what the settings hold.
+Whatever does not fit is added to the findings; what is returned then is of no use. Which forms a
+text may have stands in `values`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from consulfwd.config.checks import Path
+from consulfwd.config.keys import Findings, Reader, Section, read_section, suggestion
+from consulfwd.config.values import Fault, described, quoted, text_of
+
+
+def text(parse: Callable[[str], object], example: str = "", made: Any = ()) -> Reader:
+    """Read text by `parse`, and pass on what is `made` already (a type or several)."""
+
+    def read(value: object, path: Path, findings: Findings) -> object:
+        try:
+            return value if isinstance(value, made) else parse(text_of(value, example))
+        except Fault as fault:
+            findings.add(path, fault.what, fault.mend)
+            return None
+
+    return Reader(read)
+
+
+def number(made: type[int] | type[float], least: float, most: float) -> Reader:
+    """Read a number within limits; where `made` is int, a whole one."""
+    wanted = "a whole number" if made is int else "a number"
+
+    def read(value: object, path: Path, findings: Findings) -> object:
+        if isinstance(value, bool) or not isinstance(value, int | made):
+            _not(wanted, value, path, findings, "write it in digits, without quotes")
+        elif not value >= least:
+            findings.add(path, f"{value} is too little", f"{least} is the least")
+        elif value > most:
+            findings.add(path, f"{value} is too much", f"{most} is the most")
+        else:
+            return made(value)
+        return None
+
+    return Reader(read, "typed", f"{least} to {most}")
+
+
+def switch() -> Reader:
+    """Read true or false."""
+
+    def read(value: object, path: Path, findings: Findings) -> object:
+        if not isinstance(value, bool):
+            _not("true or false", value, path, findings, "without quotes")
+        return value
+
+    return Reader(read, "typed")
+
+
+def choice(*choices: str) -> Reader:
+    """Read one of several words."""
+    named = ", ".join(choices)
+
+    def read(value: object, path: Path, findings: Findings) -> object:
+        if value not in choices:
+            said, close = described(value), ""
+            if isinstance(value, str):
+                said, close = quoted(value), suggestion(value, choices)
+            findings.add(path, f"{said} is not one of {named}", close or f"such as {choices[0]}")
+        return value
+
+    return Reader(read, "text", named)
+
+
+def optional(reader: Reader) -> Reader:
+    """Read nothing as None, anything else by `reader`."""
+
+    def read(value: object, path: Path, findings: Findings) -> object:
+        return None if value is None else reader.read(value, path, findings)
+
+    return reader._replace(read=read)
+
+
+def listing(item: Reader, most: int, least: int = 0) -> Reader:
+    """Read a list as a tuple."""
+
+    def read(value: object, path: Path, findings: Findings) -> object:
+        if not isinstance(value, list | tuple):
+            return _not("a list", value, path, findings, "put it in brackets: [...]")
+        if len(value) < least:
+            findings.add(path, "must not be empty", "name one at least, or take the key out")
+        if len(value) > most:
+            findings.add(path, "is too long", f"{most} at most")
+        return tuple(item.read(one, (*path, n), findings) for n, one in enumerate(value))
+
+    return Reader(read, "list", f"at most {most}")
+
+
+def mapping(name: Reader, item: Reader, most: int) -> Reader:
+    """Read a mapping whose keys are names."""
+
+    def read(value: object, path: Path, findings: Findings) -> object:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            return _not("a mapping", value, path, findings, "write name: value")
+        if len(value) > most:
+            findings.add(path, "is too long", f"{most} at most")
+        return {
+            name.read(one, (*path, one), findings): item.read(value[one], (*path, one), findings)
+            for one in value
+        }
+
+    return Reader(read, "mapping", f"at most {most}")
+
+
+def section(made: type[Section]) -> Reader:
+    """Read a mapping of keys; nothing is one without any, as when all are commented out."""
+
+    def read(value: object, path: Path, findings: Findings) -> object:
+        if isinstance(value, made):
+            return value
+        if value is not None and not isinstance(value, dict):
+            return _not("a mapping", value, path, findings, "write key: value below it")
+        return read_section(made, value or {}, path, findings)
+
+    return Reader(read, "mapping", section=made)
+
+
+def _not(wanted: str, value: object, path: Path, findings: Findings, mend: str) -> object:
+    findings.add(path, f"must be {wanted}, not {described(value)}", mend)
+    return None
