@@ -114,28 +114,34 @@ class Batch:
         """Send nothing any more: the socket's number may be that of another one soon."""
         self._fd = -1
 
-    def send(self, replies: list[bytes], names: Sequence[bytes] = ()) -> int:
+    def send(self, replies: list[bytes], names: Sequence[bytes] | bytes = ()) -> int:
         """Send each message, to the address beside it; return the errno of the last failure or 0.
+
+        `names` may also be the addresses joined, for no more than BATCH messages.
 
         What the kernel has no room for, or no route, is lost; the rest is sent.
         """
+        if isinstance(names, bytes):
+            return self._send_chunk(replies, names)
         failure = 0
         for start in range(0, len(replies), BATCH):
             end = start + BATCH
             failure = self._send_chunk(replies[start:end], names[start:end]) or failure
         return failure
 
-    def _send_chunk(self, replies: list[bytes], names: Sequence[bytes]) -> int:
+    def _send_chunk(self, replies: list[bytes], names: Sequence[bytes] | bytes) -> int:
         count = len(replies)
         lengths = list(map(len, replies))
         total = sum(lengths)
         if total > SEND_BUFFER:
             half = count // 2
-            failure = self._send_chunk(replies[:half], names[:half])
-            return self._send_chunk(replies[half:], names[half:]) or failure
+            cut = half * self.name_size if isinstance(names, bytes) else half
+            failure = self._send_chunk(replies[:half], names[:cut])
+            return self._send_chunk(replies[half:], names[cut:]) or failure
         self._out[:total] = b"".join(replies)
         if names:
-            self._out_names[: count * self.name_size] = b"".join(names)
+            joined = names if isinstance(names, bytes) else b"".join(names)
+            self._out_names[: count * self.name_size] = joined
         bases = list(accumulate(lengths[:-1], initial=self._out_base))
         self._out_bases[:count] = memoryview(array("Q", bases))
         self._out_lengths[:count] = memoryview(array("Q", lengths))

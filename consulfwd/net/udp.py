@@ -128,10 +128,8 @@ class UdpListener(BaseListener):
         self._batch = mmsg.Batch(sock)
         self._replies: list[bytes] = []
         self._names: list[bytes] = []
-        self._address = slice(4, 8) if sock.family == socket.AF_INET else slice(8, 24)
-        self._seen: set[bytes] = set()
         size = self._batch.name_size
-        self._bounds = [
+        self._places = [
             (start, start + 2, index * size, (index + 1) * size)
             for index, start in enumerate(
                 range(0, mmsg.BATCH * mmsg.RECEIVE_SIZE, mmsg.RECEIVE_SIZE)
@@ -147,47 +145,90 @@ class UdpListener(BaseListener):
 
     def _readable(self) -> None:
         batch = self._batch
-        ready = self.hot.answers.get
-        replies, names = self._replies, self._names
-        trusted = self._trusted()
-        asks = self.engine.asks
-        submit = self.engine.submit
-        now = self.engine.now()
-        self.engine.batching = True
+        engine = self.engine
+        drain = self._trusting if self._trusted() else self._checking
+        engine.batching = True
         try:
             for _ in range(ROUNDS):
                 count = batch.receive()
-                data, peers = batch.data, batch.names
-                hits = asked = 0
-                for length, (start, key, name, end) in zip(
-                    batch.lengths, self._bounds, strict=False
-                ):
-                    raw = data[key : start + length]
-                    variant = ready(raw)
-                    if variant is not None and (trusted or self._allowed(peers[name:end])):
-                        hits += 1
-                        replies.append(data[start:key] + variant())
-                        names.append(peers[name:end])
-                    elif trusted and raw in asks:
-                        ask = asks[raw]
-                        asked += 1
-                        submit(ask, _Waiter(self, ask, data[start:key], peers[name:end]), now)
-                    else:
-                        peer = peers[name:end]
-                        self.query(data[start : start + length], peer, mmsg.to_address(peer)[0])
-                self.engine.counters.hot += hits
-                self.engine.counters.queries += hits + asked
-                self.engine.flush()
+                if count:
+                    drain()
+                    engine.flush()
                 if count < mmsg.BATCH:
                     break
         except OSError as error:
             log.debug("UDP: %s", error)
         finally:
-            self.engine.batching = False
-            self.engine.flush()
+            engine.batching = False
+            engine.flush()
 
-    def _allowed(self, name: bytes) -> bool:
-        return mmsg.to_address(name)[0] in self.access.seen
+    def _trusting(self) -> None:
+        """Answer a batch whose clients may all ask."""
+        batch = self._batch
+        data, peers = batch.data, batch.names
+        ready = self.hot.answers.get
+        replies: list[bytes] = []
+        rest: list[tuple[bytes, int, tuple[int, int, int, int]]] = []
+        for length, place in zip(batch.lengths, self._places):  # noqa: B905 - one is longer
+            start, key, _, _ = place
+            raw = data[key : start + length]
+            variant = ready(raw)
+            if variant is not None:
+                replies.append(data[start:key] + variant())
+            else:
+                rest.append((raw, length, place))
+        counters = self.engine.counters
+        counters.hot += len(replies)
+        counters.queries += len(replies)
+        if not rest:
+            self._tell(batch.send(replies, peers))
+            return
+        missed = {place[0] for _, _, place in rest}
+        names = (
+            peers[name:end]
+            for start, _, name, end in self._places[: len(batch.lengths)]
+            if start not in missed
+        )
+        self._replies += replies
+        self._names += names
+        self._ask(rest, data, peers)
+
+    def _ask(
+        self,
+        rest: list[tuple[bytes, int, tuple[int, int, int, int]]],
+        data: bytes,
+        peers: bytes,
+    ) -> None:
+        """Hand those to the engine that the hot table did not know."""
+        engine = self.engine
+        asks, submit = engine.asks, engine.submit
+        now = engine.now()
+        for raw, length, (start, key, name, end) in rest:
+            peer = peers[name:end]
+            ask = asks.get(raw)
+            if ask is not None:
+                engine.counters.queries += 1
+                submit(ask, _Waiter(self, ask, data[start:key], peer), now)
+            else:
+                self.query(data[start : start + length], peer, mmsg.to_address(peer)[0])
+
+    def _checking(self) -> None:
+        """Answer a batch, looking at every client's address."""
+        batch = self._batch
+        data, peers = batch.data, batch.names
+        ready = self.hot.answers.get
+        counters = self.engine.counters
+        for length, (start, key, name, end) in zip(batch.lengths, self._places):  # noqa: B905
+            peer = peers[name:end]
+            host = mmsg.to_address(peer)[0]
+            variant = ready(data[key : start + length])
+            if variant is not None and host in self.access.seen:
+                counters.hot += 1
+                counters.queries += 1
+                self._replies.append(data[start:key] + variant())
+                self._names.append(peer)
+            else:
+                self.query(data[start : start + length], peer, host)
 
     def send(self, reply: bytes, peer: Any) -> None:
         if not self._replies and not self.engine.batching:
@@ -199,11 +240,13 @@ class UdpListener(BaseListener):
     def flush(self) -> None:
         """Send what was collected."""
         if self._replies:
-            failure = self._batch.send(self._replies, self._names)
-            if failure:
-                log.debug("UDP: not every reply could be sent: %s", os.strerror(failure))
+            self._tell(self._batch.send(self._replies, self._names))
             self._replies.clear()
             self._names.clear()
+
+    def _tell(self, failure: int) -> None:
+        if failure:
+            log.debug("UDP: not every reply could be sent: %s", os.strerror(failure))
 
     def close(self) -> None:
         self.flush()
