@@ -195,6 +195,8 @@ class Lookup:
     def _on_denial(self, attempt: Attempt, message: Message, now: float) -> list[Attempt]:
         upstream = attempt.upstream
         first = self._denial
+        if first is not None and not first[0].negative:
+            first = None  # an error for a reverse name is nobody's opinion
         if first is not None and first[1].upstream is not upstream:
             attempt.decided = "the second opinion agrees: taken"
             return self._finish(message, upstream)

@@ -107,6 +107,7 @@ class Play:
         deadline: float = 2.0,
         known: bool = False,
         has_stale: bool = False,
+        reverse: bool = False,
         kind: type[Lookup] = Lookup,
         **states: State,
     ) -> None:
@@ -122,6 +123,7 @@ class Play:
             deadline=EPOCH + deadline,
             known=known,
             has_stale=has_stale,
+            reverse=reverse,
         )
 
     def attempt(self, label: str) -> Attempt:
@@ -182,7 +184,7 @@ class Play:
         if message is None:
             return f"= nothing ({outcome.ede}): {outcome.reason}"
         assert outcome.upstream is not None
-        what = "yes" if message.positive else "no"
+        what = "yes" if message.positive else "no" if message.negative else "an error"
         cut = ", cut" if message.truncated else ""
         return f"= {what} of {outcome.upstream.name}{cut}"
 

@@ -52,6 +52,7 @@ def test_ordered_keeps_the_order_given_among_equals(states: str, order: str) -> 
     [
         ((0.003, 0.001, 0.002), "uuu", "BCA"),
         ((0.00101, 0.00100, 0.00102), "uuu", "ABC"),  # noise is no difference
+        ((0.0014, 0.0011, 0.002), "uuu", "BAC"),  # more than a fifth is one
         ((0.003, 0.001, 0.002), "usu", "CAB"),
         ((0.003, 0.0, 0.002), "uuu", "BCA"),  # nobody knows B's time yet: find out
     ],

@@ -25,13 +25,13 @@ TABLE: dict[str, tuple[str, State, str, str]] = {
     "a last answer": ("A", PROBING, "1 A yes", "A up, = yes of A"),
     "knows all but itself": ("A", PROBING, "1 A no", "A down, = no of A"),
     "is empty of itself": ("A", PROBING, "1 A nodata", "A down, = no of A"),
-    "has an error": ("A", PROBING, "1 A servfail", "A down, = no of A"),
+    "has an error": ("A", PROBING, "1 A servfail", "A down, = an error of A"),
     "is gone": ("A", SUSPECT, "1 A gone", "A down, = nothing (23): gone"),
     "breaks off": ("A", PROBING, "1 A lost", "A down, = nothing (23): lost"),
     "gives a false reply": ("A", PROBING, "1 A stray", "A down"),
     "is silent": ("A", PROBING, "100 timer", "A down, = nothing (23): no reply to a probe"),
-    "a recursor without an answer lives": ("R", DOWN, "1 R servfail", "R probing, = no of R"),
-    "a recursor that refuses the root lives": ("R", DOWN, "1 R refused", "R probing, = no of R"),
+    "a recursor with an error lives": ("R", DOWN, "1 R servfail", "R probing, = an error of R"),
+    "a recursor that refuses lives": ("R", DOWN, "1 R refused", "R probing, = an error of R"),
     "a recursor has four usual times": (
         "R", PROBING, "400 timer", "R down, = nothing (23): no reply to a probe",
     ),
@@ -44,7 +44,6 @@ def test_one_probe(what: str) -> None:
     play = probe(name, state, good=2 if name == "A" else 1)
     assert play.do(0, "start") == name
     at, _, happens = event.partition(" ")
-    # An error reply ends a probe with the message, which is no answer.
     assert play.do(float(at), happens) == told
 
 

@@ -9,7 +9,7 @@ import pytest
 from consulfwd.core.upstreams import State
 from tests.core.play import Play, played, script
 
-UP, SUSPECT, DOWN = State.UP, State.SUSPECT, State.DOWN
+SUSPECT, DOWN = State.SUSPECT, State.DOWN
 
 FIRST_ANSWERS = {
     "an answer": """
@@ -72,6 +72,19 @@ C: no reply)
         330 timer      | B, A suspect
         650 timer      | C, B suspect
         651 C yes      | = yes of C
+    """,
+    "a late one fails, the last one is not late: it is waited for": """
+        0 start        | A
+        10 timer       | B
+        20 timer       | C
+        30 timer       | A
+        50 timer       | B
+        90 timer       | C
+        170 timer      | A
+        330 timer      | B, A suspect
+        331 A lost     | C
+        332 A lost     | ...
+        664.333 timer  | A, B suspect, C suspect
     """,
     "all late, and the last one fails: a pause, not the whole wait": """
         0 start        | A
@@ -155,121 +168,6 @@ ROUNDS = {
     """,
 }
 
-CUT = {
-    "the whole over TCP": """
-        0 start          | A
-        1 A cut          | A/tcp
-        3 A/tcp yes      | = yes of A
-    """,
-    "TCP fails: the next agent": """
-        0 start          | A
-        1 A cut          | A/tcp
-        2 A/tcp lost     | B
-        3 B yes          | = yes of B
-    """,
-    "TCP fails everywhere: marked as cut, at once": """
-        0 start          | A
-        1 A cut          | A/tcp
-        2 A/tcp lost     | B
-        3 B cut          | B/tcp
-        4 B/tcp lost     | = yes of B, cut
-    """,
-    "TCP is slow: it is asked once, and waited for": """
-        0 start          | A
-        1 A cut          | A/tcp
-        31 timer         | B
-        32 B cut         | B/tcp
-        62 timer         | A
-        63 A cut         | ...
-        70 A/tcp yes     | = yes of A
-    """,
-    "TCP is silent everywhere: marked as cut when half the time is over": """
-        0 start          | A
-        1 A cut          | A/tcp
-        31 timer         | B
-        32 B cut         | B/tcp
-        62 timer         | A
-        63 A cut         | ...
-        82 timer         | B
-        83 B cut         | ...
-        122 timer        | A
-        123 A cut        | ...
-        202 timer        | B
-        203 B cut        | ...
-        362 timer        | A
-        363 A cut        | ...
-        682 timer        | B
-        683 B cut        | ...
-        1015.333 timer   | = yes of B, cut
-    """,
-}
-
-SECOND_OPINION = {
-    "agrees": """
-        0 start        | A
-        1 A no         | B
-        2 B no         | = no of B
-    """,
-    "agrees, with no data for no such name": """
-        0 start        | A
-        1 A nodata     | B
-        2 B no         | = no of B
-    """,
-    "contradicts": """
-        0 start        | A
-        1 A no         | B
-        2 B yes        | A suspect, = yes of B
-    """,
-    "is silent: a third": """
-        0 start        | A
-        1 A no         | B
-        11 timer       | C
-        12 C yes       | A suspect, = yes of C
-    """,
-    "nobody has one in time": """
-        0 start        | A
-        1 A no         | B
-        11 timer       | C
-        21 timer       | = no of A
-    """,
-    "fails: a third": """
-        0 start        | A
-        1 A no         | B
-        2 B servfail   | C
-        3 C no         | = no of C
-    """,
-    "all others fail": """
-        0 start        | A
-        1 A no         | B
-        2 B servfail   | C
-        3 C gone       | C down, = no of A
-    """,
-    "is cut: the whole over TCP": """
-        0 start        | A
-        1 A no         | B
-        2 B cut        | B/tcp
-        3 B/tcp yes    | A suspect, = yes of B
-    """,
-    "is already being asked": """
-        0 start        | A
-        10 timer       | B
-        11 A no        | ...
-        12 B yes       | A suspect, = yes of B
-    """,
-    "not of one that is late already": """
-        0 start        | A
-        10 timer       | B
-        11 B no        | C
-        12 C no        | = no of C
-    """,
-    "the first of those not asked yet": """
-        0 start        | A
-        1 A servfail   | B
-        2 B no         | C
-        3 C yes        | B suspect, = yes of C
-    """,
-}
-
 # Name -> the options of the lookup, and its transcript.
 SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
     "no upstream at all": (
@@ -295,28 +193,6 @@ SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
         11 B yes        | = yes of B
         """,
     ),
-    "a second opinion needs no budget": (
-        {"budget": 0, "names": "A B", "known": True},
-        """
-        0 start         | A
-        1 A no          | B
-        11 timer        | = no of A
-        """,
-    ),
-    "no other agent has an opinion": (
-        {"names": "A", "known": True},
-        """
-        0 start         | A
-        1 A no          | = no of A
-        """,
-    ),
-    "a recursor's denial is believed": (
-        {"names": "R1 R2", "known": True},
-        """
-        0 start         | R1
-        1 R1 no         | = no of R1
-        """,
-    ),
     "recursors fail: no second round": (
         {"names": "R1 R2"},
         """
@@ -333,15 +209,20 @@ SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
         101 timer       | = nothing (22): R1: SERVFAIL; R2: no reply
         """,
     ),
-    "TCP of a single agent is waited for": (
-        {"names": "A"},
+    "an error for a reverse name: the others are asked, but not for long": (
+        {"reverse": True, "names": "A B"},
         """
         0 start         | A
-        1 A cut         | A/tcp
-        31 timer        | A
-        32 A cut        | ...
-        51 timer        | A
-        60 A/tcp yes    | = yes of A
+        1 A servfail    | B
+        2 B servfail    | = an error of A
+        """,
+    ),
+    "an error for a reverse name, and nobody else": (
+        {"reverse": True, "names": "A B"},
+        """
+        0 start         | A
+        1 A servfail    | B
+        11 timer        | = an error of A
         """,
     ),
     "stale at hand, all known to be down": (
@@ -368,15 +249,6 @@ SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
         21 B yes        | = yes of B
         """,
     ),
-    "a cut answer is better than a denial": (
-        {"names": "A B", "known": True},
-        """
-        0 start         | A
-        1 A no          | B
-        2 B cut         | B/tcp
-        3 B/tcp lost    | = yes of B, cut
-        """,
-    ),
 }
 
 TABLE: dict[str, tuple[dict[str, Any], str]] = {
@@ -384,8 +256,6 @@ TABLE: dict[str, tuple[dict[str, Any], str]] = {
     **{f"slow: {name}": ({}, text) for name, text in SLOW.items()},
     **{f"errors: {name}": ({}, text) for name, text in ERRORS.items()},
     **{f"rounds: {name}": ({"names": "A B"}, text) for name, text in ROUNDS.items()},
-    **{f"cut: {name}": ({"names": "A B"}, text) for name, text in CUT.items()},
-    **{f"second opinion {name}": ({"known": True}, text) for name, text in SECOND_OPINION.items()},
     **SPECIAL,
 }
 

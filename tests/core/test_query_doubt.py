@@ -1,0 +1,191 @@
+"""Lookups as transcripts (see `play`): answers that may be cut, denials that may be wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.core.play import Play, played, script
+
+CUT = {
+    "the whole over TCP": """
+        0 start          | A
+        1 A cut          | A/tcp
+        3 A/tcp yes      | = yes of A
+    """,
+    "TCP fails: the next agent": """
+        0 start          | A
+        1 A cut          | A/tcp
+        2 A/tcp lost     | B
+        3 B yes          | = yes of B
+    """,
+    "TCP fails everywhere: marked as cut, at once": """
+        0 start          | A
+        1 A cut          | A/tcp
+        2 A/tcp lost     | B
+        3 B cut          | B/tcp
+        4 B/tcp lost     | = yes of B, cut
+    """,
+    "TCP is slow: it is asked once, and waited for": """
+        0 start          | A
+        1 A cut          | A/tcp
+        31 timer         | B
+        32 B cut         | B/tcp
+        62 timer         | A
+        63 A cut         | ...
+        70 A/tcp yes     | = yes of A
+    """,
+    "TCP is silent everywhere: marked as cut when half the time is over": """
+        0 start          | A
+        1 A cut          | A/tcp
+        31 timer         | B
+        32 B cut         | B/tcp
+        62 timer         | A
+        63 A cut         | ...
+        82 timer         | B
+        83 B cut         | ...
+        122 timer        | A
+        123 A cut        | ...
+        202 timer        | B
+        203 B cut        | ...
+        362 timer        | A
+        363 A cut        | ...
+        682 timer        | B
+        683 B cut        | ...
+        1015.333 timer   | = yes of B, cut
+    """,
+}
+
+SECOND_OPINION = {
+    "agrees": """
+        0 start        | A
+        1 A no         | B
+        2 B no         | = no of B
+    """,
+    "agrees, with no data for no such name": """
+        0 start        | A
+        1 A nodata     | B
+        2 B no         | = no of B
+    """,
+    "contradicts": """
+        0 start        | A
+        1 A no         | B
+        2 B yes        | A suspect, = yes of B
+    """,
+    "is silent: a third": """
+        0 start        | A
+        1 A no         | B
+        11 timer       | C
+        12 C yes       | A suspect, = yes of C
+    """,
+    "nobody has one in time": """
+        0 start        | A
+        1 A no         | B
+        11 timer       | C
+        21 timer       | = no of A
+    """,
+    "fails: a third": """
+        0 start        | A
+        1 A no         | B
+        2 B servfail   | C
+        3 C no         | = no of C
+    """,
+    "all others fail": """
+        0 start        | A
+        1 A no         | B
+        2 B servfail   | C
+        3 C gone       | C down, = no of A
+    """,
+    "is cut: the whole over TCP": """
+        0 start        | A
+        1 A no         | B
+        2 B cut        | B/tcp
+        3 B/tcp yes    | A suspect, = yes of B
+    """,
+    "is already being asked": """
+        0 start        | A
+        10 timer       | B
+        11 A no        | ...
+        12 B yes       | A suspect, = yes of B
+    """,
+    "not of one that is late already": """
+        0 start        | A
+        10 timer       | B
+        11 B no        | C
+        12 C no        | = no of C
+    """,
+    "the first of those not asked yet": """
+        0 start        | A
+        1 A servfail   | B
+        2 B no         | C
+        3 C yes        | B suspect, = yes of C
+    """,
+}
+
+# Name -> the options of the lookup, and its transcript.
+SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
+    "a second opinion needs no budget": (
+        {"budget": 0, "names": "A B", "known": True},
+        """
+        0 start         | A
+        1 A no          | B
+        11 timer        | = no of A
+        """,
+    ),
+    "no other agent has an opinion": (
+        {"names": "A", "known": True},
+        """
+        0 start         | A
+        1 A no          | = no of A
+        """,
+    ),
+    "a recursor's denial is believed": (
+        {"names": "R1 R2", "known": True},
+        """
+        0 start         | R1
+        1 R1 no         | = no of R1
+        """,
+    ),
+    "TCP of a single agent is waited for": (
+        {"names": "A"},
+        """
+        0 start         | A
+        1 A cut         | A/tcp
+        31 timer        | A
+        32 A cut        | ...
+        51 timer        | A
+        60 A/tcp yes    | = yes of A
+        """,
+    ),
+    "an error for a reverse name is no second opinion": (
+        {"reverse": True, "known": True},
+        """
+        0 start         | A
+        1 A servfail    | B
+        2 B no          | C
+        3 C yes         | B suspect, = yes of C
+        """,
+    ),
+    "a cut answer is better than a denial": (
+        {"names": "A B", "known": True},
+        """
+        0 start         | A
+        1 A no          | B
+        2 B cut         | B/tcp
+        3 B/tcp lost    | = yes of B, cut
+        """,
+    ),
+}
+
+TABLE: dict[str, tuple[dict[str, Any], str]] = {
+    **{f"cut: {name}": ({"names": "A B"}, text) for name, text in CUT.items()},
+    **{f"second opinion {name}": ({"known": True}, text) for name, text in SECOND_OPINION.items()},
+    **SPECIAL,
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_transcript(name: str) -> None:
+    options, transcript = TABLE[name]
+    assert played(transcript, Play(**options)) == script(transcript)
