@@ -12,9 +12,14 @@ from consulfwd.api import Answer, Record, Resolver, UsageError
 from consulfwd.config import Recursor as Configured
 from consulfwd.dev import DevCluster
 from tests.net.recursor import Recursor
-from tests.net.world import EXAMPLES, GALERA, nothing_left_behind, settings
+from tests.net.world import EXAMPLES, GALERA, PATIENT, nothing_left_behind, settings
 
 NAME = "galeradb.service.consul"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consulfwd.core.upstreams.AGENT", PATIENT)
 
 
 def attempts(answer: Answer, cluster: DevCluster) -> list[tuple[int, str, str, str]]:

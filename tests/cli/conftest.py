@@ -12,6 +12,7 @@ import pytest
 
 from consulfwd.cli.main import main
 from tests.cli.background import Background
+from tests.net.world import PATIENT
 
 
 class Ended(NamedTuple):
@@ -37,6 +38,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     file = tmp_path / "nothing.yml"
     file.write_text("resolv_conf: /nonexistent/resolv.conf\nquery: {deadline: 0.3}\n")
     monkeypatch.setenv("CONSULFWD_CONFIG", str(file))
+    monkeypatch.setattr("consulfwd.core.upstreams.AGENT", PATIENT)
 
     def consulfwd(*words: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["consulfwd", *words])
