@@ -7,7 +7,7 @@ sockets or files; those are put together where the error is raised.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class ConsulfwdError(Exception):
@@ -16,8 +16,7 @@ class ConsulfwdError(Exception):
     exit_code: int = 1
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong in the configuration: where it stands, what is wrong, how to mend it."""
 
     where: str

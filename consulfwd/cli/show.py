@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -119,6 +118,9 @@ def _verdict_short(answer: Answer) -> str:
 
 def to_json(value: Answer | dict[str, Answer]) -> str:
     """Return an answer, or answers by agent, as JSON; times in seconds."""
+    # Imported late: start-up time counts, and only --json needs it.
+    import json
+
     plain: dict[str, Any]
     if isinstance(value, dict):
         sets = {(a.rcode, frozenset(r.data for r in a.records)) for a in value.values()}

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
+from typing import NamedTuple
 
 from consulfwd.config import checks
 from consulfwd.config.checks import Finding, dotted
@@ -30,8 +30,7 @@ MAX_PROBLEMS = 100
 _FILE, _ENVIRONMENT, _OPTIONS = range(3)
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(NamedTuple):
     """Settings ready for use, and how they came about.
 
     `path` is the file they were read from, if any. `origins` says for every key (dotted path)
@@ -74,7 +73,8 @@ def load(path: Path | None, environ: Mapping[str, str], options: Mapping[str, ob
     dropped: set[Key] = set()
     root = Node({}, sources[0].root.place, ())
     for source in sources:
-        _check(source)
+        if source.root.content:
+            _check(source)
         found += source.found
         dropped |= source.dropped
         root = overlay(root, source.root)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,13 +104,15 @@ def _text(path: Path, name: str, source: Source) -> str:
     return text
 
 
-@dataclass
 class _Open:
     """A mapping or list being read: the key that waits for its value, the keys so far."""
 
-    node: Node
-    key: tuple[str, Place] | None = None
-    lines: dict[str, int] = field(default_factory=dict)  # by key as `canonical_key` has it
+    __slots__ = ("key", "lines", "node")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.key: tuple[str, Place] | None = None
+        self.lines: dict[str, int] = {}  # by key as `canonical_key` has it
 
 
 class _Reader:

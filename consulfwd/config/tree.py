@@ -6,7 +6,6 @@ mean is not known here, nor is any file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from consulfwd.config.checks import Path
@@ -46,13 +45,15 @@ class Node:
 Content = Scalar | list[Node] | dict[str, Node]
 
 
-@dataclass
 class Source:
     """What one source says: its tree, what was wrong already, and the paths left out for it."""
 
-    root: Node
-    found: list[Located] = field(default_factory=list)
-    dropped: set[Path] = field(default_factory=set)
+    __slots__ = ("dropped", "found", "root")
+
+    def __init__(self, root: Node) -> None:
+        self.root = root
+        self.found: list[Located] = []
+        self.dropped: set[Path] = set()
 
 
 def plain(node: Node) -> object:
