@@ -181,10 +181,11 @@ async def test_who_may_ask_is_told_apart_by_family(allowed: str) -> None:
     access = {"allow": [allowed]}
     async with world(listen=["127.0.0.1:0", "[::1]:0"], access=access) as here:
         here.cluster.dns.service_ttl = 60
-        told = [
-            [(await ask(at, "galeradb.service.consul", ident=1)).rcode for _ in range(6)]
-            for at in here.server.endpoints * 2
-        ]
+        told = []
+        # A loop: Python 3.10 has no asynchronous comprehensions within others.
+        for at in here.server.endpoints * 2:
+            asked = [await ask(at, "galeradb.service.consul", ident=1) for _ in range(6)]
+            told.append([reply.rcode for reply in asked])
         wanted = ["REFUSED", "NOERROR"] if ":" in allowed else ["NOERROR", "REFUSED"]
         assert told == [[rcode] * 6 for rcode in wanted * 2]
 
