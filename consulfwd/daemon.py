@@ -10,7 +10,9 @@ import contextlib
 import gc
 import logging
 import os
+import pwd
 import random
+import resource
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterable
@@ -34,6 +36,7 @@ query_log = logging.getLogger("consulfwd.query")
 
 RESOLV_CONF_EVERY = 1.0
 DRAIN_SECONDS = 5.0
+DESCRIPTORS = 16_384
 Pair = tuple[socket.socket, socket.socket]
 
 
@@ -241,14 +244,25 @@ def log_query(ask: Ask, client: str, transport: str) -> None:
     )
 
 
-def drop_privileges(user: str) -> None:
-    """Become `user` for good, groups included. Raises StartError when that cannot be done."""
-    import pwd
+def raise_descriptor_limit() -> None:
+    """Allow as many open sockets as the system lets us: queries off the host take one each."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(DESCRIPTORS, hard) if hard != resource.RLIM_INFINITY else DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
+
+def find_user(user: str) -> pwd.struct_passwd:
+    """Return the account of `user`. Raises StartError when there is none."""
     try:
-        entry = pwd.getpwnam(user)
+        return pwd.getpwnam(user)
     except KeyError:
         raise StartError(f"user: there is no user {user!r} on this host") from None
+
+
+def drop_privileges(user: str) -> None:
+    """Become `user` for good, groups included. Raises StartError when that cannot be done."""
+    entry = find_user(user)
     if os.getuid() == entry.pw_uid:
         return
     try:
@@ -285,10 +299,17 @@ async def serve(
     `ready` is called once, when the server runs; `taken` whenever it took new settings. Raises
     StartError when it cannot start.
     """
+    user = loaded.settings.user
+    if os.getuid() == 0 and user is not None:
+        find_user(user)
+    raise_descriptor_limit()
     server = Server(loaded.settings)
     await server.start()
-    if loaded.settings.user is not None and os.getuid() == 0:
-        drop_privileges(loaded.settings.user)
+    if os.getuid() == 0:
+        if user is not None:
+            drop_privileges(user)
+        else:
+            log.warning("running as root: the setting user names whom to become instead")
     running = asyncio.get_running_loop()
     stopping = asyncio.Event()
     reloading: set[asyncio.Task[None]] = set()

@@ -29,7 +29,7 @@ PLACES = tuple((f"127.0.0.{number}", 8600, 8500) for number in (1, 2, 3))
 def run(kind: str, definitions: Path | None, params: dict[str, Any]) -> None:
     """Run the resolver on development agents: `kind` is embedded or consul (real ones)."""
     loaded = load_from_options(params)
-    logs.set_up(loaded.settings.log.level, loaded.settings.log.format)
+    logs.use(loaded)
     definitions = definitions or example_definitions()
     main = _embedded if kind == "embedded" else _real
     daemon.run(main(loaded, definitions, params))
@@ -37,11 +37,10 @@ def run(kind: str, definitions: Path | None, params: dict[str, Any]) -> None:
 
 def example_definitions() -> Path:
     """Return the folder of the example's service definitions. Raises StartError."""
-    package = Path(consulfwd.__file__).parent
-    for folder in (package / "examples" / "consul.d", package.parent / "examples" / "consul.d"):
-        if folder.is_dir():
-            return folder
-    raise StartError("the example definitions are not installed: name a folder with --definitions")
+    folder = Path(consulfwd.__file__).parent / "examples" / "consul.d"
+    if not folder.is_dir():
+        raise StartError("the example definitions are not installed: name some with --definitions")
+    return folder
 
 
 async def _embedded(loaded: Loaded, definitions: Path, params: dict[str, Any]) -> None:
@@ -106,7 +105,10 @@ async def _serve(loaded: Loaded, agents: list[Agent], params: dict[str, Any], wh
         click.echo(_hints(server, agents, what))
 
     await daemon.serve(
-        with_agents(loaded), lambda: with_agents(load_from_options(params)), ready=hints
+        with_agents(loaded),
+        lambda: with_agents(load_from_options(params)),
+        ready=hints,
+        taken=logs.use,
     )
 
 

@@ -7,6 +7,8 @@ import logging
 import sys
 import time
 
+from consulfwd.config import Loaded
+
 
 class TextFormatter(logging.Formatter):
     """`time level message`; the service manager adds host and process."""
@@ -40,3 +42,10 @@ def set_up(level: str, form: str) -> None:
     root.setLevel(level.upper())
     # asyncio's own messages repeat what is logged here already.
     logging.getLogger("asyncio").setLevel(max(root.level, logging.WARNING))
+
+
+def use(loaded: Loaded) -> None:
+    """Log as the settings say, and log what in them is hardly meant."""
+    set_up(loaded.settings.log.level, loaded.settings.log.format)
+    for warning in loaded.warnings:
+        logging.getLogger("consulfwd").warning("%s", warning)

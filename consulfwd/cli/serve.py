@@ -12,6 +12,7 @@ from consulfwd import daemon
 from consulfwd.cli import logs
 from consulfwd.cli.options import load_from_options, settings_options
 from consulfwd.config import Loaded
+from consulfwd.errors import UsageError
 
 
 @click.command()
@@ -22,7 +23,7 @@ from consulfwd.config import Loaded
     flag_value="embedded",
     type=click.Choice(["embedded", "consul"]),
     help="Start three agents to play with: inside this process, or (--dev=consul) real ones, "
-    "from the consul binary on PATH.",
+    "of the newest consul on PATH or installed by scripts/install-consul.",
 )
 @click.option(
     "--definitions",
@@ -34,18 +35,13 @@ def serve(dev: str | None, definitions: Path | None, **params: Any) -> None:
     if dev is not None:
         from consulfwd.cli import dev as dev_mode
 
+        if params.get("agent"):
+            raise UsageError("--dev brings its own agents: leave out --agent")
         dev_mode.run(dev, definitions, params)
         return
     loaded = load_from_options(params)
-    _log(loaded)
-    daemon.run(daemon.serve(loaded, _again(params), taken=_log))
-
-
-def _log(loaded: Loaded) -> None:
-    """Log as the settings say, and what in them is hardly meant."""
-    logs.set_up(loaded.settings.log.level, loaded.settings.log.format)
-    for warning in loaded.warnings:
-        daemon.log.warning("%s", warning)
+    logs.use(loaded)
+    daemon.run(daemon.serve(loaded, _again(params), taken=logs.use))
 
 
 def _again(params: dict[str, Any]) -> Callable[[], Loaded]:

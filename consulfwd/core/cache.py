@@ -6,9 +6,11 @@ is held against. TTL 0 answers are kept for that alone. No clock in here: `now` 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from consulfwd.dns.message import Message
+from consulfwd.dns.wire import skip_name
 
 STALE_TTL = 30
 
@@ -111,6 +113,13 @@ class Cache:
         ttl = self.ttl_of(message)
         # A negative answer is never served stale: it would outlive what it denies.
         return ttl, ttl + (self.limits.stale_for if message.positive else 0)
+
+    def inherit(self, other: Cache, wanted: Callable[[bytes], bool], now: float) -> None:
+        """Take over what another cache holds for names (folded) that are `wanted`, as stale."""
+        for key, entry in other.entries.items():
+            if len(self.entries) < self.limits.size and wanted(key[: skip_name(key, 0)]):
+                entry.expires_at = min(entry.expires_at, now)
+                self.entries[key] = entry
 
     def drop(self, key: bytes) -> None:
         """Forget an entry."""

@@ -57,6 +57,11 @@ class Route:
                 seen.setdefault(upstream.key, upstream)
         return tuple(sorted(seen.values(), key=lambda one: one.state is not State.UP))
 
+    def signature(self) -> tuple[object, ...]:
+        """Return what tells whether two routes give the same answers: what is done, by whom."""
+        members = tuple(one.key for group in self.groups for one in group.members)
+        return self.kind, members, self.then.signature() if self.then is not None else None
+
     @property
     def local(self) -> bool:
         """Return whether this is answered without asking anyone."""

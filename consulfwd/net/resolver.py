@@ -120,14 +120,24 @@ class Engine:
     def replace(
         self, routes: Routes, limits: Limits, deadline: float, probe_question: bytes
     ) -> None:
-        """Take new routes and limits as a whole. What is in flight ends by the old ones."""
+        """Take new routes and limits as a whole. What is in flight ends by the old ones.
+
+        Everything is asked anew; what the same upstreams would be asked stays at hand as stale.
+        """
+        old = self.routes
         self.loop.call_later(self.deadline + SWEEP, self._retain)
         for flight in list(self.flights.values()):
             if not isinstance(flight, Flight):
                 self._relays.hand_over(flight)
         self.routes = routes
         self.deadline = deadline
-        self.cache = Cache(limits)
+        cache = Cache(limits)
+        cache.inherit(
+            self.cache,
+            lambda name: old.find(name).signature() == routes.find(name).signature(),
+            self.now(),
+        )
+        self.cache = cache
         self.prober.use(probe_question)
         self.asks.clear()
         self.flights.clear()

@@ -39,7 +39,7 @@ def wheel(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[z
     source = tmp_path_factory.mktemp("source")
     for name in ("setup.cfg", "pyproject.toml", "LICENSE", "README.md"):
         shutil.copy(project / name, source)
-    for name in (consulfwd.__name__, "bind-templates"):
+    for name in (consulfwd.__name__, "bind-templates", "examples"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(project / name, source / name, symlinks=True, ignore=ignored)
     build = "import sys, setuptools.build_meta as b; b.build_wheel(sys.argv[1])"
@@ -55,7 +55,8 @@ def test_wheel_has_every_module_and_template(wheel: zipfile.ZipFile, project: Pa
     source = {path.relative_to(project).as_posix() for path in package.rglob("*.py")}
     source |= {
         f"consulfwd/{path.relative_to(project).as_posix()}"
-        for path in (project / "bind-templates").rglob("*")
+        for folder in ("bind-templates", "examples")
+        for path in (project / folder).rglob("*")
         if path.is_file()
     }
     assert f"consulfwd/{TEMPLATE}" in source

@@ -194,6 +194,18 @@ async def test_a_stale_answer_for_a_recursors_name() -> None:
         assert (reply.data, reply.ttls, reply.ede[0][0]) == (["192.0.2.1"], {30}, STALE)
 
 
+async def test_a_reload_while_nobody_answers_keeps_the_stale_answers() -> None:
+    async with world(query={"deadline": 0.25}) as here:
+        same = {"listen": [str(here.server.settings.listen[0])], "query": {"deadline": 0.25}}
+        assert (await here.ask(NAME)).data == GALERA
+        await all_down(here)
+        await here.server.reload(settings(here.cluster, **same))
+        reply = await here.ask(NAME)
+        assert (reply.data, [code for code, _ in reply.ede]) == (GALERA, [STALE])
+        await here.server.reload(settings(here.cluster, consul={"agents": ["127.0.0.1:1"]}, **same))
+        assert (await here.ask(NAME)).rcode == "SERVFAIL"
+
+
 async def test_a_reload_empties_the_cache_and_answers_what_is_in_flight() -> None:
     async with world(patience=1.0) as here, here.udp() as client:
         here.cluster.dns.service_ttl = 60
