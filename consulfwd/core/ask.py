@@ -23,9 +23,9 @@ LOCAL_TTL = 3600
 
 
 class Known:
-    """A reply seen before: its message, and the bytes it makes for this client, by limit."""
+    """A reply seen before: its message, and the bytes it makes for clients on and off the host."""
 
-    __slots__ = ("lasts", "message", "positive", "source", "ttl", "wires")
+    __slots__ = ("lasts", "message", "off_host", "on_host", "positive", "source", "ttl")
 
     def __init__(self, message: Message, source: str, ttl: int, lasts: int) -> None:
         self.message = message
@@ -33,7 +33,8 @@ class Known:
         self.source = source
         self.ttl = ttl
         self.lasts = lasts
-        self.wires: dict[int, bytes] = {}
+        self.on_host: bytes | None = None
+        self.off_host: bytes | None = None
 
 
 class Ask:

@@ -52,11 +52,11 @@ class Relays:
             cache.put(key, known.message, now, known.source)
         else:
             cache.refresh(key, entry, known.message, now, known.ttl, known.lasts)
-        relay.done = True
         flights = engine.flights
-        if flights.get(key) is relay:
-            # Not so after a reload, which forgets what was in flight before it.
-            del flights[key]
+        asked = flights.pop(key, None)
+        if asked is not relay and asked is not None:
+            # After a reload, which forgets what was in flight before it, the key is another's.
+            flights[key] = asked
         relay.relayed(ask, known)
         if relay.others is not None:
             for waiter in relay.others:
@@ -129,7 +129,6 @@ class Relays:
         self._engine.budget.earn(relayed)
 
     def _escalate(self, relay: Waiter, now: float) -> Attempt:
-        relay.done = True
         self._engine.counters.forwarded += 1
         self._engine.counters.upstream += 1
         ask = relay.ask

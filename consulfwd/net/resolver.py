@@ -251,7 +251,6 @@ class Engine:
                 _, waiter.upstream, relay, tail = lane
                 waiter.sent_at = now
                 waiter.others = None
-                waiter.done = False
                 if relay(waiter, tail):
                     flights[key] = waiter
                     return

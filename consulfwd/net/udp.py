@@ -153,9 +153,9 @@ class UdpListener(BaseListener):
                 count = batch.receive()
                 if count:
                     drain()
-                    engine.flush()
                 if count < mmsg.BATCH:
                     break
+                engine.flush()
         except OSError as error:
             log.debug("UDP: %s", error)
         finally:
@@ -183,14 +183,14 @@ class UdpListener(BaseListener):
         if not rest:
             self._tell(batch.send(replies, peers))
             return
-        missed = {place[0] for _, _, place in rest}
-        names = (
-            peers[name:end]
-            for start, _, name, end in self._places[: len(batch.lengths)]
-            if start not in missed
-        )
-        self._replies += replies
-        self._names += names
+        if replies:
+            missed = {place[0] for _, _, place in rest}
+            self._replies += replies
+            self._names += (
+                peers[name:end]
+                for start, _, name, end in self._places[: len(batch.lengths)]
+                if start not in missed
+            )
         self._ask(rest, data, peers)
 
     def _ask(
@@ -203,14 +203,16 @@ class UdpListener(BaseListener):
         engine = self.engine
         asks, submit = engine.asks, engine.submit
         now = engine.now()
+        asked = 0
         for raw, length, (start, key, name, end) in rest:
             peer = peers[name:end]
             ask = asks.get(raw)
             if ask is not None:
-                engine.counters.queries += 1
+                asked += 1
                 submit(ask, _Waiter(self, ask, data[start:key], peer), now)
             else:
                 self.query(data[start : start + length], peer, mmsg.to_address(peer)[0])
+        engine.counters.queries += asked
 
     def _checking(self) -> None:
         """Answer a batch, looking at every client's address."""
@@ -312,17 +314,24 @@ class _Waiter(Waiter):
 
     def relayed(self, ask: Ask, known: Known) -> None:
         """Send an upstream's reply; the bytes it makes for this question are made once."""
-        mine = self.ask
         listener = self.listener
-        limit = mine.limit_on_host if listener.on_host else mine.limit_off_host
-        if mine is ask:
-            wire = known.wires.get(limit)
-            if wire is None:
-                wire = known.wires[limit] = replies.respond(ask.query, b"", known.message, limit)
-            listener.send(self.client_id + wire, self.peer)
-        else:
+        if self.ask is not ask:
+            mine = self.ask
+            limit = mine.limit_on_host if listener.on_host else mine.limit_off_host
             reply = replies.respond(mine.query, self.client_id, known.message, limit)
             listener.send(reply, self.peer)
+            return
+        if listener.on_host:
+            wire = known.on_host
+            if wire is None:
+                wire = replies.respond(ask.query, b"", known.message, ask.limit_on_host)
+                known.on_host = wire
+        else:
+            wire = known.off_host
+            if wire is None:
+                wire = replies.respond(ask.query, b"", known.message, ask.limit_off_host)
+                known.off_host = wire
+        listener.send(self.client_id + wire, self.peer)
 
     def deliver(self, result: Result) -> None:
         """Send the reply."""

@@ -245,8 +245,7 @@ class SharedUdp:
         self._pending.clear()
         for item in items:
             if isinstance(item, Waiter):
-                if not item.done:
-                    self._owner.on_relay_failed(item, reason, refused=refused)
+                self._owner.on_relay_failed(item, reason, refused=refused)
             elif not item.result:
                 self._owner.on_failure(item, reason, refused=refused)
 

@@ -52,17 +52,16 @@ class Waiter:
     """One client's question. It is told the answer once, by `deliver` or `relayed`.
 
     The other fields are set when its query is sent: to `upstream`, at `sent_at`, with the ID
-    `ident`; `others` ask the same meanwhile; `done` when it needs no looking after any more.
+    `ident`; `others` ask the same meanwhile.
     """
 
-    __slots__ = ("ask", "done", "ident", "others", "sent_at", "upstream")
+    __slots__ = ("ask", "ident", "others", "sent_at", "upstream")
 
     ask: Ask
     upstream: Upstream
     sent_at: float
     ident: bytes
     others: list[Waiter] | None
-    done: bool
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
