@@ -27,13 +27,18 @@ from consulfwd.net.waiter import Result, Waiter
 
 log = logging.getLogger("consulfwd.udp")
 
-ROUNDS = 4
+ROUNDS = 8
+WORTH_ANOTHER = 8
 DRAIN = 64
 BUFFER = 4 << 20
 _LOOPBACK = {
     socket.AF_INET: ip_network("127.0.0.0/8"),
     socket.AF_INET6: ip_network("::1/128"),
 }
+# Where message i of a batch begins, and where it goes on behind its ID. Longer than most batches:
+# what is zipped with them ends first.
+_STARTS = tuple(range(0, mmsg.BATCH * mmsg.RECEIVE_SIZE, mmsg.RECEIVE_SIZE))
+_KEYS = tuple(start + 2 for start in _STARTS)
 QueryLog = Callable[[Ask, str, str], None]
 Ancillary = list[tuple[int, int, bytes]]
 
@@ -128,13 +133,6 @@ class UdpListener(BaseListener):
         self._batch = mmsg.Batch(sock)
         self._replies: list[bytes] = []
         self._names: list[bytes] = []
-        size = self._batch.name_size
-        self._places = [
-            (start, start + 2, index * size, (index + 1) * size)
-            for index, start in enumerate(
-                range(0, mmsg.BATCH * mmsg.RECEIVE_SIZE, mmsg.RECEIVE_SIZE)
-            )
-        ]
         super().__init__(sock, engine, access, loop, query_log)
         engine.on_flush(self.flush)
 
@@ -153,7 +151,7 @@ class UdpListener(BaseListener):
                 count = batch.receive()
                 if count:
                     drain()
-                if count < mmsg.BATCH:
+                if count < WORTH_ANOTHER:
                     break
                 engine.flush()
         except OSError as error:
@@ -168,50 +166,49 @@ class UdpListener(BaseListener):
         data, peers = batch.data, batch.names
         ready = self.hot.answers.get
         replies: list[bytes] = []
-        rest: list[tuple[bytes, int, tuple[int, int, int, int]]] = []
-        for length, place in zip(batch.lengths, self._places):  # noqa: B905 - one is longer
-            start, key, _, _ = place
-            raw = data[key : start + length]
-            variant = ready(raw)
+        add = replies.append
+        rest: list[int] = []
+        for start, key, length in zip(_STARTS, _KEYS, batch.lengths):  # noqa: B905 - see _STARTS
+            variant = ready(data[key : start + length])
             if variant is not None:
-                replies.append(data[start:key] + variant())
+                add(data[start:key] + variant())
             else:
-                rest.append((raw, length, place))
+                rest.append(start // mmsg.RECEIVE_SIZE)
         counters = self.engine.counters
         counters.hot += len(replies)
         counters.queries += len(replies)
         if not rest:
             self._tell(batch.send(replies, peers))
             return
+        size = batch.name_size
         if replies:
-            missed = {place[0] for _, _, place in rest}
+            missed = set(rest)
             self._replies += replies
             self._names += (
-                peers[name:end]
-                for start, _, name, end in self._places[: len(batch.lengths)]
-                if start not in missed
+                peers[index * size : (index + 1) * size]
+                for index in range(len(batch.lengths))
+                if index not in missed
             )
-        self._ask(rest, data, peers)
+        self._ask(rest)
 
-    def _ask(
-        self,
-        rest: list[tuple[bytes, int, tuple[int, int, int, int]]],
-        data: bytes,
-        peers: bytes,
-    ) -> None:
-        """Hand those to the engine that the hot table did not know."""
+    def _ask(self, rest: list[int]) -> None:
+        """Hand those of a batch to the engine that the hot table did not know."""
+        batch = self._batch
+        data, peers, lengths, size = batch.data, batch.names, batch.lengths, batch.name_size
         engine = self.engine
         asks, submit = engine.asks, engine.submit
         now = engine.now()
         asked = 0
-        for raw, length, (start, key, name, end) in rest:
-            peer = peers[name:end]
-            ask = asks.get(raw)
+        for index in rest:
+            peer = peers[index * size : (index + 1) * size]
+            start = _STARTS[index]
+            key, end = start + 2, start + lengths[index]
+            ask = asks.get(data[key:end])
             if ask is not None:
                 asked += 1
                 submit(ask, _Waiter(self, ask, data[start:key], peer), now)
             else:
-                self.query(data[start : start + length], peer, mmsg.to_address(peer)[0])
+                self.query(data[start:end], peer, mmsg.to_address(peer)[0])
         engine.counters.queries += asked
 
     def _checking(self) -> None:
@@ -220,8 +217,10 @@ class UdpListener(BaseListener):
         data, peers = batch.data, batch.names
         ready = self.hot.answers.get
         counters = self.engine.counters
-        for length, (start, key, name, end) in zip(batch.lengths, self._places):  # noqa: B905
-            peer = peers[name:end]
+        size = batch.name_size
+        for index, (start, length) in enumerate(zip(_STARTS, batch.lengths)):  # noqa: B905
+            key = start + 2
+            peer = peers[index * size : (index + 1) * size]
             host = mmsg.to_address(peer)[0]
             variant = ready(data[key : start + length])
             if variant is not None and host in self.access.seen:
