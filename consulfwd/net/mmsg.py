@@ -81,13 +81,25 @@ class Batch:
         self._out_base = _address(self._out)
         self._in_at = _address(self._in_headers)
         self._out_at = _address(self._out_headers)
+        # A reply to message i goes to where it came from, and begins with its ID: both stay where
+        # they were received.
+        self._back_iovecs = bytearray(BATCH * 32)
+        self._back_headers = bytearray(BATCH * _HEADER)
+        self._fill(self._back_headers, _address(self._in_names), self._back_iovecs, parts=2)
+        for index in range(BATCH):
+            struct.pack_into("=QQ", self._back_iovecs, index * 32, base + index * size, 2)
+        back = memoryview(self._back_iovecs).cast("Q")
+        self._back_bases, self._back_lengths = back[2::4], back[3::4]
+        self._back_at = _address(self._back_headers)
 
-    def _fill(self, headers: bytearray, names_at: int, iovecs: bytearray) -> None:
+    def _fill(
+        self, headers: bytearray, names_at: int, iovecs: bytearray, *, parts: int = 1
+    ) -> None:
         iovecs_at = _address(iovecs)
         size = self.name_size
         for index in range(BATCH):
             name = names_at + index * size if size else 0
-            fields = (name, size, iovecs_at + index * 16, 1, 0, 0, 0, 0)
+            fields = (name, size, iovecs_at + index * parts * 16, parts, 0, 0, 0, 0)
             struct.pack_into("=QI4xQQQQi4xI4x", headers, index * _HEADER, *fields)
 
     def receive(self) -> int:
@@ -114,40 +126,57 @@ class Batch:
         """Send nothing any more: the socket's number may be that of another one soon."""
         self._fd = -1
 
-    def send(self, replies: list[bytes], names: Sequence[bytes] | bytes = ()) -> int:
-        """Send each message, to the address beside it; return the errno of the last failure or 0.
+    def send_back(self, tails: list[bytes]) -> int:
+        """Answer every message of the last `receive`; return the errno of the last failure or 0.
 
-        `names` may also be the addresses joined, for no more than BATCH messages.
+        Reply i is the first two octets of message i, then `tails[i]`.
+        """
+        count = len(tails)
+        lengths = list(map(len, tails))
+        joined = b"".join(tails)
+        if len(joined) > SEND_BUFFER:
+            size = self.name_size
+            names = [bytes(self._in_names[at : at + size]) for at in range(0, count * size, size)]
+            starts = range(0, count * self._size, self._size)
+            heads = [bytes(self._in[at : at + 2]) for at in starts]
+            return self.send([a + b for a, b in zip(heads, tails, strict=True)], names)
+        self._out[: len(joined)] = joined
+        bases = list(accumulate(lengths[:-1], initial=self._out_base))
+        self._back_bases[:count] = memoryview(array("Q", bases))
+        self._back_lengths[:count] = memoryview(array("Q", lengths))
+        return self._transmit(self._back_at, count)
+
+    def send(self, replies: list[bytes], names: Sequence[bytes] = ()) -> int:
+        """Send each message, to the address beside it; return the errno of the last failure or 0.
 
         What the kernel has no room for, or no route, is lost; the rest is sent.
         """
-        if isinstance(names, bytes):
-            return self._send_chunk(replies, names)
         failure = 0
         for start in range(0, len(replies), BATCH):
             end = start + BATCH
             failure = self._send_chunk(replies[start:end], names[start:end]) or failure
         return failure
 
-    def _send_chunk(self, replies: list[bytes], names: Sequence[bytes] | bytes) -> int:
+    def _send_chunk(self, replies: list[bytes], names: Sequence[bytes]) -> int:
         count = len(replies)
         lengths = list(map(len, replies))
         total = sum(lengths)
         if total > SEND_BUFFER:
             half = count // 2
-            cut = half * self.name_size if isinstance(names, bytes) else half
-            failure = self._send_chunk(replies[:half], names[:cut])
-            return self._send_chunk(replies[half:], names[cut:]) or failure
+            failure = self._send_chunk(replies[:half], names[:half])
+            return self._send_chunk(replies[half:], names[half:]) or failure
         self._out[:total] = b"".join(replies)
         if names:
-            joined = names if isinstance(names, bytes) else b"".join(names)
-            self._out_names[: count * self.name_size] = joined
+            self._out_names[: count * self.name_size] = b"".join(names)
         bases = list(accumulate(lengths[:-1], initial=self._out_base))
         self._out_bases[:count] = memoryview(array("Q", bases))
         self._out_lengths[:count] = memoryview(array("Q", lengths))
+        return self._transmit(self._out_at, count)
+
+    def _transmit(self, headers_at: int, count: int) -> int:
         done = failure = 0
         while done < count:
-            at = self._out_at + done * _HEADER
+            at = headers_at + done * _HEADER
             sent: int = self._send(self._fd, at, count - done, _DONTWAIT)
             if sent > 0:
                 done += sent

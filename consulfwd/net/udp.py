@@ -165,30 +165,27 @@ class UdpListener(BaseListener):
         batch = self._batch
         data, peers = batch.data, batch.names
         ready = self.hot.answers.get
-        replies: list[bytes] = []
-        add = replies.append
+        tails: list[bytes] = []
         rest: list[int] = []
         for start, key, length in zip(_STARTS, _KEYS, batch.lengths):  # noqa: B905 - see _STARTS
             variant = ready(data[key : start + length])
             if variant is not None:
-                add(data[start:key] + variant())
+                tails.append(variant())
             else:
                 rest.append(start // mmsg.RECEIVE_SIZE)
         counters = self.engine.counters
-        counters.hot += len(replies)
-        counters.queries += len(replies)
+        counters.hot += len(tails)
+        counters.queries += len(tails)
         if not rest:
-            self._tell(batch.send(replies, peers))
+            self._tell(batch.send_back(tails))
             return
-        size = batch.name_size
-        if replies:
-            missed = set(rest)
-            self._replies += replies
-            self._names += (
-                peers[index * size : (index + 1) * size]
-                for index in range(len(batch.lengths))
-                if index not in missed
-            )
+        if tails:
+            size = batch.name_size
+            hits = sorted(set(range(len(batch.lengths))).difference(rest))
+            for index, tail in zip(hits, tails, strict=True):
+                start = _STARTS[index]
+                self._replies.append(data[start : start + 2] + tail)
+                self._names.append(peers[index * size : (index + 1) * size])
         self._ask(rest)
 
     def _ask(self, rest: list[int]) -> None:
