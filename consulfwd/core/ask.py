@@ -41,7 +41,8 @@ class Ask:
     """One question. `question` is folded; `key` tells apart what may have different answers.
 
     `local` is the answer when it is made here; `raw` the client's message without its ID;
-    `lane` is for the shell, which notes there how such queries go out while all is well.
+    `lane` is for the shell, which notes there how such queries go out while all is well,
+    and `kept_until` when their answer is to be put into the cache again.
     """
 
     __slots__ = (
@@ -49,6 +50,7 @@ class Ask:
         "_flags",
         "_options",
         "_tails",
+        "kept_until",
         "key",
         "known",
         "lane",
@@ -79,6 +81,7 @@ class Ask:
         self.limit_off_host = replies.udp_limit(query, on_host=False)
         self.local: Message | None = None
         self.lane: Any = None
+        self.kept_until = 0.0
         self.warm = -1
         self.known: dict[bytes, Known] | None = None
         self.raw = b""

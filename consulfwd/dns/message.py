@@ -10,7 +10,7 @@ from copy import copy
 
 from consulfwd.dns import const
 from consulfwd.dns.edns import Edns, read_opt
-from consulfwd.dns.records import NAMES_IN_RDATA, assemble, read_records
+from consulfwd.dns.records import NAMES_IN_RDATA, assemble, read_records, skip_strings
 from consulfwd.dns.wire import HEADER, HEADER_SIZE, RECORD, check_name
 from consulfwd.errors import WireError
 
@@ -218,6 +218,8 @@ def _read_sections(
 def _check_rdata(data: bytes, position: int, end: int, rtype: int, known: dict[int, int]) -> None:
     before, names, behind = NAMES_IN_RDATA[rtype]
     position += before
+    if rtype == const.NAPTR:
+        position = skip_strings(data, position, 3)
     for _ in range(names):
         position = check_name(data, position, known)
     if position + behind != end:

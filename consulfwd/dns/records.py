@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 QUESTION_POINTER = b"\xc0\x0c"
 # Types of RFC 1035 whose data may hold compressed names, and those of RFC 3597 section 4 a
-# receiver must expect it in: octets before the names, how many names, octets behind them.
+# receiver must expect it in (but the obsolete SIG and NXT): octets before the names, how many
+# names, octets behind them. In NAPTR three character-strings stand before the name too.
 NAMES_IN_RDATA = {
     const.NS: (0, 1, 0), 3: (0, 1, 0), 4: (0, 1, 0), const.CNAME: (0, 1, 0),
     const.SOA: (0, 2, 20), 7: (0, 1, 0), 8: (0, 1, 0), 9: (0, 1, 0), const.PTR: (0, 1, 0),
     14: (0, 2, 0), const.MX: (2, 1, 0), 17: (0, 2, 0), 18: (2, 1, 0), 21: (2, 1, 0),
-    26: (2, 2, 0), const.SRV: (6, 1, 0), 36: (2, 1, 0), const.DNAME: (0, 1, 0),
+    26: (2, 2, 0), const.SRV: (6, 1, 0), const.NAPTR: (4, 1, 0), 36: (2, 1, 0),
+    const.DNAME: (0, 1, 0),
 }  # fmt: skip
 
 
@@ -60,8 +62,11 @@ def _read_record(data: bytes, position: int) -> tuple[bytes | None, int]:
     rdata = data[position:end]
     if rtype in NAMES_IN_RDATA:
         before, names, behind = NAMES_IN_RDATA[rtype]
-        parts = [data[position : position + before]]
-        position += before
+        names_at = position + before
+        if rtype == const.NAPTR:
+            names_at = skip_strings(data, names_at, 3)
+        parts = [data[position:names_at]]
+        position = names_at
         for _ in range(names):
             parts.append(read_name(data, position))
             position = skip_name(data, position)
@@ -69,6 +74,16 @@ def _read_record(data: bytes, position: int) -> tuple[bytes | None, int]:
             raise WireError("a name in a record does not end where the record does")
         rdata = b"".join(parts) + data[position:end]
     return build_record(owner, rtype, ttl, rdata, rclass), end
+
+
+def skip_strings(data: bytes, position: int, count: int) -> int:
+    """Return the offset behind so many character-strings (RFC 1035 section 3.3).
+
+    Raises IndexError when the data ends first.
+    """
+    for _ in range(count):
+        position += 1 + data[position]
+    return position
 
 
 def build_record(owner: bytes, rtype: int, ttl: int, rdata: bytes, rclass: int = const.IN) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 import socket
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -27,22 +28,36 @@ def _nothing() -> None:
 
 
 class _Selector(selectors.DefaultSelector):
-    """Runs the callbacks of watched sockets; gives asyncio the rest of the events."""
+    """Runs the callbacks of watched sockets; gives asyncio the rest of the events.
+
+    While there are only such callbacks, and they leave asyncio nothing to do (`touched`), it goes
+    on waiting by itself.
+    """
 
     failed: Callable[[Exception], None]
+    touched = False
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        rest = []
-        for event in super().select(timeout):
-            data = event[0].data
-            if data.__class__ is not _Direct:
-                rest.append(event)
-                continue
-            try:
-                data.callback()
-            except Exception as error:
-                self.failed(error)
-        return rest
+        until = None if timeout is None else time.monotonic() + timeout
+        rest: list[tuple[selectors.SelectorKey, int]] = []
+        while True:
+            self.touched = False
+            events = super().select(timeout)
+            for event in events:
+                data = event[0].data
+                if data.__class__ is not _Direct:
+                    rest.append(event)
+                    continue
+                try:
+                    data.callback()
+                except Exception as error:
+                    self.failed(error)
+            if rest or self.touched or not events:
+                return rest
+            if until is not None:
+                timeout = until - time.monotonic()
+                if timeout <= 0:
+                    return rest
 
 
 class ServerLoop(asyncio.SelectorEventLoop):
@@ -52,6 +67,20 @@ class ServerLoop(asyncio.SelectorEventLoop):
         self._direct = _Selector()
         self._direct.failed = self._failed
         super().__init__(self._direct)
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.Handle:
+        """Schedule a callback (see asyncio); the selector must not go on waiting now."""
+        self._direct.touched = True
+        return super().call_soon(callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        """Schedule a callback (see asyncio); the selector must not wait past it."""
+        self._direct.touched = True
+        return super().call_at(when, callback, *args, context=context)
 
     def watch(self, sock: socket.socket, callback: Callable[[], None]) -> None:
         """Run `callback` whenever `sock` is readable; it must not block."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Replies kept to be recognised: of what size, how many per question, how many in all.
 KNOWN_SIZE, KNOWN_REPLIES, MAX_KNOWN = 1024, 24, 8192
+# How long (seconds) a kept TTL 0 answer is good enough as what to fall back to.
+KEEP_AGAIN = 0.1
 FALSE_REPLY = "a false reply (another question, or garbage)"
 
 
@@ -38,20 +40,10 @@ class Relays:
             known = self._learn(relay, data, now)
             if known is None:
                 return False
-        engine = self._engine
+        if (now >= ask.kept_until or not known.positive) and not self._keep(relay, known, now):
+            return False
         key = ask.key
-        cache = engine.cache
-        entry = cache.entries.get(key)
-        if entry is None or not known.positive:
-            if relay.upstream.is_agent and engine.doubtful(entry, now):
-                message = known.message
-                attempt = self._escalate(relay, now)
-                flight = attempt.lookup
-                engine.carry_on(flight, flight.on_reply(attempt, message, False, now), now)
-                return False
-            cache.put(key, known.message, now, known.source)
-        else:
-            cache.refresh(key, entry, known.message, now, known.ttl, known.lasts)
+        engine = self._engine
         flights = engine.flights
         asked = flights.pop(key, None)
         if asked is not relay and asked is not None:
@@ -63,6 +55,26 @@ class Relays:
                 waiter.relayed(ask, known)
         if engine.draining is not None and not flights:
             engine.draining.set()
+        return True
+
+    def _keep(self, relay: Waiter, known: Known, now: float) -> bool:
+        """Put a reply into the cache; a doubtful denial is handed over to a lookup: False."""
+        engine = self._engine
+        ask = relay.ask
+        cache = engine.cache
+        entry = cache.entries.get(ask.key)
+        if entry is not None and known.positive:
+            cache.refresh(ask.key, entry, known.message, now, known.ttl, known.lasts)
+        elif relay.upstream.is_agent and engine.doubtful(entry, now):
+            message = known.message
+            attempt = self._escalate(relay, now)
+            flight = attempt.lookup
+            engine.carry_on(flight, flight.on_reply(attempt, message, False, now), now)
+            return False
+        else:
+            cache.put(ask.key, known.message, now, known.source)
+        # What may not be reused is kept for bad times only: there it need not be the very last.
+        ask.kept_until = now + KEEP_AGAIN if known.positive and not known.ttl else 0.0
         return True
 
     def _learn(self, relay: Waiter, data: bytes, now: float) -> Known | None:

@@ -88,8 +88,7 @@ def random_ids() -> Iterator[bytes]:
     """Yield message IDs from the system's random source."""
     while True:
         block = os.urandom(2048)
-        for position in range(0, 2048, 2):
-            yield block[position : position + 2]
+        yield from [block[position : position + 2] for position in range(0, 2048, 2)]
 
 
 def _connected(upstream: Upstream) -> socket.socket:
