@@ -90,12 +90,13 @@ def test_owners_equal_to_the_question_become_pointers() -> None:
     assert wire("@12") not in records.assemble(b"\0", sections)
 
 
-# RFC 1035 section 3.3 and RFC 3597 section 4: octets, names, octets
+# RFC 1035 section 3.3 and RFC 3597 section 4: octets, names, octets. The octets before are 1, so
+# the last six of NAPTR are three character-strings of one octet.
 COMPRESSED = {
     "NS": (0, 1, 0), "MD": (0, 1, 0), "MF": (0, 1, 0), "CNAME": (0, 1, 0), "SOA": (0, 2, 20),
     "MB": (0, 1, 0), "MG": (0, 1, 0), "MR": (0, 1, 0), "PTR": (0, 1, 0), "MINFO": (0, 2, 0),
     "MX": (2, 1, 0), "RP": (0, 2, 0), "AFSDB": (2, 1, 0), "RT": (2, 1, 0), "PX": (2, 2, 0),
-    "SRV": (6, 1, 0), "KX": (2, 1, 0), "DNAME": (0, 1, 0),
+    "SRV": (6, 1, 0), "NAPTR": (10, 1, 0), "KX": (2, 1, 0), "DNAME": (0, 1, 0),
 }  # fmt: skip
 
 
@@ -133,6 +134,8 @@ def test_names_in_data_are_spelled_out(rtype: str) -> None:
         ("0000 8000 0000 0001 0000 0000 . 0005 0001 00000000 0001 'a' .", 12, "does not end"),
         ("0000 8000 0000 0001 0000 0000 . 0006 0001 00000000 0002 . .", 12, "does not end"),
         ("0000 8000 0000 0001 0000 0000 . 0005 0001 00000000 0001 40", 12, "reserved"),
+        ("0000 8000 0000 0001 0000 0000 . 0023 0001 00000000 0007 00010002 00 00 05", 12, "short"),
+        ("0000 8000 0000 0001 0000 0000 . 0023 0001 00000000 0007 00010002 00 00 00 .", 12, "end"),
         ("0000 8000 0000 0001 0000 0000 . 0001 0001 00000000 0000", 99, "cut short"),
     ],
 )
