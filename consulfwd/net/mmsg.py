@@ -29,7 +29,8 @@ def _functions() -> tuple[Any, Any] | None:
     if not sys.platform.startswith("linux") or ctypes.sizeof(ctypes.c_void_p) != 8:
         return None
     try:
-        libc = ctypes.CDLL(None, use_errno=True)
+        # Nothing here blocks, so nobody else need run meanwhile: PyDLL keeps the interpreter lock.
+        libc = ctypes.PyDLL(None, use_errno=True)
         receive, send = libc.recvmmsg, libc.sendmmsg
     except (OSError, AttributeError):
         return None

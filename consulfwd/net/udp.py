@@ -28,7 +28,7 @@ from consulfwd.net.waiter import Result, Waiter
 log = logging.getLogger("consulfwd.udp")
 
 ROUNDS = 8
-WORTH_ANOTHER = 8
+WORTH_ANOTHER = 24
 DRAIN = 64
 BUFFER = 4 << 20
 _LOOPBACK = {
