@@ -80,12 +80,13 @@ class Lookup:
     """One question on its way through a plan of upstreams.
 
     known      a positive answer was held moments ago: a denial needs a second opinion
-    has_stale  a stale answer is at hand: give up as soon as every upstream is known to be down
+    has_stale  a stale answer is at hand: give up as soon as every upstream is known to be down,
+               or has failed a second time
     reverse    the name is an address's: agents before Consul 1.18 say SERVFAIL if they know none
     """
 
     __slots__ = (
-        "_budget", "_cut", "_denial", "_health", "_hedge_at", "_next", "_open", "_pause",
+        "_budget", "_cut", "_denial", "_errors", "_health", "_hedge_at", "_next", "_open", "_pause",
         "attempts", "deadline", "extra", "has_stale", "known", "opinions", "outcome", "plan",
         "reply_limit", "reverse", "started_at", "wake_at",
     )  # fmt: skip
@@ -119,6 +120,7 @@ class Lookup:
         self._open = 0
         self._pause = RETRY_PAUSE
         self._hedge_at = deadline
+        self._errors: list[Attempt] = []
         self._cut: tuple[Message, Upstream] | None = None
         self._denial: tuple[Message, Attempt] | None = None
 
@@ -145,6 +147,8 @@ class Lookup:
         if message.rcode not in ANSWERS:
             return self._on_error_reply(attempt, message, now)
         self._well(attempt, now)
+        if self._errors and message.positive:
+            self._blame(upstream, now)
         if self.outcome is not None:
             attempt.decided = "came after the answer"
             return []
@@ -186,11 +190,27 @@ class Lookup:
             if upstream.is_agent and self._denial is None:
                 self._denial = (message, attempt)
         else:
-            self._health.bad(upstream, now, f"answers {rcode}")
+            self._health.doubt(upstream, now)
+            self._errors.append(attempt)
+            done = self.outcome
+            if done is not None and done.upstream and done.message and done.message.positive:
+                self._blame(done.upstream, now)
         ede = read_ede(message.edns)
         if ede is not None:
             rcode += f" ({const.EDE_TEXT.get(ede[0], ede[0])}{': ' + ede[1] if ede[1] else ''})"
         return self._advance(attempt, rcode, now)
+
+    def _blame(self, witness: Upstream, now: float) -> None:
+        """An error is held against whoever gave it when `witness` has the answer.
+
+        Until then it may be about the name. A witness that gave an error itself moments ago only
+        shows that times have changed.
+        """
+        erred = {one.upstream: one.result for one in self._errors}
+        self._errors.clear()
+        if witness not in erred:
+            for upstream, rcode in erred.items():
+                self._health.bad(upstream, now, f"answers {rcode}")
 
     def _on_denial(self, attempt: Attempt, message: Message, now: float) -> list[Attempt]:
         upstream = attempt.upstream
@@ -319,8 +339,11 @@ class Lookup:
             return self._give_up("")
         if not attempt.upstream.is_agent:
             return self._give_up("")
-        if self.has_stale and all(one.state is State.DOWN for one in self.plan):
-            return self._give_up("every upstream is down")
+        if self.has_stale:
+            if all(one.state is State.DOWN for one in self.plan):
+                return self._give_up("every upstream is down")
+            if self._next > len(self.plan):
+                return self._give_up("every upstream failed, and failed again")
         attempt.decided = f"failed: another round in {self._pause * 1000:.0f} ms"
         self._arm(now + self._pause)
         self._pause *= 2

@@ -104,11 +104,12 @@ class Upstream:
 
     `key` is (transport, address, port) and identifies it across reloads; `on_host` says that
     replies cannot come from elsewhere, so that ports need not be random; `knows_itself` that this
-    agent has answered for Consul's own service before; `up` is `state is UP`, told faster.
+    agent has answered for Consul's own service before; `up` is `state is UP`, told faster;
+    `doubted` that it gave an error that may be the name's, and is to be probed to know.
     """
 
     __slots__ = (
-        "address", "bad", "changed_at", "good", "is_agent", "knows_itself", "last_reply",
+        "address", "bad", "changed_at", "doubted", "good", "is_agent", "knows_itself", "last_reply",
         "name", "needed", "on_host", "port", "probe_at", "probe_pause", "rttvar", "silent", "srtt",
         "state", "tls_name", "transport", "tuning", "up",
     )  # fmt: skip
@@ -140,6 +141,7 @@ class Upstream:
         self.good = self.bad = self.silent = 0
         self.needed = 0
         self.knows_itself = False
+        self.doubted = False
         self.probe_at = 0.0
         self.probe_pause = self.tuning.probe_first
 
@@ -210,13 +212,19 @@ class Health:
             self._apply(upstream, Event.RISEN, now, f"{upstream.good} good replies in a row")
 
     def bad(self, upstream: Upstream, now: float, why: str) -> None:
-        """Note a reply that is an error of the server (SERVFAIL, REFUSED, garbage)."""
+        """Note a reply that is the server's own fault (garbage, an error others do not give)."""
         upstream.last_reply = now
         upstream.good = upstream.silent = 0
         upstream.bad += 1
         patient = upstream.state is State.UP or upstream.state is State.SUSPECT
         if upstream.bad >= upstream.tuning.fall or not patient:
             self._apply(upstream, Event.BAD, now, why)
+
+    def doubt(self, upstream: Upstream, now: float) -> None:
+        """Note an error reply that may be about the name: a probe is to tell (`to_measure`)."""
+        upstream.last_reply = now
+        upstream.silent = 0
+        upstream.doubted = True
 
     def silent(self, upstream: Upstream, now: float, asked_at: float) -> None:
         """Note that a query sent at `asked_at` had no reply in the upstream's usual time.
@@ -318,17 +326,18 @@ class Group:
         return self._order[0]
 
     def to_measure(self, now: float) -> list[Upstream]:
-        """Return the healthy members nobody has heard of lately, if the order is by speed.
+        """Return the healthy members to be probed: those in doubt, which they are no more.
 
-        Whoever was slow once would otherwise never be asked again, fast as it may be by now.
+        If the order is by speed, also those nobody has heard of lately: whoever was slow once
+        would otherwise never be asked again, fast as it may be by now.
         """
-        if self.policy != "fastest":
-            return []
-        return [
-            member
-            for member in self.members
-            if member.state is State.UP and member.last_reply <= now - MEASURE_AGAIN
-        ]
+        due = []
+        for member in self.members:
+            old = self.policy == "fastest" and member.last_reply <= now - MEASURE_AGAIN
+            if member.state is State.UP and (member.doubted or old):
+                due.append(member)
+                member.doubted = False
+        return due
 
     def all_down(self) -> bool:
         """Return whether no member is expected to answer."""

@@ -145,8 +145,8 @@ ROUNDS = {
         53 A servfail   | B
         54 B servfail   | ...
         154 timer       | A
-        155 A servfail  | B, A suspect
-        156 B servfail  | B suspect
+        155 A servfail  | B
+        156 B servfail  | ...
         356 timer       | A
         357 A servfail  | B
         358 B servfail  | ...
@@ -154,8 +154,8 @@ ROUNDS = {
         759 A servfail  | B
         760 B servfail  | ...
         1560 timer      | A
-        1561 A servfail | B, A down
-        1562 B servfail | B down
+        1561 A servfail | B
+        1562 B servfail | ...
         2000 timer      | = nothing (22): no reply within the deadline (A: SERVFAIL; B: SERVFAIL)
     """,
     "one that recovers ends it": """
@@ -238,6 +238,38 @@ SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
         0 start         | A
         1 A gone        | B, A down
         2 B gone        | B down, = nothing (23): every upstream is down (A: gone; B: gone)
+        """,
+    ),
+    "stale at hand, all fail: one more round": (
+        {"has_stale": True},
+        """
+        0 start         | A
+        1 A servfail    | B
+        2 B refused     | C
+        3 C servfail    | ...
+        53 timer        | A
+        54 A servfail   | B
+        55 B lost       | = nothing (22): every upstream failed, and failed again (A: SERVFAIL; \
+B: REFUSED; C: SERVFAIL; B: lost)
+        """,
+    ),
+    "stale at hand, one agent that fails": (
+        {"names": "A", "has_stale": True},
+        """
+        0 start         | A
+        1 A servfail    | ...
+        51 timer        | A
+        52 A servfail   | = nothing (22): every upstream failed, and failed again (A: SERVFAIL)
+        """,
+    ),
+    "stale at hand, all fail, then one answers": (
+        {"names": "A B", "has_stale": True},
+        """
+        0 start         | A
+        1 A servfail    | B
+        2 B servfail    | ...
+        52 timer        | A
+        53 A yes        | = yes of A
         """,
     ),
     "stale at hand, but one may answer yet": (
