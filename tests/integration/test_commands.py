@@ -167,10 +167,12 @@ resolv_conf: {tmp_path}/resolv.conf
         served.kill()
     lines = [line.split(" ", 1)[1] for line in served.said().splitlines() if re.match("20", line)]
     none = f"WARNING no recursors ({tmp_path}/resolv.conf): names outside Consul get SERVFAIL"
+    root = ["WARNING running as root: the setting user names whom to become instead"]
     assert lines == [
         f"INFO listening on {HOST}:{port} (UDP and TCP)",
         f"INFO consul is answered from {first}, {second} (ordered)",
         none,
+        *(root if os.getuid() == 0 else []),
         f"INFO settings reloaded; listening on {HOST}:{port}",
         f"INFO consul is answered from {first}, {second} (ordered)",
         none,
