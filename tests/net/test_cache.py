@@ -14,6 +14,8 @@ from tests.net.world import GALERA, World, settings, until, world
 
 NAME = "galeradb.service.consul"
 STALE, NO_AUTHORITY, NETWORK = 3, 22, 23
+# For a deadline of 0.25 s on a machine that may stall; the default deadline is 2 s.
+IN_TIME_S = 1.5
 
 
 async def test_a_hundred_equal_queries_are_asked_once() -> None:
@@ -106,7 +108,7 @@ async def test_a_stale_answer_when_nobody_answers(end: Callable[[World], Awaitab
             reply = await here.ask(NAME, tcp=tcp)
             assert (reply.rcode, reply.data, reply.ttls) == ("NOERROR", GALERA, {0})
             assert [code for code, _ in reply.ede] == [STALE]
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < IN_TIME_S
         assert (await here.ask(NAME, edns=None)).data == GALERA
         assert here.counters.stale == 3
 
@@ -134,9 +136,10 @@ async def test_nobody_waits_once_all_agents_are_known_to_be_down() -> None:
         await all_frozen(here)
         await ask_until_all_are_down(here)
         began = time.monotonic()
-        for _ in range(20):
+        for _ in range(40):
             assert [code for code, _ in (await here.ask(NAME)).ede] == [STALE]
-        assert time.monotonic() - began < 0.5
+        # Each at its deadline, they would take 10 s.
+        assert time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize("end", [all_down, all_frozen])
@@ -167,7 +170,7 @@ async def test_servfail_within_the_deadline(end: str, tcp: bool) -> None:
                 agent.faults.any.servfail.on()
         began = time.monotonic()
         reply = await here.ask(NAME, tcp=tcp)
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < IN_TIME_S
         assert (reply.rcode, reply.answers) == ("SERVFAIL", [])
         ((code, text),) = reply.ede
         assert code == (NO_AUTHORITY if end == "servfail" else NETWORK)

@@ -72,7 +72,8 @@ async def test_the_first_agent_fails(what: str) -> None:
         began = time.monotonic()
         reply = await here.ask("many.service.consul")
         assert (reply.rcode, reply.data, here.asked()) == ("NOERROR", many, asked)
-        assert time.monotonic() - began < 0.45
+        # Nobody waited for half the deadline or more, even if the machine stalled.
+        assert time.monotonic() - began < 0.9
         assert (here.counters.failed, here.counters.stale) == (0, 0)
 
 
