@@ -28,8 +28,8 @@ from consulfwd.errors import ConsulfwdError, StartError
 from consulfwd.net import host, loop
 from consulfwd.net.resolver import Engine
 from consulfwd.net.routing import build_routes, cache_limits, probe_question
-from consulfwd.net.tcp import TcpListener, bind_tcp
-from consulfwd.net.udp import BaseListener, bind_udp, listen
+from consulfwd.net.tcp import TcpListener
+from consulfwd.net.udp import BaseListener, listen
 
 log = logging.getLogger("consulfwd")
 query_log = logging.getLogger("consulfwd.query")
@@ -215,9 +215,9 @@ def bind_all(endpoints: Iterable[Endpoint]) -> dict[Endpoint, Pair]:
 def _bind_both(endpoint: Endpoint) -> Pair:
     # Port 0 asks for any port, which must then be free for both.
     for attempt in range(20):
-        udp = bind_udp(endpoint.host, endpoint.port)
+        udp = host.bind(endpoint.host, endpoint.port, socket.SOCK_DGRAM)
         try:
-            return udp, bind_tcp(endpoint.host, udp.getsockname()[1])
+            return udp, host.bind(endpoint.host, udp.getsockname()[1], socket.SOCK_STREAM)
         except OSError:
             udp.close()
             if endpoint.port or attempt == 19:

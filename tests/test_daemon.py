@@ -14,6 +14,7 @@ import pytest
 
 from consulfwd import daemon
 from consulfwd.config import Endpoint, Loaded, Settings
+from consulfwd.core.telling import LINES
 from consulfwd.daemon import Server, bind_all, drop_privileges
 from consulfwd.dev import DevCluster
 from consulfwd.errors import ConfigError, Problem, StartError
@@ -65,10 +66,10 @@ def test_every_address_that_cannot_be_had_is_named() -> None:
 
 
 def test_low_ports_need_a_capability(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(host: str, port: int) -> socket.socket:
+    def refuse(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(daemon, "bind_udp", refuse)
+    monkeypatch.setattr("consulfwd.net.host.bind", refuse)
     with pytest.raises(StartError) as failed:
         bind_all([endpoint("127.0.0.1:53")])
     assert str(failed.value) == (
@@ -115,6 +116,29 @@ async def test_agents_that_go_and_come_back_are_told(caplog: pytest.LogCaptureFi
         ("INFO", f"{name} is probing, was down: answers again"),
         ("INFO", f"{name} is up, was probing: 3 good replies in a row"),
     ]
+
+
+async def test_an_agent_that_comes_and_goes_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consulfwd.core.telling.WINDOW", 0.2)
+    async with world() as here:
+        caplog.clear()
+        engine = here.server.engine
+        upstream = engine.upstreams()[0]
+        for _ in range(20):
+            now = engine.now()
+            engine.health.refused(upstream, now, "connection refused")
+            engine.health.good(upstream, now, 0)
+            engine.prober.tell_changes(now)
+        assert len(caplog.records) == LINES
+        await until(lambda: len(caplog.records) > LINES)
+        last = caplog.records[LINES]
+    assert last.levelname == "WARNING"
+    assert last.getMessage() == (
+        f"agent {upstream.name} is {upstream.state.value}: it comes and goes,"
+        f" {40 - LINES} more changes in the last 60 s"
+    )
 
 
 async def test_reload_takes_everything_new() -> None:

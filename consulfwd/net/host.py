@@ -90,3 +90,19 @@ class ResolvConf:
             return False
         self.recursors = recursors
         return True
+
+
+def bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    """Return a bound socket, SOCK_DGRAM or (not yet listening) SOCK_STREAM. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, kind)
+    try:
+        if kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -7,12 +7,10 @@ and lookups are `core`'s; it keeps what they say in motion, on one event loop.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from itertools import count
 
 from consulfwd.core.ask import Ask, answer_here, prepare
 from consulfwd.core.cache import Cache, Entry, Limits
@@ -28,6 +26,7 @@ from consulfwd.net.chase import chase, leads_on
 from consulfwd.net.flight import Counters, Flight
 from consulfwd.net.probing import Prober
 from consulfwd.net.relays import Relays
+from consulfwd.net.timers import Timers
 from consulfwd.net.upstream import OUR_SHORTAGE, Channels
 from consulfwd.net.waiter import Result, Waiter
 
@@ -37,6 +36,10 @@ log = logging.getLogger("consulfwd.resolver")
 DOUBT = 300.0
 SWEEP = 1.0
 MAX_FLIGHTS = 10_000
+# Names in Consul are not to fail because everything outside is slow: they may be so many more.
+MORE_FOR_CONSUL = 10_000
+# Queries longer than this (octets; over TCP they can be 65535) are not kept for their next time.
+KEPT_QUERY = 512
 # Health.version it holds for, whom to ask, the way there, the query without its ID.
 Lane = tuple[int, Upstream, Callable[[Waiter, bytes], bool], bytes]
 
@@ -69,10 +72,7 @@ class Engine:
         self.budget = Budget()
         self.asks: dict[bytes, Ask] = {}
         self.flights: dict[bytes, Flight | Waiter] = {}
-        self._timers: list[tuple[float, int, Flight | Probe]] = []
-        self._sequence = count()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = float("inf")
+        self._timers = Timers(loop, lambda: self.now(), self._wake)
         self.prober = Prober(self, probe_question)
         self._relays = relays = Relays(self)
         self.on_relayed = relays.on_relayed
@@ -111,10 +111,10 @@ class Engine:
 
     def close(self) -> None:
         """Stop keeping time and let go of every socket."""
-        for handle in (self._ticker, self._timer):
-            if handle is not None:
-                handle.cancel()
-        self._ticker = self._timer = None
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+        self._timers.cancel()
         self.channels.close()
 
     def replace(
@@ -201,9 +201,11 @@ class Engine:
         ask = asks.get(data[2:])
         if ask is None:
             ask = prepare(read_query(data), self.routes)
+            ask.raw = data[2:]
+            if len(data) > KEPT_QUERY:
+                return ask
             if len(asks) >= 4096:
                 asks.clear()
-            ask.raw = data[2:]
             asks[ask.raw] = ask
         return ask
 
@@ -240,8 +242,10 @@ class Engine:
                 flight.join(waiter)
             return
         if len(flights) >= MAX_FLIGHTS:
-            waiter.deliver(self.failure(ask, const.EDE_OTHER, "too many queries in flight"))
-            return
+            consul = ask.route.kind is Kind.CONSUL
+            if not consul or len(flights) >= MAX_FLIGHTS + MORE_FOR_CONSUL:
+                waiter.deliver(self._too_many(ask, now))
+                return
         if not traced:
             # The usual case: the first in order is well, and nothing is decided unless it is late.
             lane = ask.lane
@@ -352,12 +356,9 @@ class Engine:
             if isinstance(flight, Flight):
                 self._end(flight, flight.outcome, now)
         elif not isinstance(flight, Flight) or flight.armed != flight.wake_at:
-            at = flight.wake_at
             if isinstance(flight, Flight):
-                flight.armed = at
-            heapq.heappush(self._timers, (at, next(self._sequence), flight))
-            if at < self._timer_at:
-                self._arm(at)
+                flight.armed = flight.wake_at
+            self._timers.add(flight)
         if self.health.changes:
             self.prober.tell_changes(now)
 
@@ -461,7 +462,8 @@ class Engine:
         if flight.before is not None:
             # What Consul denied a moment ago it may answer the next: do not hide that for long.
             ttl = min(cache.ttl_of(message), cache.limits.max_negative_ttl)
-        if not message.truncated and message.rcode in (const.NOERROR, const.NXDOMAIN):
+        good = not message.truncated and message.rcode in (const.NOERROR, const.NXDOMAIN)
+        if good and len(message.body) <= replies.STREAM_LIMIT:
             cache.put(flight.ask.key, message, now, source, ttl)
         return Result(message, source, flight=flight)
 
@@ -472,32 +474,23 @@ class Engine:
         ede = (const.EDE_STALE, text)
         return Result(stale.message, source, entry=stale, flight=flight, stale=True, ede=ede)
 
+    def _too_many(self, ask: Ask, now: float) -> Result:
+        stale = self.cache.stale(ask.key, now)
+        if stale is None:
+            return self.failure(ask, const.EDE_OTHER, "too many queries in flight")
+        self.counters.stale += 1
+        source = f"stale answer of {stale.source}"
+        ede = (const.EDE_STALE, f"{stale.source} answered this; too many queries are in flight now")
+        return Result(stale.message, source, entry=stale, stale=True, ede=ede)
+
     def failure(self, ask: Ask, ede: int, reason: str) -> Result:
         """Return SERVFAIL with its reason."""
         self.counters.failed += 1
         message = replies.empty(ask.question, const.SERVFAIL)
         return Result(message, "nobody", ede=(ede, reason))
 
-    # -- time ---------------------------------------------------------------------------------
-
-    def _arm(self, at: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self.loop.call_later(max(at - self.now(), 0), self._on_time)
-
-    def _on_time(self) -> None:
-        now = self.now()
-        timers = self._timers
-        self._timer = None
-        self._timer_at = float("inf")
-        while timers and timers[0][0] <= now:
-            at, _, flight = heapq.heappop(timers)
-            if flight.outcome is None and at == flight.wake_at:
-                if isinstance(flight, Flight):
-                    flight.armed = 0.0
-                self.run(flight, flight.on_timer(now), now)
-        while timers and timers[0][2].outcome is not None:
-            heapq.heappop(timers)
-        if timers and timers[0][0] < self._timer_at:
-            self._arm(timers[0][0])
+    def _wake(self, flight: Lookup, now: float) -> None:
+        assert isinstance(flight, (Flight, Probe))
+        if isinstance(flight, Flight):
+            flight.armed = 0.0
+        self.run(flight, flight.on_timer(now), now)

@@ -19,6 +19,9 @@ from consulfwd.net.resolver import Engine
 from consulfwd.net.udp import QueryLog
 from consulfwd.net.waiter import Result, Waiter
 
+# How many queries of one connection are taken before everybody else has a turn.
+TURN = 64
+
 
 class TcpListener:
     """One listening socket and its connections."""
@@ -85,6 +88,7 @@ class ServerConnection(asyncio.Protocol):
         self._eof = False
         self._stopped = False
         self._working = False
+        self._goes_on = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -154,11 +158,25 @@ class ServerConnection(asyncio.Protocol):
         if self._working:
             return  # answered at once, from the cache, while working already
         self._working = True
-        while self._backlog and self._room() and self._transport is not None:
+        taken = 0
+        while self._backlog and self._room() and taken < TURN and not self._gone():
             self._query(self._backlog.popleft())
+            taken += 1
         self._working = False
+        if taken:
+            self._expect()
+        if self._backlog and self._room() and not self._goes_on and not self._gone():
+            self._goes_on = True
+            self._listener.loop.call_soon(self._go_on)
         self._throttle()
         self._close_if_done()
+
+    def _go_on(self) -> None:
+        self._goes_on = False
+        self._work()
+
+    def _gone(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
 
     def _room(self) -> bool:
         return self._pending < self._listener.max_pending and not self._blocked
@@ -167,7 +185,7 @@ class ServerConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing() or self._eof:
             return
-        if self._room() and not self._stopped:
+        if self._room() and not self._backlog and not self._stopped:
             transport.resume_reading()
         else:
             transport.pause_reading()
@@ -192,7 +210,6 @@ class ServerConnection(asyncio.Protocol):
         listener = self._listener
         engine = listener.engine
         engine.counters.queries += 1
-        self._expect()
         try:
             ask = engine.prepare(data)
         except WireError as error:
@@ -250,18 +267,3 @@ class _TcpWaiter(Waiter):
     def deliver(self, result: Result) -> None:
         """Send the reply, if the client is still there."""
         self._connection.answer(self.ask, self._ident, result)
-
-
-def bind_tcp(host: str, port: int) -> socket.socket:
-    """Return a bound TCP socket, not yet listening. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        raise
-    return sock

@@ -66,7 +66,12 @@ class BaseListener:
         engine.on_clear(self.hot.clear)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        self._prepare()
         watch(loop, sock, self._readable)
+
+    def _prepare(self) -> None:
+        """Make ready what the kind of listener needs."""
+        raise NotImplementedError
 
     def _readable(self) -> None:
         raise NotImplementedError
@@ -122,19 +127,11 @@ class BaseListener:
 class UdpListener(BaseListener):
     """A socket bound to one address, read and written many datagrams at a time."""
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        engine: Engine,
-        access: Access,
-        loop: asyncio.AbstractEventLoop,
-        query_log: QueryLog | None = None,
-    ) -> None:
-        self._batch = mmsg.Batch(sock)
+    def _prepare(self) -> None:
+        self._batch = mmsg.Batch(self._sock)
         self._replies: list[bytes] = []
         self._names: list[bytes] = []
-        super().__init__(sock, engine, access, loop, query_log)
-        engine.on_flush(self.flush)
+        self.engine.on_flush(self.flush)
 
     def _trusted(self) -> bool:
         """Return whether every client that can reach this socket may ask, and none is logged."""
@@ -256,19 +253,12 @@ class UdpListener(BaseListener):
 class WildcardListener(BaseListener):
     """A socket bound to every address: each reply leaves from the address its query came to."""
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        engine: Engine,
-        access: Access,
-        loop: asyncio.AbstractEventLoop,
-        query_log: QueryLog | None = None,
-    ) -> None:
+    def _prepare(self) -> None:
+        sock = self._sock
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         else:
             sock.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_PKTINFO", 8), 1)
-        super().__init__(sock, engine, access, loop, query_log)
 
     def _readable(self) -> None:
         receive = self._sock.recvmsg
@@ -370,17 +360,3 @@ def listen(
     wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")
     kind = UdpListener if mmsg.available and not wildcard else WildcardListener
     return kind(sock, engine, access, loop, query_log)
-
-
-def bind_udp(host: str, port: int) -> socket.socket:
-    """Return a bound UDP socket. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        raise
-    return sock

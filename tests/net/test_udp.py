@@ -9,7 +9,8 @@ import struct
 
 import pytest
 
-from consulfwd.net.udp import bind_udp, listen
+from consulfwd.net.host import bind
+from consulfwd.net.udp import listen
 from tests.net.messages import Reply, parse, question
 from tests.net.world import GALERA, World, open_sockets, settings, world
 
@@ -169,7 +170,7 @@ async def test_a_late_answer_does_not_leave_through_another_socket() -> None:
         host, port = client.getsockname()
         peer = struct.pack("=H", socket.AF_INET) + port.to_bytes(2, "big") + socket.inet_aton(host)
         async with world() as here:
-            sock = bind_udp("127.0.0.1", 0)
+            sock = bind("127.0.0.1", 0, socket.SOCK_DGRAM)
             number = sock.fileno()
             udp = listen(sock, here.engine, here.server._access, loop)
             udp.send(b"in time", peer + bytes(8))
