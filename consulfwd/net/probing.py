@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from consulfwd.core.ask import Ask
 from consulfwd.core.probe import Probe
 from consulfwd.core.routes import Kind, Route
+from consulfwd.core.telling import WINDOW, Telling
 from consulfwd.core.upstreams import State, Upstream, jitter
 from consulfwd.dns import const
 from consulfwd.dns.wire import Query
@@ -27,6 +28,7 @@ class Prober:
         self._engine = engine
         self._asks: dict[bool, Ask] = {}
         self._probed: set[Upstream] = set()
+        self._tellings: dict[Upstream, Telling] = {}
         self.question = question
 
     def use(self, question: bytes) -> None:
@@ -38,16 +40,31 @@ class Prober:
         """Log the changes of health since the last call, and look after who is not up."""
         changes, self._engine.health.changes = self._engine.health.changes, []
         for upstream, old, new, why in changes:
-            level = logging.INFO if new in (State.UP, State.PROBING) else logging.WARNING
-            kind = "agent" if upstream.is_agent else "recursor"
-            log.log(
-                level, "%s %s is %s, was %s: %s", kind, upstream.name, new.value, old.value, why
-            )
+            self._tell(upstream, old, new, why, now)
             if new is not State.UP and upstream not in self._probed:
                 self._probed.add(upstream)
                 self._engine.loop.call_later(
                     max(upstream.probe_at - now, 0.01), self._probe_again, upstream
                 )
+
+    def _tell(self, upstream: Upstream, old: State, new: State, why: str, now: float) -> None:
+        telling = self._tellings.setdefault(upstream, Telling())
+        if telling.tell(now):
+            level = logging.INFO if new in (State.UP, State.PROBING) else logging.WARNING
+            states = f"is {new.value}, was {old.value}: {why}"
+            log.log(level, "%s %s %s", _kind(upstream), upstream.name, states)
+        elif telling.waits:
+            self._engine.loop.call_later(max(telling.ends_at - now, 0), self._tell_held, upstream)
+
+    def _tell_held(self, upstream: Upstream) -> None:
+        telling = self._tellings[upstream]
+        held = telling.held(self._engine.now())
+        if upstream not in self._engine.upstreams():
+            del self._tellings[upstream]
+        elif not self._engine.closed:
+            text = "%s %s is %s: it comes and goes, %d more changes in the last %d s"
+            named = _kind(upstream), upstream.name, upstream.state.value
+            log.warning(text, *named, held, WINDOW)
 
     def _probe_again(self, upstream: Upstream) -> None:
         gone = upstream not in self._engine.upstreams()
@@ -82,3 +99,7 @@ class Prober:
             route = Route(b"\0", Kind.RECURSE)
             ask = self._asks[upstream.is_agent] = Ask(query, route)
         return ask
+
+
+def _kind(upstream: Upstream) -> str:
+    return "agent" if upstream.is_agent else "recursor"
