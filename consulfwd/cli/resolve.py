@@ -12,7 +12,7 @@ import click
 
 from consulfwd.api import Answer, Resolver, Settings, UsageError
 from consulfwd.cli.options import load_from_options, settings_options
-from consulfwd.cli.show import compare_text, long_text, short_text, to_json, trace_text
+from consulfwd.cli.show import compare_text, differ, long_text, short_text, to_json, trace_text
 from consulfwd.config import Agent, Recursor
 
 NO_DATA, UNRESOLVED = 1, 3
@@ -44,7 +44,8 @@ def resolve(
     """Resolve NAME (an address asks for its PTR) through the same core as the server.
 
     TYPE defaults to A, for _service._tag names to SRV. Exit status: 0 answered, 1 no such name or
-    no data, 2 wrong use, 3 could not be resolved.
+    no data, 2 wrong use, 3 could not be resolved. With --compare: 0 the same records everywhere,
+    1 they differ or have none, 3 an agent does not answer.
     """
     if (short and (as_json or trace or compare)) or (trace and compare):
         raise UsageError("--short, --json with --trace or --compare: choose what to print")
@@ -85,8 +86,10 @@ def exit_code(answer: Answer) -> int:
 
 
 def _compared(answers: dict[str, Answer]) -> int:
-    codes = {exit_code(answer) for answer in answers.values()}
-    return min(codes) if codes else UNRESOLVED
+    """Return 0 when all give the same records, 1 when they differ or have none, 3 for silence."""
+    if differ(answers):
+        return NO_DATA
+    return max(map(exit_code, answers.values()))
 
 
 async def _ask(

@@ -100,12 +100,18 @@ def _has(answer: Answer, present: bool) -> str:
     return "yes" if present else "NO"
 
 
+def differ(answers: dict[str, Answer]) -> bool:
+    """Return whether those that answer say different things."""
+    told = [one for one in answers.values() if one.resolved]
+    return len({(one.rcode, frozenset(record.data for record in one.records)) for one in told}) > 1
+
+
 def _agreement(answers: dict[str, Answer]) -> str:
     told = [answer for answer in answers.values() if answer.resolved]
     silent = [name for name, answer in answers.items() if not answer.resolved]
     if not told:
         return click.style("None of them answers.", fg="red")
-    if len({(one.rcode, frozenset(record.data for record in one.records)) for one in told}) > 1:
+    if differ(answers):
         return click.style("They differ.", fg="red")
     if silent:
         return click.style(f"Not to be had from {', '.join(silent)}.", fg="red")

@@ -7,6 +7,7 @@ looked at, and nothing is known of where a value came from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def cautions(settings: Settings) -> Iterator[Finding]:
                 f"{network} lets the whole Internet ask",
                 "name your own networks unless a firewall does",
             )
+    yield from _shut_out(settings)
     for path, agents in agent_lists(settings):
         for index, agent in enumerate(agents):
             if agent.http_scheme == "https":
@@ -96,6 +98,25 @@ def cautions(settings: Settings) -> Iterator[Finding]:
                     "add http_port: 8501, or 8500 if that is right",
                     unless=(*path, index, "http_port"),
                 )
+
+
+def _shut_out(settings: Settings) -> Iterator[Finding]:
+    allowed = settings.access.allow
+    if allowed is None:
+        return
+    for endpoint in settings.listen:
+        address = ip_address(endpoint.host.partition("%")[0])
+        loopback = ip_address(_LOOPBACKS[1] if address.version == 6 else _LOOPBACKS[0] + "0.0.1")
+        if address.is_unspecified or address.is_loopback:
+            asks_from = loopback if address.is_unspecified else address
+            if not any(asks_from in network for network in allowed):
+                yield Finding(
+                    ("access", "allow"),
+                    f"this host itself may not ask at {endpoint}: {asks_from} is not in the list",
+                    "add 127.0.0.0/8 and ::1 unless that is meant",
+                    (("listen",),),
+                )
+                return
 
 
 def _duplicates(settings: Settings) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from consulfwd.core.ask import prepare
 from consulfwd.core.routes import Kind
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message
+from consulfwd.dns.names import to_text
 from consulfwd.dns.records import alias_target, read_records, type_of
 from consulfwd.errors import WireError
 from consulfwd.net.flight import Flight
@@ -82,8 +83,8 @@ class _Chaser(Waiter):
     def _joined(self, result: Result) -> Result:
         engine, flight, ask = self._engine, self._flight, self.ask
         if result.message.rcode not in (const.NOERROR, const.NXDOMAIN):
-            why = "the target of the alias: no answer"
-            return engine.failure(ask, const.EDE_NO_AUTHORITY, why)
+            code, why = result.ede or (const.EDE_NO_AUTHORITY, "no answer")
+            return engine.failure(ask, code, f"the alias leads to {to_text(self._target)}: {why}")
         now = engine.now()
         question = self._target + ask.question[-4:]
         query = ask.query._replace(question=question)

@@ -134,8 +134,10 @@ def test_compare(run: Run, options: list[str], agents: Background) -> None:
     agents.agents[1].catalogs["dc1"] = other
     agents.agents[2].faults.any.servfail.on()
     differ = run("resolve", "--compare", *options, NAME)
+    lacking = ("--agent", agents.names[0], "--agent", agents.names[2])
+    assert run("resolve", "--compare", *lacking, NAME).code == 3
     first, second, third = agents.names
-    assert differ.code == 0
+    assert differ.code == 1
     rows = [line.split() for line in differ.out.splitlines()]
     assert rows[3][0] == "ms"
     assert rows[:3] + rows[4:] == [

@@ -522,5 +522,28 @@ def test_warnings_are_told_with_their_place(write: Write) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("listen", "allow", "told"),
+    [
+        ("127.0.0.1:53", "10.0.0.0/8", "127.0.0.1:53: 127.0.0.1"),
+        ("127.0.0.1:53, '[::1]:53'", "127.0.0.0/8", "[::1]:53: ::1"),
+        ("0.0.0.0:53", "10.0.0.0/8", "0.0.0.0:53: 127.0.0.1"),
+        ("'[::]:53'", "10.0.0.0/8", "[::]:53: ::1"),
+        ("127.0.0.53:53", "127.0.0.1", "127.0.0.53:53: 127.0.0.53"),
+        ("127.0.0.1:53, '[::1]:53'", "127.0.0.0/8, '::1'", None),
+        ("10.0.0.5:53", "10.0.0.0/8", None),
+    ],
+)
+def test_a_list_that_shuts_out_this_host(
+    write: Write, listen: str, allow: str, told: str | None
+) -> None:
+    file = write(f"listen: [{listen}]\naccess:\n  allow: [{allow}]\n")
+    warning = (
+        f"{file}:3: access.allow: this host itself may not ask at {told} is not in the list "
+        "(add 127.0.0.0/8 and ::1 unless that is meant)"
+    )
+    assert [str(one) for one in load(file, {}, {}).warnings] == ([warning] if told else [])
+
+
 def test_nothing_to_warn_about() -> None:
     assert load(None, {}, {}).warnings == ()

@@ -104,7 +104,7 @@ def test_resolve_explains_a_failover(cluster: RealCluster) -> None:
 def test_resolve_shows_where_agents_differ(cluster: RealCluster, acl_cluster: RealCluster) -> None:
     agents = (cluster.servers[0], acl_cluster.servers[0])
     done = resolve("hidden.service.consul", "--compare", agents=agents)
-    assert "They differ" in done.stdout
+    assert (done.returncode, "They differ" in done.stdout) == (1, True)
     assert "NXDOMAIN, 0" in done.stdout
 
 
