@@ -291,7 +291,7 @@ class Lookup:
                 attempt.due = 0
                 self._health.silent(attempt.upstream, now, attempt.sent_at)
         if now >= self.deadline:
-            return self._give_up("no reply within the deadline")
+            return self._give_up("no answer within the deadline")
         if now < self._hedge_at:
             self._arm(self._hedge_at)
             return []

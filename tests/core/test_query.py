@@ -58,7 +58,7 @@ SLOW = {
         1316.667 timer | B
         1650 timer     | C
         1983.333 timer | A
-        2000 timer     | = nothing (23): no reply within the deadline (A: no reply; B: no reply; \
+        2000 timer     | = nothing (23): no answer within the deadline (A: no reply; B: no reply; \
 C: no reply)
     """,
     "somebody who is back late in the deadline is asked": """
@@ -156,7 +156,7 @@ ROUNDS = {
         1560 timer      | A
         1561 A servfail | B
         1562 B servfail | ...
-        2000 timer      | = nothing (22): no reply within the deadline (A: SERVFAIL; B: SERVFAIL)
+        2000 timer      | = nothing (22): no answer within the deadline (A: SERVFAIL; B: SERVFAIL)
     """,
     "one that recovers ends it": """
         0 start         | A
