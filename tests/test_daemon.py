@@ -122,6 +122,7 @@ async def test_an_agent_that_comes_and_goes_does_not_fill_the_log(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("consulfwd.core.telling.WINDOW", 0.2)
+    caplog.set_level("INFO")
     async with world() as here:
         caplog.clear()
         engine = here.server.engine
@@ -299,7 +300,8 @@ async def test_hang_up_reloads_whole_or_not_at_all(caplog: pytest.LogCaptureFixt
             assert "x.yml:2: neither (mend it)" in caplog.text or "192.0.2.1:53" in caplog.text
         running.next = settings(cluster, listen=["127.0.0.2:0"])
         os.kill(os.getpid(), signal.SIGHUP)
-        await until(lambda: running.at.host == "127.0.0.2")
+        await until(lambda: "settings reloaded" in caplog.text)
+        assert running.at.host == "127.0.0.2"
         assert (await ask(running.at, NAME)).data == GALERA
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(task, 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -30,6 +31,17 @@ class Ended(NamedTuple):
 
 
 Run = Callable[..., Ended]
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """Logging is the whole process's: put it back as it was."""
+    root, other = logging.getLogger(), logging.getLogger("asyncio")
+    handlers, level, others = list(root.handlers), root.level, other.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    other.setLevel(others)
 
 
 @pytest.fixture

@@ -5,22 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
 
 import pytest
 
 from consulfwd.cli import logs
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Logging is the whole process's: put it back as it was."""
-    root, other = logging.getLogger(), logging.getLogger("asyncio")
-    handlers, level, others = list(root.handlers), root.level, other.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    other.setLevel(others)
 
 
 def test_text(capsys: pytest.CaptureFixture[str]) -> None:
