@@ -58,6 +58,24 @@ class TcpListener:
             lambda: ServerConnection(self), sock=self._sock, backlog=256
         )
 
+    def make_room(self, host: str) -> bool:
+        """Return whether one more connection of this client may stay.
+
+        When all are taken, whoever holds the most loses one that waits for nothing: a few clients
+        with idle connections are not to keep out everybody else.
+        """
+        if len(self.connections) < self.max_connections:
+            return True
+        greedy, count = self.clients.most_common(1)[0]
+        if count <= self.clients[host] + 1:
+            return False
+        idle = (one for one in self.connections if one.host == greedy and one.idle)
+        victim = next(idle, None)
+        if victim is None:
+            return False
+        victim.leave()
+        return True
+
     def stop_reading(self) -> None:
         """Accept no more connections and read no more queries; replies still go out."""
         if self._server is not None:
@@ -79,7 +97,7 @@ class ServerConnection(asyncio.Protocol):
         self._listener = listener
         self._reader = StreamReader()
         self._transport: asyncio.Transport | None = None
-        self._host = ""
+        self.host = ""
         self._pending = 0
         self._backlog: deque[bytes] = deque()
         self._deadline: asyncio.TimerHandle | None = None
@@ -95,16 +113,16 @@ class ServerConnection(asyncio.Protocol):
         self._transport = transport
         listener = self._listener
         peer = transport.get_extra_info("peername")
-        self._host = peer[0] if peer else ""
+        self.host = peer[0] if peer else ""
         if (
-            len(listener.connections) >= listener.max_connections
-            or listener.clients[self._host] >= listener.max_per_client
-            or not self._host
+            not self.host
+            or listener.clients[self.host] >= listener.max_per_client
+            or not listener.make_room(self.host)
         ):
             transport.abort()
             return
         listener.connections.add(self)
-        listener.clients[self._host] += 1
+        listener.clients[self.host] += 1
         self._counted = True
         self._expect()
 
@@ -113,12 +131,16 @@ class ServerConnection(asyncio.Protocol):
             self._deadline.cancel()
         self._transport = None
         self._backlog.clear()
+        self._uncount()
+
+    def _uncount(self) -> None:
         if self._counted:
+            self._counted = False
             listener = self._listener
             listener.connections.discard(self)
-            listener.clients[self._host] -= 1
-            if not listener.clients[self._host]:
-                del listener.clients[self._host]
+            listener.clients[self.host] -= 1
+            if not listener.clients[self.host]:
+                del listener.clients[self.host]
 
     def data_received(self, data: bytes) -> None:
         messages = self._reader.feed(data)
@@ -147,6 +169,16 @@ class ServerConnection(asyncio.Protocol):
         self._backlog.clear()
         self._throttle()
         self._close_if_done()
+
+    @property
+    def idle(self) -> bool:
+        """Return whether no query of this connection is without its reply."""
+        return not self._pending and not self._backlog and not self._blocked
+
+    def leave(self) -> None:
+        """End the connection now, and count it no more."""
+        self.close()
+        self._uncount()
 
     def close(self) -> None:
         """End the connection now."""
@@ -215,15 +247,15 @@ class ServerConnection(asyncio.Protocol):
         except WireError as error:
             if error.rcode is None:
                 self.close()
-            elif listener.access.allows(self._host):
+            elif listener.access.allows(self.host):
                 self._write(replies.refuse(data, error.rcode))
             return
-        if not listener.access.allows(self._host):
+        if not listener.access.allows(self.host):
             ede = (const.EDE_PROHIBITED, "this client is not in access.allow")
             self._write(replies.refuse(data, const.REFUSED, ask.query, ede))
             return
         if listener.query_log is not None:
-            listener.query_log(ask, self._host, "tcp")
+            listener.query_log(ask, self.host, "tcp")
         self._pending += 1
         engine.submit(ask, _TcpWaiter(self, ask, data[:2]))
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from consulfwd.net.tcp import TURN, ServerConnection
 from tests.net.messages import parse, question
 from tests.net.world import GALERA, TcpClient, World, until, world
 
@@ -143,6 +144,63 @@ async def test_no_more_connections_from_one_client_than_allowed() -> None:
         for writer in writers:
             writer.transport.abort()
         await until(lambda: connections(here) == 0)
+
+
+async def test_many_idle_connections_keep_nobody_out() -> None:
+    async with world(tcp={"max_connections": 4, "max_per_client": 3}) as here:
+        served = []
+        clients = []
+        for source in (2, 2, 3, 2, 4, 5, 2):
+            client = here.tcp()
+            client.reader, client.writer = await asyncio.open_connection(
+                here.at.host, here.at.port, local_addr=(f"127.0.0.{source}", 0)
+            )
+            clients.append(client)
+            served.append(await is_served(client))
+        # The fifth and the sixth took a place of the first one's; it may not take it back.
+        assert served == [True] * 6 + [False]
+        assert connections(here) == 4
+        assert [await is_served(client) for client in clients].count(True) == 4
+        for client in clients:
+            client.writer.transport.abort()
+        await until(lambda: connections(here) == 0)
+
+
+async def test_one_connections_burst_leaves_others_their_turn() -> None:
+    async with world() as here, here.tcp(), here.tcp():
+        assert (await here.ask(NAME, tcp=True)).data == GALERA
+        (_, tcp), *_ = here.server._listeners.values()
+        await until(lambda: len(tcp.connections) == 2)
+        first, second = tcp.connections
+        taken: list[str] = []
+
+        def turns(connection: ServerConnection, who: str) -> None:
+            query = connection._query
+
+            def noted(data: bytes) -> None:
+                taken.append(who)
+                query(data)
+
+            connection._query = noted  # type: ignore[method-assign]
+
+        turns(first, "a")
+        turns(second, "b")
+        burst = b"".join(
+            len(one).to_bytes(2, "big") + one for one in [numbered("x.localhost", 1)] * 1000
+        )
+        first.data_received(burst)
+        second.data_received(burst[:200])
+        # What the burst did not get done at once waits for its next turn.
+        assert (taken.count("a"), taken.count("b")) == (TURN, 200 // (len(burst) // 1000))
+        await until(lambda: taken.count("a") == 1000)
+
+
+async def test_nothing_is_read_behind_what_ends_a_connection() -> None:
+    async with world() as here, here.tcp() as client:
+        asked = here.counters.queries
+        client.writer.write(bytes(200_000))
+        assert await client.closed()
+        assert here.counters.queries == asked + 1
 
 
 async def test_no_more_queries_in_flight_than_allowed() -> None:
