@@ -13,6 +13,8 @@ from consulfwd.dns.message import Message
 from consulfwd.dns.wire import skip_name
 
 STALE_TTL = 30
+# Answers with more octets than this are few in the cache: one in so many.
+LARGE, LARGE_SHARE = 4096, 32
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Cache:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.entries: dict[bytes, Entry] = {}
+        self._large: dict[bytes, None] = {}
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -92,7 +95,19 @@ class Cache:
         entries[key] = entry
         if len(entries) > self.limits.size:
             del entries[next(iter(entries))]
+        if len(message.body) > LARGE:
+            self._bound_large(key)
         return entry
+
+    def _bound_large(self, key: bytes) -> None:
+        """Note a large answer, and drop the oldest of too many: 10,000 would be gigabytes."""
+        large = self._large
+        large.pop(key, None)
+        large[key] = None
+        if len(large) > max(self.limits.size // LARGE_SHARE, 1):
+            oldest = next(iter(large))
+            del large[oldest]
+            self.entries.pop(oldest, None)
 
     def refresh(
         self, key: bytes, entry: Entry, message: Message, now: float, ttl: int, lasts: int
@@ -107,6 +122,8 @@ class Cache:
         entry.stored_at = now
         entry.expires_at = now + ttl
         entry.gone_at = now + lasts
+        if len(message.body) > LARGE:
+            self._bound_large(key)
 
     def lasts(self, message: Message) -> tuple[int, int]:
         """Return for how many seconds a message is fresh, and of use at all (`refresh`)."""
@@ -120,6 +137,8 @@ class Cache:
             if len(self.entries) < self.limits.size and wanted(key[: skip_name(key, 0)]):
                 entry.expires_at = min(entry.expires_at, now)
                 self.entries[key] = entry
+                if len(entry.message.body) > LARGE:
+                    self._bound_large(key)
 
     def drop(self, key: bytes) -> None:
         """Forget an entry."""
@@ -128,6 +147,7 @@ class Cache:
     def clear(self) -> None:
         """Forget everything."""
         self.entries.clear()
+        self._large.clear()
 
     def clamp(self, message: Message) -> None:
         """Bring a new message's TTLs within the limits: the first client is told no other."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES = 4096
 MAX_VARIANTS = 16
+# What making variants may cost: so many records in all of them. Larger answers keep their order.
+MAX_RECORDS = 2048
 Variant = Callable[[], bytes]
 
 
@@ -54,7 +56,8 @@ def variants(
     every client asks again over TCP). One that holds more than a plain RRset has the one answer.
     """
     plain = respond(query, b"", message, limit, body=body)
-    if message.answers < 2:
+    most = min(most, MAX_RECORDS // max(len(message.ends), 1))
+    if message.answers < 2 or not most:
         return [plain]
     whole_fits = fits(query, message, limit)
     whole = respond(query, b"\0\0", message, STREAM_LIMIT, body=body)

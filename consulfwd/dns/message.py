@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from copy import copy
+from itertools import chain
 
 from consulfwd.dns import const
 from consulfwd.dns.edns import Edns, read_opt
@@ -15,6 +16,8 @@ from consulfwd.dns.wire import HEADER, HEADER_SIZE, RECORD, check_name
 from consulfwd.errors import WireError
 
 MAX_TTL = 0x7FFFFFFF
+# What names without compression may make of a message of 65535 octets (they could make 3 MB).
+MAX_SPELLED_OUT = 4 * 65535
 _TTL = struct.Struct("!I")
 _FIXED_SIZE = {const.A: 4, const.AAAA: 16}
 
@@ -229,6 +232,8 @@ def _check_rdata(data: bytes, position: int, end: int, rtype: int, known: dict[i
 def _without_inner_opt(data: bytes, start: int, flags: int, rcode: int, edns: Edns) -> Message:
     """Rebuild a reply whose OPT is not the last record: pointers behind it would shift."""
     sections = read_records(data, start)
+    if sum(map(len, chain(*sections))) > MAX_SPELLED_OUT:
+        raise WireError("far larger than a message once its names are spelled out")
     message = assemble_message(data[HEADER_SIZE:start], sections, flags=flags, rcode=rcode)
     message.edns, message.size = edns, len(data)
     return message

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from consulfwd.core.cache import STALE_TTL, Cache, Limits
+from consulfwd.core.cache import LARGE, LARGE_SHARE, STALE_TTL, Cache, Limits
 from consulfwd.dns import const
 from consulfwd.dns.message import Message
 from tests.core.play import answer, denial, failure
@@ -127,6 +127,27 @@ def test_the_least_recently_used_goes_first() -> None:
     cache.put(b"e", answer(ttl=300), NOW + 2, "A")
     assert keys(cache) == "cde"
     assert len(cache) == 3
+
+
+@pytest.mark.parametrize("how", ["put", "refreshed", "inherited"])
+def test_large_answers_are_few(how: str) -> None:
+    big = answer(count=LARGE // 16 + 1)
+    cache = Cache(Limits(size=4 * LARGE_SHARE))
+    other = Cache(Limits(size=20 * LARGE_SHARE))
+    for number in range(20):
+        key = bytes((1, number)) + b"\0"
+        (other if how == "inherited" else cache).put(b"\1s\0" + key, answer(), NOW, "A")
+        target = other if how == "inherited" else cache
+        if how == "refreshed":
+            entry = target.put(key, answer(), NOW, "A")
+            target.refresh(key, entry, big, NOW, 60, 60)
+        else:
+            target.put(key, big, NOW, "A")
+    if how == "inherited":
+        cache.inherit(other, lambda name: True, NOW)
+    large = [key for key, entry in cache.entries.items() if len(entry.message.body) > LARGE]
+    assert large == [bytes((1, number)) + b"\0" for number in range(16, 20)]
+    assert len(cache) == 24
 
 
 def test_looking_at_what_is_not_fresh_does_not_count_as_use() -> None:

@@ -96,6 +96,13 @@ def test_what_has_no_order_to_vary(what: str) -> None:
     assert len(made(OTHERS[what])) == 1
 
 
+@pytest.mark.parametrize(("count", "kinds"), [(128, 16), (200, 10), (1024, 2), (2049, 1)])
+def test_large_answers_are_varied_less(count: int, kinds: int) -> None:
+    message = answer(count)
+    ready = variants(query(edns=edns(65535)), message, 65535, message.body, random.Random(1))
+    assert len({nth_address(one, 0) for one in ready} if count < 256 else set(ready)) == kinds
+
+
 def test_the_ttls_are_those_of_the_body_given() -> None:
     message = answer(3, ttl=300)
     body = message.body_with_ttls(100)

@@ -242,6 +242,24 @@ def test_names_over_255_octets_only_by_compression() -> None:
 # -- the OPT between other records ----------------------------------------------------------
 
 
+@pytest.mark.parametrize(("count", "taken"), [(400, True), (600, False)])
+def test_names_spelled_out_do_not_make_it_many_times_larger(count: int, taken: bool) -> None:
+    asked = "web.consul A"
+    long = "".join(f"'{letter * 62}' " for letter in "abc") + "."
+    owner = f"{long} 0001 0001 0000001e 0004 0a000001"
+    opt = ". 0029 04d0 00 00 0000 0000"
+    rp = "@28 0011 0001 0000001e 0004 @28 @28"
+    data = wire(
+        f"1234 8180 0001 0000 0000 {count + 2:04x} 'web' 'consul' . 0001 0001",
+        owner, opt, *[rp] * count,
+    )  # fmt: skip
+    if taken:
+        assert len(read_reply(data, question(asked)).ends) == count + 1
+    else:
+        with pytest.raises(WireError, match="spelled out"):
+            read_reply(data, question(asked))
+
+
 def test_an_opt_between_other_records() -> None:
     asked = "web.consul SRV"
     srv = "@12 0021 0001 0000001e 000d 0001 0001 0cea 'node' @16"
