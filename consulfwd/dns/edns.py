@@ -77,8 +77,13 @@ def build_ede(code: int, text: str = "") -> bytes:
 
 
 def read_ede(edns: Edns | None) -> tuple[int, str] | None:
-    """Return (info code, text) of the extended error in an OPT, or None."""
+    """Return (info code, text) of the extended error in an OPT, or None.
+
+    What could steer a terminal or break a log line is replaced in the text.
+    """
     data = edns.option(const.EDE) if edns else None
     if data is None or len(data) < 2:
         return None
-    return int.from_bytes(data[:2], "big"), data[2:].decode("utf-8", "replace")
+    text = data[2:].decode("utf-8", "replace")
+    shown = "".join(char if char.isprintable() else "\ufffd" for char in text)
+    return int.from_bytes(data[:2], "big"), shown

@@ -96,6 +96,7 @@ def opt_with(*options: bytes) -> edns.Edns:
         (opt_with(edns.build_option(const.EDE, b"\0\3")), (3, "")),
         (opt_with(edns.build_ede(23, "10.0.0.1: no reply")), (23, "10.0.0.1: no reply")),
         (opt_with(edns.build_option(const.EDE, b"\0\x16a\xffb")), (22, "a\ufffdb")),
+        (opt_with(edns.build_ede(22, "\x1b[2J\na\u202eb")), (22, "\ufffd[2J\ufffda\ufffdb")),
         (opt_with(edns.build_option(8, b"xx"), edns.build_ede(3), edns.build_ede(4)), (3, "")),
     ],
 )

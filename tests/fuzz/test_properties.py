@@ -199,8 +199,10 @@ def test_extended_errors_are_read_back(code: int, text: str) -> None:
     found = read_ede(opt)
     assert found is not None
     assert found[0] == code
-    assert text.startswith(found[1])
-    assert len(found[1].encode()) > 116 or found[1] == text
+    # Whatever could steer a terminal or break a line of the log does not get so far.
+    shown = "".join(char if char.isprintable() else "\ufffd" for char in text)
+    assert shown.startswith(found[1])
+    assert len(text[: len(found[1])].encode()) > 116 or found[1] == shown
 
 
 @always
