@@ -146,7 +146,9 @@ class SharedUdp:
 
     def adopt(self, ident: bytes, attempt: Attempt) -> None:
         """Put an attempt in the place of the relay that was sent with this ID."""
-        self._pending[ident] = attempt
+        # Once its reply is read nothing more is to come with this ID.
+        if ident in self._pending:
+            self._pending[ident] = attempt
 
     def _look_after(self) -> None:
         """Tell of relays that have waited for longer than is usual here."""
@@ -278,7 +280,7 @@ class RandomPortUdp:
         self._open: dict[socket.socket, tuple[bytes, Attempt]] = {}
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
-        if len(self._open) >= MAX_SOCKETS:
+        if len(self._open) >= MAX_SOCKETS and not self._reclaim():
             return TOO_MANY
         ident = next(self._ids)
         try:
@@ -312,6 +314,14 @@ class RandomPortUdp:
             self._drop(sock)
         else:
             self._owner.on_stray(attempt, FALSE_REPLY)
+
+    def _reclaim(self) -> bool:
+        """Close the oldest socket if nobody waits for its reply any more."""
+        sock, (_, attempt) = next(iter(self._open.items()))
+        if attempt.lookup.outcome is None:
+            return False
+        self._drop(sock)
+        return True
 
     def _drop(self, sock: socket.socket) -> None:
         del self._open[sock]
@@ -363,14 +373,15 @@ class Channels:
 
     def flush(self) -> None:
         """Send the queries collected meanwhile."""
-        for channel in self._direct.values():
+        # What cannot be sent is asked elsewhere, which may open another channel meanwhile.
+        for channel in tuple(self._direct.values()):
             channel.flush()
 
     def sweep(self, now: float) -> None:
         """Forget attempts that will not be answered any more; close idle streams."""
         for channel in self._datagram.values():
             channel.sweep(now)
-        for stream in self._stream.values():
+        for stream in tuple(self._stream.values()):
             stream.sweep(now)
 
     def retain(self, keys: set[tuple[str, str, int]]) -> None:

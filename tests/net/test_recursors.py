@@ -14,11 +14,13 @@ import pytest
 
 from consulfwd.config import Endpoint
 from consulfwd.config import Recursor as Configured
+from consulfwd.net import resolver
+from consulfwd.net import upstream as exchange
 from consulfwd.net.host import ResolvConf, recursors_from
 from tests.net.conftest import TLS_NAME
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
-from tests.net.world import World, names_of, until, world
+from tests.net.world import GALERA, World, names_of, until, world
 
 WWW = {("www.test", "A"): ["A 192.0.2.1"], ("www.test", "AAAA"): ["AAAA 2001:db8::1"]}
 MANY = {(f"n{number}.test", "A"): [f"A 192.0.2.{number}"] for number in range(60)}
@@ -263,3 +265,54 @@ async def test_resolv_conf_is_followed(
             await until(lambda: caplog.text.count("recursors changed") == 3)
             assert (await here.ask("other.test")).rcode == "NXDOMAIN"
     await asyncio.sleep(0)
+
+
+async def test_slow_names_do_not_hold_on_to_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "MAX_SOCKETS", 4)
+    async with Recursor(MANY) as recursor, world(recursor, query={"deadline": 0.2}) as here:
+        off_host(here)
+        recursor.silent = True
+        slow = [here.ask(f"n{number}.test") for number in range(4)]
+        assert {one.rcode for one in await asyncio.gather(*slow)} == {"SERVFAIL"}
+        recursor.silent = False
+        # Their sockets could be open for seconds yet.
+        for number in range(4, 8):
+            assert (await here.ask(f"n{number}.test")).data == [f"192.0.2.{number}"]
+
+
+async def test_everything_outside_being_slow_is_not_felt_in_consul(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resolver, "MAX_FLIGHTS", 3)
+    async with Recursor({**MANY, **WWW}, ttl=1) as recursor, world(recursor) as here:
+        assert (await here.ask("www.test")).data == ["192.0.2.1"]
+        here.skip(3)
+        recursor.silent = True
+        async with here.udp() as client:
+            for number in range(5):
+                client.send(question(f"n{number}.test", ident=number))
+            refused = [parse(await client.receive()) for _ in range(2)]
+            assert [(one.id, one.rcode) for one in refused] == [(3, "SERVFAIL"), (4, "SERVFAIL")]
+            assert (await here.ask("galeradb.service.consul")).data == GALERA
+            stale = await here.ask("www.test", edns=1232)
+            assert (stale.data, stale.ede[0][0]) == (["192.0.2.1"], 3)
+            monkeypatch.setattr(resolver, "MORE_FOR_CONSUL", 0)
+            assert (await here.ask("web.service.consul")).rcode == "SERVFAIL"
+
+
+async def test_an_upstream_found_gone_while_sending_opens_the_way_to_the_next() -> None:
+    async with Recursor(WWW) as first, Recursor(WWW) as second, world(first, second) as here:
+        assert (await here.ask("www.test")).data == ["192.0.2.1"]
+        channels = here.engine.channels
+        (one, *_) = [way for up, way in channels._direct.items() if not up.is_agent]
+        waiting = asyncio.ensure_future(here.ask("www.test", "AAAA"))
+        first.silent = True
+        await until(lambda: len(first.asked) == 2)
+        await first.stop()
+        ways = len(channels._direct)
+        one._outbox.append(b"a query nobody takes, to learn it from")
+        channels.flush()
+        one._outbox.append(b"the kernel tells of the one before")
+        channels.flush()
+        assert (await waiting).data == ["2001:db8::1"]
+        assert len(channels._direct) == ways + 1
