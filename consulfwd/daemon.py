@@ -125,8 +125,13 @@ class Server:
         """Look after resolv.conf, if the recursors come from there."""
         if self._resolv_conf is not None and self._resolv_conf.changed():
             recursors = self._resolv_conf.recursors
-            names = ", ".join(recursor.name for recursor in recursors) or "none"
-            log.info("recursors changed: %s (from %s)", names, self.settings.resolv_conf)
+            path = self.settings.resolv_conf
+            if recursors:
+                names = ", ".join(recursor.name for recursor in recursors)
+                log.info("recursors changed: %s (from %s)", names, path)
+            else:
+                text = "recursors changed: none (%s): names outside Consul get SERVFAIL"
+                log.warning(text, path)
             self._rebuild(self.settings, recursors)
         running = asyncio.get_running_loop()
         self._follower = running.call_later(RESOLV_CONF_EVERY, self._follow)

@@ -90,7 +90,7 @@ def compare_text(answers: dict[str, Answer]) -> str:
         rows.append([data, *(_has(answer, data in sets[name]) for name, answer in answers.items())])
     first = next(iter(answers.values()))
     count = f"{len(answers)} agent{'s' if len(answers) > 1 else ''}"
-    lines = [f"{first.name} {first.type} at {count}", *table(rows), "", _agreement(answers)]
+    lines = [f"{first.name} {first.type} at {count}", *table(rows), "", *_silent(answers), _agreement(answers)]
     return "\n".join(lines)
 
 
@@ -116,6 +116,16 @@ def _agreement(answers: dict[str, Answer]) -> str:
     if silent:
         return click.style(f"Not to be had from {', '.join(silent)}.", fg="red")
     return "They agree." if len(told) > 1 else "There is no other agent to compare with."
+
+
+def _silent(answers: dict[str, Answer]) -> list[str]:
+    return [f"{name}: {_why(one)}" for name, one in answers.items() if not one.resolved]
+
+
+def _why(answer: Answer) -> str:
+    """Return what became of the attempts to ask, each kind once."""
+    results = dict.fromkeys(one.result for one in answer.attempts)
+    return ", ".join(results) or (answer.ede[1] if answer.ede else answer.rcode)
 
 
 def _verdict_short(answer: Answer) -> str:

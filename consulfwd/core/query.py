@@ -335,6 +335,7 @@ class Lookup:
                 self._arm(min(self._hedge_at, now + self._pause))
                 self._pause *= 2
             return []
+        attempt.decided = "failed: nobody is left to be asked"
         if full or self._cut is not None or self._denial is not None:
             return self._give_up("")
         if not attempt.upstream.is_agent:

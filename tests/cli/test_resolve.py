@@ -148,6 +148,7 @@ def test_compare(run: Run, options: list[str], agents: Background) -> None:
         ["10.0.10.12", "yes", "NO", "-"],
         ["10.0.10.13", "yes", "yes", "-"],
         [],
+        [f"{third}:", "SERVFAIL"],
         ["They", "differ."],
     ]
     told = json.loads(run("resolve", "--compare", "--json", *options, NAME).out)

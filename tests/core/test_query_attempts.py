@@ -90,6 +90,7 @@ def test_an_extended_error_is_part_of_the_reason(text: str, reason: str) -> None
     play.lookup.on_reply(play.lookup.start(EPOCH)[0], message, False, EPOCH + 0.001)
     assert play.lookup.attempts[0].decided == "failed: the next one is asked"
     play.do(2, "R2 lost")
+    assert play.lookup.attempts[1].decided == "failed: nobody is left to be asked"
     assert play.lookup.attempts[1].why == reason.replace("R1: ", "R1 failed: ").partition(";")[0]
 
 

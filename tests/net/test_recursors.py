@@ -260,6 +260,7 @@ async def test_resolv_conf_is_followed(
             assert (len(first.asked), len(second.asked)) == (1, 1)
             path.write_text("# nobody\n")
             await until(lambda: "recursors changed: none" in caplog.text)
+            assert caplog.records[-1].levelname == "WARNING"
             assert (await here.ask("other.test")).rcode == "SERVFAIL"
             path.write_text("nameserver 127.0.0.2\n")
             await until(lambda: caplog.text.count("recursors changed") == 3)
