@@ -90,7 +90,13 @@ def compare_text(answers: dict[str, Answer]) -> str:
         rows.append([data, *(_has(answer, data in sets[name]) for name, answer in answers.items())])
     first = next(iter(answers.values()))
     count = f"{len(answers)} agent{'s' if len(answers) > 1 else ''}"
-    lines = [f"{first.name} {first.type} at {count}", *table(rows), "", *_silent(answers), _agreement(answers)]
+    lines = [
+        f"{first.name} {first.type} at {count}",
+        *table(rows),
+        "",
+        *_silent(answers),
+        _agreement(answers),
+    ]
     return "\n".join(lines)
 
 
