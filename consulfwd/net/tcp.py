@@ -19,8 +19,9 @@ from consulfwd.net.resolver import Engine
 from consulfwd.net.udp import QueryLog
 from consulfwd.net.waiter import Result, Waiter
 
-# How many queries of one connection are taken before everybody else has a turn.
-TURN = 64
+# How many queries of one connection are taken, and for how long (seconds), before everybody else
+# has a turn: an answer of 65535 octets costs more than many small ones.
+TURN, TURN_LASTS = 64, 0.002
 
 
 class TcpListener:
@@ -50,6 +51,8 @@ class TcpListener:
         self.query_log = query_log
         self.connections: set[ServerConnection] = set()
         self.clients: Counter[str] = Counter()
+        # Connections with more queries than one turn allows; while there are any, all queue here.
+        self.turns: deque[ServerConnection] = deque()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -57,6 +60,20 @@ class TcpListener:
         self._server = await self.loop.create_server(
             lambda: ServerConnection(self), sock=self._sock, backlog=256
         )
+
+    def queue(self, connection: ServerConnection) -> None:
+        """Give a connection its turn: one of them each time round the event loop."""
+        self.turns.append(connection)
+        if len(self.turns) == 1:
+            self.loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        try:
+            self.turns[0].take_turn()
+        finally:
+            self.turns.popleft()
+            if self.turns:
+                self.loop.call_soon(self._next_turn)
 
     def make_room(self, host: str) -> bool:
         """Return whether one more connection of this client may stay.
@@ -106,7 +123,7 @@ class ServerConnection(asyncio.Protocol):
         self._eof = False
         self._stopped = False
         self._working = False
-        self._goes_on = False
+        self._queued = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -186,26 +203,42 @@ class ServerConnection(asyncio.Protocol):
             self._transport.abort()
 
     def _work(self) -> None:
-        """Take queries from the backlog while there is room for them."""
+        """Take queries from the backlog while there is room for them, or wait for a turn."""
         if self._working:
             return  # answered at once, from the cache, while working already
-        self._working = True
-        taken = 0
-        while self._backlog and self._room() and taken < TURN and not self._gone():
-            self._query(self._backlog.popleft())
-            taken += 1
-        self._working = False
-        if taken:
-            self._expect()
-        if self._backlog and self._room() and not self._goes_on and not self._gone():
-            self._goes_on = True
-            self._listener.loop.call_soon(self._go_on)
+        if not self._listener.turns:
+            self._take()
+        else:
+            self._queue_if_any()
         self._throttle()
         self._close_if_done()
 
-    def _go_on(self) -> None:
-        self._goes_on = False
-        self._work()
+    def take_turn(self) -> None:
+        """Take queries now that it is this connection's turn."""
+        self._queued = False
+        self._take()
+        self._throttle()
+        self._close_if_done()
+
+    def _take(self) -> None:
+        self._working = True
+        taken = 0
+        now = self._listener.engine.now
+        ends = now() + TURN_LASTS
+        while self._backlog and self._room() and not self._gone():
+            self._query(self._backlog.popleft())
+            taken += 1
+            if taken >= TURN or now() >= ends:
+                break
+        self._working = False
+        if taken:
+            self._expect()
+        self._queue_if_any()
+
+    def _queue_if_any(self) -> None:
+        if self._backlog and self._room() and not self._queued and not self._gone():
+            self._queued = True
+            self._listener.queue(self)
 
     def _gone(self) -> bool:
         return self._transport is None or self._transport.is_closing()

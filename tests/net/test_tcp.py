@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from consulfwd.net import tcp as net_tcp
 from consulfwd.net.tcp import TURN, ServerConnection
 from tests.net.messages import parse, question
 from tests.net.world import GALERA, TcpClient, World, until, world
@@ -166,7 +167,10 @@ async def test_many_idle_connections_keep_nobody_out() -> None:
         await until(lambda: connections(here) == 0)
 
 
-async def test_one_connections_burst_leaves_others_their_turn() -> None:
+async def test_one_connections_burst_leaves_others_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(net_tcp, "TURN_LASTS", 60.0)
     async with world() as here, here.tcp(), here.tcp():
         assert (await here.ask(NAME, tcp=True)).data == GALERA
         (_, tcp), *_ = here.server._listeners.values()
@@ -190,9 +194,26 @@ async def test_one_connections_burst_leaves_others_their_turn() -> None:
         )
         first.data_received(burst)
         second.data_received(burst[:200])
-        # What the burst did not get done at once waits for its next turn.
-        assert (taken.count("a"), taken.count("b")) == (TURN, 200 // (len(burst) // 1000))
-        await until(lambda: taken.count("a") == 1000)
+        few = 200 // (len(burst) // 1000)
+        # What the burst did not get done at once waits for its next turn, then it is the other's.
+        assert taken == ["a"] * TURN
+        await until(lambda: len(taken) == 1000 + few)
+        assert taken == ["a"] * 2 * TURN + ["b"] * few + ["a"] * (1000 - 2 * TURN)
+
+
+async def test_a_turn_is_short_when_its_queries_are_dear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(net_tcp, "TURN_LASTS", 0.0)
+    async with world() as here, here.tcp() as client:
+        assert await is_served(client)
+        (_, tcp), *_ = here.server._listeners.values()
+        (connection,) = tcp.connections
+        packet = numbered("x.localhost", 1)
+        asked = here.counters.queries
+        connection.data_received((len(packet).to_bytes(2, "big") + packet) * 5)
+        assert here.counters.queries == asked + 1
+        for _ in range(5):
+            assert parse(await client.receive()).data == ["127.0.0.1"]
+        assert not tcp.turns
 
 
 async def test_nothing_is_read_behind_what_ends_a_connection() -> None:
