@@ -53,6 +53,9 @@ def recursors_from(text: str, listening: Iterable[Endpoint], own: Iterable[str])
             address = ip_address(words[1])
         except ValueError:
             continue
+        if address.is_unspecified:
+            # Whoever sends there reaches this host's loopback.
+            address = ip_address("127.0.0.1" if address.version == 4 else "::1")
         host = str(address)
         on_this_host = host in ours or address.is_loopback
         if host in exact or (on_this_host and (":" in host) in everywhere):

@@ -138,7 +138,11 @@ class StreamChannel:
             connection.fail("no connection within 2 s", refused=tls)
         except ssl.SSLCertVerificationError as error:
             connection.fail(f"certificate refused: {error.verify_message}", refused=True)
-        except (OSError, ssl.SSLError) as error:
+        except ssl.SSLError as error:
+            # Its errno is none of the system's.
+            reason = (error.reason or "it failed").lower().replace("_", " ")
+            connection.fail(f"TLS: {reason}", refused=True)
+        except OSError as error:
             reason = os.strerror(error.errno).lower() if error.errno else str(error)
             # A closed TCP port says nothing about an agent's UDP port.
             connection.fail(f"TCP: {reason}", refused=tls)

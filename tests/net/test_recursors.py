@@ -163,6 +163,21 @@ async def test_a_certificate_nobody_here_trusts_is_refused(tls: ssl.SSLContext) 
         assert "certificate refused: self" in await refused_over_tls(recursor, TLS_NAME)
 
 
+async def test_a_server_that_speaks_no_tls_is_refused() -> None:
+    async with Recursor(WWW) as recursor:
+        # What it says to a handshake is no TLS: the reason is not taken for one of the system's.
+
+        def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 hello\r\n")
+            writer.close()
+
+        async with await asyncio.start_server(greet, "127.0.0.1", 0) as other:
+            recursor.tls_port = other.sockets[0].getsockname()[1]
+            text = await refused_over_tls(recursor, TLS_NAME)
+        assert "TLS: " in text
+        assert "not permitted" not in text
+
+
 @pytest.mark.usefixtures("trusted")
 async def test_a_broken_tls_connection_is_opened_again(tls: ssl.SSLContext) -> None:
     async with (
@@ -218,6 +233,14 @@ def test_resolv_conf_never_leads_to_ourselves(
         address for address in EVERY if address not in left_out
     ]
     assert {(one.port, one.transport) for one in found} == {(53, "udp")}
+
+
+@pytest.mark.parametrize(("every", "loopback"), [("0.0.0.0", "127.0.0.1"), ("::", "::1")])
+def test_a_nameserver_at_no_address_is_this_host(every: str, loopback: str) -> None:
+    ourselves = [Endpoint(host=loopback, port=53)]
+    assert recursors_from(f"nameserver {every}", ourselves, own=[]) == []
+    (other,) = recursors_from(f"nameserver {every}", [], own=[])
+    assert other.address == loopback
 
 
 def test_a_resolv_conf_that_is_gone_for_a_moment_changes_nothing(tmp_path: Path) -> None:
@@ -279,6 +302,16 @@ async def test_slow_names_do_not_hold_on_to_sockets(monkeypatch: pytest.MonkeyPa
         # Their sockets could be open for seconds yet.
         for number in range(4, 8):
             assert (await here.ask(f"n{number}.test")).data == [f"192.0.2.{number}"]
+
+
+async def test_error_replies_leave_no_id_taken() -> None:
+    async with Recursor(MANY) as recursor, world(recursor) as here:
+        assert (await here.ask("n0.test")).data == ["192.0.2.0"]
+        for number in range(1, 20):
+            recursor.rcodes[f"n{number}.test."] = dns.rcode.SERVFAIL
+            assert (await here.ask(f"n{number}.test")).rcode == "SERVFAIL"
+        (way,) = [way for up, way in here.engine.channels._direct.items() if not up.is_agent]
+        assert way._pending == {}
 
 
 async def test_everything_outside_being_slow_is_not_felt_in_consul(
