@@ -18,7 +18,10 @@ from itertools import accumulate
 from typing import Any
 
 BATCH = 64
-RECEIVE_SIZE = 1232
+# Of a query, so much stands in the block that is copied at once (small: it must not push
+# everything else out of the processor's cache), and so much more beside it.
+SLOT = 256
+SPILL = 4096 - SLOT
 SEND_BUFFER = 256 * 1024
 _DONTWAIT = 0x40
 _HEADER = 64  # sizeof(struct mmsghdr) on 64-bit Linux; msg_len stands at 56
@@ -45,7 +48,10 @@ available = _CALLS is not None
 
 
 class Batch:
-    """Buffers for receiving and sending on one socket; a datagram longer than `size` comes cut.
+    """Buffers for receiving and sending on one socket.
+
+    A datagram longer than `size` goes on in the spill, `message` puts it together; one longer
+    than both comes cut.
 
     On an unconnected socket every message has an address of `name_size` octets. After `receive`
     gave n, message i is `lengths[i]` octets at i * size in `data`, its address at i * name_size
@@ -53,29 +59,32 @@ class Batch:
     """
 
     def __init__(
-        self, sock: socket.socket, size: int = RECEIVE_SIZE, *, named: bool = True
+        self, sock: socket.socket, size: int = SLOT, spill: int = SPILL, *, named: bool = True
     ) -> None:
         assert _CALLS is not None
         self._receive, self._send = _CALLS
         self._fd = sock.fileno()
         self._size = size
+        self._spill_size = spill
         self.name_size = _NAME_SIZE[sock.family] if named else 0
         self.data = b""
         self.names = b""
         self.lengths: list[int] = []
         self._in = memoryview(bytearray(BATCH * size))
         self._in_names = memoryview(bytearray(BATCH * self.name_size + 1))
-        self._in_iovecs = bytearray(BATCH * 16)
+        self._spill = memoryview(bytearray(BATCH * spill + 1))
+        self._in_iovecs = bytearray(BATCH * 32)
         self._in_headers = bytearray(BATCH * _HEADER)
         self._out = bytearray(SEND_BUFFER)
         self._out_names = bytearray(BATCH * self.name_size + 1)
         self._out_iovecs = bytearray(BATCH * 16)
         self._out_headers = bytearray(BATCH * _HEADER)
-        self._fill(self._in_headers, _address(self._in_names), self._in_iovecs)
+        self._fill(self._in_headers, _address(self._in_names), self._in_iovecs, parts=2)
         self._fill(self._out_headers, _address(self._out_names), self._out_iovecs)
-        base = _address(self._in)
+        base, beside = _address(self._in), _address(self._spill)
         for index in range(BATCH):
-            struct.pack_into("=QQ", self._in_iovecs, index * 16, base + index * size, size)
+            places = (base + index * size, size, beside + index * spill, spill)
+            struct.pack_into("=QQQQ", self._in_iovecs, index * 32, *places)
         self._lengths = memoryview(self._in_headers).cast("I")[14 :: _HEADER // 4]
         out = memoryview(self._out_iovecs).cast("Q")
         self._out_bases, self._out_lengths = out[0::2], out[1::2]
@@ -116,6 +125,16 @@ class Batch:
             self.data = self._in[: count * self._size].tobytes()
             self.names = self._in_names[: count * self.name_size].tobytes()
         return count
+
+    def message(self, index: int) -> bytes:
+        """Return message `index` of the last `receive`, whole."""
+        length, size = self.lengths[index], self._size
+        start = index * size
+        if length <= size:
+            return bytes(self._in[start : start + length])
+        spilled = index * self._spill_size
+        rest = self._spill[spilled : spilled + length - size]
+        return bytes(self._in[start : start + size]) + bytes(rest)
 
     def messages(self) -> list[bytes]:
         """Return the messages of the last `receive`."""

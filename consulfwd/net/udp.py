@@ -37,7 +37,7 @@ _LOOPBACK = {
 }
 # Where message i of a batch begins, and where it goes on behind its ID. Longer than most batches:
 # what is zipped with them ends first.
-_STARTS = tuple(range(0, mmsg.BATCH * mmsg.RECEIVE_SIZE, mmsg.RECEIVE_SIZE))
+_STARTS = tuple(range(0, mmsg.BATCH * mmsg.SLOT, mmsg.SLOT))
 _KEYS = tuple(start + 2 for start in _STARTS)
 QueryLog = Callable[[Ask, str, str], None]
 Ancillary = list[tuple[int, int, bytes]]
@@ -160,6 +160,9 @@ class UdpListener(BaseListener):
     def _trusting(self) -> None:
         """Answer a batch whose clients may all ask."""
         batch = self._batch
+        if max(batch.lengths) > mmsg.SLOT:
+            self._checking()
+            return
         data, peers = batch.data, batch.names
         ready = self.hot.answers.get
         tails: list[bytes] = []
@@ -169,7 +172,7 @@ class UdpListener(BaseListener):
             if variant is not None:
                 tails.append(variant())
             else:
-                rest.append(start // mmsg.RECEIVE_SIZE)
+                rest.append(start // mmsg.SLOT)
         counters = self.engine.counters
         counters.hot += len(tails)
         counters.queries += len(tails)
@@ -206,24 +209,24 @@ class UdpListener(BaseListener):
         engine.counters.queries += asked
 
     def _checking(self) -> None:
-        """Answer a batch, looking at every client's address."""
+        """Answer a batch, looking at every client's address, and at queries of any length."""
         batch = self._batch
-        data, peers = batch.data, batch.names
+        peers = batch.names
         ready = self.hot.answers.get
         counters = self.engine.counters
         size = batch.name_size
-        for index, (start, length) in enumerate(zip(_STARTS, batch.lengths)):  # noqa: B905
-            key = start + 2
+        for index in range(len(batch.lengths)):
+            data = batch.message(index)
             peer = peers[index * size : (index + 1) * size]
             host = mmsg.to_address(peer)[0]
-            variant = ready(data[key : start + length])
+            variant = ready(data[2:])
             if variant is not None and host in self.access.seen:
                 counters.hot += 1
                 counters.queries += 1
-                self._replies.append(data[start:key] + variant())
+                self._replies.append(data[:2] + variant())
                 self._names.append(peer)
             else:
-                self.query(data[start : start + length], peer, host)
+                self.query(data, peer, host)
 
     def send(self, reply: bytes, peer: Any) -> None:
         if not self._replies and not self.engine.batching:
@@ -265,7 +268,7 @@ class WildcardListener(BaseListener):
         ready = self.hot.answers.get
         try:
             for _ in range(DRAIN):
-                data, ancillary, _, address = receive(mmsg.RECEIVE_SIZE, 256)
+                data, ancillary, _, address = receive(mmsg.SLOT + mmsg.SPILL, 256)
                 peer = (_reply_from(ancillary), address)
                 variant = ready(data[2:])
                 if variant is not None and address[0] in self.access.seen:

@@ -181,7 +181,7 @@ class SharedUdp:
                 self._sock = sock = _connected(self._upstream)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
                 if mmsg.available:
-                    self._batch = mmsg.Batch(sock, RECEIVE_SIZE, named=False)
+                    self._batch = mmsg.Batch(sock, RECEIVE_SIZE, 0, named=False)
                 watch(self._loop, sock, self._readable)
             try:
                 sock.send(ident + tail)

@@ -7,8 +7,10 @@ import random
 import socket
 import struct
 
+import dns.edns
 import pytest
 
+from consulfwd.net import mmsg
 from consulfwd.net.host import bind
 from consulfwd.net.udp import listen
 from tests.net.messages import Reply, parse, question
@@ -198,3 +200,17 @@ async def test_the_query_log_tells_every_query(caplog: pytest.LogCaptureFixture)
         *["galeradb.service.consul. SRV from 127.0.0.1 over udp"] * 4,
         "localhost. AAAA from 127.0.0.1 over tcp",
     ]
+
+
+async def test_a_query_longer_than_the_block_is_read_whole() -> None:
+    padding = dns.edns.GenericOption(12, bytes(700))
+    async with world() as here, here.udp() as client:
+        plain, long = (
+            question("galeradb.service.consul"),
+            question("galeradb.service.consul", options=[padding]),
+        )
+        assert len(plain) < mmsg.SLOT < len(long)
+        for packet in (plain, long, plain, long):
+            client.send(packet)
+        for _ in range(4):
+            assert parse(await client.receive()).data == GALERA
