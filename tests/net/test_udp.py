@@ -203,7 +203,7 @@ async def test_the_query_log_tells_every_query(caplog: pytest.LogCaptureFixture)
 
 
 async def test_a_query_longer_than_the_block_is_read_whole() -> None:
-    padding = dns.edns.GenericOption(12, bytes(700))
+    padding = dns.edns.GenericOption(dns.edns.OptionType.PADDING, bytes(700))
     async with world() as here, here.udp() as client:
         plain, long = (
             question("galeradb.service.consul"),
