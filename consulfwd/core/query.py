@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from consulfwd.core.upstreams import Budget, Health, State, Upstream
+from consulfwd.core.upstreams import Budget, Health, State, Upstream, all_down
 from consulfwd.dns import const
 from consulfwd.dns.edns import read_ede
 from consulfwd.dns.message import Message
@@ -295,7 +295,7 @@ class Lookup:
         if now < self._hedge_at:
             self._arm(self._hedge_at)
             return []
-        if self.has_stale and all(one.state is State.DOWN for one in self.plan):
+        if self.has_stale and all_down(self.plan):
             return self._give_up("every upstream is down")
         full = len(self.attempts) >= MAX_ATTEMPTS
         if (
@@ -341,7 +341,7 @@ class Lookup:
         if not attempt.upstream.is_agent:
             return self._give_up("")
         if self.has_stale:
-            if all(one.state is State.DOWN for one in self.plan):
+            if all_down(self.plan):
                 return self._give_up("every upstream is down")
             if self._next > len(self.plan):
                 return self._give_up("every upstream failed, and failed again")

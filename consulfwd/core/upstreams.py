@@ -172,6 +172,11 @@ class Upstream:
             self.srtt, self.rttvar = rtt, rtt / 2
 
 
+def all_down(upstreams: Iterable[Upstream]) -> bool:
+    """Return whether none of these is expected to answer."""
+    return all(upstream.state is State.DOWN for upstream in upstreams)
+
+
 def transition(state: State, event: Event) -> State:
     """Return the state after `event`. Raises KeyError for an event that cannot happen."""
     return TRANSITIONS[state, event]
@@ -341,7 +346,7 @@ class Group:
 
     def all_down(self) -> bool:
         """Return whether no member is expected to answer."""
-        return all(member.state is State.DOWN for member in self.members)
+        return all_down(self.members)
 
 
 def _step(rtt: float) -> int:

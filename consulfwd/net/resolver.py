@@ -17,14 +17,14 @@ from consulfwd.core.cache import Cache, Entry, Limits
 from consulfwd.core.probe import Probe
 from consulfwd.core.query import Attempt, Lookup, Outcome
 from consulfwd.core.routes import Kind, Route, Routes
-from consulfwd.core.upstreams import Budget, Health, State, Upstream
+from consulfwd.core.upstreams import Budget, Health, Upstream, all_down
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message, read_reply
 from consulfwd.dns.wire import Query, read_query
 from consulfwd.errors import WireError
 from consulfwd.net.chase import chase, leads_on
 from consulfwd.net.flight import Counters, Flight
-from consulfwd.net.probing import Prober
+from consulfwd.net.probing import ROOT_SERVERS, Prober
 from consulfwd.net.relays import Relays
 from consulfwd.net.timers import Timers
 from consulfwd.net.upstream import OUR_SHORTAGE, Channels
@@ -56,7 +56,7 @@ class Engine:
         deadline: float,
         loop: asyncio.AbstractEventLoop,
         rng: random.Random,
-        probe_question: bytes = b"\0\0\x02\0\x01",
+        probe_question: bytes = ROOT_SERVERS,
     ) -> None:
         self.routes = routes
         self.health = health
@@ -304,7 +304,7 @@ class Engine:
         if not depth:
             self.flights[ask.key] = flight
         self.counters.forwarded += 1
-        if stale is not None and plan and all(one.state is State.DOWN for one in plan):
+        if stale is not None and plan and all_down(plan):
             # Nobody is expected to answer: the client gets what there is, the question still goes
             # out, so that the first one to come back refreshes it.
             flight.waiters = []
