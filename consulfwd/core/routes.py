@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import ip_network
 
-from consulfwd.core.upstreams import Group, State, Upstream
+from consulfwd.core.upstreams import Group, Upstream, rank
 from consulfwd.dns import const
 from consulfwd.dns.names import ROOT, from_text, reverse_address, reverse_zones, suffixes, to_text
 
@@ -55,7 +55,7 @@ class Route:
         for group in self.groups:
             for upstream in group.order():
                 seen.setdefault(upstream.key, upstream)
-        return tuple(sorted(seen.values(), key=lambda one: one.state is not State.UP))
+        return tuple(sorted(seen.values(), key=lambda one: min(rank(one), 1)))
 
     def signature(self) -> tuple[object, ...]:
         """Return what tells whether two routes give the same answers: what is done, by whom."""

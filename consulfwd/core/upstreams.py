@@ -66,6 +66,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.PROBING, Event.LIED): State.DOWN,
 }
 MAX_PENALTY = 8
+# How long (seconds) after a fall or a return an agent may still lack a part of its catalog.
+SETTLING = 30.0
 # A member of a `fastest` group that nobody asked for so long (seconds) is measured again.
 MEASURE_AGAIN = 5.0
 # Times made by subtraction are this inexact.
@@ -105,13 +107,14 @@ class Upstream:
     `key` is (transport, address, port) and identifies it across reloads; `on_host` says that
     replies cannot come from elsewhere, so that ports need not be random; `knows_itself` that this
     agent has answered for Consul's own service before; `up` is `state is UP`, told faster;
-    `doubted` that it gave an error that may be the name's, and is to be probed to know.
+    `doubted` that it gave an error that may be the name's, and is to be probed to know; `poor` why
+    it is asked behind those that are up too ("" for no reason), though it answers.
     """
 
     __slots__ = (
         "address", "bad", "changed_at", "doubted", "good", "is_agent", "knows_itself", "last_reply",
-        "name", "needed", "on_host", "port", "probe_at", "probe_pause", "rttvar", "silent", "srtt",
-        "state", "tls_name", "transport", "tuning", "up",
+        "name", "needed", "on_host", "poor", "port", "probe_at", "probe_pause", "rttvar", "silent",
+        "srtt", "state", "tls_name", "transport", "tuning", "up",
     )  # fmt: skip
 
     def __init__(
@@ -142,6 +145,7 @@ class Upstream:
         self.needed = 0
         self.knows_itself = False
         self.doubted = False
+        self.poor = ""
         self.probe_at = 0.0
         self.probe_pause = self.tuning.probe_first
 
@@ -149,6 +153,10 @@ class Upstream:
     def key(self) -> tuple[str, str, int]:
         """Return what identifies this server across reloads."""
         return self.transport, self.address, self.port
+
+    def unsettled(self, now: float) -> bool:
+        """Return whether it fell or came back so lately that it may not know all there is yet."""
+        return self.changed_at > 0 and now - self.changed_at < SETTLING
 
     def hedge_after(self) -> float:
         """Return how long to wait for a reply before the next upstream is asked too."""
@@ -255,6 +263,20 @@ class Health:
         upstream.good = 0
         self._apply(upstream, Event.LIED, now, "denied what another agent answers")
 
+    def rank(self, upstream: Upstream, now: float, reason: str) -> None:
+        """Put an upstream behind the others that are up, for a reason; "" puts it back.
+
+        Told like a change of state, with the state it has on both sides.
+        """
+        if upstream.poor == reason:
+            return
+        news = bool(upstream.poor) != bool(reason)
+        upstream.poor = reason
+        if news:
+            self.version += 1
+            why = reason or "its data is good again"
+            self.changes.append((upstream, upstream.state, upstream.state, why))
+
     def _apply(self, upstream: Upstream, event: Event, now: float, why: str) -> None:
         old = upstream.state
         new = transition(old, event)
@@ -304,6 +326,7 @@ class Group:
         self._health = health
         self._version = -1
         self._order: tuple[Upstream, ...] = ()
+        self._healthy = 0
         self._turn = 0
 
     def order(self) -> tuple[Upstream, ...]:
@@ -313,11 +336,12 @@ class Group:
             if self.policy == "fastest":
                 # Steps of a quarter keep two equally fast servers from taking turns by noise.
                 members = sorted(members, key=lambda member: _step(member.srtt))
-            self._order = tuple(sorted(members, key=lambda member: _RANK[member.state]))
+            self._order = order = tuple(sorted(members, key=rank))
+            self._healthy = sum(rank(one) == rank(order[0]) < 1 for one in order)
             self._version = self._health.version
         if self.policy != "round_robin":
             return self._order
-        healthy = sum(member.state is State.UP for member in self._order)
+        healthy = self._healthy
         if healthy < 2:
             return self._order
         self._turn = turn = (self._turn + 1) % healthy
@@ -347,6 +371,11 @@ class Group:
     def all_down(self) -> bool:
         """Return whether no member is expected to answer."""
         return all_down(self.members)
+
+
+def rank(upstream: Upstream) -> float:
+    """Return how far behind an upstream is to be asked: 0 for one that is well in every way."""
+    return _RANK[upstream.state] + (0.5 if upstream.poor else 0)
 
 
 def _step(rtt: float) -> int:

@@ -26,6 +26,43 @@ def group(policy: str, states: str, rtts: tuple[float, ...] = (0.001,) * 5) -> G
     return Group("agents", members, policy, Health())
 
 
+@pytest.mark.parametrize(
+    ("states", "poor", "order"),
+    [("uuu", "A", "BCA"), ("uuu", "AB", "CAB"), ("uuu", "ABC", "ABC"), ("usd", "A", "ABC")],
+)
+def test_who_is_poor_comes_behind_who_is_up_and_not(states: str, poor: str, order: str) -> None:
+    for policy in ("ordered", "fastest"):
+        agents = group(policy, states)
+        for one in agents.members:
+            agents._health.rank(one, 1.0, "knows no leader" if one.name in poor else "")
+        assert names(agents.order()) == order
+        route = Route(b"\0", Kind.CONSUL, (agents, group("ordered", "u")))
+        assert route.plan()[0].name == order[0]
+
+
+def test_rank_tells_what_is_news() -> None:
+    agents = group("ordered", "uu")
+    health = agents._health
+    first = agents.members[0]
+    told = []
+    for reason in ("", "knows no leader", "is 9 s behind", "", ""):
+        before = health.version
+        health.rank(first, 1.0, reason)
+        told.append((health.version - before, [why for *_, why in health.changes]))
+        health.changes.clear()
+        assert first.poor == reason
+        assert first.state is State.UP
+    assert told == [
+        (0, []), (1, ["knows no leader"]), (0, []), (1, ["its data is good again"]), (0, []),
+    ]  # fmt: skip
+
+
+def test_round_robin_leaves_out_the_poor() -> None:
+    agents = group("round_robin", "uuu")
+    agents._health.rank(agents.members[1], 1.0, "knows no leader")
+    assert {names(agents.order()) for _ in range(6)} == {"ACB", "CAB"}
+
+
 def names(order: tuple[Upstream, ...]) -> str:
     return "".join(one.name for one in order)
 
