@@ -4,6 +4,6 @@ Everything else gets a `Settings` and never asks where a value came from.
 """
 
 from consulfwd.config.load import Loaded, default_path, load
-from consulfwd.config.settings import Agent, Endpoint, Recursor, Settings
+from consulfwd.config.settings import Agent, Endpoint, Recursor, Seeds, Settings
 
-__all__ = ["Agent", "Endpoint", "Loaded", "Recursor", "Settings", "default_path", "load"]
+__all__ = ["Agent", "Endpoint", "Loaded", "Recursor", "Seeds", "Settings", "default_path", "load"]

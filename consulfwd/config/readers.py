@@ -28,22 +28,25 @@ def text(parse: Callable[[str], object], example: str = "", made: Any = ()) -> R
     return Reader(read)
 
 
-def number(made: type[int] | type[float], least: float, most: float) -> Reader:
-    """Read a number within limits; where `made` is int, a whole one."""
+def number(
+    made: type[int] | type[float], least: float, most: float, *, off: bool = False
+) -> Reader:
+    """Read a number within limits, or 0 where that turns it `off`; of an int, a whole one."""
     wanted = "a whole number" if made is int else "a number"
 
     def read(value: object, path: Path, findings: Findings) -> object:
         if isinstance(value, bool) or not isinstance(value, int | made):
             _not(wanted, value, path, findings, "write it in digits, without quotes")
-        elif not value >= least:
-            findings.add(path, f"{value} is too little", f"{least} is the least")
+        elif not value >= least and not (off and value == 0):
+            mend = f"{least} is the least" + (", 0 turns it off" if off else "")
+            findings.add(path, f"{value} is too little", mend)
         elif value > most:
             findings.add(path, f"{value} is too much", f"{most} is the most")
         else:
             return made(value)
         return None
 
-    return Reader(read, "typed", f"{least} to {most}")
+    return Reader(read, "typed", f"{'0, ' if off else ''}{least} to {most}")
 
 
 def switch() -> Reader:
@@ -81,14 +84,15 @@ def optional(reader: Reader) -> Reader:
     return reader._replace(read=read)
 
 
-def listing(item: Reader, most: int, least: int = 0) -> Reader:
-    """Read a list as a tuple."""
+def listing(item: Reader, most: int, least: int = 0, *, needed: bool = False) -> Reader:
+    """Read a list as a tuple; `needed` where its key must not be taken out."""
+    fill = "name one at least" + ("" if needed else ", or take the key out")
 
     def read(value: object, path: Path, findings: Findings) -> object:
         if not isinstance(value, list | tuple):
             return _not("a list", value, path, findings, "put it in brackets: [...]")
         if len(value) < least:
-            findings.add(path, "must not be empty", "name one at least, or take the key out")
+            findings.add(path, "must not be empty", fill)
         if len(value) > most:
             findings.add(path, "is too long", f"{most} at most")
         return tuple(item.read(one, (*path, n), findings) for n, one in enumerate(value))

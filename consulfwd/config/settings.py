@@ -24,7 +24,7 @@ from typing import Literal, get_args
 from consulfwd.config import checks, values
 from consulfwd.config.checks import Finding
 from consulfwd.config.checks import Path as KeyPath
-from consulfwd.config.keys import Findings, Reader, Section, key
+from consulfwd.config.keys import Findings, Reader, Section, key, keys_of, read_section
 from consulfwd.config.readers import (
     choice,
     listing,
@@ -149,7 +149,46 @@ def _read_recursors(value: object, path: KeyPath, findings: Findings) -> object:
     return _RECURSORS_NOT_AUTO.read(value, path, findings)
 
 
-_AGENTS = listing(Reader(_read_agent), 100, least=1)
+class Seeds(tuple[Agent, ...]):
+    """Agents to begin with: the others are found in Consul's catalog, by asking these."""
+
+    __slots__ = ()
+
+    # Which agents are asked is another setting than the same agents and no others.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Seeds) and super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = tuple.__hash__
+
+
+class Catalog(Section):
+    """The other form a list of agents may have in a file."""
+
+    from_catalog: bool = key(switch(), "true: the other agents are taken from Consul's catalog")
+    seeds: tuple[Agent, ...] = key(
+        listing(Reader(_read_agent), 100, least=1, needed=True), "agents to begin with"
+    )
+
+
+def _read_agents(value: object, path: KeyPath, findings: Findings) -> object:
+    if isinstance(value, dict) and value.keys() & keys_of(Catalog).keys():
+        # As a dictionary: where something is wrong, a key may be missing.
+        read = vars(read_section(Catalog, value, path, findings))
+        seeds = read.get("seeds") or ()
+        return Seeds(seeds) if read.get("from_catalog") else seeds
+    if isinstance(value, dict):
+        mend = "put it in brackets: [...], or write {from_catalog: true, seeds: [...]}"
+        findings.add(path, "must be a list, not a mapping", mend)
+        return ()
+    agents = _AGENT_LIST.read(value, path, findings)
+    return Seeds(agents) if isinstance(value, Seeds) else agents
+
+
+_AGENT_LIST = listing(Reader(_read_agent), 100, least=1)
+_AGENTS = _AGENT_LIST._replace(read=_read_agents)
 _RECURSORS = listing(text(_recursor, "9.9.9.9", Recursor), 100, least=1)
 _RECURSORS_NOT_AUTO = listing(text(_recursor_not_auto, "9.9.9.9", Recursor), 100, least=1)
 _ENDPOINT = text(lambda one: Endpoint(**values.endpoint(one)), "127.0.0.1:53", Endpoint)
@@ -161,6 +200,26 @@ class Datacenter(Section):
     agents: tuple[Agent, ...] = key(_AGENTS, "agents of this datacenter, asked first for its names")
     policy: Policy | None = key(
         optional(_POLICY), "its policy, that of `consul.policy` if unset", default=None
+    )
+
+    @property
+    def from_catalog(self) -> bool:
+        """Whether `agents` are only seeds, and the others are taken from Consul's catalog."""
+        return isinstance(self.agents, Seeds)
+
+
+class Quality(Section):
+    """What agents say over HTTP of the data they answer from."""
+
+    every: float = key(
+        number(float, 0.5, 3_600, off=True),
+        "seconds between looks at an agent over HTTP; 0 never looks",
+        default=10.0,
+    )
+    max_last_contact: float = key(
+        number(float, 0.1, 3_600),
+        "seconds an agent's data may be behind the leader's until others are asked first",
+        default=5.0,
     )
 
 
@@ -186,6 +245,12 @@ class Consul(Section):
         "networks whose PTR names are asked at Consul first, then at the recursors",
         default=(),
     )
+    quality: Quality = key(section(Quality), default=None)
+
+    @property
+    def from_catalog(self) -> bool:
+        """Whether `agents` are only seeds, and the others are taken from Consul's catalog."""
+        return isinstance(self.agents, Seeds)
 
 
 class Cache(Section):

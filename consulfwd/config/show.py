@@ -11,7 +11,7 @@ import re
 
 from consulfwd.config.keys import Section, keys_of
 from consulfwd.config.load import Loaded
-from consulfwd.config.settings import Agent, Datacenter, Endpoint, Recursor, Settings
+from consulfwd.config.settings import Agent, Datacenter, Endpoint, Recursor, Seeds, Settings
 from consulfwd.config.source import scalar
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*", re.ASCII)
@@ -34,7 +34,8 @@ def plain(value: object) -> object:
     if isinstance(value, dict):
         return {name: plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        listed = [plain(one) for one in value]
+        return {"from_catalog": True, "seeds": listed} if isinstance(value, Seeds) else listed
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 

@@ -71,11 +71,17 @@ def canonical_key(key: str) -> str:
 
 
 def child_of(node: Node, part: str | int) -> Node | None:
-    """Return the child a path's next part leads to; keys that are names may be respelled."""
+    """Return the child a path's next part leads to.
+
+    Keys that are names may be respelled, and a list may be written as a mapping that has it.
+    """
     if isinstance(node.content, list):
         return node.content[part] if isinstance(part, int) and part < len(node.content) else None
-    if not isinstance(node.content, dict) or not isinstance(part, str):
+    if not isinstance(node.content, dict):
         return None
+    if isinstance(part, int):
+        lists = [child for child in node.content.values() if isinstance(child.content, list)]
+        return child_of(lists[0], part) if len(lists) == 1 else None
     if part in node.content:
         return node.content[part]
     for key, child in node.content.items():

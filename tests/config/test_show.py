@@ -73,6 +73,9 @@ def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
         f"  datacenters:  # {file}:3\n"
         f'    dc2: {{agents: [{{address: "10.2.0.1", {agent}]}}\n'
         "  reverse: []  # default\n"
+        "  quality:\n"
+        "    every: 10.0  # default\n"
+        "    max_last_contact: 5.0  # default\n"
         "recursors: auto  # default\n"
         "resolv_conf: /etc/resolv.conf  # default\n"
         f"forward:  # {file}:4\n"
