@@ -76,19 +76,26 @@ class Outcome:
         self.reason = reason
 
 
+def lost_most(message: Message, known: int) -> bool:
+    """Return whether an answer has less than half of `known` records."""
+    return 2 * message.answers < known
+
+
 class Lookup:
     """One question on its way through a plan of upstreams.
 
-    known      a positive answer was held moments ago: a denial needs a second opinion
+    known      how many records the answer held moments ago had: a denial needs a second opinion,
+               and so does a list that lost most of them, from an agent that fell or came back
+               just now
     has_stale  a stale answer is at hand: give up as soon as every upstream is known to be down,
                or has failed a second time
     reverse    the name is an address's: agents before Consul 1.18 say SERVFAIL if they know none
     """
 
     __slots__ = (
-        "_budget", "_cut", "_denial", "_errors", "_health", "_hedge_at", "_next", "_open", "_pause",
-        "attempts", "deadline", "extra", "has_stale", "known", "opinions", "outcome", "plan",
-        "reply_limit", "reverse", "started_at", "wake_at",
+        "_budget", "_cut", "_doubted", "_errors", "_health", "_hedge_at", "_next", "_open",
+        "_pause", "attempts", "deadline", "extra", "has_stale", "known", "opinions", "outcome",
+        "overruled", "plan", "reverse", "started_at", "wake_at",
     )  # fmt: skip
 
     def __init__(
@@ -99,7 +106,7 @@ class Lookup:
         *,
         now: float,
         deadline: float,
-        known: bool = False,
+        known: int = 0,
         has_stale: bool = False,
         reverse: bool = False,
     ) -> None:
@@ -115,6 +122,7 @@ class Lookup:
         self.outcome: Outcome | None = None
         self.wake_at = deadline
         self.opinions = 0
+        self.overruled = False
         self.extra = 0
         self._next = 0
         self._open = 0
@@ -122,7 +130,7 @@ class Lookup:
         self._hedge_at = deadline
         self._errors: list[Attempt] = []
         self._cut: tuple[Message, Upstream] | None = None
-        self._denial: tuple[Message, Attempt] | None = None
+        self._doubted: tuple[Message, Attempt] | None = None
 
     def start(self, now: float) -> list[Attempt]:
         """Return the first attempt to send."""
@@ -154,11 +162,11 @@ class Lookup:
             return []
         if cut and not attempt.stream:
             return self._on_cut(attempt, message, now)
-        if message.negative and upstream.is_agent and self.known:
-            return self._on_denial(attempt, message, now)
+        if self.known and upstream.is_agent and self._doubtful(message, upstream, now):
+            return self._on_doubtful(attempt, message, now)
         attempt.decided = f"{attempt.decided}; taken after all" if attempt.decided else "taken"
-        if self._denial is not None and message.positive:
-            self._contradict(attempt)
+        if self._doubted is not None and message.positive:
+            self._contradict(attempt, message)
         return self._finish(message, upstream)
 
     def _well(self, attempt: Attempt, now: float) -> None:
@@ -187,8 +195,8 @@ class Lookup:
             not upstream.is_agent or (self.reverse and upstream.state is State.UP)
         ):
             self._well(attempt, now)
-            if upstream.is_agent and self._denial is None:
-                self._denial = (message, attempt)
+            if upstream.is_agent and self._doubted is None:
+                self._doubted = (message, attempt)
         else:
             self._health.doubt(upstream, now)
             self._errors.append(attempt)
@@ -212,12 +220,21 @@ class Lookup:
             for upstream, rcode in erred.items():
                 self._health.bad(upstream, now, f"answers {rcode}")
 
-    def _on_denial(self, attempt: Attempt, message: Message, now: float) -> list[Attempt]:
+    def _doubtful(self, message: Message, upstream: Upstream, now: float) -> bool:
+        """Return whether a reply takes back too much of what was known to be believed at once."""
+        if message.negative:
+            return True
+        return upstream.unsettled(now) and lost_most(message, self.known)
+
+    def _on_doubtful(self, attempt: Attempt, message: Message, now: float) -> list[Attempt]:
         upstream = attempt.upstream
-        first = self._denial
-        if first is not None and not first[0].negative:
+        first = self._doubted
+        if first is not None and first[0].rcode not in ANSWERS:
             first = None  # an error for a reverse name is nobody's opinion
         if first is not None and first[1].upstream is not upstream:
+            if first[0].positive and not message.positive:
+                first[1].decided = "taken: the second opinion has even less"
+                return self._finish(first[0], first[1].upstream)
             attempt.decided = "the second opinion agrees: taken"
             return self._finish(message, upstream)
         others = [one for one in self.plan if one is not upstream and one.is_agent]
@@ -227,10 +244,11 @@ class Lookup:
         if len(self.attempts) >= MAX_ATTEMPTS:
             attempt.decided = "taken: there is no attempt left to confirm it"
             return self._finish(message, upstream)
-        attempt.decided = "denies what was answered moments ago: a second agent is asked"
+        what = f"has {message.answers} of {self.known} records" if message.positive else "denies"
+        attempt.decided = f"{what} what was answered moments ago: a second agent is asked"
         if first is not None:
             return []
-        self._denial = (message, attempt)
+        self._doubted = (message, attempt)
         self.opinions += 1
         waiting = self._waiting()
         if any(one.upstream in others and one.due > now for one in waiting):
@@ -245,12 +263,29 @@ class Lookup:
         turn = other is self.plan[self._next % len(self.plan)]
         return [self._send(now, "second opinion", None if turn else other)]
 
-    def _contradict(self, attempt: Attempt) -> None:
-        assert self._denial is not None
-        denier = self._denial[1].upstream
-        if denier is not attempt.upstream:
-            self._health.lied(denier, attempt.sent_at + (attempt.took or 0))
-            attempt.decided = f"taken: {denier.name} was wrong to deny the name"
+    def opinion_took(self, now: float) -> float:
+        """Return for how many seconds a second opinion has been waited for."""
+        if self._doubted is None:
+            return 0.0
+        attempt = self._doubted[1]
+        return now - attempt.sent_at - (attempt.took or 0)
+
+    def _contradict(self, attempt: Attempt, message: Message) -> None:
+        """A reply is held against whoever gave less, if it was much less."""
+        assert self._doubted is not None
+        said, doubted = self._doubted
+        denier = doubted.upstream
+        if said.positive and not lost_most(said, message.answers):
+            attempt.decided = "the second opinion agrees: taken"
+        elif denier is not attempt.upstream:
+            now = attempt.sent_at + (attempt.took or 0)
+            if said.positive:
+                self._health.lied(denier, now, "left out most of what another agent answers")
+                attempt.decided = f"taken: {denier.name} was wrong to leave out most of it"
+            else:
+                self._health.lied(denier, now)
+                attempt.decided = f"taken: {denier.name} was wrong to deny the name"
+            self.overruled = True
 
     def on_failure(
         self, attempt: Attempt, reason: str, now: float, *, refused: bool, ours: bool = False
@@ -299,7 +334,7 @@ class Lookup:
             return self._give_up("every upstream is down")
         full = len(self.attempts) >= MAX_ATTEMPTS
         if (
-            (self._denial is not None and (full or self._all_asked()))
+            (self._doubted is not None and (full or self._all_asked()))
             or (self._cut is not None and self._all_asked() and self._half_over(now))
             or self._only_the_dead_are_left(waiting)
         ):
@@ -336,7 +371,7 @@ class Lookup:
                 self._pause *= 2
             return []
         attempt.decided = "failed: nobody is left to be asked"
-        if full or self._cut is not None or self._denial is not None:
+        if full or self._cut is not None or self._doubted is not None:
             return self._give_up("")
         if not attempt.upstream.is_agent:
             return self._give_up("")
@@ -420,8 +455,8 @@ class Lookup:
             # Better than nothing, and marked: the rest could not be had over TCP.
             message, upstream = self._cut
             return self._finish(message.marked_cut(), upstream)
-        if self._denial is not None:
-            message, attempt = self._denial
+        if self._doubted is not None:
+            message, attempt = self._doubted
             attempt.decided = "taken: no other agent gave an opinion in time"
             return self._finish(message, attempt.upstream)
         tried = "; ".join(

@@ -155,7 +155,9 @@ class Upstream:
         return self.transport, self.address, self.port
 
     def unsettled(self, now: float) -> bool:
-        """Return whether it fell or came back so lately that it may not know all there is yet."""
+        """Return whether it is not well, or not for long: it may not know all there is yet."""
+        if self.state is not State.UP:
+            return True
         return self.changed_at > 0 and now - self.changed_at < SETTLING
 
     def hedge_after(self) -> float:
@@ -258,10 +260,12 @@ class Health:
         upstream.good = 0
         self._apply(upstream, Event.REFUSED, now, why)
 
-    def lied(self, upstream: Upstream, now: float) -> None:
-        """Note that others had an answer where this one denied the name."""
+    def lied(
+        self, upstream: Upstream, now: float, why: str = "denied what another agent answers"
+    ) -> None:
+        """Note that others had an answer where this one denied the name, or left out most."""
         upstream.good = 0
-        self._apply(upstream, Event.LIED, now, "denied what another agent answers")
+        self._apply(upstream, Event.LIED, now, why)
 
     def rank(self, upstream: Upstream, now: float, reason: str) -> None:
         """Put an upstream behind the others that are up, for a reason; "" puts it back.

@@ -13,7 +13,12 @@ from consulfwd.net.waiter import Waiter
 
 @dataclass
 class Counters:
-    """What the engine has done since it started."""
+    """What the engine has done since it started.
+
+    extra            hedges, and what a false reply made ask
+    second_opinions  replies not believed before another agent had spoken; `overruled` of them were
+                     not taken, `opinion_seconds` is what clients waited for them in all
+    """
 
     queries: int = 0
     hot: int = 0
@@ -23,6 +28,8 @@ class Counters:
     upstream: int = 0
     extra: int = 0
     second_opinions: int = 0
+    overruled: int = 0
+    opinion_seconds: float = 0.0
     stale: int = 0
     failed: int = 0
     false_replies: int = 0

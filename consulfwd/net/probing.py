@@ -84,7 +84,7 @@ class Prober:
         probe = Probe(
             (upstream,),
             self._engine.health,
-            self._engine.budget,
+            self._engine.budgets[upstream.is_agent],
             now=now,
             deadline=now + self._engine.deadline,
         )

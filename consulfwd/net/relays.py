@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from consulfwd.core.ask import Known
-from consulfwd.core.query import Attempt
+from consulfwd.core.query import Attempt, lost_most
 from consulfwd.dns import const
 from consulfwd.dns.message import read_reply
 from consulfwd.errors import WireError
@@ -58,21 +58,25 @@ class Relays:
         return True
 
     def _keep(self, relay: Waiter, known: Known, now: float) -> bool:
-        """Put a reply into the cache; a doubtful denial is handed over to a lookup: False."""
+        """Put a reply into the cache; a doubtful one is handed over to a lookup: False."""
         engine = self._engine
         ask = relay.ask
         cache = engine.cache
         entry = cache.entries.get(ask.key)
-        if entry is not None and known.positive:
-            cache.refresh(ask.key, entry, known.message, now, known.ttl, known.lasts)
-        elif relay.upstream.is_agent and engine.doubtful(entry, now):
-            message = known.message
+        message = known.message
+        upstream = relay.upstream
+        if entry is not None and known.positive and (
+            not lost_most(message, entry.message.answers)
+            or not (upstream.is_agent and upstream.unsettled(now))
+        ):
+            cache.refresh(ask.key, entry, message, now, known.ttl, known.lasts)
+        elif upstream.is_agent and engine.known_of(entry, now):
             attempt = self._escalate(relay, now)
             flight = attempt.lookup
             engine.carry_on(flight, flight.on_reply(attempt, message, False, now), now)
             return False
         else:
-            cache.put(ask.key, known.message, now, known.source)
+            cache.put(ask.key, message, now, known.source)
         # What may not be reused is kept for bad times only: there it need not be the very last.
         ask.kept_until = now + KEEP_AGAIN if known.positive and not known.ttl else 0.0
         return True
@@ -138,7 +142,7 @@ class Relays:
         counters = self._engine.counters
         counters.forwarded += relayed
         counters.upstream += relayed
-        self._engine.budget.earn(relayed)
+        self._engine.budgets[sample.upstream.is_agent].earn(relayed)
 
     def _escalate(self, relay: Waiter, now: float) -> Attempt:
         self._engine.counters.forwarded += 1

@@ -38,6 +38,8 @@ SWEEP = 1.0
 MAX_FLIGHTS = 10_000
 # Names in Consul are not to fail because everything outside is slow: they may be so many more.
 MORE_FOR_CONSUL = 10_000
+# While nobody answers: so many questions at once go out for the sake of the stale answers.
+MAX_REFRESHING = 64
 # Queries longer than this (octets; over TCP they can be 65535) are not kept for their next time.
 KEPT_QUERY = 512
 # Health.version it holds for, whom to ask, the way there, the query without its ID.
@@ -69,7 +71,8 @@ class Engine:
         self.now: Callable[[], float] = time.monotonic
         self.loop = loop
         self.channels = Channels(loop, self)
-        self.budget = Budget()
+        # What recursors are slow at must not use up what agents may need, nor the other way.
+        self.budgets = {True: Budget(), False: Budget()}
         self.asks: dict[bytes, Ask] = {}
         self.flights: dict[bytes, Flight | Waiter] = {}
         self._timers = Timers(loop, lambda: self.now(), self._wake)
@@ -83,6 +86,7 @@ class Engine:
         self._caches_to_clear: list[Callable[[], None]] = []
         self._flushes: list[Callable[[], None]] = []
         self._ticker: asyncio.TimerHandle | None = None
+        self._refreshing = 0
         self.draining: asyncio.Event | None = None
 
     # -- life ---------------------------------------------------------------------------------
@@ -275,6 +279,9 @@ class Engine:
         lane = (self.health.version, upstream, channel.relay, ask.tail(upstream))
         if group.policy == "ordered":
             ask.lane = lane
+        if upstream.changed_at:
+            # What it says first is to be held against what is known.
+            ask.kept_until = 0.0
         return lane
 
     def launch(
@@ -301,19 +308,24 @@ class Engine:
             flight.deadline = before.started_at + self.deadline
         if deadline is not None:
             flight.deadline = deadline
-        if not depth:
-            self.flights[ask.key] = flight
-        self.counters.forwarded += 1
         if stale is not None and plan and all_down(plan):
-            # Nobody is expected to answer: the client gets what there is, the question still goes
-            # out, so that the first one to come back refreshes it.
+            # Nobody is expected to answer: the client gets what there is. Some questions still go
+            # out, so that the first one to come back refreshes them; not all, lest it be overrun.
             flight.waiters = []
-            flight.refreshes = True
             result = self._stale(flight, stale)
-            self.run(flight, flight.start(now), now)
+            if self._refreshing < MAX_REFRESHING:
+                self._refreshing += 1
+                flight.refreshes = True
+                self._begin(flight, now)
             for waiter in waiters:
                 waiter.deliver(result)
             return
+        self._begin(flight, now)
+
+    def _begin(self, flight: Flight, now: float) -> None:
+        if not flight.depth:
+            self.flights[flight.ask.key] = flight
+        self.counters.forwarded += 1
         self.run(flight, flight.start(now), now)
 
     def flight(
@@ -324,11 +336,11 @@ class Engine:
         flight = Flight(
             plan,
             self.health,
-            self.budget,
+            self.budgets[route.kind is Kind.CONSUL],
             now=now,
             # Those asked when Consul cannot answer must have time for it.
             deadline=now + self.deadline / (2 if route.then and route.then.groups else 1),
-            known=self.doubtful(stale, now),
+            known=self.known_of(stale, now),
             has_stale=stale is not None,
             reverse=route.then is not None,
         )
@@ -367,9 +379,11 @@ class Engine:
         ask = flight.ask if isinstance(flight, Flight) else self.prober.ask(attempt.upstream)
         return self.channels.send(attempt, ask.tail(attempt.upstream))
 
-    def doubtful(self, entry: Entry | None, now: float) -> bool:
-        """Return whether a denial would contradict what was answered moments ago."""
-        return entry is not None and now - entry.stored_at < DOUBT and entry.message.positive
+    def known_of(self, entry: Entry | None, now: float) -> int:
+        """Return how many records were answered moments ago: what contradicts that is doubtful."""
+        if entry is None or now - entry.stored_at >= DOUBT or not entry.message.positive:
+            return 0
+        return entry.message.answers
 
     # -- what channels report -----------------------------------------------------------------
 
@@ -419,8 +433,9 @@ class Engine:
             del self.flights[ask.key]
         if self.draining is not None and not self.flights:
             self.draining.set()
-        self.counters.extra += flight.extra
-        self.counters.second_opinions += flight.opinions
+        if flight.refreshes:
+            self._refreshing -= 1
+        self._count(flight, now)
         message = outcome.message
         then = flight.route.then
         if then is not None and then.groups and (message is None or not message.positive):
@@ -453,6 +468,14 @@ class Engine:
             result = self.store(flight, message, source, now)
         for waiter in waiters:
             waiter.deliver(result)
+
+    def _count(self, flight: Flight, now: float) -> None:
+        counters = self.counters
+        counters.extra += flight.extra
+        if flight.opinions:
+            counters.second_opinions += flight.opinions
+            counters.overruled += flight.overruled
+            counters.opinion_seconds += flight.opinion_took(now)
 
     def store(self, flight: Flight, message: Message, source: str, now: float) -> Result:
         """Keep a message in the cache and return it as the flight's result."""

@@ -95,6 +95,7 @@ class Play:
 
     REPLIES: ClassVar[dict[str, Callable[[], Message]]] = {
         "yes": answer, "no": denial, "nodata": lambda: denial(const.NOERROR), "cut": answer,
+        "five": lambda: answer(5), "two": lambda: answer(2),
         "servfail": lambda: failure(const.SERVFAIL), "refused": lambda: failure(const.REFUSED),
         "formerr": lambda: failure(const.FORMERR),
     }  # fmt: skip
@@ -105,7 +106,8 @@ class Play:
         *,
         budget: float = 100,
         deadline: float = 2.0,
-        known: bool = False,
+        known: int = 0,
+        returned: str = "",
         has_stale: bool = False,
         reverse: bool = False,
         kind: type[Lookup] = Lookup,
@@ -115,6 +117,9 @@ class Play:
         self.plan = [upstream(name) for name in names.split()]
         for one in self.plan:
             one.state = states.get(one.name, State.UP)
+        for one in self.plan:
+            # As one that came back a second ago.
+            one.changed_at = EPOCH - 1 if one.name in returned else 0.0
         self.lookup = kind(
             self.plan,
             self.health,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.core.play import Play, played, script
+from consulfwd.core.upstreams import SETTLING
+from tests.core.play import EPOCH, Play, played, script
 
 CUT = {
     "the whole over TCP": """
@@ -126,7 +127,7 @@ SECOND_OPINION = {
 # Name -> the options of the lookup, and its transcript.
 SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
     "a second opinion needs no budget": (
-        {"budget": 0, "names": "A B", "known": True},
+        {"budget": 0, "names": "A B", "known": 1},
         """
         0 start         | A
         1 A no          | B
@@ -134,14 +135,14 @@ SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
         """,
     ),
     "no other agent has an opinion": (
-        {"names": "A", "known": True},
+        {"names": "A", "known": 1},
         """
         0 start         | A
         1 A no          | = no of A
         """,
     ),
     "a recursor's denial is believed": (
-        {"names": "R1 R2", "known": True},
+        {"names": "R1 R2", "known": 1},
         """
         0 start         | R1
         1 R1 no         | = no of R1
@@ -159,7 +160,7 @@ SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
         """,
     ),
     "an error for a reverse name is no second opinion": (
-        {"reverse": True, "known": True},
+        {"reverse": True, "known": 1},
         """
         0 start         | A
         1 A servfail    | B
@@ -168,7 +169,7 @@ SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
         """,
     ),
     "a cut answer is better than a denial": (
-        {"names": "A B", "known": True},
+        {"names": "A B", "known": 1},
         """
         0 start         | A
         1 A no          | B
@@ -178,9 +179,80 @@ SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
     ),
 }
 
+# What an agent that came back a second ago says of a list that had five records.
+LOST_MOST: dict[str, tuple[str, str]] = {
+    "another has all of it": (
+        "A",
+        """
+        0 start        | A
+        1 A two        | B
+        2 B five       | A suspect, = yes of B
+        """,
+    ),
+    "another says the same": (
+        "A",
+        """
+        0 start        | A
+        1 A two        | B
+        2 B two        | = yes of B
+        """,
+    ),
+    "another that came back says the same": (
+        "A B",
+        """
+        0 start        | A
+        1 A two        | B
+        2 B two        | = yes of B
+        """,
+    ),
+    "another denies the name": (
+        "A",
+        """
+        0 start        | A
+        1 A two        | B
+        2 B no         | = yes of A
+        """,
+    ),
+    "nobody has an opinion in time": (
+        "A",
+        """
+        0 start        | A
+        1 A two        | B
+        11 timer       | C
+        21 timer       | = yes of A
+        """,
+    ),
+    "after a denial it is taken": (
+        "B",
+        """
+        0 start        | A
+        1 A no         | B
+        2 B two        | = yes of B
+        """,
+    ),
+    "it was well all the time: a list may shrink": (
+        "B",
+        """
+        0 start        | A
+        1 A two        | = yes of A
+        """,
+    ),
+    "all of it is there": (
+        "A",
+        """
+        0 start        | A
+        1 A five       | = yes of A
+        """,
+    ),
+}
+
 TABLE: dict[str, tuple[dict[str, Any], str]] = {
     **{f"cut: {name}": ({"names": "A B"}, text) for name, text in CUT.items()},
-    **{f"second opinion {name}": ({"known": True}, text) for name, text in SECOND_OPINION.items()},
+    **{f"second opinion {name}": ({"known": 1}, text) for name, text in SECOND_OPINION.items()},
+    **{
+        f"lost most: {name}": ({"known": 5, "returned": returned}, text)
+        for name, (returned, text) in LOST_MOST.items()
+    },
     **SPECIAL,
 }
 
@@ -189,3 +261,14 @@ TABLE: dict[str, tuple[dict[str, Any], str]] = {
 def test_transcript(name: str) -> None:
     options, transcript = TABLE[name]
     assert played(transcript, Play(**options)) == script(transcript)
+
+
+@pytest.mark.parametrize(("known", "doubtful"), [(4, False), (5, True)])
+@pytest.mark.parametrize(("age", "unsettled"), [(SETTLING, False), (SETTLING - 0.001, True)])
+def test_what_most_is_and_how_long_one_is_unsettled(
+    known: int, doubtful: bool, age: float, unsettled: bool
+) -> None:
+    play = Play(known=known)
+    play.plan[0].changed_at = EPOCH - age
+    play.do(0, "start")
+    assert play.do(0, "A two") == ("B" if doubtful and unsettled else "= yes of A")

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from consulfwd.dev import DevAgent, Faults
+from consulfwd.net.resolver import MAX_REFRESHING
 from tests.net.messages import question
 from tests.net.world import GALERA, World, until, world
 
@@ -177,6 +178,60 @@ async def test_a_denial_two_agents_agree_on_is_believed() -> None:
         assert (await here.ask(NAME)).rcode == "NXDOMAIN"
         assert here.asked() == ["1 udp", "1 udp", "1 udp", "2 udp"]
         assert here.states() == ["up", "up", "up"]
+
+
+async def test_a_list_that_lost_most_of_its_members_when_an_agent_came_back() -> None:
+    async with world() as here:
+        assert (await here.ask(NAME)).data == GALERA
+        await here.agents[0].stop()
+        assert (await here.ask(NAME)).data == GALERA
+        await here.agents[0].start()
+        await here.until("up", "up", "up")
+        here.agents[0].faults.udp.silent_cut.on(1)
+        assert (await here.ask(NAME)).data == GALERA
+        counters = here.counters
+        assert (counters.second_opinions, counters.overruled) == (1, 1)
+        assert 0 < counters.opinion_seconds < 1
+        assert here.states() == ["suspect", "up", "up"]
+
+
+async def test_a_list_may_lose_most_of_its_members() -> None:
+    async with world() as here:
+        assert (await here.ask(NAME)).data == GALERA
+        await here.agents[0].stop()
+        assert (await here.ask(NAME)).data == GALERA
+        await here.agents[0].start()
+        await here.until("up", "up", "up")
+        for number in (1, 2):
+            here.cluster.catalog.deregister(f"galera{number}")
+        assert (await here.ask(NAME)).data == GALERA[2:]
+        assert (here.counters.second_opinions, here.counters.overruled) == (1, 0)
+        assert here.states() == ["up", "up", "up"]
+        # It is known now: asking again costs one query.
+        before = len(here.asked())
+        assert (await here.ask(NAME)).data == GALERA[2:]
+        assert len(here.asked()) == before + 1
+
+
+async def test_while_all_are_down_only_some_stale_answers_are_refreshed() -> None:
+    names = [f"s{number}.service.consul" for number in range(MAX_REFRESHING + 40)]
+    async with world(patience=0.25) as here:
+        for number, name in enumerate(names):
+            here.cluster.catalog.register(f"s{number}", address="10.9.0.1")
+            assert (await here.ask(name)).rcode == "NOERROR"
+        for agent in here.agents:
+            agent.faults.frozen = True
+        for upstream in here.engine.upstreams():
+            here.engine.health.refused(upstream, here.engine.now(), "connection refused")
+        before = here.counters.forwarded
+        replies = await asyncio.gather(*(here.ask(name) for name in names))
+        assert {reply.ede[0][0] for reply in replies} == {3}
+        assert MAX_REFRESHING <= here.counters.forwarded - before < len(names)
+        for agent in here.agents:
+            agent.faults.resume()
+        await here.until("up", "up", "up")
+        assert not (await here.ask(names[-1])).ede
+        await until(lambda: not here.engine.flights)
 
 
 async def test_a_denial_of_what_was_never_answered_is_believed() -> None:
