@@ -36,6 +36,7 @@ class Event(Enum):
     REFUSED = "connection refused"
     LIED = "contradicted by another"
     RISEN = "good replies in a row"
+    LOOPED = "leads back to this server"
 
     __hash__ = object.__hash__
 
@@ -47,23 +48,27 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.UP, Event.SILENT): State.SUSPECT,
     (State.UP, Event.REFUSED): State.DOWN,
     (State.UP, Event.LIED): State.SUSPECT,
+    (State.UP, Event.LOOPED): State.DOWN,
     (State.SUSPECT, Event.GOOD): State.SUSPECT,
     (State.SUSPECT, Event.RISEN): State.UP,
     (State.SUSPECT, Event.BAD): State.DOWN,
     (State.SUSPECT, Event.SILENT): State.DOWN,
     (State.SUSPECT, Event.REFUSED): State.DOWN,
     (State.SUSPECT, Event.LIED): State.SUSPECT,
+    (State.SUSPECT, Event.LOOPED): State.DOWN,
     (State.DOWN, Event.GOOD): State.PROBING,
     (State.DOWN, Event.BAD): State.DOWN,
     (State.DOWN, Event.SILENT): State.DOWN,
     (State.DOWN, Event.REFUSED): State.DOWN,
     (State.DOWN, Event.LIED): State.DOWN,
+    (State.DOWN, Event.LOOPED): State.DOWN,
     (State.PROBING, Event.GOOD): State.PROBING,
     (State.PROBING, Event.RISEN): State.UP,
     (State.PROBING, Event.BAD): State.DOWN,
     (State.PROBING, Event.SILENT): State.DOWN,
     (State.PROBING, Event.REFUSED): State.DOWN,
     (State.PROBING, Event.LIED): State.DOWN,
+    (State.PROBING, Event.LOOPED): State.DOWN,
 }
 MAX_PENALTY = 8
 # How long (seconds) after a fall or a return an agent may still lack a part of its catalog.
@@ -108,13 +113,14 @@ class Upstream:
     replies cannot come from elsewhere, so that ports need not be random; `knows_itself` that this
     agent has answered for Consul's own service before; `up` is `state is UP`, told faster;
     `doubted` that it gave an error that may be the name's, and is to be probed to know; `poor` why
-    it is asked behind those that are up too ("" for no reason), though it answers.
+    it is asked behind those that are up too ("" for no reason), though it answers; `looped` that
+    what it is asked comes back to this server, so that it is asked nothing but loop tests.
     """
 
     __slots__ = (
         "address", "bad", "changed_at", "doubted", "good", "is_agent", "knows_itself", "last_reply",
-        "name", "needed", "on_host", "poor", "port", "probe_at", "probe_pause", "rttvar", "silent",
-        "srtt", "state", "tls_name", "transport", "tuning", "up",
+        "looped", "name", "needed", "on_host", "poor", "port", "probe_at", "probe_pause", "rttvar",
+        "silent", "srtt", "state", "tls_name", "transport", "tuning", "up",
     )  # fmt: skip
 
     def __init__(
@@ -146,6 +152,7 @@ class Upstream:
         self.knows_itself = False
         self.doubted = False
         self.poor = ""
+        self.looped = False
         self.probe_at = 0.0
         self.probe_pause = self.tuning.probe_first
 
@@ -214,6 +221,8 @@ class Health:
             if measure:
                 upstream.measured(rtt)
             return
+        if upstream.looped:
+            return
         if upstream.state is State.DOWN:
             upstream.good = 1
             self._apply(upstream, Event.GOOD, now, "answers again")
@@ -266,6 +275,26 @@ class Health:
         """Note that others had an answer where this one denied the name, or left out most."""
         upstream.good = 0
         self._apply(upstream, Event.LIED, now, why)
+
+    def looped(self, upstream: Upstream, now: float) -> None:
+        """Note that a loop test came back: it is not asked until one does not (`unlooped`)."""
+        if upstream.looped:
+            return
+        upstream.looped = True
+        upstream.good = 0
+        if upstream.state is State.DOWN:
+            self.version += 1
+            self.changes.append((upstream, State.DOWN, State.DOWN, Event.LOOPED.value))
+        else:
+            self._apply(upstream, Event.LOOPED, now, Event.LOOPED.value)
+
+    def unlooped(self, upstream: Upstream, now: float) -> None:
+        """Note that a loop test went through and did not come back."""
+        if upstream.looped:
+            upstream.looped = False
+            upstream.last_reply = now
+            upstream.good = 1
+            self._apply(upstream, Event.GOOD, now, "leads elsewhere now")
 
     def rank(self, upstream: Upstream, now: float, reason: str) -> None:
         """Put an upstream behind the others that are up, for a reason; "" puts it back.
@@ -334,9 +363,12 @@ class Group:
         self._turn = 0
 
     def order(self) -> tuple[Upstream, ...]:
-        """Return the members in the order they are to be asked: healthy ones first."""
+        """Return the members in the order they are to be asked: healthy ones first.
+
+        Those that lead back to this server are left out.
+        """
         if self._version != self._health.version or self.policy == "fastest":
-            members: Iterable[Upstream] = self.members
+            members: Iterable[Upstream] = (one for one in self.members if not one.looped)
             if self.policy == "fastest":
                 # Steps of a quarter keep two equally fast servers from taking turns by noise.
                 members = sorted(members, key=lambda member: _step(member.srtt))
@@ -352,11 +384,12 @@ class Group:
         order = self._order
         return order[turn:healthy] + order[:turn] + order[healthy:]
 
-    def first(self) -> Upstream:
-        """Return whom to ask first: `order()[0]`, at the cost of a comparison."""
+    def first(self) -> Upstream | None:
+        """Return whom to ask first, if anyone: `order()[0]`, at the cost of a comparison."""
+        order = self._order
         if self.policy != "ordered" or self._version != self._health.version:
-            return self.order()[0]
-        return self._order[0]
+            order = self.order()
+        return order[0] if order else None
 
     def to_measure(self, now: float) -> list[Upstream]:
         """Return the healthy members to be probed: those in doubt, which they are no more.

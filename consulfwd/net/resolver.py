@@ -273,8 +273,10 @@ class Engine:
             return None
         group = groups[0]
         upstream = group.first()
+        if upstream is None or not upstream.up:
+            return None
         channel = self.channels.direct(upstream)
-        if channel is None or not upstream.up:
+        if channel is None:
             return None
         lane = (self.health.version, upstream, channel.relay, ask.tail(upstream))
         if group.policy == "ordered":

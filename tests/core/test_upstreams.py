@@ -24,15 +24,15 @@ from consulfwd.core.upstreams import (
 from tests.core.play import upstream
 
 UP, SUSPECT, DOWN, PROBING = State.UP, State.SUSPECT, State.DOWN, State.PROBING
-GOOD, BAD, SILENT, REFUSED, LIED, RISEN = Event
+GOOD, BAD, SILENT, REFUSED, LIED, RISEN, LOOPED = Event
 
 # The table once more, as it is meant: rows are states, columns events; `-` cannot happen.
 MEANT = """
-           good     bad      silent   refused  lied     risen
-up         up       suspect  suspect  down     suspect  -
-suspect    suspect  down     down     down     suspect  up
-down       probing  down     down     down     down     -
-probing    probing  down     down     down     down     up
+           good     bad      silent   refused  lied     risen    looped
+up         up       suspect  suspect  down     suspect  -        down
+suspect    suspect  down     down     down     suspect  up       down
+down       probing  down     down     down     down     -        down
+probing    probing  down     down     down     down     up       down
 """
 
 
