@@ -11,7 +11,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from consulfwd.config.settings import Agent, Recursor, Settings
+    from consulfwd.config.servers import Agent, Recursor
+    from consulfwd.config.settings import Settings
 
 Path = tuple[str | int, ...]
 
@@ -89,6 +90,14 @@ def cautions(settings: Settings) -> Iterator[Finding]:
                 "name your own networks unless a firewall does",
             )
     yield from _shut_out(settings)
+    watch = settings.consul.watch
+    if watch.enabled is True and watch.max == 0:
+        yield Finding(
+            ("consul", "watch", "max"),
+            "no name can be watched, though watch.enabled is true",
+            "raise it, or write enabled: false",
+            (("consul", "watch", "enabled"),),
+        )
     for path, agents in agent_lists(settings):
         for index, agent in enumerate(agents):
             if agent.http_scheme == "https":

@@ -60,6 +60,17 @@ def switch() -> Reader:
     return Reader(read, "typed")
 
 
+def auto_or_switch() -> Reader:
+    """Read true, false, or auto."""
+
+    def read(value: object, path: Path, findings: Findings) -> object:
+        if not isinstance(value, bool) and value != "auto":
+            _not("auto, true or false", value, path, findings, "without quotes")
+        return value
+
+    return Reader(read, "typed", "auto, true, false")
+
+
 def choice(*choices: str) -> Reader:
     """Read one of several words."""
     named = ", ".join(choices)

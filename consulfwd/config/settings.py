@@ -1,5 +1,6 @@
 """The settings: every key's type, default, limits and help text, each stated here and only here.
 
+The keys of an agent and the like are in `servers`, as their lists stand in several places.
 Sections are made of values as a file spells them, or ready-made. What holds between keys is in
 `checks`; where values come from, and what a user is told, is in `load`. Nothing here reads a
 file, the environment or the network.
@@ -23,9 +24,9 @@ from typing import Literal, get_args
 
 from consulfwd.config import checks, values
 from consulfwd.config.checks import Finding
-from consulfwd.config.checks import Path as KeyPath
-from consulfwd.config.keys import Findings, Reader, Section, key, keys_of, read_section
+from consulfwd.config.keys import Section, key
 from consulfwd.config.readers import (
+    auto_or_switch,
     choice,
     listing,
     mapping,
@@ -35,13 +36,24 @@ from consulfwd.config.readers import (
     switch,
     text,
 )
+from consulfwd.config.servers import (
+    AGENTS,
+    ENDPOINT,
+    FILE,
+    RECURSORS,
+    RECURSORS_OR_AUTO,
+    Agent,
+    Endpoint,
+    Recursor,
+    Seeds,
+)
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Interface = IPv4Interface | IPv6Interface
 Policy = Literal["ordered", "fastest", "round_robin"]
-Scheme = Literal["http", "https"]
-Transport = Literal["udp", "tls"]
+Auto = Literal["auto"] | bool
+Source = Literal["agent", "leader"]
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["text", "json"]
 
@@ -57,147 +69,13 @@ PRIVATE: tuple[Network, ...] = tuple(
 _DOMAIN = text(values.domain_name)
 _DATACENTER = text(values.datacenter_name)
 _POLICY = choice(*get_args(Policy))
-_PORT = number(int, 1, 65535)
-_FILE = text(lambda path: Path(values.absolute_path(path)), "/etc/x", Path)
 _NETWORK = text(values.network, "10.0.0.0/8", Network)
-
-
-def _written(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-class Endpoint(Section):
-    """An address and port to listen on, for UDP and TCP; port 0 is any free one."""
-
-    host: str = key(text(values.listen_address))
-    port: int = key(number(int, 0, 65535))
-
-    def __str__(self) -> str:
-        return _written(self.host, self.port)
-
-
-class Agent(Section):
-    """A Consul agent: where its DNS and HTTP interfaces are, and what its HTTP one asks for."""
-
-    address: str = key(text(values.agent_address), "IP address of the agent")
-    dns_port: int = key(_PORT, "its DNS port, UDP and TCP", default=8600)
-    http_port: int = key(_PORT, "its HTTP port", default=8500)
-    http_scheme: Scheme = key(choice(*get_args(Scheme)), "how HTTP is spoken", default="http")
-    ca_file: Path | None = key(
-        optional(_FILE), "certificates that may sign the agent's (PEM)", default=None
-    )
-    token_file: Path | None = key(
-        optional(_FILE), "file that holds the ACL token for HTTP", default=None
-    )
-
-    @property
-    def name(self) -> str:
-        """How the agent is called in messages: its address and DNS port."""
-        return _written(self.address, self.dns_port)
-
-
-class Recursor(Section):
-    """A server for names outside Consul, over UDP and TCP or over TLS (RFC 7858)."""
-
-    address: str = key(text(values.upstream_address))
-    port: int = key(_PORT, default=values.DNS_PORT)
-    transport: Transport = key(choice(*get_args(Transport)), default="udp")
-    tls_name: str | None = key(optional(_DOMAIN), default=None)
-
-    @property
-    def name(self) -> str:
-        """How the recursor is called in messages, and written in the configuration."""
-        if self.transport == "udp":
-            return _written(self.address, self.port)
-        if self.port != values.DNS_OVER_TLS_PORT:
-            return f"tls://{_written(self.address, self.port)}#{self.tls_name}"
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"tls://{host}#{self.tls_name}"
-
-    def _contradictions(self) -> Iterable[Finding]:
-        if (self.transport == "tls") != (self.tls_name is not None):
-            what = "tls_name and the transport tls go together"
-            yield Finding(("tls_name",), what, "give both or none")
-
-
-_AGENT_TEXT = text(lambda one: Agent(**values.agent(one)), "10.0.0.11")
-_AGENT_KEYS = section(Agent)
-
-
-def _read_agent(value: object, path: KeyPath, findings: Findings) -> object:
-    reader = _AGENT_KEYS if isinstance(value, dict | Agent) else _AGENT_TEXT
-    return reader.read(value, path, findings)
-
-
-def _recursor(written: str) -> Recursor:
-    return Recursor(**values.recursor(written))
-
-
-def _recursor_not_auto(written: str) -> Recursor:
-    if written == "auto":
-        raise values.Fault("auto stands alone", "take it out, or write recursors: auto")
-    return _recursor(written)
-
-
-def _read_recursors(value: object, path: KeyPath, findings: Findings) -> object:
-    if value is None or value == "auto" or value == ["auto"]:
-        return None
-    if isinstance(value, str):
-        what = f"must be auto or a list, not {values.quoted(value)}"
-        findings.add(path, what, f"write [{value}]")
-        return None
-    return _RECURSORS_NOT_AUTO.read(value, path, findings)
-
-
-class Seeds(tuple[Agent, ...]):
-    """Agents to begin with: the others are found in Consul's catalog, by asking these."""
-
-    __slots__ = ()
-
-    # Which agents are asked is another setting than the same agents and no others.
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Seeds) and super().__eq__(other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    __hash__ = tuple.__hash__
-
-
-class Catalog(Section):
-    """The other form a list of agents may have in a file."""
-
-    from_catalog: bool = key(switch(), "true: the other agents are taken from Consul's catalog")
-    seeds: tuple[Agent, ...] = key(
-        listing(Reader(_read_agent), 100, least=1, needed=True), "agents to begin with"
-    )
-
-
-def _read_agents(value: object, path: KeyPath, findings: Findings) -> object:
-    if isinstance(value, dict) and value.keys() & keys_of(Catalog).keys():
-        # As a dictionary: where something is wrong, a key may be missing.
-        read = vars(read_section(Catalog, value, path, findings))
-        seeds = read.get("seeds") or ()
-        return Seeds(seeds) if read.get("from_catalog") else seeds
-    if isinstance(value, dict):
-        mend = "put it in brackets: [...], or write {from_catalog: true, seeds: [...]}"
-        findings.add(path, "must be a list, not a mapping", mend)
-        return ()
-    agents = _AGENT_LIST.read(value, path, findings)
-    return Seeds(agents) if isinstance(value, Seeds) else agents
-
-
-_AGENT_LIST = listing(Reader(_read_agent), 100, least=1)
-_AGENTS = _AGENT_LIST._replace(read=_read_agents)
-_RECURSORS = listing(text(_recursor, "9.9.9.9", Recursor), 100, least=1)
-_RECURSORS_NOT_AUTO = listing(text(_recursor_not_auto, "9.9.9.9", Recursor), 100, least=1)
-_ENDPOINT = text(lambda one: Endpoint(**values.endpoint(one)), "127.0.0.1:53", Endpoint)
 
 
 class Datacenter(Section):
     """The agents asked first for one datacenter's names."""
 
-    agents: tuple[Agent, ...] = key(_AGENTS, "agents of this datacenter, asked first for its names")
+    agents: tuple[Agent, ...] = key(AGENTS, "agents of this datacenter, asked first for its names")
     policy: Policy | None = key(
         optional(_POLICY), "its policy, that of `consul.policy` if unset", default=None
     )
@@ -223,6 +101,28 @@ class Quality(Section):
     )
 
 
+class Watch(Section):
+    """Watches on Consul's HTTP API: while nothing changes, answers outlive their TTL."""
+
+    enabled: Auto = key(
+        auto_or_switch(),
+        "whether answers are reused past their TTL until Consul says that something changed; "
+        "auto: where HTTP can be asked",
+        default="auto",
+    )
+    max: int = key(number(int, 0, 1_000), "names watched at once; 0 watches none", default=128)
+    settle: float = key(
+        number(float, 0.1, 10),
+        "seconds after a change of a name in which its answers are not reused",
+        default=0.5,
+    )
+    source: Source = key(
+        choice(*get_args(Source)),
+        "who tells of changes; leader: soonest, at the cost of Consul's leader",
+        default="agent",
+    )
+
+
 class Consul(Section):
     """What is Consul's: its names and who is asked about them."""
 
@@ -232,7 +132,7 @@ class Consul(Section):
     )
     datacenter: str | None = key(optional(_DATACENTER), "the local datacenter's name", default=None)
     agents: tuple[Agent, ...] = key(
-        _AGENTS, "Consul agents, with failover between them", default=("127.0.0.1",)
+        AGENTS, "Consul agents, with failover between them", default=("127.0.0.1",)
     )
     policy: Policy = key(_POLICY, "which agent is asked first", default="ordered")
     datacenters: dict[str, Datacenter] = key(
@@ -246,6 +146,7 @@ class Consul(Section):
         default=(),
     )
     quality: Quality = key(section(Quality), default=None)
+    watch: Watch = key(section(Watch), default=None)
 
     @property
     def from_catalog(self) -> bool:
@@ -318,21 +219,21 @@ class Settings(Section):
     """Everything consulfwd can be told. `Settings()` is the defaults."""
 
     listen: tuple[Endpoint, ...] = key(
-        listing(_ENDPOINT, 100, least=1),
+        listing(ENDPOINT, 100, least=1),
         "addresses to listen on, UDP and TCP on each; port 0 is any free one",
         default=("127.0.0.1",),
     )
     consul: Consul = key(section(Consul), default=None)
     recursors: tuple[Recursor, ...] | None = key(
-        _RECURSORS._replace(read=_read_recursors),
+        RECURSORS_OR_AUTO,
         "servers for all other names; `auto` takes those of `resolv_conf`",
         default="auto",
     )
     resolv_conf: Path = key(
-        _FILE, "where `recursors: auto` finds them, followed", default="/etc/resolv.conf"
+        FILE, "where `recursors: auto` finds them, followed", default="/etc/resolv.conf"
     )
     forward: dict[str, tuple[Recursor, ...]] = key(
-        mapping(_DOMAIN, _RECURSORS, 10_000), "servers for single domains, by domain", default=None
+        mapping(_DOMAIN, RECURSORS, 10_000), "servers for single domains, by domain", default=None
     )
     cache: Cache = key(section(Cache), default=None)
     query: Query = key(section(Query), default=None)

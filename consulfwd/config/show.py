@@ -11,7 +11,8 @@ import re
 
 from consulfwd.config.keys import Section, keys_of
 from consulfwd.config.load import Loaded
-from consulfwd.config.settings import Agent, Datacenter, Endpoint, Recursor, Seeds, Settings
+from consulfwd.config.servers import Agent, Endpoint, Recursor, Seeds
+from consulfwd.config.settings import Datacenter, Settings
 from consulfwd.config.source import scalar
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*", re.ASCII)

@@ -12,6 +12,7 @@ import pytest
 from consulfwd.config import Agent, load
 from consulfwd.config.environment import variables
 from consulfwd.config.keys import Section, keys_of, leaves
+from consulfwd.config.servers import Catalog
 from consulfwd.config.settings import Settings
 from consulfwd.config.show import plain
 from consulfwd.errors import ConfigError
@@ -51,6 +52,10 @@ def reference() -> list[str]:
         rows.append(
             f"| `{name}` | {field.help} | {default(Agent, (name,))} | {field.reader.limits} |"
         )
+    rows += [
+        f"| `{name}` | {field.help} | {field.reader.limits} |"
+        for name, field in keys_of(Catalog).items()
+    ]
     return [re.sub(r" +", " ", row) for row in rows]
 
 

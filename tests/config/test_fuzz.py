@@ -13,16 +13,18 @@ from hypothesis import strategies as st
 from consulfwd.config import load
 from consulfwd.config.environment import variables
 from consulfwd.config.keys import keys_of, leaves
-from consulfwd.config.settings import Agent, Settings
-from consulfwd.config.show import as_yaml
+from consulfwd.config.servers import Agent, Catalog
+from consulfwd.config.settings import Settings
+from consulfwd.config.show import as_yaml, plain
 from consulfwd.errors import ConfigError
 
 PATHS = [path for path, _ in leaves(Settings)]
-KEYS = sorted({part for path in PATHS for part in path} | set(keys_of(Agent)))
+KEYS = sorted({part for path in PATHS for part in path} | {*keys_of(Agent), *keys_of(Catalog)})
 WORDS = [
     *("127.0.0.1", "::1", "[::1]:53", "10.0.0.0/8", "10.0.0.1/8", "0.0.0.0/0", "auto"),
     *("tls://1.1.1.1#a.b", "tls://x", "consul", "a.consul", "A.b.", "dc2", "/etc/passwd", "/"),
-    *("ordered", "https", "no", "~", "5", "-1", "1e5", "&x", "*x", "!!str", "?", "\t", "\ud800"),
+    *("ordered", "leader", "https", "no", "~", "5", "-1", "1e5", "&x", "*x", "!!str", "?", "\t"),
+    "\ud800",
 ]
 
 SCALARS = (
@@ -84,6 +86,28 @@ def test_any_structure(tmp_path: Path, tree: object) -> None:
     outcome(file, {}, {})
     file.write_text(json.dumps(tree), encoding="utf-8")
     outcome(file, {}, {})
+
+
+ADDRESSES = st.sampled_from(["127.0.0.1", "10.0.0.1:53", {"address": "::1"}, "x", "", 5])
+AGENTS = st.lists(ADDRESSES, max_size=3) | SCALARS
+CATALOG = st.fixed_dictionaries(
+    {}, optional={"from_catalog": st.booleans() | SCALARS, "seeds": AGENTS, "x": SCALARS}
+)
+
+
+@PROFILE
+@given(AGENTS | CATALOG, AGENTS | CATALOG)
+def test_any_form_of_agents(tmp_path: Path, here: object, there: object) -> None:
+    file = tmp_path / "x"
+    tree = {"consul": {"agents": here, "datacenters": {"dc2": {"agents": there}}}}
+    file.write_text(json.dumps(tree), encoding="utf-8")
+    if not outcome(file, {}, {}):
+        found = load(file, {}, {})
+        for shown in (as_yaml(found), json.dumps(plain(found.settings))):
+            file.write_text(shown, encoding="utf-8")
+            again = load(file, {}, {}).settings.consul
+            assert again == found.settings.consul
+            assert again.from_catalog == (isinstance(here, dict) and here["from_catalog"])
 
 
 @PROFILE

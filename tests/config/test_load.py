@@ -176,6 +176,12 @@ def test_a_default_file_in_a_closed_folder_is_not_passed_over(
         ("CONSULFWD_CONSUL_DATACENTER", "1", "consul.datacenter", "1"),
         ("CONSULFWD_CONSUL_POLICY", "fastest", "consul.policy", "fastest"),
         ("CONSULFWD_CONSUL_REVERSE", "10.0.0.0/8,fd00::/8", "consul.reverse", None),
+        ("CONSULFWD_CONSUL_QUALITY_EVERY", "0", "consul.quality.every", "0.0"),
+        ("CONSULFWD_CONSUL_QUALITY_EVERY", "0.5", "consul.quality.every", "0.5"),
+        ("CONSULFWD_CONSUL_WATCH_ENABLED", "auto", "consul.watch.enabled", "auto"),
+        ("CONSULFWD_CONSUL_WATCH_ENABLED", "off", "consul.watch.enabled", "False"),
+        ("CONSULFWD_CONSUL_WATCH_MAX", "1000", "consul.watch.max", "1000"),
+        ("CONSULFWD_CONSUL_WATCH_SOURCE", "leader", "consul.watch.source", "leader"),
         ("CONSULFWD_RESOLV_CONF", "/run/resolv.conf", "resolv_conf", "/run/resolv.conf"),
         ("CONSULFWD_CACHE_SIZE", "5", "cache.size", "5"),
         ("CONSULFWD_QUERY_DEADLINE", "1", "query.deadline", "1.0"),
@@ -202,6 +208,20 @@ def test_all_agents_of_a_variable_are_taken() -> None:
         "10.0.0.2:8600",
         "[::1]:8600",
     ]
+
+
+@pytest.mark.parametrize(
+    ("environ", "options"),
+    [({}, {"agent": ["10.0.0.3"]}), ({"CONSULFWD_CONSUL_AGENTS": "10.0.0.3"}, {})],
+)
+def test_agents_given_elsewhere_replace_seeds(
+    write: Write, environ: dict[str, str], options: dict[str, object]
+) -> None:
+    file = write("consul: {agents: {from_catalog: true, seeds: [10.0.0.1]}, domain: x}")
+    assert load(file, {}, {}).settings.consul.from_catalog
+    consul = load(file, environ, options).settings.consul
+    assert ([one.address for one in consul.agents], consul.domain) == (["10.0.0.3"], "x")
+    assert not consul.from_catalog
 
 
 def test_recursors_of_a_variable_may_be_auto(write: Write) -> None:
@@ -291,6 +311,66 @@ def test_every_key_has_a_variable_of_its_own() -> None:
          ["1: consul.agents[0]: 'x' is not an IP address (a resolver cannot look up names",
           "1: consul.agents[1]: 'y' is not an IP address (a resolver cannot look up names",
           "1: consul.domain: 'a..b' has an empty label (two dots follow each other)"]),
+        ("consul:\n  agents:\n    from_catalog: true\n",
+         ["2: consul.agents: seeds is missing (add it)"]),
+        ("consul:\n  agents:\n    seeds: [10.0.0.1]\n",
+         ["2: consul.agents: from_catalog is missing (add it)"]),
+        ("consul:\n  agents:\n    from_catalog: 1\n    seeds: []\n",
+         ["3: consul.agents.from_catalog: must be true or false, not the number 1 (without quotes)",
+          "4: consul.agents.seeds: must not be empty (name one at least)"]),
+        ("consul:\n  agents:\n    from_catalog:\n    seeds: 10.0.0.1\n",
+         ["3: consul.agents.from_catalog: must be true or false, not nothing (without quotes)",
+          "4: consul.agents.seeds: must be a list, not the text '10.0.0.1' (put it in brackets"]),
+        ("consul:\n  agents:\n    from_catalog: true\n    seeds: {address: 10.0.0.1}\n",
+         ["4: consul.agents.seeds: must be a list, not a mapping (put it in brackets: [...])"]),
+        ("consul:\n  agents:\n    from_catalog: true\n    seeds:\n    - x\n    - {dns_port: 1}\n",
+         ["5: consul.agents.seeds[0]: 'x' is not an IP address (a resolver cannot look up",
+          "6: consul.agents.seeds[1]: address is missing (add it)"]),
+        ("consul:\n  agents:\n    from_catalog: true\n    seeds: [10.0.0.1]\n    port: 53\n",
+         ["5: consul.agents.port: unknown key (known here: from_catalog, seeds)"]),
+        ("consul:\n  agents:\n    from_catalogue: true\n    seeds: [10.0.0.1]\n",
+         ["2: consul.agents: from_catalog is missing (add it)",
+          "3: consul.agents.from_catalogue: unknown key (did you mean from_catalog?)"]),
+        ("consul: {agents: {address: 10.0.0.1}}",
+         ["1: consul.agents: must be a list, not a mapping (put it in brackets: [...], or write "
+          "{from_catalog: true, seeds: [...]})"]),
+        ("consul: {agents: {}}",
+         ["1: consul.agents: from_catalog is missing (add it)",
+          "1: consul.agents: seeds is missing (add it)"]),
+        ("consul:\n  agents:\n    from_catalog: true\n    seeds:\n    - 10.0.0.1\n    - 10.0.0.1\n",
+         ["6: consul.agents.seeds[1]: 10.0.0.1:8600 is in the list already (take one of them"]),
+        ("consul:\n  agents:\n    from_catalog: no\n    seeds:\n    - 127.0.0.1:53\n",
+         ["5: consul.agents.seeds[0]: 127.0.0.1:53 is an address consulfwd listens on: it would"]),
+        ("consul:\n  datacenters:\n    DC2:\n      agents:\n        seeds: [10.2.0.1, 10.2.0.1]\n"
+         "        from_catalog: on\n",
+         ["5: consul.datacenters.DC2.agents.seeds[1]: 10.2.0.1:8600 is in the list already (take"]),
+        ("consul:\n  datacenters:\n    dc2:\n      agents: {from_catalog: true}\n",
+         ["4: consul.datacenters.dc2.agents: seeds is missing (add it)"]),
+        ("consul: {from_catalog: true}", ["1: consul.from_catalog: unknown key (known here: "]),
+        ("consul: {quality: {every: 0.4, max_last_contact: 0}}",
+         ["1: consul.quality.every: 0.4 is too little (0.5 is the least, 0 turns it off)",
+          "1: consul.quality.max_last_contact: 0 is too little (0.1 is the least)"]),
+        ("consul: {quality: {every: 3601, max_last_contact: 3601}}",
+         ["1: consul.quality.every: 3601 is too much (3600 is the most)",
+          "1: consul.quality.max_last_contact: 3601 is too much (3600 is the most)"]),
+        ("consul: {quality: {every: -1}}",
+         ["1: consul.quality.every: -1 is too little (0.5 is the least, 0 turns it off)"]),
+        ("consul: {quality: {every: no}}",
+         ["1: consul.quality.every: must be a number, not false (write it in digits"]),
+        ("consul: {watch: {enabled: 'true', max: 1001, settle: 0, source: follower}}",
+         ["1: consul.watch.enabled: must be auto, true or false, not the text 'true' (without",
+          "1: consul.watch.max: 1001 is too much (1000 is the most)",
+          "1: consul.watch.settle: 0 is too little (0.1 is the least)",
+          "1: consul.watch.source: 'follower' is not one of agent, leader (such as agent)"]),
+        ("consul: {watch: {enabled: 1, max: -1, settle: 10.5, source: }}",
+         ["1: consul.watch.enabled: must be auto, true or false, not the number 1 (without",
+          "1: consul.watch.max: -1 is too little (0 is the least)",
+          "1: consul.watch.settle: 10.5 is too much (10 is the most)",
+          "1: consul.watch.source: nothing is not one of agent, leader (such as agent)"]),
+        ("consul: {watch: {enabled: [auto]}}",
+         ["1: consul.watch.enabled: must be auto, true or false, not a list (without quotes)"]),
+        ("consul: {watch: on}",
+         ["1: consul.watch: must be a mapping, not true (write key: value below it)"]),
         ("consul: {domain: 5}", ["1: consul.domain: must be text, not the number 5 (put it in"]),
         ("consul: {alt_domains: [a, A.]}",
          ["1: consul.alt_domains[1]: a is a Consul domain already (take one of them out)"]),
@@ -543,6 +623,37 @@ def test_a_list_that_shuts_out_this_host(
         "(add 127.0.0.0/8 and ::1 unless that is meant)"
     )
     assert [str(one) for one in load(file, {}, {}).warnings] == ([warning] if told else [])
+
+
+def test_warnings_about_seeds_name_the_seed(write: Write) -> None:
+    file = write(
+        "consul:\n  agents:\n    from_catalog: true\n    seeds:\n"
+        "      - {address: 10.0.0.1, http_scheme: https}\n"
+        "      - {address: 10.0.0.2, http_scheme: https, http_port: 8500}\n"
+    )
+    assert [str(one) for one in load(file, {}, {}).warnings] == [
+        f"{file}:5: consul.agents.seeds[0]: https goes to port 8500, where Consul usually speaks "
+        "http (add http_port: 8501, or 8500 if that is right)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("enabled", "most", "told"), [("true", 0, True), ("true", 1, False), ("auto", 0, False)]
+)
+def test_watches_that_are_wanted_and_cannot_be(
+    write: Write, enabled: str, most: int, told: bool
+) -> None:
+    file = write(f"consul:\n  watch:\n    enabled: {enabled}\n    max: {most}\n")
+    warning = (
+        f"{file}:4: consul.watch.max: no name can be watched, though watch.enabled is true "
+        "(raise it, or write enabled: false)"
+    )
+    assert [str(one) for one in load(file, {}, {}).warnings] == ([warning] if told else [])
+
+
+def test_a_local_agent_as_the_only_seed_is_nothing_to_warn_about(write: Write) -> None:
+    file = write("consul: {agents: {from_catalog: true, seeds: [127.0.0.1]}}")
+    assert load(file, {}, {}).warnings == ()
 
 
 def test_nothing_to_warn_about() -> None:

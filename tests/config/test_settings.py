@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from consulfwd.config import Agent, Endpoint, Recursor, Settings
+from consulfwd.config import Agent, Endpoint, Recursor, Seeds, Settings
 from consulfwd.config.keys import Section, keys_of, leaves
-from consulfwd.config.settings import LOOPBACK, Access, Consul, Datacenter
+from consulfwd.config.servers import Catalog
+from consulfwd.config.settings import LOOPBACK, Access, Consul, Datacenter, Watch
 from consulfwd.errors import ConfigError
 
 
@@ -145,9 +146,43 @@ def test_who_may_ask_when_it_is_said() -> None:
     assert settings.allowed_networks(ALL) == (ip_network("10.9.9.9/32"),)
 
 
+@pytest.mark.parametrize("from_catalog", [True, False])
+def test_agents_may_be_seeds(from_catalog: bool) -> None:
+    written = {"from_catalog": from_catalog, "seeds": ["10.0.0.1", {"address": "10.0.0.2"}]}
+    consul = made(consul={"agents": written, "datacenters": {"dc2": {"agents": written}}}).consul
+    for one in (consul, consul.datacenters["dc2"]):
+        assert one.from_catalog == from_catalog
+        assert [agent.name for agent in one.agents] == ["10.0.0.1:8600", "10.0.0.2:8600"]
+    agents = (Agent(address="10.0.0.1"), Agent(address="10.0.0.2"))
+    by_hand = Consul(agents=Seeds(agents) if from_catalog else agents)
+    assert by_hand == made(consul={"agents": written}).consul
+    assert consul.replace(domain="x").from_catalog == from_catalog
+    assert not consul.replace(agents=agents).from_catalog
+
+
+def test_seeds_are_another_setting_than_the_same_agents_alone() -> None:
+    agents = (Agent(address="10.0.0.1"),)
+    alone, seeds = Consul(agents=agents), Consul(agents=Seeds(agents))
+    assert alone != seeds
+    assert seeds != alone
+    assert seeds == Consul(agents=Seeds(agents))
+    assert seeds != Consul(agents=Seeds((*agents, Agent(address="10.0.0.2"))))
+    found = {Datacenter(agents=Seeds(agents)): 1}
+    assert found == {Datacenter(agents=Seeds(agents)): 1}
+    assert Datacenter(agents=agents) not in found
+
+
+@pytest.mark.parametrize("enabled", ["auto", True, False])
+def test_watches_may_be_automatic(enabled: Any) -> None:
+    watch = Watch(enabled=enabled)
+    assert watch.enabled is enabled
+    assert (watch.max, watch.settle, watch.source) == (128, 0.5, "agent")
+
+
 def test_every_key_has_a_help_text() -> None:
     described = [key.help for _, key in leaves(Settings)]
-    described += [key.help for section in (Agent, Datacenter) for key in keys_of(section).values()]
+    sections: list[type[Section]] = [Agent, Catalog, Datacenter]
+    described += [key.help for section in sections for key in keys_of(section).values()]
     assert all(described)
 
 

@@ -24,6 +24,8 @@ consul:
   policy: fastest
   datacenters: {DC2: {agents: [10.2.0.1]}, "3": {agents: ["10.3.0.1:53"], policy: round_robin}}
   reverse: [10.0.0.0/8, fd00::/8]
+  quality: {every: 0, max_last_contact: 0.1}
+  watch: {enabled: no, max: 0, settle: 10, source: leader}
 recursors: [9.9.9.9, "tls://[2620:fe::fe]:8853#dns.example"]
 resolv_conf: "/run/\u00fc 'x' \\"y\\""
 forward: {Corp.example.: ["10.0.0.53"], "1e5": ["tls://1.1.1.1#a.b"]}
@@ -53,6 +55,39 @@ def test_what_is_shown_gives_the_same_settings(
     assert "secret" not in as_yaml(loaded) + as_json(loaded)
 
 
+CATALOG = """
+consul:
+  agents: {seeds: [10.0.0.1, {address: "::1", http_port: 1}], from_catalog: yes}
+  datacenters:
+    dc2: {agents: {from_catalog: true, seeds: [10.2.0.1]}, policy: fastest}
+    dc3: {agents: {from_catalog: false, seeds: [10.3.0.1]}}
+  watch: {enabled: on}
+"""
+
+
+def test_agents_of_the_catalog_are_shown_as_they_are_written(tmp_path: Path) -> None:
+    file, again = tmp_path / "x.yml", tmp_path / "again.yml"
+    file.write_text(CATALOG)
+    loaded = load(file, {}, {})
+    ports = "dns_port: 8600, http_port: 8500, http_scheme: http}"
+    shown = as_yaml(loaded)
+    assert (
+        f"  agents:  # {file}:3\n"
+        "    from_catalog: true\n"
+        f'    seeds: [{{address: "10.0.0.1", {ports}, {{address: "::1", {ports}]\n'
+    ).replace('"::1", dns_port: 8600, http_port: 8500', '"::1", dns_port: 8600, http_port: 1') in (
+        shown
+    )
+    assert (
+        f'    dc2: {{agents: {{from_catalog: true, seeds: [{{address: "10.2.0.1", {ports}]}}, '
+        "policy: fastest}\n"
+        f'    dc3: {{agents: [{{address: "10.3.0.1", {ports}]}}\n'
+    ) in shown
+    for text in (shown, json.dumps(plain(loaded.settings))):
+        again.write_text(text)
+        assert load(again, {}, {}).settings == loaded.settings
+
+
 def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
     file = tmp_path / "x.yml"
     file.write_text(
@@ -76,6 +111,11 @@ def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
         "  quality:\n"
         "    every: 10.0  # default\n"
         "    max_last_contact: 5.0  # default\n"
+        "  watch:\n"
+        "    enabled: auto  # default\n"
+        "    max: 128  # default\n"
+        "    settle: 0.5  # default\n"
+        "    source: agent  # default\n"
         "recursors: auto  # default\n"
         "resolv_conf: /etc/resolv.conf  # default\n"
         f"forward:  # {file}:4\n"

@@ -1,0 +1,164 @@
+"""The servers a configuration names: addresses to listen on, agents, recursors; lists of them.
+
+Each with its keys and how it is written. Where such a list may stand is in `settings`, what a
+single address may look like in `values`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, get_args
+
+from consulfwd.config import values
+from consulfwd.config.checks import Finding
+from consulfwd.config.checks import Path as KeyPath
+from consulfwd.config.keys import Findings, Reader, Section, key, keys_of, read_section
+from consulfwd.config.readers import choice, listing, number, optional, section, switch, text
+
+Scheme = Literal["http", "https"]
+Transport = Literal["udp", "tls"]
+
+_PORT = number(int, 1, 65535)
+FILE = text(lambda path: Path(values.absolute_path(path)), "/etc/x", Path)
+_DOMAIN = text(values.domain_name)
+
+
+def _written(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Endpoint(Section):
+    """An address and port to listen on, for UDP and TCP; port 0 is any free one."""
+
+    host: str = key(text(values.listen_address))
+    port: int = key(number(int, 0, 65535))
+
+    def __str__(self) -> str:
+        return _written(self.host, self.port)
+
+
+ENDPOINT = text(lambda one: Endpoint(**values.endpoint(one)), "127.0.0.1:53", Endpoint)
+
+
+class Agent(Section):
+    """A Consul agent: where its DNS and HTTP interfaces are, and what its HTTP one asks for."""
+
+    address: str = key(text(values.agent_address), "IP address of the agent")
+    dns_port: int = key(_PORT, "its DNS port, UDP and TCP", default=8600)
+    http_port: int = key(_PORT, "its HTTP port", default=8500)
+    http_scheme: Scheme = key(choice(*get_args(Scheme)), "how HTTP is spoken", default="http")
+    ca_file: Path | None = key(
+        optional(FILE), "certificates that may sign the agent's (PEM)", default=None
+    )
+    token_file: Path | None = key(
+        optional(FILE), "file that holds the ACL token for HTTP", default=None
+    )
+
+    @property
+    def name(self) -> str:
+        """How the agent is called in messages: its address and DNS port."""
+        return _written(self.address, self.dns_port)
+
+
+_AGENT_TEXT = text(lambda one: Agent(**values.agent(one)), "10.0.0.11")
+_AGENT_KEYS = section(Agent)
+
+
+def _read_agent(value: object, path: KeyPath, findings: Findings) -> object:
+    reader = _AGENT_KEYS if isinstance(value, dict | Agent) else _AGENT_TEXT
+    return reader.read(value, path, findings)
+
+
+class Seeds(tuple[Agent, ...]):
+    """Agents to begin with: the others are found in Consul's catalog, by asking these."""
+
+    __slots__ = ()
+
+    # Which agents are asked is another setting than the same agents and no others.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Seeds) and super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = tuple.__hash__
+
+
+_AGENT_LIST = listing(Reader(_read_agent), 100, least=1)
+
+
+class Catalog(Section):
+    """The other form a list of agents may have in a file."""
+
+    from_catalog: bool = key(switch(), "true: the other agents are taken from Consul's catalog")
+    seeds: tuple[Agent, ...] = key(
+        listing(Reader(_read_agent), 100, least=1, needed=True), "agents to begin with"
+    )
+
+
+def _read_agents(value: object, path: KeyPath, findings: Findings) -> object:
+    # Nothing in it may mean that what was there is taken out for being wrong.
+    if isinstance(value, dict) and (not value or value.keys() & keys_of(Catalog).keys()):
+        # As a dictionary: where something is wrong, a key may be missing.
+        read = vars(read_section(Catalog, value, path, findings))
+        seeds = read.get("seeds") or ()
+        return Seeds(seeds) if read.get("from_catalog") else seeds
+    if isinstance(value, dict):
+        mend = "put it in brackets: [...], or write {from_catalog: true, seeds: [...]}"
+        findings.add(path, "must be a list, not a mapping", mend)
+        return ()
+    agents = _AGENT_LIST.read(value, path, findings)
+    return Seeds(agents) if isinstance(value, Seeds) else agents
+
+
+AGENTS = _AGENT_LIST._replace(read=_read_agents)
+
+
+class Recursor(Section):
+    """A server for names outside Consul, over UDP and TCP or over TLS (RFC 7858)."""
+
+    address: str = key(text(values.upstream_address))
+    port: int = key(_PORT, default=values.DNS_PORT)
+    transport: Transport = key(choice(*get_args(Transport)), default="udp")
+    tls_name: str | None = key(optional(_DOMAIN), default=None)
+
+    @property
+    def name(self) -> str:
+        """How the recursor is called in messages, and written in the configuration."""
+        if self.transport == "udp":
+            return _written(self.address, self.port)
+        if self.port != values.DNS_OVER_TLS_PORT:
+            return f"tls://{_written(self.address, self.port)}#{self.tls_name}"
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"tls://{host}#{self.tls_name}"
+
+    def _contradictions(self) -> Iterable[Finding]:
+        if (self.transport == "tls") != (self.tls_name is not None):
+            what = "tls_name and the transport tls go together"
+            yield Finding(("tls_name",), what, "give both or none")
+
+
+def _recursor(written: str) -> Recursor:
+    return Recursor(**values.recursor(written))
+
+
+def _recursor_not_auto(written: str) -> Recursor:
+    if written == "auto":
+        raise values.Fault("auto stands alone", "take it out, or write recursors: auto")
+    return _recursor(written)
+
+
+def _read_recursors(value: object, path: KeyPath, findings: Findings) -> object:
+    if value is None or value == "auto" or value == ["auto"]:
+        return None
+    if isinstance(value, str):
+        what = f"must be auto or a list, not {values.quoted(value)}"
+        findings.add(path, what, f"write [{value}]")
+        return None
+    return _RECURSORS_NOT_AUTO.read(value, path, findings)
+
+
+RECURSORS = listing(text(_recursor, "9.9.9.9", Recursor), 100, least=1)
+_RECURSORS_NOT_AUTO = listing(text(_recursor_not_auto, "9.9.9.9", Recursor), 100, least=1)
+RECURSORS_OR_AUTO = RECURSORS._replace(read=_read_recursors)
