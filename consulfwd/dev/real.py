@@ -23,7 +23,7 @@ from .child import Guard
 from .definitions import read_definitions
 from .real_agent import ApiError, RealAgent
 from .real_catalog import Operation, Registration, batches, from_definitions, health, maintenance
-from .real_config import acl_config, agent_config, choose_ports, merge
+from .real_config import Within, acl_config, agent_config, anywhere, choose_ports, merge
 
 __all__ = ["ApiError", "RealAgent", "RealCluster", "Registration", "dev_cluster", "find_binaries"]
 
@@ -81,6 +81,7 @@ class RealCluster:
     denied by default, DNS may read all but services named hidden*, and `token` manages.
     `definitions` is a folder of service definition files to register; `extra` is merged into
     each agent's configuration; `join_wan` names servers ("address:port") of another cluster.
+    Each agent runs, and is asked, inside `within(address)`, such as a network namespace.
     Logs and data are kept in `workdir`, which is made when missing.
     """
 
@@ -99,6 +100,7 @@ class RealCluster:
         definitions: Path | None = None,
         extra: Mapping[str, Any] | None = None,
         join_wan: Sequence[str] = (),
+        within: Within = anywhere,
     ) -> None:
         self.binary = binary
         self.version = binary_version(binary)
@@ -114,6 +116,7 @@ class RealCluster:
         self._definitions = definitions
         self._extra = dict(extra or {})
         self._join_wan = list(join_wan)
+        self._within = within
         self._guard: Guard | None = None
 
     def __enter__(self) -> RealCluster:
@@ -267,7 +270,7 @@ class RealCluster:
     def _prepare(self) -> None:
         self.workdir.mkdir(parents=True, exist_ok=True)
         client = [] if self._client_address is None else [self._client_address]
-        ports = choose_ports([*self._addresses, *client], *self._ports)
+        ports = choose_ports([*self._addresses, *client], *self._ports, self._within)
         shared: dict[str, Any] = {
             "datacenter": self.datacenter,
             "domain": self.domain,
@@ -291,7 +294,7 @@ class RealCluster:
             shutil.rmtree(self.workdir / name, ignore_errors=True)
             config["retry_join"] = [f"{other}:{ports.serf_lan}" for other in join]
             config = merge(config | shared | fields, self._extra)
-            return RealAgent(self.binary, config, self.workdir, guard, self.token)
+            return RealAgent(self.binary, config, self.workdir, guard, self.token, self._within)
 
         # Consul stops at the first join that succeeds, be it of itself: each server but the
         # first must reach an earlier one, so that no islands come about.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .child import Child, Guard
+from .real_config import Within, anywhere
 
 _MARK = "/v1/kv/consulfwd/mark"
 
@@ -30,10 +31,19 @@ class ApiError(Exception):
 
 
 class RealAgent(Child):
-    """A Consul agent run from `binary` with `config`; its log stays in `folder`/<name>.log."""
+    """A Consul agent run from `binary` with `config`; its log stays in `folder`/<name>.log.
+
+    It is started, and asked by the methods here, inside `within` of its address.
+    """
 
     def __init__(
-        self, binary: Path, config: Mapping[str, Any], folder: Path, guard: Guard, token: str
+        self,
+        binary: Path,
+        config: Mapping[str, Any],
+        folder: Path,
+        guard: Guard,
+        token: str,
+        within: Within = anywhere,
     ) -> None:
         name: str = config["node_name"]
         file = folder / f"{name}.json"
@@ -47,10 +57,16 @@ class RealAgent(Child):
         self.server_port: int = config["ports"]["server"]
         self.server: bool = config["server"]
         self._token = token
+        self._within = within
         self._probe = _query(f"consul.service.{config['datacenter']}.{config['domain']}")
 
     def __repr__(self) -> str:
         return f"<RealAgent {self.name} {self.address}:{self.dns_port}>"
+
+    def start(self) -> None:
+        """Start the process; `wait_ready` tells when it serves."""
+        with self._within(self.address):
+            super().start()
 
     def restart(self, *, wait: bool = True) -> None:
         """Kill when running, start again on the same data, and wait until it answers."""
@@ -102,6 +118,8 @@ class RealAgent(Child):
         token = self._token if token is None else token
         connection = http.client.HTTPConnection(self.address, self.http_port, timeout=timeout_s)
         try:
+            with self._within(self.address):
+                connection.connect()
             connection.request(
                 method,
                 path,
@@ -124,7 +142,7 @@ class RealAgent(Child):
         None when there is no usable answer within a quarter of a second.
         """
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        with self._within(self.address), socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.settimeout(0.25)
             try:
                 sock.connect((self.address, self.dns_port))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import random
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,14 @@ from consulfwd.errors import StartError
 # Below the kernel's range for outgoing connections, so that a port stays ours while an agent
 # that was killed is not running.
 _FREE_PORTS = range(20_000, 32_000)
+
+# What is to be entered to reach an address of an agent, such as its network namespace.
+Within = Callable[[str], AbstractContextManager[object]]
+
+
+def anywhere(address: str) -> AbstractContextManager[object]:
+    """Every address is reached from here."""
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,10 @@ class Ports:
 
 
 def choose_ports(
-    addresses: Sequence[str], dns_port: int | None = None, http_port: int | None = None
+    addresses: Sequence[str],
+    dns_port: int | None = None,
+    http_port: int | None = None,
+    within: Within = anywhere,
 ) -> Ports:
     """Ports free for UDP and TCP on every address; `dns_port`, `http_port` are taken as given.
 
@@ -42,7 +54,8 @@ def choose_ports(
     defaults = Ports()
 
     def choose(default: int) -> int:
-        return default if _free(addresses, default) else free_port(*addresses)
+        free = _free(addresses, default, within)
+        return default if free else free_port(*addresses, within=within)
 
     return Ports(
         dns=choose(defaults.dns) if dns_port is None else dns_port,
@@ -53,16 +66,17 @@ def choose_ports(
     )
 
 
-def free_port(*addresses: str) -> int:
+def free_port(*addresses: str, within: Within = anywhere) -> int:
     """A port nothing uses for UDP or TCP on any of the addresses."""
     candidates = random.sample(_FREE_PORTS, len(_FREE_PORTS))
-    return next(port for port in candidates if _free(addresses, port))
+    return next(port for port in candidates if _free(addresses, port, within))
 
 
-def _free(addresses: Sequence[str], port: int) -> bool:
+def _free(addresses: Sequence[str], port: int, within: Within) -> bool:
     for address in addresses:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with (
+            within(address),
             socket.socket(family, socket.SOCK_STREAM) as stream,
             socket.socket(family, socket.SOCK_DGRAM) as datagram,
         ):
