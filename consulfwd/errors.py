@@ -69,3 +69,18 @@ class WireError(ConsulfwdError):
     def __init__(self, message: str, rcode: int | None = None) -> None:
         self.rcode = rcode
         super().__init__(message)
+
+
+class ConsulError(ConsulfwdError):
+    """An agent's HTTP API gave no usable reply: which `agent`, the HTTP `status`, the `reason`.
+
+    `status` is 0 when there was no reply to speak of (unreachable, silent, not HTTP, bad JSON).
+    """
+
+    exit_code = 3
+
+    def __init__(self, agent: str, status: int, reason: str) -> None:
+        self.agent = agent
+        self.status = status
+        self.reason = reason
+        super().__init__(f"{agent}: HTTP {status}: {reason}" if status else f"{agent}: {reason}")

@@ -1,0 +1,1 @@
+"""Consul's HTTP API: what agents say of their data and of each other."""

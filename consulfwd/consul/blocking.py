@@ -1,0 +1,225 @@
+"""The rules of blocking queries: what to ask next and when, and what a reply means.
+
+What belongs here: index, wait, content, doubt, pauses. Must not know: connections, which name is
+watched, what a change is good for. Pure: `now` and `rng` are arguments. A shell does as told:
+
+    ask = rules.next(now)        wait until ask.at, ask with ask.params(), give up at ask.timeout
+    decision = rules.reply(reply, now)      or rules.failed(error, now)
+
+https://developer.hashicorp.com/consul/api-docs/features/blocking
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from consulfwd.consul.content import Content
+from consulfwd.consul.reply import Reply
+from consulfwd.errors import ConsulError
+
+if TYPE_CHECKING:
+    import random
+
+WAIT = 60.0
+# Consul adds up to a sixteenth of the wait; the rest is for the way and for a slow agent.
+MARGIN = 5.0
+# So many questions may follow each other at once, then so many a second.
+BURST = 2
+RATE = 5.0
+# How long (seconds) an empty list must have lasted, where there was something, to be believed.
+HOLD = 1.0
+PAUSE, LONGEST_PAUSE = 0.25, 30.0
+
+
+class Verdict(Enum):
+    """What is known once a question has ended."""
+
+    CHANGED = "changed"  # the content is another one than before, or the first
+    UNCHANGED = "unchanged"
+    DOUBTED = "doubted"  # nothing is left where there was something: to be confirmed
+    PARTIAL = "partial"  # the token may not see all: changes may go unseen
+    FAILED = "failed"
+
+
+class Index(Enum):
+    """What becomes of the index a question waits for something newer than."""
+
+    TAKE = "that of the reply"
+    NONE = "none: the next question returns at once"
+
+
+class Event(Enum):
+    """What a question may end with."""
+
+    FIRST = "the first content"
+    SAME = "the content known"
+    OTHER = "other content"
+    EMPTIED = "nothing, where there was something"
+    GONE = "nothing still, by the leader's word, after a while"
+    FILTERED = "a part, the rest hidden by ACLs"
+    BROKEN = "an error, or no reply of Consul's"
+
+
+class Rule(NamedTuple):
+    """What follows: `then` is the next index; `known`, that the content is compared with next."""
+
+    verdict: Verdict
+    then: Index
+    known: bool
+
+
+RULES: dict[Event, Rule] = {
+    Event.FIRST: Rule(Verdict.CHANGED, Index.TAKE, True),
+    Event.SAME: Rule(Verdict.UNCHANGED, Index.TAKE, True),
+    Event.OTHER: Rule(Verdict.CHANGED, Index.TAKE, True),
+    Event.EMPTIED: Rule(Verdict.DOUBTED, Index.NONE, False),
+    Event.GONE: Rule(Verdict.CHANGED, Index.TAKE, True),
+    Event.FILTERED: Rule(Verdict.PARTIAL, Index.TAKE, False),
+    # A cluster that was restored counts anew, and would not wake who waits for the old count.
+    Event.BROKEN: Rule(Verdict.FAILED, Index.NONE, False),
+}
+# Statuses that say nothing about the question, only that this agent does not answer it now: too
+# many connections, no leader, an error on the way. 0 is no reply at all.
+_ELSEWHERE = frozenset({0, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One question: not before `at`, for changes after `index` (0: returns at once).
+
+    `wait` is in seconds; `consistent` asks for what the leader says; a reply that takes longer
+    than `timeout` seconds does not come.
+    """
+
+    at: float
+    index: int
+    wait: float
+    consistent: bool
+    timeout: float
+
+    def params(self) -> dict[str, str]:
+        """Return the query's parameters."""
+        params = {"consistent": ""} if self.consistent else {"stale": ""}
+        if self.index:
+            params |= {"index": str(self.index), "wait": f"{self.wait * 1000:.0f}ms"}
+        return params
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a question's end means. `elsewhere`: another agent may do better. `why` is for people.
+
+    Only after CHANGED and UNCHANGED is all known that there was to know at that moment.
+    """
+
+    verdict: Verdict
+    elsewhere: bool = False
+    why: str = ""
+
+
+class Rules:
+    """One name's blocking queries. `project` reads what counts of a reply (see `content`).
+
+    `next` and (`reply` or `failed`) take turns; anything else raises RuntimeError and changes
+    nothing. Between a reply and the next `Ask.at` nobody waits for changes, but none is lost.
+    """
+
+    def __init__(
+        self,
+        project: Callable[[object], Content],
+        rng: random.Random,
+        *,
+        wait: float = WAIT,
+        rate: float = RATE,
+    ) -> None:
+        self.content: Content | None = None
+        self._project = project
+        self._rng = rng
+        self._wait = wait
+        self._every = 1 / rate
+        self._index = 0
+        self._asked: Ask | None = None
+        self._full_at = float("-inf")
+        self._not_before = float("-inf")
+        self._empty_since: float | None = None
+        self._failures = 0
+
+    def next(self, now: float) -> Ask:
+        """Return what to ask next."""
+        if self._asked is not None:
+            raise RuntimeError("the last question has not ended")
+        # The bucket as the time when it will be full again: `every` for each token that is out.
+        at = max(now, self._not_before, self._full_at - (BURST - 1) * self._every)
+        self._full_at = max(self._full_at, at) + self._every
+        consistent = self._empty_since is not None
+        wait = self._wait if self._index else 0.0
+        self._asked = Ask(at, self._index, wait, consistent, wait * 17 / 16 + MARGIN)
+        return self._asked
+
+    def reply(self, reply: Reply, now: float) -> Decision:
+        """Take a reply of status 200."""
+        asked = self._end()
+        try:
+            content = self._project(reply.json())
+            if reply.index is None:
+                raise ValueError("the reply has no X-Consul-Index")
+        except (ConsulError, ValueError) as error:
+            why = error.reason if isinstance(error, ConsulError) else str(error)
+            return self._fail(now, True, why)
+        self._failures = 0
+        event = self._event(content, reply, asked, now)
+        rule = RULES[event]
+        # Below 1 it would not wait at all; a lower one than before may be of another count.
+        index = max(reply.index, 1)
+        self._index = 0 if rule.then is Index.NONE or index < self._index else index
+        if event is Event.EMPTIED:
+            if self._empty_since is None:
+                self._empty_since = now
+            self._not_before = max(now, self._empty_since + HOLD)
+        else:
+            self._empty_since = None
+        if rule.known:
+            self.content = content
+        return Decision(rule.verdict, why=event.value)
+
+    def failed(self, error: ConsulError, now: float) -> Decision:
+        """Take the end of a question without a usable reply."""
+        self._end()
+        return self._fail(now, error.status in _ELSEWHERE, error.reason)
+
+    def moved(self) -> None:
+        """Ask another agent from now on; a question under way is given up.
+
+        What is known stays. Pauses stay too: where all agents fail, each is asked but rarely.
+        """
+        self._asked = None
+        self._index = 0
+
+    def _end(self) -> Ask:
+        asked, self._asked = self._asked, None
+        if asked is None:
+            raise RuntimeError("nothing was asked")
+        return asked
+
+    def _event(self, content: Content, reply: Reply, asked: Ask, now: float) -> Event:
+        if reply.filtered_by_acls:
+            return Event.FILTERED
+        if self.content is None:
+            return Event.FIRST
+        if content == self.content:
+            return Event.SAME
+        if content.size:
+            return Event.OTHER
+        lasted = self._empty_since is not None and now >= self._empty_since + HOLD
+        return Event.GONE if asked.consistent and lasted else Event.EMPTIED
+
+    def _fail(self, now: float, elsewhere: bool, why: str) -> Decision:
+        rule = RULES[Event.BROKEN]
+        self._index = 0
+        pause = min(PAUSE * 2.0 ** min(self._failures, 30), LONGEST_PAUSE)
+        self._failures += 1
+        self._not_before = now + pause * (0.5 + self._rng.random() / 2)
+        return Decision(rule.verdict, elsewhere, why)

@@ -1,0 +1,210 @@
+"""An asyncio client for the HTTP API of one agent.
+
+What belongs here: connections, limits, certificates, the token, and every way a request can fail
+put in plain words. Must not know: what is asked, or why. aiohttp takes a good part of a second to
+import, so that is done by the first request, in a thread: the event loop serves DNS meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from consulfwd.config import Agent
+from consulfwd.consul.reply import Reply, read
+from consulfwd.errors import ConsulError
+
+if TYPE_CHECKING:
+    import aiohttp
+
+# Consul allows 200 per client address (`http_max_conns_per_client`), which is this whole host.
+CONNECTIONS = 100
+CONNECT_S = 5.0
+# Between two looks at an agent (10 s) a connection stays; those of agents not in use go.
+KEEP_ALIVE_S = 20.0
+# The longest body taken, in octets: 10,000 instances of a service.
+LIMIT = 8 << 20
+_TOKEN_LIMIT = 4096
+_TOLD = 200
+
+
+class Client:
+    """Asks one agent. What it is made of (token, certificates) is read when it first asks.
+
+    `connections` is how many it opens at most; more requests wait for one to be free.
+    """
+
+    def __init__(self, agent: Agent, *, connections: int = CONNECTIONS) -> None:
+        host = f"[{agent.address}]" if ":" in agent.address else agent.address
+        self.agent = agent
+        self.base = f"{agent.http_scheme}://{host}:{agent.http_port}"
+        self._connections = connections
+        self._opening = asyncio.Lock()
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        timeout: float,
+        limit: int = LIMIT,
+    ) -> Reply:
+        """Return the reply to GET `path`, of status 200 and with a body of `limit` octets at most.
+
+        Names in `path` must be quoted. Raises ConsulError for anything else, after `timeout`
+        seconds at the latest.
+        """
+        try:
+            session = await self._open()
+        except ValueError as error:
+            raise self._error(0, str(error)) from error
+        import aiohttp
+
+        begin = time.monotonic()
+        try:
+            async with session.get(
+                self.base + path,
+                params=params,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(timeout, sock_connect=min(timeout, CONNECT_S)),
+            ) as response:
+                body = await _bounded(response, limit)
+                if response.status != 200:
+                    raise self._error(response.status, _told(body) or "no more is said")
+                took = time.monotonic() - begin
+                return read(self.agent.name, 200, response.headers, body, took)
+        except (asyncio.TimeoutError, TimeoutError) as error:
+            raise self._error(0, f"no reply within {timeout:g} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._error(0, _plain(error)) from error
+
+    async def close(self) -> None:
+        """Close every connection; requests under way fail. May be called twice."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _error(self, status: int, reason: str) -> ConsulError:
+        return ConsulError(self.agent.name, status, reason)
+
+    async def _open(self) -> aiohttp.ClientSession:
+        async with self._opening:
+            if self._closed:
+                raise ValueError("the client is closed")
+            if self._session is None:
+                token, context = await asyncio.to_thread(_prepare, self.agent)
+                self._session = _session(token, context, self._connections)
+            return self._session
+
+
+def _prepare(agent: Agent) -> tuple[str, ssl.SSLContext | None]:
+    """Return the token and the certificates to trust; whatever takes time happens here."""
+    import aiohttp  # noqa: F401
+
+    token = "" if agent.token_file is None else _token(agent.token_file)
+    if agent.http_scheme == "http":
+        return token, None
+    try:
+        context = ssl.create_default_context(cafile=agent.ca_file)
+    except ssl.SSLError:
+        raise ValueError(f"{agent.ca_file} holds no certificates") from None
+    except OSError as error:
+        raise ValueError(f"{agent.ca_file} cannot be read: {_reason(error)}") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return token, context
+
+
+def _token(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            token = opened.read(_TOKEN_LIMIT + 1).strip()
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {_reason(error)}") from None
+    # Whatever it holds instead must not get into a header, nor into a message.
+    if not token.isascii() or not token.decode().isprintable() or len(token) > _TOKEN_LIMIT:
+        raise ValueError(f"{file} holds no token")
+    return token.decode()
+
+
+def _session(
+    token: str, context: ssl.SSLContext | None, connections: int
+) -> aiohttp.ClientSession:
+    import aiohttp
+
+    connector = aiohttp.TCPConnector(
+        limit=connections,
+        keepalive_timeout=KEEP_ALIVE_S,
+        ssl=True if context is None else context,
+    )
+    # What is compressed may be of any size once it is not.
+    headers = {"Accept-Encoding": "identity", "User-Agent": "consulfwd"}
+    if token:
+        headers["X-Consul-Token"] = token
+    return aiohttp.ClientSession(
+        connector=connector,
+        headers=headers,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+    )
+
+
+async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    parts: list[bytes] = []
+    left = limit
+    async for part in response.content.iter_any():
+        left -= len(part)
+        if left < 0:
+            # Reading on to keep the connection would be what a hostile one wants.
+            response.close()
+            raise ValueError(f"a reply of more than {limit} octets")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _told(body: bytes) -> str:
+    """Return the text of an error reply, fit for a log line."""
+    text = body[:_TOLD].decode("ascii", "replace")
+    return "".join(one if one.isprintable() else " " for one in text).strip()
+
+
+def _plain(error: Exception) -> str:
+    """Return what went wrong, without Python's or aiohttp's names."""
+    import aiohttp
+
+    for each in _chain(error):
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return f"certificate refused: {each.verify_message}"
+        if isinstance(each, ssl.SSLError):
+            return "no TLS there"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "connection closed without a reply"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "connection closed in the middle of the reply"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "the reply is not HTTP"
+    for each in _chain(error):
+        if isinstance(each, OSError) and each.errno:
+            return _reason(each)
+    return str(error) or type(error).__name__
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = [error]
+    inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None)
+    for each in (inner, error.__cause__, error.__context__):
+        if isinstance(each, BaseException) and each not in found:
+            found.append(each)
+    return found
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno).lower() if error.errno else str(error)

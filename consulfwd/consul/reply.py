@@ -1,0 +1,77 @@
+"""A reply of Consul's HTTP API: its headers as numbers, its body as bytes.
+
+What belongs here: reading what any stranger may have sent. Must not know: how a reply was got.
+Pure: no clock, no socket.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from consulfwd.errors import ConsulError
+
+# Consul's indexes are unsigned, of 64 bits.
+_DIGITS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply of status 200.
+
+    `index` is that of a blocking query, None when there is none. `known_leader` and `last_contact`
+    (seconds since the server behind the agent heard of its leader) are None when the reply does
+    not say, which includes streaming ones: they have the headers without filling them. `took` is
+    in seconds. https://developer.hashicorp.com/consul/api-docs/features/blocking
+    """
+
+    agent: str
+    status: int
+    index: int | None
+    known_leader: bool | None
+    last_contact: float | None
+    streaming: bool
+    filtered_by_acls: bool
+    body: bytes
+    took: float
+
+    def json(self) -> Any:
+        """Return the body decoded. Raises ConsulError."""
+        try:
+            return parse(self.body)
+        except ValueError as error:
+            raise ConsulError(self.agent, 0, str(error)) from None
+
+
+def read(agent: str, status: int, headers: Mapping[str, str], body: bytes, took: float) -> Reply:
+    """Return the reply made of these headers (a mapping that takes names in any case)."""
+    streaming = headers.get("X-Consul-Query-Backend") == "streaming"
+    leader = headers.get("X-Consul-KnownLeader")
+    contact_ms = _number(headers.get("X-Consul-LastContact"))
+    return Reply(
+        agent,
+        status,
+        _number(headers.get("X-Consul-Index")),
+        None if streaming or leader not in ("true", "false") else leader == "true",
+        None if streaming or contact_ms is None else contact_ms / 1000,
+        streaming,
+        headers.get("X-Consul-Results-Filtered-By-ACLs") == "true",
+        body,
+        took,
+    )
+
+
+def parse(body: bytes) -> Any:
+    """Return JSON decoded. Raises ValueError for whatever is wrong with it."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise ValueError("the reply is not JSON") from None
+
+
+def _number(text: str | None) -> int | None:
+    if text is None or not text.isascii() or not text.isdecimal() or len(text) > _DIGITS:
+        return None
+    return int(text)
