@@ -13,7 +13,7 @@ import pytest
 
 from consulfwd.cli.main import VERBS, cli
 from consulfwd.config import Settings, load
-from consulfwd.config.keys import keys_of, leaves
+from consulfwd.config.keys import leaves
 from consulfwd.dns import const
 from consulfwd.errors import ConfigError
 
@@ -168,8 +168,9 @@ def test_a_wrong_settings_file_is_seen(tmp_path: Path) -> None:
 def test_settings_named_exist(page: Path) -> None:
     if page.stem == "configuration":
         return  # full of mistakes, which are told by tests/config/test_docs.py
-    known = {".".join(path) for path, _ in leaves(Settings)} | set(keys_of(Settings))
-    sections = "|".join(sorted({name.split(".")[0] for name in known if "." in name}))
+    paths = [path for path, _ in leaves(Settings)]
+    known = {".".join(path[:end]) for path in paths for end in range(1, len(path) + 1)}
+    sections = "|".join(sorted({name.rpartition(".")[0] for name in known if "." in name}))
     shown = re.compile(rf"((?:{sections})\.(?!py$)\w+)(?:: .*)?")
     names = {match[1] for text in INLINE.findall(prose(page)) if (match := shown.fullmatch(text))}
     assert names - known == set()
