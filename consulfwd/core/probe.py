@@ -5,6 +5,7 @@ What follows from a reply is decided here; when to probe whom is `core.upstreams
 
 from __future__ import annotations
 
+from consulfwd.core.ask import Ask
 from consulfwd.core.query import ANSWERS, Attempt, Lookup
 from consulfwd.core.upstreams import State
 from consulfwd.dns import const
@@ -17,12 +18,14 @@ DISBELIEF = 60.0
 
 
 class Probe(Lookup):
-    """A question asked of one upstream only to learn its health.
+    """A question asked of one upstream only to learn its health; `ask` is what it is.
 
     An agent that once knew Consul's own service and now denies it has not got its catalog yet.
     """
 
-    __slots__ = ()
+    __slots__ = ("ask",)
+
+    ask: Ask
 
     def start(self, now: float) -> list[Attempt]:
         """Return the one attempt."""

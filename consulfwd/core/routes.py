@@ -57,6 +57,14 @@ class Route:
                 seen.setdefault(upstream.key, upstream)
         return tuple(sorted(seen.values(), key=lambda one: min(rank(one), 1)))
 
+    def nobody(self) -> str:
+        """Return why there is nobody to ask, when the plan is empty."""
+        members = dict.fromkeys(one.name for group in self.groups for one in group.members)
+        if not members:
+            return "no upstream is configured for this name"
+        leads = "leads" if len(members) == 1 else "lead"
+        return f"{', '.join(members)} {leads} back to this server, and there is no other"
+
     def signature(self) -> tuple[object, ...]:
         """Return what tells whether two routes give the same answers: what is done, by whom."""
         members = tuple(one.key for group in self.groups for one in group.members)

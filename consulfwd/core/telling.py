@@ -1,10 +1,15 @@
-"""Which of an upstream's changes get a log line of their own, and which only a count.
+"""What is told of an upstream's changes: which have a log line of their own, and what it says.
 
-An agent that comes and goes must not fill the disk. Must not know of logging or clocks: `now`
-is passed in, the caller writes the lines.
+An agent that comes and goes must not fill the disk; a line of its own says how long it was well,
+and who takes over. Must not know of logging or clocks: `now` is passed in, the caller writes.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+
+from consulfwd.core.upstreams import Group, State, Upstream, rank
 
 # Lines of their own in a window (seconds); a fall and the way back are up to four.
 LINES = 12
@@ -47,3 +52,94 @@ class Telling:
         # Whoever had a quieter window may have lines again in the one after it.
         self._left = 0 if held > LINES else LINES
         return held
+
+
+class History:
+    """What was so before: since when each upstream is in its state, who came first in each group.
+
+    Knows the upstreams of the groups it is to `use`; times are those of the caller's clock.
+    """
+
+    def __init__(self) -> None:
+        self._groups: tuple[Group, ...] = ()
+        self._since: dict[Upstream, float] = {}
+        self._left: dict[Upstream, float] = {}
+        self._places: dict[Upstream, float] = {}
+
+    def use(self, groups: Iterable[Group], now: float) -> None:
+        """Take other groups; what is known of upstreams that stay is kept."""
+        # A group may be there once for each spelling of a domain.
+        self._groups = tuple({(one.label, one.members): one for one in groups}.values())
+        members = dict.fromkeys(member for group in self._groups for member in group.members)
+        self._since = {one: self._since.get(one, now) for one in members}
+        self._left = {one: self._left.get(one, now) for one in members}
+        self._places = {one: _place(one) for one in members}
+
+    def lasted(self, upstream: Upstream, now: float) -> str:
+        """Return how long it has been in its state."""
+        return duration(now - self._since.get(upstream, now))
+
+    def was(self, upstream: Upstream, old: State, new: State, now: float) -> str:
+        """Return the state it was in until now, for how long, or how long it was not up."""
+        since = self._since.get(upstream, now)
+        self._since[upstream] = now
+        if old is State.UP:
+            self._left[upstream] = now
+        if new is State.UP:
+            return f"{old.value} (away for {duration(now - self._left.get(upstream, since))})"
+        return f"{old.value} for {duration(now - since)}"
+
+    def succession(self, upstream: Upstream) -> str:
+        """Return who takes over after a change, or that it is first again; "" for neither."""
+        groups = [group for group in self._groups if upstream in group.members]
+        old, new = self._places.get(upstream, 0.0), _place(upstream)
+        before = [self._first(group) for group in groups]
+        self._places[upstream] = new
+        after = [self._first(group) for group in groups]
+        # Those that take turns have no first one.
+        ordered = [group.policy != "round_robin" for group in groups]
+        if new < old:
+            first = zip(ordered, before, after, strict=True)
+            again = any(one and a is not upstream and b is upstream for one, a, b in first)
+            return "first again" if again and not new else ""
+        if new == old or old >= 1:
+            return ""
+        heirs: dict[str, list[str]] = {}
+        for group, one, was, heir in zip(groups, ordered, before, after, strict=True):
+            if heir is None or self._places[heir] >= 1:
+                heirs.setdefault("no other is up", []).append(group.label)
+            elif one and was is upstream and heir is not upstream:
+                heirs.setdefault(f"{heir.name} takes over", []).append(group.label)
+        if len(heirs) == 1:
+            return next(iter(heirs))
+        return ", ".join(f"{what} ({', '.join(labels)})" for what, labels in heirs.items())
+
+    def _first(self, group: Group) -> Upstream | None:
+        """Return whom the group asks first, by what was told so far; of those in turn, any."""
+        known = [one for one in group.preferred() if self._places[one] < inf]
+        return min(known, key=self._places.__getitem__, default=None)
+
+
+def _place(upstream: Upstream) -> float:
+    return inf if upstream.looped else rank(upstream)
+
+
+def kind(upstream: Upstream) -> str:
+    """Return what an upstream is called before its name."""
+    return "agent" if upstream.is_agent else "recursor"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: 340 ms, 5.2 s, 42 s, 12 min, 3 h 12 min, 4 d 3 h."""
+    if seconds < 0.9995:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"

@@ -368,10 +368,7 @@ class Group:
         Those that lead back to this server are left out.
         """
         if self._version != self._health.version or self.policy == "fastest":
-            members: Iterable[Upstream] = (one for one in self.members if not one.looped)
-            if self.policy == "fastest":
-                # Steps of a quarter keep two equally fast servers from taking turns by noise.
-                members = sorted(members, key=lambda member: _step(member.srtt))
+            members = (one for one in self.preferred() if not one.looped)
             self._order = order = tuple(sorted(members, key=rank))
             self._healthy = sum(rank(one) == rank(order[0]) < 1 for one in order)
             self._version = self._health.version
@@ -383,6 +380,13 @@ class Group:
         self._turn = turn = (self._turn + 1) % healthy
         order = self._order
         return order[turn:healthy] + order[:turn] + order[healthy:]
+
+    def preferred(self) -> Sequence[Upstream]:
+        """Return all members in the order of the policy alone, as if all were well."""
+        if self.policy != "fastest":
+            return self.members
+        # Steps of a quarter keep two equally fast servers from taking turns by noise.
+        return sorted(self.members, key=lambda member: _step(member.srtt))
 
     def first(self) -> Upstream | None:
         """Return whom to ask first, if anyone: `order()[0]`, at the cost of a comparison."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from consulfwd.core.ask import Ask
 from consulfwd.core.cache import Cache, Entry
-from consulfwd.core.query import Lookup
+from consulfwd.core.query import Attempt, Lookup
 from consulfwd.core.routes import Route
+from consulfwd.dns import const
 from consulfwd.net.waiter import Waiter
 
 
@@ -54,6 +55,14 @@ class Flight(Lookup):
     depth: int
     before: Flight | None
     refreshes: bool
+
+    def start(self, now: float) -> list[Attempt]:
+        """Return the first attempt to send, if there is anyone to ask."""
+        return super().start(now) if self.plan else self.abandon()
+
+    def abandon(self) -> list[Attempt]:
+        """End without an answer, for want of anyone to ask."""
+        return self._fail(const.EDE_NO_AUTHORITY, self.route.nobody())
 
     def join(self, waiter: Waiter) -> None:
         """Let one more client wait for the same answer."""

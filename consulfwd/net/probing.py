@@ -6,10 +6,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from consulfwd.core.ask import Ask
+from consulfwd.core.loops import places
 from consulfwd.core.probe import Probe
 from consulfwd.core.routes import Kind, Route
-from consulfwd.core.telling import WINDOW, Telling
-from consulfwd.core.upstreams import State, Upstream, jitter
+from consulfwd.core.telling import WINDOW, History, Telling, kind
+from consulfwd.core.upstreams import Event, State, Upstream, jitter
 from consulfwd.dns import const
 from consulfwd.dns.wire import Query
 
@@ -29,19 +30,26 @@ class Prober:
         self._asks: dict[bool, Ask] = {}
         self._probed: set[Upstream] = set()
         self._tellings: dict[Upstream, Telling] = {}
-        self.question = question
+        self.history = History()
+        self.use(question)
 
     def use(self, question: bytes) -> None:
-        """Ask agents another question from now on."""
-        self.question = question
+        """Ask agents this question from now on, and know the upstreams of the routes."""
+        self._question = question
         self._asks.clear()
+        routes = self._engine.routes
+        steps = [step for route in routes for step in (route, route.then) if step is not None]
+        self.history.use([group for step in steps for group in step.groups], self._engine.now())
 
     def tell_changes(self, now: float) -> None:
         """Log the changes of health since the last call, and look after who is not up."""
         changes, self._engine.health.changes = self._engine.health.changes, []
         for upstream, old, new, why in changes:
             self._tell(upstream, old, new, why, now)
-            if new is not State.UP and upstream not in self._probed:
+            if new is not old and (new is State.UP or new is State.SUSPECT):
+                # Another server may answer there now, or what is asked there goes in circles.
+                self._engine.loops.soon(upstream)
+            if new is not State.UP and upstream not in self._probed and not upstream.looped:
                 self._probed.add(upstream)
                 self._engine.loop.call_later(
                     max(upstream.probe_at - now, 0.01), self._probe_again, upstream
@@ -49,10 +57,24 @@ class Prober:
 
     def _tell(self, upstream: Upstream, old: State, new: State, why: str, now: float) -> None:
         telling = self._tellings.setdefault(upstream, Telling())
+        named = kind(upstream), upstream.name
+        then = self.history.succession(upstream)
+        was = self.history.was(upstream, old, new, now) if old is not new else ""
+        loops = why == Event.LOOPED.value
+        if loops:
+            where = places(upstream, self._engine.routes)
+            why = f"take it out of {where}, or have it ask another server"
+        why = f"{why}; {then}" if then else why
         if telling.tell(now):
-            level = logging.INFO if new in (State.UP, State.PROBING) else logging.WARNING
-            states = f"is {new.value}, was {old.value}: {why}"
-            log.log(level, "%s %s %s", _kind(upstream), upstream.name, states)
+            if loops:
+                log.error("%s %s leads back to this server and is asked no more: %s", *named, why)
+            elif old is not new:
+                level = logging.INFO if new in (State.UP, State.PROBING) else logging.WARNING
+                log.log(level, "%s %s is %s, was %s: %s", *named, new.value, was, why)
+            elif upstream.poor:
+                log.warning("%s %s is ranked behind the others: %s", *named, why)
+            else:
+                log.info("%s %s is back in its place: %s", *named, why)
         elif telling.waits:
             self._engine.loop.call_later(max(telling.ends_at - now, 0), self._tell_held, upstream)
 
@@ -63,12 +85,12 @@ class Prober:
             del self._tellings[upstream]
         elif not self._engine.closed:
             text = "%s %s is %s: it comes and goes, %d more changes in the last %d s"
-            named = _kind(upstream), upstream.name, upstream.state.value
+            named = kind(upstream), upstream.name, upstream.state.value
             log.warning(text, *named, held, WINDOW)
 
     def _probe_again(self, upstream: Upstream) -> None:
         gone = upstream not in self._engine.upstreams()
-        if upstream.state is State.UP or self._engine.closed or gone:
+        if upstream.state is State.UP or upstream.looped or self._engine.closed or gone:
             self._probed.discard(upstream)
             return
         now = self._engine.now()
@@ -88,18 +110,15 @@ class Prober:
             now=now,
             deadline=now + self._engine.deadline,
         )
+        probe.ask = self._ask(upstream)
         self._engine.run(probe, probe.start(now), now)
 
-    def ask(self, upstream: Upstream) -> Ask:
+    def _ask(self, upstream: Upstream) -> Ask:
         """Return what an upstream is probed with."""
         ask = self._asks.get(upstream.is_agent)
         if ask is None:
-            question = self.question if upstream.is_agent else ROOT_SERVERS
+            question = self._question if upstream.is_agent else ROOT_SERVERS
             query = Query(const.RD, question, question[:-4], question[-3], const.IN, None)
             route = Route(b"\0", Kind.RECURSE)
             ask = self._asks[upstream.is_agent] = Ask(query, route)
         return ask
-
-
-def _kind(upstream: Upstream) -> str:
-    return "agent" if upstream.is_agent else "recursor"

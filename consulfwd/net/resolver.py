@@ -24,6 +24,7 @@ from consulfwd.dns.wire import Query, read_query
 from consulfwd.errors import WireError
 from consulfwd.net.chase import chase, leads_on
 from consulfwd.net.flight import Counters, Flight
+from consulfwd.net.loops import Loops
 from consulfwd.net.probing import ROOT_SERVERS, Prober
 from consulfwd.net.relays import Relays
 from consulfwd.net.timers import Timers
@@ -77,11 +78,13 @@ class Engine:
         self.flights: dict[bytes, Flight | Waiter] = {}
         self._timers = Timers(loop, lambda: self.now(), self._wake)
         self.prober = Prober(self, probe_question)
-        self._relays = relays = Relays(self)
+        self.loops = Loops(self)
+        relays = Relays(self)
         self.on_relayed = relays.on_relayed
         self.on_relay_due = relays.on_relay_due
         self.on_relay_failed = relays.on_relay_failed
         self.on_drained = relays.on_drained
+        self.hand_over = relays.hand_over
         self.batching = False
         self._caches_to_clear: list[Callable[[], None]] = []
         self._flushes: list[Callable[[], None]] = []
@@ -97,6 +100,7 @@ class Engine:
         for upstream in self.upstreams():
             if upstream.is_agent:
                 self.prober.probe(upstream)
+        self.loops.look()
 
     @property
     def closed(self) -> bool:
@@ -119,6 +123,7 @@ class Engine:
             self._ticker.cancel()
             self._ticker = None
         self._timers.cancel()
+        self.loops.close()
         self.channels.close()
 
     def replace(
@@ -132,7 +137,7 @@ class Engine:
         self.loop.call_later(self.deadline + SWEEP, self._retain)
         for flight in list(self.flights.values()):
             if not isinstance(flight, Flight):
-                self._relays.hand_over(flight)
+                self.hand_over(flight)
         self.routes = routes
         self.deadline = deadline
         cache = Cache(limits)
@@ -143,6 +148,7 @@ class Engine:
         )
         self.cache = cache
         self.prober.use(probe_question)
+        self.loops.look()
         self.asks.clear()
         self.flights.clear()
         self.clear_hot()
@@ -205,6 +211,9 @@ class Engine:
         ask = asks.get(data[2:])
         if ask is None:
             ask = prepare(read_query(data), self.routes)
+            if self.loops.seen(ask.name):
+                ask.local = replies.empty(ask.question, const.REFUSED)
+                return ask
             ask.raw = data[2:]
             if len(data) > KEPT_QUERY:
                 return ask
@@ -378,8 +387,7 @@ class Engine:
 
     def _send(self, flight: Flight | Probe, attempt: Attempt) -> str | None:
         self.counters.upstream += 1
-        ask = flight.ask if isinstance(flight, Flight) else self.prober.ask(attempt.upstream)
-        return self.channels.send(attempt, ask.tail(attempt.upstream))
+        return self.channels.send(attempt, flight.ask.tail(attempt.upstream))
 
     def known_of(self, entry: Entry | None, now: float) -> int:
         """Return how many records were answered moments ago: what contradicts that is doubtful."""
@@ -392,8 +400,8 @@ class Engine:
     def on_reply(self, attempt: Attempt, data: bytes) -> bool:
         """Take a reply with the right ID; False when it does not answer what was asked."""
         flight = attempt.lookup
-        probe = not isinstance(flight, Flight)
-        ask = self.prober.ask(attempt.upstream) if probe else flight.ask  # type: ignore[attr-defined]
+        assert isinstance(flight, (Flight, Probe))
+        ask = flight.ask
         try:
             message = read_reply(data, ask.question)
         except WireError:
