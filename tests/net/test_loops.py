@@ -18,9 +18,11 @@ from consulfwd.config import Endpoint
 from consulfwd.config import Recursor as Address
 from consulfwd.core.upstreams import State, Upstream
 from consulfwd.daemon import Server
+from consulfwd.dev import DevCluster
 from consulfwd.net import host
 from tests.net.recursor import Recursor
 from tests.net.world import (
+    EXAMPLES,
     GALERA,
     World,
     ask,
@@ -198,11 +200,11 @@ async def test_it_is_asked_again_once_it_asks_others(caplog: pytest.LogCaptureFi
 
 
 async def test_an_agent_that_leads_back_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    async with Forwarder() as forwarder, Recursor() as none, world(none, loops=True) as behind:
-        real = behind.agents[0]
+    async with Forwarder() as forwarder, DevCluster(EXAMPLES, 1, http=False) as cluster:
+        real = cluster.agents[0]
         ports = forwarder.port, real.dns_port
         agents = [{"address": "127.0.0.1", "dns_port": port} for port in ports]
-        async with world(none, agents=1, loops=True, consul={"agents": agents}) as here:
+        async with world(agents=1, loops=True, consul={"agents": agents}) as here:
             forwarder.to = here.at
             await until(lambda: upstream(here.server, forwarder).looped)
             passed = forwarder.names_passed()
