@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.measure import QUIET
 from benchmarks.peers import PEERS, consulfwd_command
-from benchmarks.suite import CACHED_TTL, KINDS, Suite, plan, work_directory
+from benchmarks.suite import CACHED_TTL, CASES, HARMS, KINDS, Suite, plan, work_directory
 from consulfwd.errors import ConsulfwdError
 
 
@@ -39,7 +39,14 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--rounds",
         type=_positive,
-        help="slices or starts per server (cached 14, miss 10, startup 5)",
+        help="slices or starts per server (cached 14, miss 10, startup 5; failover: 5 for"
+        " consulfwd, 1 for the others)",
+    )
+    made.add_argument(
+        "--harm", choices=list(HARMS), default="freeze", help="done to each agent in turn (freeze)"
+    )
+    made.add_argument(
+        "--cases", default=",".join(CASES), help="of failover, comma-separated (%(default)s)"
     )
     made.add_argument("--names", type=_positive, default=100, help="services asked (100)")
     made.add_argument("--clients", type=_positive, default=4, help="dnsperf's clients (4)")
@@ -49,10 +56,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--upstream",
         choices=["stub", "real", "both"],
-        help="light C agents, real Consul, or a table of each (stub; miss: both)",
+        help="light C agents, real Consul, or a table of each (stub; miss: both; failover: real)",
     )
     made.add_argument("--consul", metavar="VERSION", help="which installed Consul (the newest)")
-    made.add_argument("--ttl", type=_natural, help=f"of the answers ({CACHED_TTL}; miss: 0)")
+    made.add_argument(
+        "--ttl", type=_natural, help=f"of the answers ({CACHED_TTL}; miss, failover: 0)"
+    )
     made.add_argument("--server-core", type=_natural, help="default: the first allowed")
     made.add_argument("--load-core", type=_natural, help="dnsperf and the agents; the second")
     made.add_argument(

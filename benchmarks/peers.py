@@ -20,6 +20,7 @@ from benchmarks.tools import compile_c, find, path_of, version_of
 from benchmarks.upstream import Agent
 
 ADDRESS = "127.0.0.1"
+KEEPS = "keeps answers of TTL 0 for 5 s: stale"
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,25 @@ policy.add(policy.all(policy.REFUSE))
     return [path_of("kresd"), "-n", "-q", "-c", config, str(site.directory)]
 
 
+def _coredns(site: Site) -> list[str]:
+    agents = " ".join(f"{a.address}:{a.port}" for a in site.agents)
+    config = site.write(
+        "Corefile",
+        f"""consul.:{site.port} {{
+    bind {ADDRESS}
+    cache 60
+    forward . {agents}
+}}
+.:{site.port} {{
+    bind {ADDRESS}
+    forward . {agents}
+}}
+""",
+    )
+    # One core, one thread, as for the others.
+    return ["env", "GOMAXPROCS=1", path_of("coredns"), "-conf", config]
+
+
 FLOOR = Peer("floor", None, _floor)
 OURS = Peer("consulfwd", None, _consulfwd)
 PEERS = {
@@ -212,7 +232,8 @@ PEERS = {
         Peer("unbound", "unbound", _unbound, "-V"),
         Peer("bind", "named", _bind, "-V"),
         Peer("dnsdist", "dnsdist", _dnsdist),
-        Peer("knot", "kresd", _knot, note="keeps answers of TTL 0 for 5 s: stale"),
+        Peer("knot", "kresd", _knot, note=KEEPS),
+        Peer("coredns", "coredns", _coredns, "-version", note=KEEPS),
     )
 }
 ALIASES = {"kresd": "knot", "knot-resolver": "knot", "named": "bind", "bind9": "bind"}

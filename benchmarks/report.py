@@ -9,6 +9,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 from statistics import median, quantiles
 
+from benchmarks.failover import COLD_S, DARK_S, GONE_S, LIGHT_S, Endured
+from benchmarks.judging import LOST_S, SLOW_S, Figures, worst
 from benchmarks.measure import Result
 from benchmarks.startup import Weight
 
@@ -84,7 +86,42 @@ def weighed(weights: Sequence[Weight]) -> str:
     return table(head, rows)
 
 
-def _notes(results: Sequence[Result]) -> str:
+ENDURED = {
+    "freeze": f"each agent in turn stopped for {GONE_S:g} s",
+    "kill": f"each agent in turn killed, and started again after {GONE_S:g} s",
+    "cold": f"the first agent a black hole, the server just started, {COLD_S:g} s of load",
+    "dark": f"all agents stopped for {DARK_S:g} s, then {LIGHT_S:g} s to come back",
+}
+# What only one case has: the name of the figure and its column.
+MORE = {"first_ms": "first ms", "fresh_ms": "fresh again ms", "all_fresh_ms": "all fresh ms"}
+
+
+def endured(case: str, results: Sequence[Endured]) -> str:
+    """The table of one case of `failover`: a line per round, and the worst of several."""
+    more = [name for name in MORE if name in results[0].rounds[0].more]
+    head = ["server", "version", "round", "queries", "lost", "failed", "false", "stale"]
+    head += ["median ms", "99.9 % ms", "slowest ms", f">{SLOW_S * 1e3:.0f} ms"]
+    head += [*(MORE[name] for name in more), "extra", "late ms"]
+    rows = []
+    for result in results:
+        lines = [(str(number), one) for number, one in enumerate(result.rounds, 1)]
+        if len(lines) > 1:
+            lines.append(("worst", worst(result.rounds)))
+        for label, one in lines:
+            rows.append([result.name, result.version, label, *_counted(one, more)])
+    title = f"{case}: {ENDURED[case]}; lost: no reply within {LOST_S:g} s"
+    return f"{title}\n\n{table(head, rows)}{_notes(results)}"
+
+
+def _counted(one: Figures, more: Sequence[str]) -> list[str]:
+    counts = (one.queries, one.lost, one.failed, one.false, one.stale)
+    row = [str(count) for count in counts]
+    row += [f"{one.median_ms:.1f}", f"{one.p999_ms:.1f}", f"{one.slowest_ms:.1f}", str(one.slow)]
+    row += [_figure(one.more[name], 0) for name in more]
+    return [*row, "-" if one.extra is None else str(one.extra), f"{one.late_ms:.1f}"]
+
+
+def _notes(results: Sequence[Result] | Sequence[Endured]) -> str:
     lines = [f"  {result.name}: {result.note}" for result in results if result.note]
     return "".join(f"\n{line}" for line in lines)
 
@@ -96,6 +133,12 @@ def commands(results: Sequence[Result] | Sequence[Weight]) -> str:
         lines.append(f"  {result.name}: {shlex.join(result.command)}")
         lines.append(f"    {shlex.join(result.load_command)}")
     return "commands:\n" + "\n".join(lines)
+
+
+def started(results: Sequence[Endured]) -> str:
+    """How each server was started last, for a reader who wants to repeat one by hand."""
+    lines = [f"  {result.name}: {shlex.join(result.command)}" for result in results]
+    return "commands:\n" + "\n".join(lines) + "\n"
 
 
 def _figure(value: float | None, digits: int) -> str:

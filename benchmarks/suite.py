@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import measure, report, startup
+from benchmarks import failover, measure, report, startup
 from benchmarks.peers import ALIASES, FLOOR, OURS, PEERS, Peer, consulfwd_version
 from benchmarks.process import busy_share
 from benchmarks.tools import require
@@ -25,6 +25,10 @@ from benchmarks.upstream import Upstream, consul_binary, real, service_names, st
 from consulfwd.errors import StartError, UsageError
 
 CACHED_TTL = 60
+# Rounds of `failover` for those it is not about.
+PEER_ROUNDS = 1
+HARMS = {"freeze": ("freeze",), "kill": ("kill",), "both": ("freeze", "kill")}
+CASES = ("turns", "cold", "dark")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ KINDS = {
     "cached": Kind("cached A answers", 1, 14, 100, CACHED_TTL, ("stub",)),
     "miss": Kind("forwarded misses", 1, 10, 20, 0, ("stub", "real")),
     "startup": Kind("start and weight", 10, 5, 100, CACHED_TTL, ("stub",)),
+    "failover": Kind("failing agents", 0, 5, 0, 0, ("real",)),
 }
 
 
@@ -63,10 +68,29 @@ class Outcome:
 
 
 def plan(what: str, upstream: str | None) -> list[Step]:
-    """The tables to make for one of KINDS or "all"; `upstream` "stub", "real", "both" or None."""
+    """The tables to make for one of KINDS or "all"; `upstream` "stub", "real", "both" or None.
+
+    Raises UsageError when nothing is left to do: only real Consul fails as Consul does.
+    """
     asked = {None: None, "both": ("stub", "real")}.get(upstream, (str(upstream),))
     names = list(KINDS) if what == "all" else [what]
-    return [Step(name, kind) for name in names for kind in asked or KINDS[name].upstreams]
+    steps = [Step(name, kind) for name in names for kind in asked or KINDS[name].upstreams]
+    steps = [step for step in steps if step.name != "failover" or step.upstream == "real"]
+    if not steps:
+        raise UsageError("failover needs real Consul: --upstream real, or leave it out")
+    return steps
+
+
+def chosen_cases(cases: str, harm: str) -> list[str]:
+    """The methods of Failover to run; UsageError for a case that is not known."""
+    names = [name for name in cases.replace(" ", "").split(",") if name]
+    unknown = [name for name in names if name not in CASES]
+    if unknown or not names:
+        raise UsageError(
+            f"--cases: {', '.join(unknown) or 'none'} is not one of {', '.join(CASES)}"
+        )
+    wanted = [name for name in CASES if name in names]
+    return [one for name in wanted for one in (HARMS[harm] if name == "turns" else (name,))]
 
 
 def chosen(text: str) -> list[Peer]:
@@ -116,7 +140,9 @@ class Suite:
         self.peers = chosen(options.peers)
         programs = [peer.program for peer in self.peers if peer.program]
         require(programs, "leave it out with --peers")
-        require(["dnsperf", "taskset", "cc"])
+        self.cases = chosen_cases(options.cases, options.harm)
+        loaded = any(step.name != "failover" for step in steps)
+        require(["taskset", "dnsperf", "cc"] if loaded else ["taskset"])
         if any(step.upstream == "real" for step in steps):
             consul_binary(options.consul)
         self.core, self.load_core = cores(options.server_core, options.load_core)
@@ -176,6 +202,8 @@ class Suite:
                 core=self.core,
                 say=_saying(step),
             )
+            if step.name == "failover":
+                return self._failover(kind, bench)
             if step.name == "startup":
                 body = weights = startup.run(bench, load, rounds)
                 table = report.weighed(weights)
@@ -188,6 +216,25 @@ class Suite:
         settings = {"ttl": ttl, "rounds": rounds, "upstream": upstream.title, **_settings(load)}
         servers = [one.as_json() for one in body]
         return Outcome(text, {"benchmark": step.name, "settings": settings, "servers": servers})
+
+    def _failover(self, kind: Kind, bench: measure.Bench) -> Outcome:
+        """One table for each case, on one cluster."""
+        given = self.options.rounds
+
+        def rounds(peer: Peer) -> int:
+            return int(given or (kind.rounds if peer is OURS else PEER_ROUNDS))
+
+        assert bench.upstream.cluster is not None
+        run = failover.Failover(bench, bench.upstream.cluster, rounds)
+        texts, servers = [], {}
+        for case in self.cases:
+            endured = getattr(run, case)()
+            texts.append(report.endured(case, endured))
+            servers[case] = [one.as_json() for one in endured]
+        head = f"{kind.title}: {bench.upstream.title}; {failover.RATE} queries/s"
+        text = "\n\n".join([head, *texts, report.started(endured)])
+        settings = {"upstream": bench.upstream.title, "rate": failover.RATE}
+        return Outcome(text, {"benchmark": "failover", "settings": settings, "servers": servers})
 
     def _upstream(
         self, step: Step, directory: Path, ttl: int

@@ -1,7 +1,7 @@
 """The programs a run needs: found on this machine, or named in one clear error.
 
 What belongs here: looking up and asking for versions, compiling the C helpers. What does not:
-installing anything (scripts/install-test-tools does), starting servers.
+installing anything (scripts do), starting servers.
 """
 
 from __future__ import annotations
@@ -16,21 +16,46 @@ from pathlib import Path
 from consulfwd.errors import StartError
 
 INSTALL = "scripts/install-test-tools --bench"
+# Built from source: what Debian does not have.
+INSTALL_OTHERS = {"coredns": "scripts/install-coredns"}
 SOURCES = Path(__file__).parent
 
 
 def find(program: str) -> str | None:
-    """Absolute path of a program on PATH or in the sbin directories, which users often lack."""
+    """Absolute path of a program, None when it is not there.
+
+    What scripts/install-coredns built comes before PATH and the sbin directories, which users
+    often lack.
+    """
+    if program in INSTALL_OTHERS:
+        built = list(built_folder(program).glob(f"*/{program}"))
+        if built:
+            return str(max(built, key=lambda path: _numbers(path.parent.name)))
     path = os.environ.get("PATH", os.defpath)
     return shutil.which(program, path=f"{path}:/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def built_folder(program: str) -> Path:
+    """Where scripts/install-`program` puts <version>/`program`."""
+    chosen = os.environ.get(f"CONSULFWD_{program.upper()}_DIR")
+    if chosen:
+        return Path(chosen)
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "consulfwd" / program
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)]
 
 
 def require(programs: Iterable[str], hint: str = "") -> None:
     """Raise StartError with every program of `programs` that is not installed."""
     missing = sorted({program for program in programs if find(program) is None})
     if missing:
+        scripts = dict.fromkeys(INSTALL_OTHERS.get(program, INSTALL) for program in missing)
         raise StartError(
-            f"not installed: {', '.join(missing)}; run {INSTALL}" + (f", or {hint}" if hint else "")
+            f"not installed: {', '.join(missing)}; run {' and '.join(scripts)}"
+            + (f", or {hint}" if hint else "")
         )
 
 

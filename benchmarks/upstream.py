@@ -33,13 +33,18 @@ class Agent:
 
 @dataclass(frozen=True)
 class Upstream:
-    """Running agents; `counters` is where a stub counts its queries, None for real Consul."""
+    """Running agents, which know `services`.
+
+    `counters` is where a stub counts its queries, None for real Consul, which has a `cluster`.
+    """
 
     title: str
     agents: Sequence[Agent]
     pids: Sequence[int]
     counters: Path | None
     idle_share: float
+    services: Sequence[str]
+    cluster: RealCluster | None = None
 
     def cpu_ns(self) -> int:
         """CPU time of all agents since they started, in ns."""
@@ -78,7 +83,8 @@ def stub(directory: Path, programs: Path, core: int, *, names: int, ttl: int) ->
         # Nobody listens for HTTP: what a server would ask there is refused at once.
         http_port = free_port(*ADDRESSES)
         agents = [Agent(address, port, http_port) for address in ADDRESSES]
-        yield Upstream(f"light C agents, TTL {ttl}", agents, [process.pid], counters, 0.0)
+        title = f"light C agents, TTL {ttl}"
+        yield Upstream(title, agents, [process.pid], counters, 0.0, service_names(names))
     finally:
         process.stop()
 
@@ -103,6 +109,7 @@ def real(directory: Path, version: str | None, *, names: int, ttl: int) -> Itera
     is asked is measured once and left out of its cost per query.
     """
     chosen, binary = consul_binary(version)
+    services = service_names(names)
     # With recursors Consul sets RA (as in `stub`); this one is never asked.
     cached = {"dns_config": {"service_ttl": {"*": f"{ttl}s"}}, "recursors": ["127.0.0.1"]}
     with RealCluster(binary, ADDRESSES, workdir=directory, extra=cached if ttl else {}) as cluster:
@@ -115,7 +122,7 @@ def real(directory: Path, version: str | None, *, names: int, ttl: int) -> Itera
                     service_address=f"10.{instance + 1}.0.{number % 250 + 1}",
                     port=80,
                 )
-                for number, name in enumerate(service_names(names))
+                for number, name in enumerate(services)
                 for instance in range(INSTANCES)
             ]
         )
@@ -125,4 +132,5 @@ def real(directory: Path, version: str | None, *, names: int, ttl: int) -> Itera
         began, before = time.monotonic(), sum(cpu_ns(pid) for pid in pids)
         time.sleep(2)
         idle = (sum(cpu_ns(pid) for pid in pids) - before) / 1e9 / (time.monotonic() - began)
-        yield Upstream(f"Consul {chosen}, 3 servers, TTL {ttl}", agents, pids, None, idle)
+        title = f"Consul {chosen}, 3 servers, TTL {ttl}"
+        yield Upstream(title, agents, pids, None, idle, services, cluster)

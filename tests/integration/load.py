@@ -2,7 +2,8 @@
 
 Run as a program it knows nothing of the package: `load.py ADDRESS PORT RATE QUERY...`, queries in
 hex without their ID, asked in turn until standard input is closed. Each is sent when the schedule
-says, whether those before are answered or not.
+says, whether those before are answered or not. `load.py --held ...` says "ready" and waits for a
+line on standard input before it begins.
 """
 
 from __future__ import annotations
@@ -36,15 +37,36 @@ class Result:
 
 
 class Load:
-    """The program as a child process: it runs from making it until `stop`."""
+    """The program as a child process: it runs from making it, or `go` when held, until `stop`.
 
-    def __init__(self, at: tuple[str, int], rate: int, queries: Sequence[bytes]) -> None:
-        command = [sys.executable, __file__, at[0], str(at[1]), str(rate)]
+    `before` is what starts it, such as `taskset -c 0`.
+    """
+
+    def __init__(
+        self,
+        at: tuple[str, int],
+        rate: int,
+        queries: Sequence[bytes],
+        *,
+        before: Sequence[str] = (),
+        held: bool = False,
+    ) -> None:
+        command = [*before, sys.executable, __file__, *(["--held"] if held else [])]
+        command += [at[0], str(at[1]), str(rate)]
         self._process = subprocess.Popen(
             [*command, *(query[2:].hex() for query in queries)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        if held:
+            assert self._process.stdout is not None
+            assert self._process.stdout.readline() == b"ready\n"
+
+    def go(self) -> None:
+        """Let it begin, at once."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"\n")
+        self._process.stdin.flush()
 
     def stop(self) -> list[Result]:
         """Send no more, wait for what is under way, and return everything in order of sending."""
@@ -82,10 +104,9 @@ class _Client(asyncio.DatagramProtocol):
         result[4] = self.replies.setdefault(data[2:], len(self.replies))
 
 
-async def _run(address: str, port: int, rate: int, tails: list[bytes]) -> None:
+async def _run(address: str, port: int, rate: int, tails: list[bytes], held: bool) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    loop.add_reader(sys.stdin, stopping.set)
     failures: list[object] = []
     loop.set_exception_handler(lambda _, context: failures.append(context))
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -94,6 +115,10 @@ async def _run(address: str, port: int, rate: int, tails: list[bytes]) -> None:
     sock.setblocking(False)
     sock.connect((address, port))
     _, client = await loop.create_datagram_endpoint(_Client, sock=sock)
+    if held:
+        print("ready", flush=True)
+        sys.stdin.readline()
+    loop.add_reader(sys.stdin, stopping.set)
     start = time.monotonic()
     number = 0
     while not stopping.is_set():
@@ -110,5 +135,7 @@ async def _run(address: str, port: int, rate: int, tails: list[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    _address, _port, _rate, *_queries = sys.argv[1:]
-    asyncio.run(_run(_address, int(_port), int(_rate), [bytes.fromhex(one) for one in _queries]))
+    _held = sys.argv[1] == "--held"
+    _address, _port, _rate, *_queries = sys.argv[2 if _held else 1 :]
+    _tails = [bytes.fromhex(one) for one in _queries]
+    asyncio.run(_run(_address, int(_port), int(_rate), _tails, _held))
