@@ -26,6 +26,7 @@ from consulfwd.dns.const import type_text
 from consulfwd.dns.names import to_text
 from consulfwd.errors import ConsulfwdError, StartError
 from consulfwd.net import host, loop
+from consulfwd.net.report import report
 from consulfwd.net.resolver import Engine
 from consulfwd.net.routing import build_routes, cache_limits, probe_question
 from consulfwd.net.tcp import TcpListener
@@ -130,8 +131,9 @@ class Server:
                 names = ", ".join(recursor.name for recursor in recursors)
                 log.info("recursors changed: %s (from %s)", names, path)
             else:
-                text = "recursors changed: none (%s): names outside Consul get SERVFAIL"
-                log.warning(text, path)
+                log.warning(
+                    "recursors changed: none (%s): names outside Consul get SERVFAIL", path
+                )
             self._rebuild(self.settings, recursors)
         running = asyncio.get_running_loop()
         self._follower = running.call_later(RESOLV_CONF_EVERY, self._follow)
@@ -301,6 +303,7 @@ async def serve(
 ) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP reads the settings again, whole or not at all.
 
+    SIGUSR1 logs what was done so far.
     `ready` is called once, when the server runs; `taken` whenever it took new settings. Raises
     StartError when it cannot start.
     """
@@ -336,6 +339,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         running.add_signal_handler(number, stopping.set)
     running.add_signal_handler(signal.SIGHUP, hang_up)
+    running.add_signal_handler(signal.SIGUSR1, lambda: report(server.engine))
     _quieten_collector()
     if ready is not None:
         ready(server)

@@ -114,13 +114,14 @@ class Upstream:
     agent has answered for Consul's own service before; `up` is `state is UP`, told faster;
     `doubted` that it gave an error that may be the name's, and is to be probed to know; `poor` why
     it is asked behind those that are up too ("" for no reason), though it answers; `looped` that
-    what it is asked comes back to this server, so that it is asked nothing but loop tests.
+    what it is asked comes back to this server, so that it is asked nothing but loop tests; `sent`
+    counts what it was asked.
     """
 
     __slots__ = (
         "address", "bad", "changed_at", "doubted", "good", "is_agent", "knows_itself", "last_reply",
         "looped", "name", "needed", "on_host", "poor", "port", "probe_at", "probe_pause", "rttvar",
-        "silent", "srtt", "state", "tls_name", "transport", "tuning", "up",
+        "sent", "silent", "srtt", "state", "tls_name", "transport", "tuning", "up",
     )  # fmt: skip
 
     def __init__(
@@ -153,6 +154,7 @@ class Upstream:
         self.doubted = False
         self.poor = ""
         self.looped = False
+        self.sent = 0
         self.probe_at = 0.0
         self.probe_pause = self.tuning.probe_first
 

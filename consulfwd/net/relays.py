@@ -142,6 +142,7 @@ class Relays:
         counters = self._engine.counters
         counters.forwarded += relayed
         counters.upstream += relayed
+        sample.upstream.sent += relayed
         self._engine.budgets[sample.upstream.is_agent].earn(relayed)
 
     def _escalate(self, relay: Waiter, now: float) -> Attempt:
@@ -149,6 +150,7 @@ class Relays:
         self._engine.counters.upstream += 1
         ask = relay.ask
         first = relay.upstream
+        first.sent += 1
         plan = (first, *(one for one in ask.route.plan() if one is not first))
         flight = self._engine.flight(ask, ask.route, plan, relay.all(), relay.sent_at)
         attempt: Attempt = flight.adopt(relay.sent_at)

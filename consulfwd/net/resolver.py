@@ -387,6 +387,7 @@ class Engine:
 
     def _send(self, flight: Flight | Probe, attempt: Attempt) -> str | None:
         self.counters.upstream += 1
+        attempt.upstream.sent += 1
         return self.channels.send(attempt, flight.ask.tail(attempt.upstream))
 
     def known_of(self, entry: Entry | None, now: float) -> int:

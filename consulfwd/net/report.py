@@ -1,0 +1,40 @@
+"""What the server has done so far, and how each upstream is: lines for the log, on request."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from consulfwd.core.telling import duration, kind
+
+if TYPE_CHECKING:
+    from consulfwd.net.resolver import Engine
+
+log = logging.getLogger("consulfwd")
+
+
+def report(engine: Engine) -> None:
+    """Log the counters since the start, and a line for each upstream."""
+    count = engine.counters
+    log.info(
+        "queries %d: hot %d, cached %d, joined %d, forwarded %d; stale answers %d, failed %d",
+        count.queries, count.hot, count.cached, count.joined, count.forwarded, count.stale,
+        count.failed,
+    )  # fmt: skip
+    log.info(
+        "asked upstreams %d times: hedges %d, second opinions %d (overruled %d), false replies %d",
+        count.upstream, count.extra, count.second_opinions, count.overruled, count.false_replies,
+    )  # fmt: skip
+    kept, flights = len(engine.cache.entries), len(engine.flights)
+    log.info("answers in the cache %d, queries in flight %d", kept, flights)
+    now = engine.now()
+    for upstream in engine.upstreams():
+        lasted = engine.prober.history.lasted(upstream, now)
+        usual = f"replies in {duration(upstream.srtt)}" if upstream.srtt else "never replied"
+        more = f"; ranked behind the others: {upstream.poor}" if upstream.poor else ""
+        if upstream.looped:
+            more += "; leads back to this server"
+        log.info(
+            "%s %s: %s for %s, %s, asked %d times%s",
+            kind(upstream), upstream.name, upstream.state.value, lasted, usual, upstream.sent, more,
+        )  # fmt: skip
