@@ -37,7 +37,9 @@ integration: $(VENV)/.test ## the tests on real Consul, unbound and BIND
 
 bench: $(VENV)/.test ## the side-by-side benchmarks
 	@scripts/install-test-tools --bench
-	@$(BIN)/python -m benchmarks
+	@scripts/install-consul
+	@scripts/install-coredns
+	@$(BIN)/python -m benchmarks all
 
 clean: ## remove .venv and all caches in this folder
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
