@@ -19,15 +19,20 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from consulfwd.config import Endpoint, Loaded, Recursor, Settings
+from consulfwd.config.checks import agent_lists
+from consulfwd.consul.overseer import Overseer
+from consulfwd.consul.watch import Watcher
 from consulfwd.core.access import Access
 from consulfwd.core.ask import Ask
-from consulfwd.core.upstreams import Health
+from consulfwd.core.freshness import Rules
+from consulfwd.core.upstreams import Health, Upstream
 from consulfwd.dns.const import type_text
-from consulfwd.dns.names import to_text
+from consulfwd.dns.names import from_text, to_text
 from consulfwd.errors import ConsulfwdError, StartError
 from consulfwd.net import host, loop
 from consulfwd.net.report import report
 from consulfwd.net.resolver import Engine
+from consulfwd.net.reuse import Reuse
 from consulfwd.net.routing import build_routes, cache_limits, probe_question
 from consulfwd.net.tcp import TcpListener
 from consulfwd.net.udp import BaseListener, listen
@@ -49,12 +54,16 @@ class Server:
         self.endpoints: list[Endpoint] = []
         self.engine: Engine
         self._rng = rng or random.Random()
+        self._watcher: Watcher | None = None
         self._health = Health()
         self._listeners: dict[Endpoint, tuple[BaseListener, TcpListener]] = {}
         self._access = Access(settings.allowed_networks(host.interfaces()))
         self._resolv_conf: host.ResolvConf | None = None
         self._follower: asyncio.TimerHandle | None = None
         self._changing = asyncio.Lock()
+        self._overseer = Overseer(
+            self._rank, self._agents_changed, host=socket.gethostname(), rng=random.Random()
+        )
 
     async def start(self) -> None:
         """Bind every address and begin to answer. Raises StartError; then nothing is running."""
@@ -73,9 +82,12 @@ class Server:
         for asked, (udp, tcp) in sockets.items():
             await self._listen(asked, udp, tcp)
         self.engine.start()
+        self._watch()
         self._follow()
         log.info("listening on %s (UDP and TCP)", ", ".join(map(str, self.endpoints)))
         self._tell(recursors)
+        self._overseer.use(self.settings)
+        self._overseer.know(self._upstreams())
 
     async def _listen(self, asked: Endpoint, udp: socket.socket, tcp: socket.socket) -> None:
         running = asyncio.get_running_loop()
@@ -97,6 +109,28 @@ class Server:
         self._listeners[asked] = (udp_listener, tcp_listener)
         self.endpoints.append(Endpoint(host=asked.host, port=udp.getsockname()[1]))
 
+    def _watch(self) -> None:
+        """Begin to watch what is asked for, so that answers can be reused until they change."""
+        consul = self.settings.consul
+        watch = consul.watch
+        if watch.enabled is False or not watch.max:
+            return
+        domains = [from_text(one).lower() for one in (consul.domain, *consul.alt_domains)]
+        reuse = Reuse(self.engine, Rules(watch.max, watch.settle), domains)
+        agents = {one.name: one for _, agents in agent_lists(self.settings) for one in agents}
+        leader = watch.source == "leader"
+        self._watcher = Watcher(
+            reuse, agents, leader=leader, now=lambda: self.engine.now(), rng=self._rng
+        )
+        self.engine.reuse = reuse
+
+    async def _unwatch(self) -> None:
+        if self._watcher is not None and self.engine.reuse is not None:
+            self.engine.reuse.close()
+            self.engine.reuse = None
+            await self._watcher.close()
+            self._watcher = None
+
     def _recursors(self, settings: Settings) -> list[Recursor]:
         if settings.recursors is not None:
             self._resolv_conf = None
@@ -107,7 +141,8 @@ class Server:
 
     def _tell(self, recursors: list[Recursor]) -> None:
         settings = self.settings
-        agents = ", ".join(agent.name for agent in settings.consul.agents)
+        in_force = self._overseer.in_force(settings)
+        agents = ", ".join(agent.name for agent in in_force.consul.agents)
         log.info(
             "%s is answered from %s (%s)", settings.consul.domain, agents, settings.consul.policy
         )
@@ -139,11 +174,31 @@ class Server:
         self._follower = running.call_later(RESOLV_CONF_EVERY, self._follow)
 
     def _rebuild(self, settings: Settings, recursors: list[Recursor]) -> None:
-        known = {upstream.key: upstream for upstream in self.engine.upstreams()}
-        routes = build_routes(settings, recursors, self._health, known)
+        known = self._upstreams()
+        in_force = self._overseer.in_force(settings)
+        routes = build_routes(in_force, recursors, self._health, known)
         self.engine.replace(
             routes, cache_limits(settings), settings.query.deadline, probe_question(settings)
         )
+        self._overseer.know(self._upstreams())
+
+    def _upstreams(self) -> dict[tuple[str, str, int], Upstream]:
+        return {upstream.key: upstream for upstream in self.engine.upstreams()}
+
+    def _rank(self, upstream: Upstream, reason: str) -> None:
+        now = self.engine.now()
+        self._health.rank(upstream, now, reason)
+        self.engine.prober.tell_changes(now)
+
+    def _agents_changed(self) -> None:
+        """Take the agents of the catalog into the routes, and ask new ones how they are."""
+        known = self._upstreams()
+        followed = self._resolv_conf
+        recursors = list(self.settings.recursors or ()) if followed is None else followed.recursors
+        self._rebuild(self.settings, recursors)
+        for key, upstream in self._upstreams().items():
+            if key not in known:
+                self.engine.prober.probe(upstream)
 
     async def reload(self, settings: Settings) -> None:
         """Take new settings as a whole. Raises StartError; then the old ones stay in force."""
@@ -156,12 +211,15 @@ class Server:
         gone = [one for one in self._listeners if one not in settings.listen]
         if gone:
             await self._drain(gone)
+        await self._unwatch()
         recursors = self._recursors(settings)
         allowed = settings.allowed_networks(host.interfaces())
         self.settings = settings
         self._access.networks = tuple(allowed)
         self._access.seen.clear()
+        self._overseer.use(settings)
         self._rebuild(settings, recursors)
+        self._watch()
         for asked in gone:
             at = list(self._listeners).index(asked)
             for listener in self._listeners.pop(asked):
@@ -190,6 +248,7 @@ class Server:
         await self.engine.drain(min(DRAIN_SECONDS, self.settings.query.deadline + 0.5))
 
     async def _stop(self) -> None:
+        await self._overseer.close()
         await self._drain(self._listeners)
         if self._follower is not None:
             self._follower.cancel()
@@ -197,6 +256,7 @@ class Server:
             udp.close()
             tcp.close()
         self._listeners.clear()
+        await self._unwatch()
         self.engine.close()
         # One turn of the loop lets the transports close their sockets.
         await asyncio.sleep(0)

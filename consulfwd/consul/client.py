@@ -85,6 +85,13 @@ class Client:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise self._error(0, _plain(error)) from error
 
+    async def ready(self) -> None:
+        """Make ready what the first request would have to wait for. Raises ConsulError."""
+        try:
+            await self._open()
+        except ValueError as error:
+            raise self._error(0, str(error)) from error
+
     async def close(self) -> None:
         """Close every connection; requests under way fail. May be called twice."""
         self._closed = True

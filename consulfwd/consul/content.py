@@ -21,10 +21,14 @@ _FOR_PEOPLE = frozenset({"Notes", "Output"})
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """How many instances (or nodes) there are, and a digest of what DNS shows of them."""
+    """How many instances (or nodes) there are, and a digest of what DNS shows of them.
+
+    `healthy` is how many of them DNS may name: those without a critical check.
+    """
 
     size: int
     digest: bytes
+    healthy: int
 
 
 def service(parsed: object) -> Content:
@@ -32,7 +36,8 @@ def service(parsed: object) -> Content:
 
     Raises ValueError when it is not of that form.
     """
-    return _content([_instance(entry) for entry in _list(parsed)])
+    instances = _list(parsed)
+    return _content([_instance(entry) for entry in instances], sum(map(_healthy, instances)))
 
 
 def node(parsed: object) -> Content:
@@ -42,8 +47,8 @@ def node(parsed: object) -> Content:
     ValueError when it is not of that form.
     """
     if parsed is None:
-        return _content([])
-    return _content([_without(_mapping(parsed).get("Node"), _WRITTEN)])
+        return _content([], 0)
+    return _content([_without(_mapping(parsed).get("Node"), _WRITTEN)], 1)
 
 
 def _instance(entry: object) -> Mapping[str, object]:
@@ -55,6 +60,11 @@ def _instance(entry: object) -> Mapping[str, object]:
         "Service": _without(fields.get("Service"), _WRITTEN),
         "Checks": sorted(map(_canonical, checks)),
     }
+
+
+def _healthy(entry: object) -> bool:
+    checks = _list(_mapping(entry).get("Checks"))
+    return all(_mapping(check).get("Status") != "critical" for check in checks)
 
 
 def _without(thing: object, names: frozenset[str]) -> Mapping[str, object]:
@@ -83,10 +93,10 @@ def _canonical(thing: object) -> str:
         raise ValueError("the reply is nested too deep") from None
 
 
-def _content(parts: Iterable[Mapping[str, object]]) -> Content:
+def _content(parts: Iterable[Mapping[str, object]], healthy: int) -> Content:
     lines = sorted(map(_canonical, parts))
     digest = hashlib.blake2b(digest_size=16)
     for line in lines:
         # Text of JSON has no line breaks.
         digest.update(line.encode() + b"\n")
-    return Content(len(lines), digest.digest())
+    return Content(len(lines), digest.digest(), healthy)

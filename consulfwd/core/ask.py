@@ -6,7 +6,7 @@ Pure: no I/O, no clock.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from consulfwd.core.routes import Kind, Route, Routes, localhost_rdatas
 from consulfwd.core.upstreams import Upstream
@@ -14,6 +14,9 @@ from consulfwd.dns import const, replies
 from consulfwd.dns.edns import build_option
 from consulfwd.dns.message import Message
 from consulfwd.dns.wire import Query
+
+if TYPE_CHECKING:
+    from consulfwd.core.subjects import Subject
 
 # Loopback carries any size; elsewhere a datagram should not be cut into too many fragments.
 AGENT_SIZE_ON_HOST = 65000
@@ -42,7 +45,8 @@ class Ask:
 
     `local` is the answer when it is made here; `raw` the client's message without its ID;
     `lane` is for the shell, which notes there how such queries go out while all is well,
-    and `kept_until` when their answer is to be put into the cache again.
+    `kept_until` when their answer is to be put into the cache again, and `subject` what in
+    Consul's catalog the name is about (False before it was looked at).
     """
 
     __slots__ = (
@@ -63,6 +67,7 @@ class Ask:
         "question",
         "raw",
         "route",
+        "subject",
         "warm",
     )  # fmt: skip
 
@@ -85,6 +90,7 @@ class Ask:
         self.warm = -1
         self.known: dict[bytes, Known] | None = None
         self.raw = b""
+        self.subject: Subject | Literal[False] | None = False
         self._tails: dict[Upstream, bytes] = {}
 
     def asked_size(self, upstream: Upstream) -> int:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from consulfwd.dns.message import Message
 from consulfwd.dns.wire import skip_name
+
+if TYPE_CHECKING:
+    from consulfwd.core.hot import HotTable
 
 STALE_TTL = 30
 # Answers with more octets than this are few in the cache: one in so many.
@@ -29,9 +33,15 @@ class Limits:
 
 
 class Entry:
-    """One answer: fresh until `expires_at`, usable as stale until `gone_at`, from `source`."""
+    """One answer: fresh until `expires_at`, usable as stale until `gone_at`, from `source`.
 
-    __slots__ = ("expires_at", "gone_at", "message", "source", "stored_at")
+    `watched` says that it is to be dropped when a watch tells so; `until` is then when it would
+    expire without one, and `hot` where it is ready as bytes, as pairs of a table and a datagram.
+    """
+
+    __slots__ = (
+        "expires_at", "gone_at", "hot", "message", "source", "stored_at", "until", "watched",
+    )  # fmt: skip
 
     def __init__(
         self, message: Message, stored_at: float, expires_at: float, gone_at: float, source: str
@@ -41,6 +51,9 @@ class Entry:
         self.expires_at = expires_at
         self.gone_at = gone_at
         self.source = source
+        self.watched = False
+        self.until = 0.0
+        self.hot: set[tuple[HotTable, bytes]] | None = None
 
 
 class Cache:

@@ -70,13 +70,15 @@ class Relays:
             or not (upstream.is_agent and upstream.unsettled(now))
         ):
             cache.refresh(ask.key, entry, message, now, known.ttl, known.lasts)
-        elif upstream.is_agent and engine.known_of(entry, now):
+        elif upstream.is_agent and engine.known_of(ask, entry, now):
             attempt = self._escalate(relay, now)
             flight = attempt.lookup
             engine.carry_on(flight, flight.on_reply(attempt, message, False, now), now)
             return False
         else:
-            cache.put(ask.key, message, now, known.source)
+            entry = cache.put(ask.key, message, now, known.source)
+        if engine.reuse is not None and upstream.is_agent:
+            engine.reuse.fetched(ask, entry, relay.sent_at, now)
         # What may not be reused is kept for bad times only: there it need not be the very last.
         ask.kept_until = now + KEEP_AGAIN if known.positive and not known.ttl else 0.0
         return True

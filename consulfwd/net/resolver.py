@@ -27,6 +27,7 @@ from consulfwd.net.flight import Counters, Flight
 from consulfwd.net.loops import Loops
 from consulfwd.net.probing import ROOT_SERVERS, Prober
 from consulfwd.net.relays import Relays
+from consulfwd.net.reuse import Reuse
 from consulfwd.net.timers import Timers
 from consulfwd.net.upstream import OUR_SHORTAGE, Channels
 from consulfwd.net.waiter import Result, Waiter
@@ -36,6 +37,8 @@ log = logging.getLogger("consulfwd.resolver")
 # How long a positive answer makes a sudden denial doubtful, in seconds.
 DOUBT = 300.0
 SWEEP = 1.0
+# How much later (seconds) than that is too late for answers in the hot tables.
+LATE = 0.5
 MAX_FLIGHTS = 10_000
 # Names in Consul are not to fail because everything outside is slow: they may be so many more.
 MORE_FOR_CONSUL = 10_000
@@ -90,6 +93,8 @@ class Engine:
         self._flushes: list[Callable[[], None]] = []
         self._ticker: asyncio.TimerHandle | None = None
         self._refreshing = 0
+        self.reuse: Reuse | None = None
+        self._watched_until = self.good_until = float("inf")
         self.draining: asyncio.Event | None = None
 
     # -- life ---------------------------------------------------------------------------------
@@ -191,10 +196,26 @@ class Engine:
         for clear in self._caches_to_clear:
             clear()
 
+    def keep_good(self, watched_until: float) -> None:
+        """Note until when answers in the hot tables, and those that are watched, may be used."""
+        self._watched_until = watched_until
+        self.good_until = min(self.epoch_ends + LATE, watched_until)
+
+    def overdue(self) -> None:
+        """Catch up: this process has slept through what was to happen on time."""
+        now = self.now()
+        if self.reuse is not None:
+            self.reuse.overdue(now)
+        if now >= self.epoch_ends + LATE:
+            self.clear_hot()
+            self.epoch_ends = now
+            self.keep_good(self._watched_until)
+
     def _tick(self) -> None:
         now = self.now()
         self.epoch += 1
         self.epoch_ends = now + SWEEP
+        self.keep_good(self._watched_until)
         self.clear_hot()
         self.channels.sweep(now)
         if self.epoch > 1:
@@ -239,6 +260,8 @@ class Engine:
         key = ask.key
         if now is None:
             now = self.now()
+            if now >= self.good_until:
+                self.overdue()
         entry = self.cache.entries.get(key)
         if entry is not None and entry.expires_at > now:
             self.cache.fresh(key, now)
@@ -351,7 +374,7 @@ class Engine:
             now=now,
             # Those asked when Consul cannot answer must have time for it.
             deadline=now + self.deadline / (2 if route.then and route.then.groups else 1),
-            known=self.known_of(stale, now),
+            known=self.known_of(ask, stale, now),
             has_stale=stale is not None,
             reverse=route.then is not None,
         )
@@ -390,9 +413,14 @@ class Engine:
         attempt.upstream.sent += 1
         return self.channels.send(attempt, flight.ask.tail(attempt.upstream))
 
-    def known_of(self, entry: Entry | None, now: float) -> int:
-        """Return how many records were answered moments ago: what contradicts that is doubtful."""
+    def known_of(self, ask: Ask, entry: Entry | None, now: float) -> int:
+        """Return how many records were answered moments ago: what contradicts that is doubtful.
+
+        Not if a watch told that nothing is left: that is a second opinion already.
+        """
         if entry is None or now - entry.stored_at >= DOUBT or not entry.message.positive:
+            return 0
+        if self.reuse is not None and self.reuse.denies(ask, now):
             return 0
         return entry.message.answers
 
@@ -498,7 +526,9 @@ class Engine:
             ttl = min(cache.ttl_of(message), cache.limits.max_negative_ttl)
         good = not message.truncated and message.rcode in (const.NOERROR, const.NXDOMAIN)
         if good and len(message.body) <= replies.STREAM_LIMIT:
-            cache.put(flight.ask.key, message, now, source, ttl)
+            entry = cache.put(flight.ask.key, message, now, source, ttl)
+            if self.reuse is not None and cache is self.cache:
+                self.reuse.fetched(flight.ask, entry, flight.started_at, now)
         return Result(message, source, flight=flight)
 
     def _stale(self, flight: Flight, stale: Entry) -> Result:

@@ -109,6 +109,10 @@ class BaseListener:
         if again and self.query_log is None and entry.expires_at >= engine.epoch_ends:
             ready = variants(ask.query, entry.message, limit, body, engine.rng)
             self.hot.put(ask.raw, ready)
+            if entry.watched:
+                if entry.hot is None:
+                    entry.hot = set()
+                entry.hot.add((self.hot, ask.raw))
         else:
             ready = variants(ask.query, entry.message, limit, body, engine.rng, most=1)
         return ident + ready[0]
@@ -141,6 +145,8 @@ class UdpListener(BaseListener):
     def _readable(self) -> None:
         batch = self._batch
         engine = self.engine
+        if engine.now() >= engine.good_until:
+            engine.overdue()
         drain = self._trusting if self._trusted() else self._checking
         engine.batching = True
         try:
@@ -264,6 +270,8 @@ class WildcardListener(BaseListener):
             sock.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_PKTINFO", 8), 1)
 
     def _readable(self) -> None:
+        if self.engine.now() >= self.engine.good_until:
+            self.engine.overdue()
         receive = self._sock.recvmsg
         ready = self.hot.answers.get
         try:

@@ -1,0 +1,221 @@
+"""Watches: blocking queries that tell when an answer may have changed, and proofs that they would.
+
+What belongs here: the tasks that ask, one for each subject and one for each agent that carries
+any. What is watched where, and what follows from a change, is decided in `core.freshness`; the
+rules of blocking queries are in `blocking`. Must not know DNS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
+
+from consulfwd.config import Agent
+from consulfwd.consul import content
+from consulfwd.consul.blocking import Rules, Verdict
+from consulfwd.consul.client import Client
+from consulfwd.core.freshness import LIFE, MOST_CARRIED, Freshness
+from consulfwd.core.subjects import CONNECT, NODE, SERVICE, Subject
+from consulfwd.errors import ConsulError
+
+if TYPE_CHECKING:
+    import random
+
+log = logging.getLogger("consulfwd.watch")
+
+# Between two proofs (seconds) of an agent that carries watches; of one that failed, ever longer.
+PROVE_EVERY, PROVE_RARELY = LIFE / 2, 30.0
+# A service that need not exist: the headers are what is wanted.
+_PROOF_PATH = "/v1/health/service/consulfwd-proof"
+_PATHS = {
+    SERVICE: "/v1/health/service/",
+    CONNECT: "/v1/health/connect/",
+    NODE: "/v1/catalog/node/",
+}
+
+
+class Watching(Protocol):
+    """Who is told what watches saw (see `net.reuse`)."""
+
+    freshness: Freshness
+    wake: Callable[[], None]
+
+    def drop(self, keys: Iterable[bytes], *, changed: bool) -> None:
+        """Let these questions be asked again: at once if `changed`, else when their TTL is over."""
+
+    def proved(self, carrier: str, at: float) -> None:
+        """Note that an agent heard of every change up to `at`."""
+
+    def lost(self, carrier: str) -> None:
+        """Note that an agent can carry no watches for now."""
+
+
+class Watcher:
+    """Carries out what `watching.freshness` commands, at the agents it may use, by name.
+
+    `leader` asks for what the leader knows (near=_agent) instead of what the server behind the
+    agent does.
+    """
+
+    def __init__(
+        self,
+        watching: Watching,
+        agents: Mapping[str, Agent],
+        *,
+        leader: bool,
+        now: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self._watching = watching
+        self._agents = agents
+        self._leader = leader
+        self._now = now
+        self._rng = rng
+        self._clients: dict[str, Client] = {}
+        # Proofs must not wait for a connection that watches hold.
+        self._provers: dict[str, Client] = {}
+        self._watches: dict[Subject, asyncio.Task[None]] = {}
+        self._proofs: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._blind: set[str] = set()
+        self._hidden = False
+        watching.wake = self.obey
+
+    def obey(self) -> None:
+        """Begin and end watches as commanded."""
+        commands = self._watching.freshness.commands
+        while commands:
+            subject, carrier = commands.pop(0)
+            running = self._watches.pop(subject, None)
+            if running is not None and running is not asyncio.current_task():
+                self._end(running)
+            if carrier is None:
+                continue
+            self._watches[subject] = self._begin(self._watch(subject, carrier))
+            if carrier not in self._proofs:
+                self._proofs[carrier] = self._begin(self._prove(carrier))
+
+    async def close(self) -> None:
+        """End every watch and close every connection."""
+        tasks = {*self._watches.values(), *self._proofs.values(), *self._ending}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for client in (*self._clients.values(), *self._provers.values()):
+            await client.close()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return task
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        task.cancel()
+
+    # -- one watch ----------------------------------------------------------------------------
+
+    async def _watch(self, subject: Subject, carrier: str) -> None:
+        freshness = self._watching.freshness
+        client = self._clients.get(carrier)
+        if client is None:
+            client = Client(self._agents[carrier], connections=MOST_CARRIED)
+            self._clients[carrier] = client
+        project = content.node if subject.kind == NODE else content.service
+        rules = Rules(project, self._rng)
+        path = _PATHS[subject.kind] + quote(subject.name, safe="")
+        armed = False
+        while True:
+            ask = rules.next(self._now())
+            await asyncio.sleep(ask.at - self._now())
+            params = ask.params()
+            if self._leader and not ask.consistent:
+                del params["stale"]
+                params["near"] = "_agent"
+            if subject.datacenter:
+                params["dc"] = subject.datacenter
+            try:
+                reply = await client.get(path, params, timeout=ask.timeout)
+            except ConsulError as error:
+                decision = rules.failed(error, self._now())
+            else:
+                decision = rules.reply(reply, self._now())
+            now = self._now()
+            if decision.verdict is Verdict.FAILED:
+                log.debug("watch of %s at %s broke: %s", subject, carrier, decision.why)
+                self._watching.drop(freshness.failed(subject, carrier, now), changed=False)
+                self.obey()
+                return
+            if decision.verdict is Verdict.PARTIAL:
+                self._tell_hidden(subject, carrier)
+            if decision.verdict in (Verdict.DOUBTED, Verdict.PARTIAL):
+                self._watching.drop(freshness.doubted(subject, carrier, now), changed=True)
+                armed = False
+            elif decision.verdict is Verdict.CHANGED or not armed:
+                assert rules.content is not None
+                note = freshness.changed if armed else freshness.armed
+                size, healthy = rules.content.size, rules.content.healthy
+                keys = note(subject, carrier, now, size=size, healthy=healthy)
+                self._watching.drop(keys, changed=armed)
+                armed = True
+
+    def _tell_hidden(self, subject: Subject, carrier: str) -> None:
+        if not self._hidden:
+            self._hidden = True
+            text = "agent %s: the token may not read all of %s: such names are asked for each time"
+            log.warning(text, carrier, subject)
+
+    # -- proofs -------------------------------------------------------------------------------
+
+    async def _prove(self, carrier: str) -> None:
+        """Ask an agent again and again how far behind the leader it is, while that is of use."""
+        client = Client(self._agents[carrier], connections=2)
+        self._provers[carrier] = client
+        freshness = self._watching.freshness
+        pause = PROVE_EVERY
+        try:
+            while carrier in freshness.carried() or carrier in freshness.barred:
+                begin = self._now()
+                why = await self._proof(client, carrier)
+                if why:
+                    self._tell_lost(carrier, why)
+                    self._watching.lost(carrier)
+                    pause = min(pause * 2, PROVE_RARELY)
+                else:
+                    self._tell_found(carrier)
+                    pause = PROVE_EVERY
+                await asyncio.sleep(begin + pause - self._now())
+        finally:
+            del self._proofs[carrier]
+            del self._provers[carrier]
+            await client.close()
+
+    async def _proof(self, client: Client, carrier: str) -> str:
+        """Ask once; return why it proves nothing, or ""."""
+        try:
+            await client.ready()
+            begin = self._now()
+            reply = await client.get(_PROOF_PATH, {"stale": ""}, timeout=LIFE, limit=1 << 16)
+        except ConsulError as error:
+            return f"{error.status}: {error.reason}" if error.status else error.reason
+        if reply.known_leader is False:
+            return "it knows no leader"
+        at = begin - (reply.last_contact or 0.0)
+        if self._now() - at >= LIFE:
+            return f"what it knows is {self._now() - at:.1f} s old"
+        self._watching.proved(carrier, at)
+        return ""
+
+    def _tell_lost(self, carrier: str, why: str) -> None:
+        if carrier not in self._blind:
+            self._blind.add(carrier)
+            text = "agent %s: no watches there: %s"
+            log.warning(text, carrier, why)
+
+    def _tell_found(self, carrier: str) -> None:
+        if carrier in self._blind:
+            self._blind.discard(carrier)
+            log.info("agent %s: watches are possible there again", carrier)

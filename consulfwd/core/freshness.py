@@ -1,0 +1,308 @@
+"""Which answers may be reused past their TTL, because a live watch would tell of a change.
+
+An answer may be while the watch of its subject was armed, and had seen no change for `settle`
+seconds, before the answer was asked for; while what the watch saw does not contradict it; and
+while the agent that carries the watch has proved within `LIFE` that it hears of changes. Must
+not know HTTP, sockets or clocks: `consul.watch` does what `commands` says and reports back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from consulfwd.core.subjects import Subject
+
+# How old (seconds) the last proof may be that an agent hears of changes.
+LIFE = 2.0
+# How long (seconds) an answer is reused at most before it is asked for again, watch or not: what
+# a watch cannot see (a token that lost its rights, a fault of an agent) does not last longer.
+REUSE, REUSE_NEGATIVE = 10.0, 2.0
+# A name asked twice within so many seconds is worth a watch.
+ADMIT_WITHIN = 10.0
+# A watch nobody has needed for so long may make room for another, and after longer ends.
+SPARE_AFTER, IDLE = 1.5 * REUSE, 300.0
+# Watches of what does not exist are at most this share of all: made-up names are cheap.
+NEGATIVE_SHARE = 4
+# A subject that could be watched at no agent is left alone for so long (seconds).
+REST = 5.0
+# Consul allows 200 connections from one host to an agent, and each watch holds one.
+MOST_CARRIED = 150
+# Names seen once, and questions that may hang on one watch.
+MAX_SEEN, MAX_KEYS = 8192, 256
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the settings say: at most so many watches, and `settle` in seconds."""
+
+    max: int = 128
+    settle: float = 0.5
+
+
+class Command(NamedTuple):
+    """What the shell is to do: watch a subject at the agent `carrier`, or stop (None)."""
+
+    subject: Subject
+    carrier: str | None
+
+
+class Watch:
+    """One subject that is watched.
+
+    `candidates` are the agents that could carry it, the best first; `armed` is set once the first
+    state is known; `changed_at` is when it was armed or last changed, by the clock; `size` is how
+    many instances Consul has of it, `healthy` how many of them it would name; `negative` whether
+    nobody ever saw one; `keys` are the questions whose answers hang on it; `asked_at` is when an
+    answer was last asked for.
+    """
+
+    __slots__ = (
+        "armed", "asked_at", "candidates", "carrier", "changed_at", "changes", "healthy", "keys",
+        "negative", "size", "subject",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        subject: Subject,
+        carrier: str,
+        candidates: Sequence[str],
+        now: float,
+        negative: bool,
+    ) -> None:
+        self.subject = subject
+        self.carrier = carrier
+        self.candidates = tuple(candidates)
+        self.armed = False
+        self.changed_at = now
+        self.asked_at = now
+        self.changes = 0
+        self.size = self.healthy = 0
+        self.negative = negative
+        self.keys: set[bytes] = set()
+
+
+class Freshness:
+    """Admits subjects, places their watches, and says how long an answer may be reused.
+
+    Methods that end the reuse of answers return the keys of the questions to drop. `commands`
+    is emptied by the shell. `barred` are agents that can carry nothing for now.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.watches: dict[Subject, Watch] = {}
+        self.commands: list[Command] = []
+        self.proofs: dict[str, float] = {}
+        self.barred: set[str] = set()
+        self.invalidations = 0
+        self._seen: dict[Subject, float] = {}
+        self._resting: dict[Subject, float] = {}
+        self._load: dict[str, int] = {}
+
+    # -- what is asked ------------------------------------------------------------------------
+
+    def asked(
+        self, subject: Subject, candidates: Sequence[str], now: float, *, positive: bool
+    ) -> None:
+        """Note that an answer was asked for; whoever is asked again is watched if there is room."""
+        watch = self.watches.get(subject)
+        if watch is not None:
+            watch.asked_at = now
+            # The order of the dict is least-recently-used.
+            self.watches[subject] = self.watches.pop(subject)
+            if positive:
+                watch.negative = False
+            return
+        if self._resting and self._resting.get(subject, 0.0) > now:
+            return
+        before = self._seen.pop(subject, None)
+        if before is None or now - before > ADMIT_WITHIN:
+            self._seen[subject] = now
+            if len(self._seen) > MAX_SEEN:
+                del self._seen[next(iter(self._seen))]
+            return
+        carrier = self._carrier(candidates)
+        if carrier is None or not self._room(now, not positive):
+            self._seen[subject] = now
+            return
+        self.watches[subject] = Watch(subject, carrier, candidates, now, not positive)
+        self._place(subject, carrier)
+
+    def _carrier(self, candidates: Sequence[str]) -> str | None:
+        """The best one that carries less than its share, so that no agent carries them all."""
+        able = [one for one in candidates if one not in self.barred]
+        if not able:
+            return None
+        share = min(-(-self.rules.max // len(able)), MOST_CARRIED)
+        return next((one for one in able if self._load.get(one, 0) < share), None)
+
+    def _room(self, now: float, negative: bool) -> bool:
+        """Make room for one more watch; one that is in use gives way to nobody."""
+        of_kind = [one for one in self.watches.values() if one.negative] if negative else None
+        if of_kind is not None and len(of_kind) >= max(self.rules.max // NEGATIVE_SHARE, 1):
+            return self._spare(of_kind, now)
+        return len(self.watches) < self.rules.max or self._spare(self.watches.values(), now)
+
+    def _spare(self, watches: Iterable[Watch], now: float) -> bool:
+        oldest = next(iter(watches), None)
+        if oldest is None or now - oldest.asked_at < SPARE_AFTER:
+            return False
+        self._end(oldest)
+        return True
+
+    # -- what may be reused -------------------------------------------------------------------
+
+    def stored(
+        self, subject: Subject, key: bytes, *, positive: bool, sent_at: float, now: float
+    ) -> float | None:
+        """Return for how many seconds the answer to `key` may be reused, None for by its TTL.
+
+        `sent_at` is when it was asked for. It hangs on the watch until it is dropped. While a
+        change settles it is not to be reused at all: whoever gave it may not know of that yet.
+        """
+        watch = self.watches.get(subject)
+        if watch is None or (len(watch.keys) >= MAX_KEYS and key not in watch.keys):
+            return None
+        watch.keys.add(key)
+        if not watch.armed or now - self.proofs.get(watch.carrier, 0.0) >= LIFE:
+            return None
+        if sent_at < watch.changed_at + self.rules.settle:
+            return 0.0
+        if positive and not watch.healthy:
+            # An answer where the watch sees none: it may lack the right to see.
+            return None
+        return REUSE if watch.size else REUSE_NEGATIVE
+
+    # -- what the shell reports ---------------------------------------------------------------
+
+    def armed(
+        self, subject: Subject, carrier: str, now: float, *, size: int, healthy: int
+    ) -> list[bytes]:
+        """Note the first state a watch sees of its subject: from here on it tells of changes."""
+        watch = self.watches.get(subject)
+        if watch is None or watch.carrier != carrier:
+            return []
+        watch.armed = True
+        watch.changed_at = now
+        watch.size = size
+        watch.healthy = healthy
+        if size:
+            watch.negative = False
+        return self._drop(watch)
+
+    def changed(
+        self, subject: Subject, carrier: str, now: float, *, size: int, healthy: int
+    ) -> list[bytes]:
+        """Note that a watched subject changed: its answers are to be asked for again."""
+        watch = self.watches.get(subject)
+        if watch is not None and watch.carrier == carrier:
+            watch.changes += 1
+        return self.armed(subject, carrier, now, size=size, healthy=healthy)
+
+    def doubted(self, subject: Subject, carrier: str, now: float) -> list[bytes]:
+        """Note that a watch saw what may not be so: nothing is known until it says `armed`."""
+        watch = self.watches.get(subject)
+        if watch is None or watch.carrier != carrier:
+            return []
+        watch.armed = False
+        watch.changed_at = now
+        return self._drop(watch)
+
+    def denies(self, subject: Subject, now: float) -> bool:
+        """Return whether a live watch knows that there is no healthy instance (any more)."""
+        watch = self.watches.get(subject)
+        return (
+            watch is not None
+            and watch.armed
+            and not watch.healthy
+            and now - self.proofs.get(watch.carrier, 0.0) < LIFE
+        )
+
+    def proved(self, carrier: str, at: float) -> None:
+        """Note that an agent heard of every change up to `at`."""
+        self.barred.discard(carrier)
+        self.proofs[carrier] = max(at, self.proofs.get(carrier, 0.0))
+
+    def lost(self, carrier: str, now: float) -> list[bytes]:
+        """Note that an agent can carry nothing until it is `proved` again: its watches move."""
+        self.barred.add(carrier)
+        self.proofs.pop(carrier, None)
+        dropped: list[bytes] = []
+        for watch in [one for one in self.watches.values() if one.carrier == carrier]:
+            dropped += self.failed(watch.subject, carrier, now)
+        return dropped
+
+    def failed(self, subject: Subject, carrier: str, now: float) -> list[bytes]:
+        """Note that one watch broke: it moves to another agent, or ends where there is none."""
+        watch = self.watches.get(subject)
+        if watch is None or watch.carrier != carrier:
+            return []
+        dropped = self._drop(watch)
+        watch.armed = False
+        self._unload(carrier)
+        other = self._carrier([one for one in watch.candidates if one != carrier])
+        if other is None:
+            del self.watches[subject]
+            self.commands.append(Command(subject, None))
+            self._rest(subject, now)
+        else:
+            watch.carrier = other
+            watch.changed_at = now
+            self._place(subject, other)
+        return dropped
+
+    def _rest(self, subject: Subject, now: float) -> None:
+        """Leave a subject alone for a while that could be watched nowhere."""
+        if len(self._resting) >= self.rules.max:
+            self._resting = {one: until for one, until in self._resting.items() if until > now}
+        self._resting[subject] = now + REST
+
+    def expired(self, now: float) -> list[str]:
+        """Return the agents whose last proof has become too old: they are `lost`."""
+        return [one for one, at in self.proofs.items() if now - at >= LIFE]
+
+    def ends_at(self) -> float:
+        """Return when the next proof becomes too old, infinity without any."""
+        return min(self.proofs.values(), default=float("inf")) + LIFE
+
+    def idle(self, now: float) -> list[bytes]:
+        """End the watches nobody has needed for long."""
+        dropped: list[bytes] = []
+        for watch in [one for one in self.watches.values() if now - one.asked_at >= IDLE]:
+            dropped += self._end(watch)
+        return dropped
+
+    def clear(self) -> list[bytes]:
+        """End every watch."""
+        dropped: list[bytes] = []
+        for watch in list(self.watches.values()):
+            dropped += self._end(watch)
+        self.proofs.clear()
+        return dropped
+
+    def carried(self) -> set[str]:
+        """Return the agents that carry watches."""
+        return set(self._load)
+
+    def _place(self, subject: Subject, carrier: str) -> None:
+        self._load[carrier] = self._load.get(carrier, 0) + 1
+        self.commands.append(Command(subject, carrier))
+
+    def _unload(self, carrier: str) -> None:
+        self._load[carrier] -= 1
+        if not self._load[carrier]:
+            del self._load[carrier]
+
+    def _end(self, watch: Watch) -> list[bytes]:
+        del self.watches[watch.subject]
+        self._unload(watch.carrier)
+        self.commands.append(Command(watch.subject, None))
+        return self._drop(watch)
+
+    def _drop(self, watch: Watch) -> list[bytes]:
+        dropped = list(watch.keys)
+        watch.keys.clear()
+        self.invalidations += len(dropped)
+        return dropped

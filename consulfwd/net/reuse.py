@@ -1,0 +1,125 @@
+"""Puts to use what `core.freshness` knows: answers reused while watched, dropped when told.
+
+Between the engine, which asks and keeps answers, and `consul.watch`, which watches. Must not know
+HTTP; what may be reused is decided in `core.freshness`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from consulfwd.core.freshness import Freshness, Rules
+from consulfwd.core.routes import Kind
+from consulfwd.core.subjects import Subject, subject_of
+
+if TYPE_CHECKING:
+    from consulfwd.core.ask import Ask
+    from consulfwd.core.cache import Entry
+    from consulfwd.core.upstreams import Upstream
+    from consulfwd.net.resolver import Engine
+
+
+class Reuse:
+    """The engine's side of watching: what was asked goes in, what is to be dropped comes back.
+
+    `wake` is called when `freshness.commands` holds something to do.
+    """
+
+    def __init__(self, engine: Engine, rules: Rules, domains: Iterable[bytes]) -> None:
+        self.freshness = Freshness(rules)
+        self.wake: Callable[[], None] = lambda: None
+        self._engine = engine
+        self._domains = tuple(domains)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def fetched(self, ask: Ask, entry: Entry, sent_at: float, now: float) -> None:
+        """Note an answer that was asked for at `sent_at`; while it is covered it stays fresh."""
+        subject = self.subject(ask)
+        message = entry.message
+        if subject is None or message.aliased:
+            return
+        freshness = self.freshness
+        candidates: tuple[str, ...] = ()
+        if subject not in freshness.watches:
+            candidates = tuple(one.name for one in ask.route.plan() if one.is_agent)
+        freshness.asked(subject, candidates, now, positive=message.positive)
+        if freshness.commands:
+            self.wake()
+        seconds = freshness.stored(
+            subject, ask.key, positive=message.positive, sent_at=sent_at, now=now
+        )
+        entry.watched = subject in freshness.watches
+        entry.until = entry.expires_at
+        if seconds is not None:
+            entry.expires_at = max(entry.expires_at, now + seconds) if seconds else now
+
+    def subject(self, ask: Ask) -> Subject | None:
+        """Return what a question is about, found out once."""
+        subject = ask.subject
+        if subject is False:
+            consul = ask.route.kind is Kind.CONSUL and ask.route.then is None
+            subject = ask.subject = subject_of(ask.name, self._domains) if consul else None
+        return subject
+
+    def denies(self, ask: Ask, now: float) -> bool:
+        """Return whether Consul told by a watch that the name has no answer (any more)."""
+        subject = self.subject(ask)
+        return subject is not None and self.freshness.denies(subject, now)
+
+    def drop(self, keys: Iterable[bytes], *, changed: bool) -> None:
+        """Let these questions be asked again: at once if `changed`, else when their TTL is over."""
+        entries = self._engine.cache.entries
+        now = self._engine.now()
+        for key in keys:
+            entry = entries.get(key)
+            if entry is not None and entry.watched:
+                entry.watched = False
+                entry.expires_at = min(entry.expires_at, now if changed else entry.until)
+                for table, datagram in entry.hot or ():
+                    table.answers.pop(datagram, None)
+                entry.hot = None
+
+    def proved(self, carrier: str, at: float) -> None:
+        """Note that an agent heard of every change up to `at`."""
+        self.freshness.proved(carrier, at)
+        self._look_again()
+
+    def lost(self, carrier: str) -> None:
+        """Note that an agent can carry no watches for now."""
+        self.drop(self.freshness.lost(carrier, self._engine.now()), changed=False)
+        if self.freshness.commands:
+            self.wake()
+
+    def on_health(self, upstream: Upstream) -> None:
+        """Take watches away from an agent whose DNS is not well: it may hear of nothing either."""
+        if not upstream.up and upstream.name in self.freshness.carried():
+            self.lost(upstream.name)
+
+    def overdue(self, now: float) -> None:
+        """Drop what hangs on agents that have not proved for too long that they hear of changes."""
+        for carrier in self.freshness.expired(now):
+            self.lost(carrier)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        ends_at = self.freshness.ends_at()
+        self._engine.keep_good(ends_at)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if ends_at < float("inf"):
+            now = self._engine.now()
+            self._timer = self._engine.loop.call_later(
+                max(ends_at - now, 0.0), lambda: self.overdue(self._engine.now())
+            )
+
+    def close(self) -> None:
+        """End every watch, and what is reused for it."""
+        self.drop(self.freshness.clear(), changed=False)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._engine.keep_good(float("inf"))
+        self.wake()
