@@ -188,9 +188,10 @@ def _plain(error: Exception) -> str:
     import aiohttp
 
     for each in _chain(error):
-        if isinstance(each, ssl.SSLCertVerificationError):
-            return f"certificate refused: {each.verify_message}"
-        if isinstance(each, ssl.SSLError):
+        # aiohttp's error of that kind says so without it.
+        if message := getattr(each, "verify_message", ""):
+            return f"certificate refused: {message}"
+        if isinstance(each, ssl.SSLError) and not isinstance(each, ssl.SSLCertVerificationError):
             return "no TLS there"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "connection closed without a reply"
