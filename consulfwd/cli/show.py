@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from consulfwd.api import Answer, AttemptReport, Record
+from consulfwd.cli.failover import failover
 
 
 def short_text(answer: Answer) -> str:
@@ -68,6 +69,9 @@ def trace_text(answer: Answer) -> str:
     lines += [
         f"  {number}. asked because: {one.why}" for number, one in enumerate(answer.attempts, 1)
     ]
+    line = failover(answer)
+    if line is not None:
+        lines.append(f"  failover: {line}")
     return "\n".join(lines)
 
 
@@ -157,6 +161,7 @@ def _plain(answer: Answer) -> dict[str, Any]:
     for section in ("records", "authority", "additional"):
         plain[section] = [record._asdict() for record in getattr(answer, section)]
     plain["order"] = [{"upstream": name, "state": state} for name, state in answer.order]
+    plain["failover"] = failover(answer)
     plain["ede"] = {"code": answer.ede[0], "text": answer.ede[1]} if answer.ede else None
     return plain
 

@@ -120,6 +120,11 @@ def test_trace(run: Run, options: list[str], agents: Background) -> None:
     assert lines[9:] == [
         " 1. asked because: first in order",
         f" 2. asked because: {first} failed: SERVFAIL",
+        *lines[11:],
+    ]
+    assert [re.sub(r"[\d.]+(?= ms)", "#", line) for line in lines[11:]] == [
+        f" failover: {first} said SERVFAIL after # ms, "
+        f"{second} answered # ms later (# ms in all)"
     ]
     here = run("resolve", "--trace", *options, "localhost").out
     assert "asked  nobody: answered from here" in here
