@@ -18,7 +18,7 @@ import socket
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from consulfwd.config import Endpoint, Loaded, Recursor, Settings
+from consulfwd.config import Agent, Endpoint, Loaded, Recursor, Settings
 from consulfwd.config.checks import agent_lists
 from consulfwd.consul.overseer import Overseer
 from consulfwd.consul.watch import Watcher
@@ -55,6 +55,7 @@ class Server:
         self.engine: Engine
         self._rng = rng or random.Random()
         self._watcher: Watcher | None = None
+        self._agents: dict[str, Agent] = {}
         self._health = Health()
         self._listeners: dict[Endpoint, tuple[BaseListener, TcpListener]] = {}
         self._access = Access(settings.allowed_networks(host.interfaces()))
@@ -87,7 +88,7 @@ class Server:
         log.info("listening on %s (UDP and TCP)", ", ".join(map(str, self.endpoints)))
         self._tell(recursors)
         self._overseer.use(self.settings)
-        self._overseer.know(self._upstreams())
+        self._know()
 
     async def _listen(self, asked: Endpoint, udp: socket.socket, tcp: socket.socket) -> None:
         running = asyncio.get_running_loop()
@@ -117,10 +118,12 @@ class Server:
             return
         domains = [from_text(one).lower() for one in (consul.domain, *consul.alt_domains)]
         reuse = Reuse(self.engine, Rules(watch.max, watch.settle), domains)
-        agents = {one.name: one for _, agents in agent_lists(self.settings) for one in agents}
+        # Those of the catalog come into it while watches go on.
+        self._agents = {}
+        self._know()
         leader = watch.source == "leader"
         self._watcher = Watcher(
-            reuse, agents, leader=leader, now=lambda: self.engine.now(), rng=self._rng
+            reuse, self._agents, leader=leader, now=lambda: self.engine.now(), rng=self._rng
         )
         self.engine.reuse = reuse
 
@@ -180,6 +183,12 @@ class Server:
         self.engine.replace(
             routes, cache_limits(settings), settings.query.deadline, probe_question(settings)
         )
+        self._know()
+
+    def _know(self) -> None:
+        """Tell those who ask over HTTP of the agents in force."""
+        in_force = self._overseer.in_force(self.settings)
+        self._agents |= {one.name: one for _, agents in agent_lists(in_force) for one in agents}
         self._overseer.know(self._upstreams())
 
     def _upstreams(self) -> dict[tuple[str, str, int], Upstream]:
