@@ -116,6 +116,8 @@ class HttpFaults(_Group):
         self.status = Measured(rng)  # an error: 429, 500, 503, ...
         self.empty = Fault(rng)  # 200 with an empty list, as after a restart or a lost token
         self.index_reset = Fault(rng)  # X-Consul-Index 1, as after a restored snapshot
+        self.no_leader = Fault(rng)  # X-Consul-KnownLeader false
+        self.last_contact = Measured(rng)  # X-Consul-LastContact, in seconds
 
 
 class Faults:

@@ -272,10 +272,14 @@ class HttpAgent:
         body = empty if forget else read(catalog)
         streaming = self.streaming and health and bool(index) and "near" not in query
         reset = self._faults.http.index_reset.strikes()
+        # Streaming leaves these two unfilled, whatever is the matter.
+        leaderless = streaming or self._faults.http.no_leader.strikes()
+        contact = self._faults.http.last_contact
+        behind = contact.amount if not streaming and contact.strikes() else 0
         headers = {
             "X-Consul-Index": "1" if reset else str(index_of(catalog)),
-            "X-Consul-KnownLeader": "false" if streaming else "true",
-            "X-Consul-LastContact": "0",
+            "X-Consul-KnownLeader": "false" if leaderless else "true",
+            "X-Consul-LastContact": f"{1000 * behind:.0f}",
             "X-Consul-Effective-Consistency": "stale" if "stale" in query else "leader",
             "X-Consul-Query-Backend": "streaming" if streaming else "blocking-query",
         }

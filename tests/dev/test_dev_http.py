@@ -241,6 +241,14 @@ async def test_faults(api: Api, first: DevAgent) -> None:
     assert first.requests[-1] == HEALTH
 
 
+async def test_an_agent_that_lost_its_leader(api: Api, first: DevAgent) -> None:
+    first.faults.http.no_leader.on(count=1)
+    first.faults.http.last_contact.on(7.5, count=2)
+    assert (await api.headers(HEALTH))[:2] == ("false", "7500")
+    assert (await api.headers(HEALTH))[:2] == ("true", "7500")
+    assert (await api.headers(HEALTH))[:2] == ("true", "0")
+
+
 async def test_hang_ends_with_the_agent(api: Api, first: DevAgent) -> None:
     first.faults.http.hang.on()
     asked = asyncio.ensure_future(api.put("/v1/agent/service/maintenance/galera1?enable=true"))
