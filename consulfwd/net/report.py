@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from consulfwd.core.telling import duration, kind
+from consulfwd.core.telling import kind
 
 if TYPE_CHECKING:
     from consulfwd.net.resolver import Engine
@@ -30,11 +30,12 @@ def report(engine: Engine) -> None:
     now = engine.now()
     for upstream in engine.upstreams():
         lasted = engine.prober.history.lasted(upstream, now)
-        usual = f"replies in {duration(upstream.srtt)}" if upstream.srtt else "never replied"
-        more = f"; ranked behind the others: {upstream.poor}" if upstream.poor else ""
+        usual = f"replies in {upstream.srtt * 1000:.1f} ms" if upstream.srtt else "never replied"
+        more = f"{upstream.sent} times"
+        more += f"; ranked behind the others: {upstream.poor}" if upstream.poor else ""
         if upstream.looped:
             more += "; leads back to this server"
         log.info(
-            "%s %s: %s for %s, %s, asked %d times%s",
-            kind(upstream), upstream.name, upstream.state.value, lasted, usual, upstream.sent, more,
+            "%s %s: %s for %s, %s, asked %s",
+            kind(upstream), upstream.name, upstream.state.value, lasted, usual, more,
         )  # fmt: skip
