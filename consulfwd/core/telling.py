@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 
-from consulfwd.core.upstreams import Group, State, Upstream, rank
+from consulfwd.core.upstreams import RANK, Group, State, Upstream
 
 # Lines of their own in a window (seconds); a fall and the way back are up to four.
 LINES = 12
@@ -73,7 +73,7 @@ class History:
         members = dict.fromkeys(member for group in self._groups for member in group.members)
         self._since = {one: self._since.get(one, now) for one in members}
         self._left = {one: self._left.get(one, now) for one in members}
-        self._places = {one: _place(one) for one in members}
+        self._places = {one: _place(one, one.state) for one in members}
 
     def lasted(self, upstream: Upstream, now: float) -> str:
         """Return how long it has been in its state."""
@@ -89,19 +89,20 @@ class History:
             return f"{old.value} (away for {duration(now - self._left.get(upstream, since))})"
         return f"{old.value} for {duration(now - since)}"
 
-    def succession(self, upstream: Upstream) -> str:
-        """Return who takes over after a change, or that it is first again; "" for neither."""
+    def succession(self, upstream: Upstream, state: State) -> str:
+        """Return who takes over now that it is in `state`, or that it is first again, or ""."""
         groups = [group for group in self._groups if upstream in group.members]
-        old, new = self._places.get(upstream, 0.0), _place(upstream)
+        old, new = self._places.get(upstream, 0.0), _place(upstream, state)
         before = [self._first(group) for group in groups]
         self._places[upstream] = new
         after = [self._first(group) for group in groups]
-        # Those that take turns have no first one.
-        ordered = [group.policy != "round_robin" for group in groups]
+        # Those that take turns have no first one, nor has one that is alone.
+        ordered = [group.policy != "round_robin" and len(group.members) > 1 for group in groups]
         if new < old:
             first = zip(ordered, before, after, strict=True)
-            again = any(one and a is not upstream and b is upstream for one, a, b in first)
-            return "first again" if again and not new else ""
+            # While nobody was up it may have come first already.
+            again = (one and b is upstream and (a is not b or old >= 1) for one, a, b in first)
+            return "first again" if not new and any(again) else ""
         if new == old or old >= 1:
             return ""
         heirs: dict[str, list[str]] = {}
@@ -120,8 +121,8 @@ class History:
         return min(known, key=self._places.__getitem__, default=None)
 
 
-def _place(upstream: Upstream) -> float:
-    return inf if upstream.looped else rank(upstream)
+def _place(upstream: Upstream, state: State) -> float:
+    return inf if upstream.looped else RANK[state] + (0.5 if upstream.poor else 0)
 
 
 def kind(upstream: Upstream) -> str:

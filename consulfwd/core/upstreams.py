@@ -77,7 +77,7 @@ SETTLING = 30.0
 MEASURE_AGAIN = 5.0
 # Times made by subtraction are this inexact.
 _EPSILON = 1e-6
-_RANK = {State.UP: 0, State.PROBING: 1, State.SUSPECT: 2, State.DOWN: 3}
+RANK = {State.UP: 0, State.PROBING: 1, State.SUSPECT: 2, State.DOWN: 3}
 
 
 @dataclass(frozen=True)
@@ -418,7 +418,7 @@ class Group:
 
 def rank(upstream: Upstream) -> float:
     """Return how far behind an upstream is to be asked: 0 for one that is well in every way."""
-    return _RANK[upstream.state] + (0.5 if upstream.poor else 0)
+    return RANK[upstream.state] + (0.5 if upstream.poor else 0)
 
 
 def _step(rtt: float) -> int:

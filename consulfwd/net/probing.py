@@ -58,7 +58,7 @@ class Prober:
     def _tell(self, upstream: Upstream, old: State, new: State, why: str, now: float) -> None:
         telling = self._tellings.setdefault(upstream, Telling())
         named = kind(upstream), upstream.name
-        then = self.history.succession(upstream)
+        then = self.history.succession(upstream, new)
         was = self.history.was(upstream, old, new, now) if old is not new else ""
         loops = why == Event.LOOPED.value
         if loops:
