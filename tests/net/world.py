@@ -224,8 +224,9 @@ def settings(cluster: DevCluster | None, *recursors: Recursor, **sections: Any) 
             for one in recursors
         ]
     consul = dict(sections.pop("consul", {}))
-    # Where nobody serves HTTP there is nothing to be watched.
+    # Where nobody serves HTTP there is nothing to be watched, or looked at.
     consul.setdefault("watch", {"enabled": False})
+    consul.setdefault("quality", {"every": 0})
     if cluster is not None:
         consul.setdefault(
             "agents", [{"address": one.address, "dns_port": one.dns_port} for one in cluster.agents]
