@@ -118,6 +118,8 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, agents: Background) 
     file.write_text(json.dumps(settings))
     with served(tmp_path, "-c", "consulfwd.yml") as (process, port):
         assert resolved(port) == GALERA
+        process.send_signal(signal.SIGUSR1)
+        wait_for(tmp_path, "queries in flight 0")
         # Bad settings change nothing; good ones are taken as a whole.
         file.write_text("consul: {agents: nonsense}\ncache: {size: -1}\n")
         process.send_signal(signal.SIGHUP)
@@ -134,6 +136,8 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, agents: Background) 
     told = [json.loads(line) for line in lines if line.startswith("{")]
     messages = [one["message"] for one in told]
     assert f"{NAME}. A from 127.0.0.1 over udp" in messages
+    assert any(one.startswith("queries 1: hot 0, cached 0") for one in messages)
+    assert any(re.match(rf"agent {agents.names[0]}: up for \d", one) for one in messages)
     (refused,) = (one for one in told if one["level"] == "error")
     assert "consulfwd.yml:1: consul.agents" in refused["message"]
     assert "consulfwd.yml:2: cache.size" in refused["message"]

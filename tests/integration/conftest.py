@@ -113,7 +113,7 @@ def unbound(
     guard: Guard, bind: Recursor, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Recursor]:
     """unbound on 127.0.0.1 and free ports, plain and TLS, with BIND's zones."""
-    recursor = start_unbound(tmp_path_factory.mktemp("unbound"), guard, bind)
+    recursor = start_unbound(tmp_path_factory.mktemp("unbound"), guard, bind.port)
     _living.append(recursor)
     yield recursor
     _living.remove(recursor)

@@ -190,8 +190,8 @@ def start_bind(folder: Path, guard: Guard) -> Recursor:
     return _started(Recursor(command, folder, queries, guard, port))
 
 
-def start_unbound(folder: Path, guard: Guard, upstream: Recursor) -> Recursor:
-    """unbound, with the zones of `upstream`, also over TLS."""
+def start_unbound(folder: Path, guard: Guard, upstream: int) -> Recursor:
+    """unbound, with the zones of the server at the port `upstream`, also over TLS."""
     port, tls_port = free_port(HOST), free_port(HOST)
     make_certificate(folder)
     queries = folder / "queries.log"
@@ -201,7 +201,7 @@ def start_unbound(folder: Path, guard: Guard, upstream: Recursor) -> Recursor:
         port=port,
         tls_port=tls_port,
         queries=queries,
-        upstream=upstream.port,
+        upstream=upstream,
     )
     (folder / "unbound.conf").write_text(config)
     unbound = own_copy("unbound", folder)
