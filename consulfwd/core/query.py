@@ -154,7 +154,11 @@ class Lookup:
         attempt.size = message.size
         if message.rcode not in ANSWERS:
             return self._on_error_reply(attempt, message, now)
-        self._well(attempt, now)
+        if message.negative and upstream.is_agent and upstream.state is not State.UP:
+            # It may have come back without its catalog: that is for probes to find out.
+            self._health.alive(upstream, now)
+        else:
+            self._well(attempt, now)
         if self._errors and message.positive:
             self._blame(upstream, now)
         if self.outcome is not None:
@@ -224,6 +228,8 @@ class Lookup:
         """Return whether a reply takes back too much of what was known to be believed at once."""
         if message.negative:
             return True
+        if upstream.state is not State.UP:
+            return message.answers < self.known
         return upstream.unsettled(now) and lost_most(message, self.known)
 
     def _on_doubtful(self, attempt: Attempt, message: Message, now: float) -> list[Attempt]:
@@ -234,16 +240,16 @@ class Lookup:
         if first is not None and first[1].upstream is not upstream:
             if first[0].positive and not message.positive:
                 first[1].decided = "taken: the second opinion has even less"
-                return self._finish(first[0], first[1].upstream)
+                return self._believe(first[0], first[1], upstream)
             attempt.decided = "the second opinion agrees: taken"
-            return self._finish(message, upstream)
+            return self._believe(message, attempt, first[1].upstream)
         others = [one for one in self.plan if one is not upstream and one.is_agent]
         if not others:
             attempt.decided = "taken: there is no other agent to confirm it"
-            return self._finish(message, upstream)
+            return self._believe(message, attempt)
         if len(self.attempts) >= MAX_ATTEMPTS:
             attempt.decided = "taken: there is no attempt left to confirm it"
-            return self._finish(message, upstream)
+            return self._believe(message, attempt)
         what = f"has {message.answers} of {self.known} records" if message.positive else "denies"
         attempt.decided = f"{what} what was answered moments ago: a second agent is asked"
         if first is not None:
@@ -262,6 +268,21 @@ class Lookup:
         # Whoever is next in order anyway is not to be asked once more right behind.
         turn = other is self.plan[self._next % len(self.plan)]
         return [self._send(now, "second opinion", None if turn else other)]
+
+    def _believe(self, message: Message, attempt: Attempt, *others: Upstream) -> list[Attempt]:
+        """Take a doubtful reply if an agent that is well speaks for it, or nothing else is at hand.
+
+        After a restart of the whole cluster each agent may lack what the others lack.
+        """
+        witnesses = (attempt.upstream, *others)
+        if (
+            self.has_stale
+            and message.rcode in ANSWERS
+            and all(one.state is not State.UP for one in witnesses)
+        ):
+            attempt.decided = "not believed: no agent that is well says so"
+            return self._fail(const.EDE_NO_AUTHORITY, "no agent that is well answers")
+        return self._finish(message, attempt.upstream)
 
     def opinion_took(self, now: float) -> float:
         """Return for how many seconds a second opinion has been waited for."""
@@ -458,7 +479,7 @@ class Lookup:
         if self._doubted is not None:
             message, attempt = self._doubted
             attempt.decided = "taken: no other agent gave an opinion in time"
-            return self._finish(message, attempt.upstream)
+            return self._believe(message, attempt)
         tried = "; ".join(
             dict.fromkeys(
                 f"{one.upstream.name}: {one.result or 'no reply'}" for one in self.attempts

@@ -75,6 +75,8 @@ MAX_PENALTY = 8
 SETTLING = 30.0
 # A member of a `fastest` group that nobody asked for so long (seconds) is measured again.
 MEASURE_AGAIN = 5.0
+# Good replies count toward rising if so long (seconds) apart: many at once prove no more than one.
+APART = 0.05
 # Times made by subtraction are this inexact.
 _EPSILON = 1e-6
 RANK = {State.UP: 0, State.PROBING: 1, State.SUSPECT: 2, State.DOWN: 3}
@@ -119,9 +121,10 @@ class Upstream:
     """
 
     __slots__ = (
-        "address", "bad", "changed_at", "doubted", "good", "is_agent", "knows_itself", "last_reply",
-        "looped", "name", "needed", "on_host", "poor", "port", "probe_at", "probe_pause", "rttvar",
-        "sent", "silent", "srtt", "state", "tls_name", "transport", "tuning", "up",
+        "address", "bad", "changed_at", "counted_at", "doubted", "good", "is_agent",
+        "knows_itself", "last_reply", "looped", "name", "needed", "on_host", "poor", "port",
+        "probe_at", "probe_pause", "rttvar", "sent", "silent", "srtt", "state", "tls_name",
+        "transport", "tuning", "up",
     )  # fmt: skip
 
     def __init__(
@@ -147,7 +150,7 @@ class Upstream:
         self.up = True
         self.srtt = self.rttvar = 0.0
         self.last_reply = 0.0
-        self.changed_at = 0.0
+        self.changed_at = self.counted_at = 0.0
         self.good = self.bad = self.silent = 0
         self.needed = 0
         self.knows_itself = False
@@ -215,7 +218,8 @@ class Health:
         """Note a usable reply that took `rtt` seconds; without `measure` the time says nothing.
 
         What an agent had queued while it hung shows that it lives, not that it is well again:
-        toward rising count replies to what was asked since the last change of state.
+        toward rising count replies to what was asked since the last change of state, and since the
+        last that counted.
         """
         upstream.last_reply = now
         upstream.silent = upstream.bad = 0
@@ -228,14 +232,20 @@ class Health:
         if upstream.state is State.DOWN:
             upstream.good = 1
             self._apply(upstream, Event.GOOD, now, "answers again")
-        elif now - rtt < upstream.changed_at - _EPSILON:
+        elif now - rtt < max(upstream.changed_at, upstream.counted_at + APART) - _EPSILON:
             return
         else:
             upstream.good += 1
+            upstream.counted_at = now
             if measure:
                 upstream.measured(rtt)
         if upstream.good >= max(upstream.needed, upstream.tuning.rise):
             self._apply(upstream, Event.RISEN, now, f"{upstream.good} good replies in a row")
+
+    def alive(self, upstream: Upstream, now: float) -> None:
+        """Note a reply that shows no more than that somebody is there."""
+        upstream.last_reply = now
+        upstream.silent = 0
 
     def bad(self, upstream: Upstream, now: float, why: str) -> None:
         """Note a reply that is the server's own fault (garbage, an error others do not give)."""

@@ -96,8 +96,8 @@ def test_the_reasons_are_those_of_the_code(document: Path) -> None:
     health, one = Health(), upstream("A")
     for _ in range(3):
         health.silent(one, 100.0, 99.0)
-    for _ in range(3):
-        health.good(one, 101.0, 0.001)
+    for turn in range(3):
+        health.good(one, 101.0 + turn / 10, 0.001)
     health.lied(one, 102.0)
     health.refused(one, 103.0, "connection refused")
     health.good(one, 104.0, 0.001)

@@ -174,8 +174,8 @@ def test_the_primary_takes_over_again() -> None:
     for _ in range(3):
         health.silent(members[0], 100.0, 99.0)
     assert names(one.order()) == "BA"
-    for _ in range(3):
-        health.good(members[0], 100.5, 0.001)
+    for turn in range(3):
+        health.good(members[0], 100.5 + turn / 10, 0.001)
     assert names(one.order()) == "AB"
 
 

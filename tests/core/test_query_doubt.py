@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from consulfwd.core.upstreams import SETTLING
+from consulfwd.core.upstreams import SETTLING, State
 from tests.core.play import EPOCH, Play, played, script
 
 CUT = {
@@ -246,12 +246,84 @@ LOST_MOST: dict[str, tuple[str, str]] = {
     ),
 }
 
+# After a restart of the whole cluster: what agents say that are not well themselves.
+NOT_WELL: dict[str, tuple[dict[str, Any], str]] = {
+    "two agree on a denial": (
+        {"known": 1},
+        """
+        0 start        | A
+        1 A no         | B
+        2 B no         | = nothing (22): no agent that is well answers
+        """,
+    ),
+    "a denial of the only one": (
+        {"known": 1, "names": "A"},
+        """
+        0 start        | A
+        1 A no         | = nothing (22): no agent that is well answers
+        """,
+    ),
+    "a denial nobody else has an opinion on": (
+        {"known": 1, "names": "A B"},
+        """
+        0 start        | A
+        1 A no         | B
+        11 timer       | B down, = nothing (22): no agent that is well answers
+        """,
+    ),
+    "two have a part of the list": (
+        {"known": 6},
+        """
+        0 start        | A
+        1 A five       | B
+        2 B five       | = nothing (22): no agent that is well answers
+        """,
+    ),
+    "a part of the list, and a denial": (
+        {"known": 5},
+        """
+        0 start        | A
+        1 A two        | B
+        2 B no         | = nothing (22): no agent that is well answers
+        """,
+    ),
+    "the next one has all of it": (
+        {"known": 5},
+        """
+        0 start        | A
+        1 A two        | B
+        2 B five       | A down, = yes of B
+        """,
+    ),
+    "nothing else is at hand": (
+        {"known": 1, "has_stale": False},
+        """
+        0 start        | A
+        1 A no         | B
+        2 B no         | = no of B
+        """,
+    ),
+    "one that is well agrees": (
+        {"known": 1, "A": State.UP},
+        """
+        0 start        | A
+        1 A no         | B
+        2 B no         | = no of B
+        """,
+    ),
+}
+_ALL_BACK = {"has_stale": True, "A": State.PROBING, "B": State.PROBING, "C": State.PROBING}
+
 TABLE: dict[str, tuple[dict[str, Any], str]] = {
     **{f"cut: {name}": ({"names": "A B"}, text) for name, text in CUT.items()},
     **{f"second opinion {name}": ({"known": 1}, text) for name, text in SECOND_OPINION.items()},
     **{
         f"lost most: {name}": ({"known": 5, "returned": returned}, text)
         for name, (returned, text) in LOST_MOST.items()
+    },
+    **{
+        f"not well: {name}": ({**_ALL_BACK, **options}, text)
+        for name, (options, text) in NOT_WELL.items()
     },
     **SPECIAL,
 }
@@ -261,6 +333,14 @@ TABLE: dict[str, tuple[dict[str, Any], str]] = {
 def test_transcript(name: str) -> None:
     options, transcript = TABLE[name]
     assert played(transcript, Play(**options)) == script(transcript)
+
+
+@pytest.mark.parametrize("state", [State.SUSPECT, State.PROBING, State.DOWN])
+def test_a_denial_proves_nothing_of_one_that_is_not_well(state: State) -> None:
+    play = Play("A", A=state)
+    play.do(0, "start")
+    assert play.do(1, "A no") == "= no of A"
+    assert (play.plan[0].state, play.plan[0].good) == (state, 0)
 
 
 @pytest.mark.parametrize(("known", "doubtful"), [(4, False), (5, True)])

@@ -101,6 +101,7 @@ class Groups:
         health, one = self.health, self.members[name]
         if what == "up":
             for _ in range(3):
+                one.counted_at = 0.0
                 health.good(one, now, 0.0)
         elif what == "poor":
             health.rank(one, now, "knows no leader")

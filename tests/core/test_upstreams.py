@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from consulfwd.core import upstreams
 from consulfwd.core.upstreams import (
     AGENT,
+    APART,
     MAX_PENALTY,
     RECURSOR,
     TRANSITIONS,
@@ -169,6 +170,20 @@ def test_what_was_queued_while_it_hung_does_not_make_it_well() -> None:
     assert patient("good", "good", "good", "good", pause=0.0, rtt=4.0) == "probing"
     assert patient.one.srtt == 0.001
     assert patient("good", "good", pause=0.1) == "up"
+
+
+@pytest.mark.parametrize(("pause", "state"), [(APART, "up"), (APART - 0.001, "suspect")])
+def test_many_replies_at_once_prove_no_more_than_one(pause: float, state: str) -> None:
+    patient = Patient(state=SUSPECT)
+    patient("good")
+    assert patient("good", "good", pause=pause, rtt=0.0) == state
+
+
+def test_a_reply_that_proves_nothing_is_a_sign_of_life_all_the_same() -> None:
+    patient = Patient()
+    patient("silent", "silent")
+    patient.health.alive(patient.one, patient.now)
+    assert (patient("silent"), patient.one.good) == ("up", 0)
 
 
 def test_an_upstream_that_keeps_falling_must_prove_more_each_time() -> None:
