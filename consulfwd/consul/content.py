@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from consulfwd.core.settling import Instance
+
 # When a thing was written, by Raft's count.
 _WRITTEN = frozenset({"CreateIndex", "ModifyIndex"})
 # What a check says for people changes with each run.
@@ -100,3 +102,30 @@ def _content(parts: Iterable[Mapping[str, object]], healthy: int) -> Content:
         # Text of JSON has no line breaks.
         digest.update(line.encode() + b"\n")
     return Content(len(lines), digest.digest(), healthy)
+
+
+def instances(parsed: object) -> frozenset[Instance]:
+    """Return the healthy instances in /v1/health/service/<name>, as DNS shows them.
+
+    Raises ValueError when it is not of that form.
+    """
+    return frozenset(_shown(entry) for entry in _list(parsed) if _healthy(entry))
+
+
+def _shown(entry: object) -> Instance:
+    fields = _mapping(entry)
+    node, service = _mapping(fields.get("Node")), _mapping(fields.get("Service"))
+    weights, port = _mapping(service.get("Weights") or {}), service.get("Port")
+    passing = all(_mapping(one).get("Status") == "passing" for one in _list(fields.get("Checks")))
+    weight = weights.get("Passing" if passing else "Warning")
+    own = str(service.get("Address") or "")
+    return Instance(
+        node=str(node.get("Node")),
+        address=own or str(node.get("Address")),
+        own=bool(own),
+        port=port if isinstance(port, int) and 0 <= port < 65536 else 0,
+        tags=frozenset(str(tag).lower() for tag in _list(service.get("Tags"))),
+        weight=weight if isinstance(weight, int) and 0 <= weight < 65536 else 1,
+        passing=passing,
+        datacenter=str(node.get("Datacenter")),
+    )

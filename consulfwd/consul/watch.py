@@ -17,7 +17,9 @@ from consulfwd.config import Agent
 from consulfwd.consul import content
 from consulfwd.consul.blocking import Rules, Verdict
 from consulfwd.consul.client import Client
+from consulfwd.consul.reply import Reply
 from consulfwd.core.freshness import LIFE, MOST_CARRIED, Freshness
+from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import CONNECT, NODE, SERVICE, Subject
 from consulfwd.errors import ConsulError
 
@@ -157,10 +159,26 @@ class Watcher:
             elif decision.verdict is Verdict.CHANGED or not armed:
                 assert rules.content is not None
                 note = freshness.changed if armed else freshness.armed
-                size, healthy = rules.content.size, rules.content.healthy
-                keys = note(subject, carrier, now, size=size, healthy=healthy)
+                keys = note(
+                    subject,
+                    carrier,
+                    now,
+                    size=rules.content.size,
+                    healthy=rules.content.healthy,
+                    instances=self._instances(subject, reply),
+                )
                 self._watching.drop(keys, changed=armed)
                 armed = True
+
+    def _instances(self, subject: Subject, reply: Reply) -> frozenset[Instance] | None:
+        """Return the instances by name where the leader's word is to correct the agents'."""
+        if not self._leader or subject.kind != SERVICE:
+            return None
+        try:
+            return content.instances(reply.json())
+        except (ConsulError, ValueError):
+            # What DNS shows of it is odd, but what is odd is compared all the same.
+            return None
 
     def _tell_hidden(self, subject: Subject, carrier: str) -> None:
         if not self._hidden:

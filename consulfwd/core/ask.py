@@ -16,7 +16,7 @@ from consulfwd.dns.message import Message
 from consulfwd.dns.wire import Query
 
 if TYPE_CHECKING:
-    from consulfwd.core.subjects import Subject
+    from consulfwd.core.subjects import Form
 
 # Loopback carries any size; elsewhere a datagram should not be cut into too many fragments.
 AGENT_SIZE_ON_HOST = 65000
@@ -45,8 +45,8 @@ class Ask:
 
     `local` is the answer when it is made here; `raw` the client's message without its ID;
     `lane` is for the shell, which notes there how such queries go out while all is well,
-    `kept_until` when their answer is to be put into the cache again, and `subject` what in
-    Consul's catalog the name is about (False before it was looked at).
+    `kept_until` when their answer is to be put into the cache again, and `form` how Consul
+    reads the name (False before that was looked at).
     """
 
     __slots__ = (
@@ -54,6 +54,7 @@ class Ask:
         "_flags",
         "_options",
         "_tails",
+        "form",
         "kept_until",
         "key",
         "known",
@@ -67,7 +68,6 @@ class Ask:
         "question",
         "raw",
         "route",
-        "subject",
         "warm",
     )  # fmt: skip
 
@@ -90,7 +90,7 @@ class Ask:
         self.warm = -1
         self.known: dict[bytes, Known] | None = None
         self.raw = b""
-        self.subject: Subject | Literal[False] | None = False
+        self.form: Form | Literal[False] | None = False
         self._tails: dict[Upstream, bytes] = {}
 
     def asked_size(self, upstream: Upstream) -> int:

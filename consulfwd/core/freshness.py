@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from consulfwd.core.settling import Instance, Settling, settling
 from consulfwd.core.subjects import Subject
 
 # How old (seconds) the last proof may be that an agent hears of changes.
@@ -55,12 +56,12 @@ class Watch:
     state is known; `changed_at` is when it was armed or last changed, by the clock; `size` is how
     many instances Consul has of it, `healthy` how many of them it would name; `negative` whether
     nobody ever saw one; `keys` are the questions whose answers hang on it; `asked_at` is when an
-    answer was last asked for.
+    answer was last asked for. `instances` are the healthy ones, where the watch tells them.
     """
 
     __slots__ = (
-        "armed", "asked_at", "candidates", "carrier", "changed_at", "changes", "healthy", "keys",
-        "negative", "size", "subject",
+        "armed", "asked_at", "candidates", "carrier", "changed_at", "changes", "healthy",
+        "instances", "keys", "negative", "size", "subject",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +80,7 @@ class Watch:
         self.asked_at = now
         self.changes = 0
         self.size = self.healthy = 0
+        self.instances: frozenset[Instance] | None = None
         self.negative = negative
         self.keys: set[bytes] = set()
 
@@ -96,6 +98,7 @@ class Freshness:
         self.commands: list[Command] = []
         self.proofs: dict[str, float] = {}
         self.barred: set[str] = set()
+        self.settling: dict[Subject, Settling] = {}
         self.invalidations = 0
         self._seen: dict[Subject, float] = {}
         self._resting: dict[Subject, float] = {}
@@ -178,7 +181,14 @@ class Freshness:
     # -- what the shell reports ---------------------------------------------------------------
 
     def armed(
-        self, subject: Subject, carrier: str, now: float, *, size: int, healthy: int
+        self,
+        subject: Subject,
+        carrier: str,
+        now: float,
+        *,
+        size: int,
+        healthy: int,
+        instances: frozenset[Instance] | None = None,
     ) -> list[bytes]:
         """Note the first state a watch sees of its subject: from here on it tells of changes."""
         watch = self.watches.get(subject)
@@ -188,18 +198,45 @@ class Freshness:
         watch.changed_at = now
         watch.size = size
         watch.healthy = healthy
+        watch.instances = instances
         if size:
             watch.negative = False
         return self._drop(watch)
 
     def changed(
-        self, subject: Subject, carrier: str, now: float, *, size: int, healthy: int
+        self,
+        subject: Subject,
+        carrier: str,
+        now: float,
+        *,
+        size: int,
+        healthy: int,
+        instances: frozenset[Instance] | None = None,
     ) -> list[bytes]:
-        """Note that a watched subject changed: its answers are to be asked for again."""
+        """Note that a watched subject changed: its answers are to be asked for again.
+
+        Where all healthy instances are told, before and now, agents' answers are corrected by
+        them until the change has settled.
+        """
         watch = self.watches.get(subject)
         if watch is not None and watch.carrier == carrier:
             watch.changes += 1
-        return self.armed(subject, carrier, now, size=size, healthy=healthy)
+            if instances is not None and watch.instances is not None:
+                until = now + self.rules.settle
+                self.settling[subject] = settling(
+                    self.settles(subject, now), watch.instances, instances, until
+                )
+        return self.armed(
+            subject, carrier, now, size=size, healthy=healthy, instances=instances
+        )
+
+    def settles(self, subject: Subject, now: float) -> Settling | None:
+        """Return the change of a subject that may not be known everywhere yet."""
+        change = self.settling.get(subject)
+        if change is not None and now >= change.until:
+            del self.settling[subject]
+            return None
+        return change
 
     def doubted(self, subject: Subject, carrier: str, now: float) -> list[bytes]:
         """Note that a watch saw what may not be so: nothing is known until it says `armed`."""
@@ -268,8 +305,10 @@ class Freshness:
         return min(self.proofs.values(), default=float("inf")) + LIFE
 
     def idle(self, now: float) -> list[bytes]:
-        """End the watches nobody has needed for long."""
+        """End the watches nobody has needed for long, and forget what has settled."""
         dropped: list[bytes] = []
+        for subject in list(self.settling):
+            self.settles(subject, now)
         for watch in [one for one in self.watches.values() if now - one.asked_at >= IDLE]:
             dropped += self._end(watch)
         return dropped

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from consulfwd.dns.names import labels_of
+from consulfwd.dns.names import is_under, labels_of
 
 SERVICE, CONNECT, NODE = "service", "connect", "node"
 _KINDS = frozenset(
@@ -29,15 +29,34 @@ class Subject(NamedTuple):
         return f"{self.kind} {self.name}{where}"
 
 
+class Form(NamedTuple):
+    """A name read: its subject, the tag it asks for ("" for any), the domain it is under."""
+
+    subject: Subject
+    tag: str
+    zone: bytes
+
+
 def subject_of(name: bytes, domains: Iterable[bytes]) -> Subject | None:
-    """Return what a folded wire name under one of Consul's `domains` is about.
+    """Return what a folded wire name under one of Consul's `domains` is about (see `form_of`)."""
+    form = form_of(name, domains)
+    return None if form is None else form.subject
+
+
+def form_of(name: bytes, domains: Iterable[bytes]) -> Form | None:
+    """Return how Consul reads a folded wire name under one of its `domains`.
 
     None when no single watch covers it: prepared queries, virtual and ingress addresses, names of
     peers and partitions, the domain itself, and what Consul would not understand.
     """
-    zone = max((one for one in domains if name.endswith(one)), key=len, default=None)
+    zone = max((one for one in domains if is_under(name, one)), key=len, default=None)
     if zone is None:
         return None
+    read = _read(name, zone)
+    return None if read is None else Form(*read, zone)
+
+
+def _read(name: bytes, zone: bytes) -> tuple[Subject, str] | None:
     labels = labels_of(name[: -len(zone)] + b"\0")
     at = max((index for index, label in enumerate(labels) if label in _KINDS), default=None)
     if at is None:
@@ -53,7 +72,7 @@ def subject_of(name: bytes, domains: Iterable[bytes]) -> Subject | None:
     if kind == b"service":
         return _service(head, datacenter)
     if kind == b"connect":
-        return _subject(CONNECT, head[-1:], datacenter)
+        return _subject(CONNECT, head[-1:], datacenter, head[:-1])
     return _subject(NODE, head, datacenter) if kind == b"node" else None
 
 
@@ -61,16 +80,20 @@ def _underscored(labels: list[bytes]) -> bool:
     return all(label.startswith(b"_") for label in labels)
 
 
-def _service(head: list[bytes], datacenter: str = "") -> Subject | None:
-    """Tags stand before the name; as in RFC 2782 (exactly two labels) they stand behind it."""
+def _service(head: list[bytes], datacenter: str = "") -> tuple[Subject, str] | None:
+    """A tag stands before the name; as in RFC 2782 (exactly two labels) it stands behind it."""
     if len(head) == 2 and _underscored(head):
-        return _subject(SERVICE, [head[0][1:]], datacenter)
-    return _subject(SERVICE, head[-1:], datacenter)
+        tag = head[1][1:]
+        # A protocol is no tag.
+        return _subject(SERVICE, [head[0][1:]], datacenter, [] if tag == b"tcp" else [tag])
+    return _subject(SERVICE, head[-1:], datacenter, head[:-1])
 
 
-def _subject(kind: str, labels: list[bytes], datacenter: str) -> Subject | None:
-    name = _text(b".".join(labels))
-    return Subject(kind, name, datacenter) if name else None
+def _subject(
+    kind: str, labels: list[bytes], datacenter: str, tag: list[bytes] | None = None
+) -> tuple[Subject, str] | None:
+    name, asked = _text(b".".join(labels)), _text(b".".join(tag or []))
+    return (Subject(kind, name, datacenter), asked) if name and asked is not None else None
 
 
 def _text(label: bytes) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from consulfwd.core.ask import Known
 from consulfwd.core.query import Attempt, lost_most
 from consulfwd.dns import const
-from consulfwd.dns.message import read_reply
+from consulfwd.dns.message import Message, read_reply
 from consulfwd.errors import WireError
 from consulfwd.net.waiter import Waiter
 
@@ -40,6 +40,10 @@ class Relays:
             known = self._learn(relay, data, now)
             if known is None:
                 return False
+        reuse = self._engine.reuse
+        if reuse is not None and reuse.freshness.settling and reuse.settles(ask, now):
+            self._decide(relay, known.message, False, now)
+            return False
         if (now >= ask.kept_until or not known.positive) and not self._keep(relay, known, now):
             return False
         key = ask.key
@@ -71,9 +75,7 @@ class Relays:
         ):
             cache.refresh(ask.key, entry, message, now, known.ttl, known.lasts)
         elif upstream.is_agent and engine.known_of(ask, entry, now):
-            attempt = self._escalate(relay, now)
-            flight = attempt.lookup
-            engine.carry_on(flight, flight.on_reply(attempt, message, False, now), now)
+            self._decide(relay, message, False, now)
             return False
         else:
             entry = cache.put(ask.key, message, now, known.source)
@@ -102,11 +104,7 @@ class Relays:
             or (ask.route.then is not None and not message.positive)
             or (message.aliased and not message.matched)
         ):
-            attempt = self._escalate(relay, now)
-            cut = ask.cut(upstream, message)
-            self._engine.carry_on(
-                attempt.lookup, attempt.lookup.on_reply(attempt, message, cut, now), now
-            )
+            self._decide(relay, message, ask.cut(upstream, message), now)
             return None
         self._engine.cache.clamp(message)
         known = Known(message, upstream.name, *self._engine.cache.lasts(message))
@@ -122,6 +120,12 @@ class Relays:
                 self._known = 0
                 self._engine.asks.clear()
         return known
+
+    def _decide(self, relay: Waiter, message: Message, cut: bool, now: float) -> None:
+        """Hand a reply over to a lookup."""
+        attempt = self._escalate(relay, now)
+        flight = attempt.lookup
+        self._engine.carry_on(flight, flight.on_reply(attempt, message, cut, now), now)
 
     def on_relay_due(self, relay: Waiter) -> None:
         """A relay is late: from here on a lookup decides."""

@@ -218,6 +218,8 @@ class Engine:
         self.keep_good(self._watched_until)
         self.clear_hot()
         self.channels.sweep(now)
+        if self.reuse is not None:
+            self.reuse.tick(now)
         if self.epoch > 1:
             groups = {group for route in self.routes for group in route.groups}
             for upstream in {one for group in groups for one in group.to_measure(now)}:
@@ -420,7 +422,7 @@ class Engine:
         """
         if entry is None or now - entry.stored_at >= DOUBT or not entry.message.positive:
             return 0
-        if self.reuse is not None and self.reuse.denies(ask, now):
+        if self.reuse is not None and (self.reuse.denies(ask, now) or self.reuse.settles(ask, now)):
             return 0
         return entry.message.answers
 
@@ -492,6 +494,8 @@ class Engine:
         if first is not None and first.message is None and message and not message.positive:
             # Consul could not be asked: that others deny the name must not stand for its answer.
             outcome, message = first, None
+        if message is not None and self.reuse is not None and self.reuse.freshness.settling:
+            message = self.reuse.corrected(ask, message, now)
         if message is None and flight.refreshes:
             return
         if message is None:

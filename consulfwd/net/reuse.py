@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from consulfwd.core.freshness import Freshness, Rules
 from consulfwd.core.routes import Kind
-from consulfwd.core.subjects import Subject, subject_of
+from consulfwd.core.settling import corrected
+from consulfwd.core.subjects import Form, form_of
 
 if TYPE_CHECKING:
     from consulfwd.core.ask import Ask
     from consulfwd.core.cache import Entry
     from consulfwd.core.upstreams import Upstream
+    from consulfwd.dns.message import Message
     from consulfwd.net.resolver import Engine
 
 
@@ -36,10 +38,11 @@ class Reuse:
 
     def fetched(self, ask: Ask, entry: Entry, sent_at: float, now: float) -> None:
         """Note an answer that was asked for at `sent_at`; while it is covered it stays fresh."""
-        subject = self.subject(ask)
+        form = self.form(ask)
         message = entry.message
-        if subject is None or message.aliased:
+        if form is None or message.aliased:
             return
+        subject = form.subject
         freshness = self.freshness
         candidates: tuple[str, ...] = ()
         if subject not in freshness.watches:
@@ -55,18 +58,31 @@ class Reuse:
         if seconds is not None:
             entry.expires_at = max(entry.expires_at, now + seconds) if seconds else now
 
-    def subject(self, ask: Ask) -> Subject | None:
-        """Return what a question is about, found out once."""
-        subject = ask.subject
-        if subject is False:
+    def form(self, ask: Ask) -> Form | None:
+        """Return how Consul reads the name of a question, found out once."""
+        form = ask.form
+        if form is False:
             consul = ask.route.kind is Kind.CONSUL and ask.route.then is None
-            subject = ask.subject = subject_of(ask.name, self._domains) if consul else None
-        return subject
+            form = ask.form = form_of(ask.name, self._domains) if consul else None
+        return form
 
     def denies(self, ask: Ask, now: float) -> bool:
         """Return whether Consul told by a watch that the name has no answer (any more)."""
-        subject = self.subject(ask)
-        return subject is not None and self.freshness.denies(subject, now)
+        form = self.form(ask)
+        return form is not None and self.freshness.denies(form.subject, now)
+
+    def settles(self, ask: Ask, now: float) -> bool:
+        """Return whether an agent's answer may have to be corrected now."""
+        form = self.form(ask)
+        return form is not None and self.freshness.settles(form.subject, now) is not None
+
+    def corrected(self, ask: Ask, message: Message, now: float) -> Message:
+        """Return an agent's answer, without what just left and with what just came."""
+        form = self.form(ask)
+        if form is None:
+            return message
+        change = self.freshness.settles(form.subject, now)
+        return message if change is None else corrected(change, form, ask.question, message)
 
     def drop(self, keys: Iterable[bytes], *, changed: bool) -> None:
         """Let these questions be asked again: at once if `changed`, else when their TTL is over."""
@@ -96,6 +112,12 @@ class Reuse:
         """Take watches away from an agent whose DNS is not well: it may hear of nothing either."""
         if not upstream.up and upstream.name in self.freshness.carried():
             self.lost(upstream.name)
+
+    def tick(self, now: float) -> None:
+        """End what has been of no use for long; called each second."""
+        self.drop(self.freshness.idle(now), changed=False)
+        if self.freshness.commands:
+            self.wake()
 
     def overdue(self, now: float) -> None:
         """Drop what hangs on agents that have not proved for too long that they hear of changes."""
