@@ -14,6 +14,7 @@ from consulfwd.dns.message import Message
 from consulfwd.dns.names import to_text
 from consulfwd.dns.records import alias_target, read_records, type_of
 from consulfwd.errors import WireError
+from consulfwd.net import results
 from consulfwd.net.flight import Flight
 from consulfwd.net.waiter import Result, Waiter
 
@@ -84,7 +85,8 @@ class _Chaser(Waiter):
         engine, flight, ask = self._engine, self._flight, self.ask
         if result.message.rcode not in (const.NOERROR, const.NXDOMAIN):
             code, why = result.ede or (const.EDE_NO_AUTHORITY, "no answer")
-            return engine.failure(ask, code, f"the alias leads to {to_text(self._target)}: {why}")
+            why = f"the alias leads to {to_text(self._target)}: {why}"
+            return results.failure(engine, ask, code, why)
         now = engine.now()
         question = self._target + ask.question[-4:]
         query = ask.query._replace(question=question)
@@ -94,10 +96,11 @@ class _Chaser(Waiter):
             more = read_records(raw, 12 + len(question))
         except WireError as error:
             # Good when it came: a name in it borrows from a TTL field, which has aged since.
-            return engine.failure(ask, const.EDE_OTHER, f"the target of the alias: {error}")
+            why = f"the target of the alias: {error}"
+            return results.failure(engine, ask, const.EDE_OTHER, why)
         aliases = [record for record in self._answers if type_of(record) == const.CNAME]
         joined = replies.join_alias(ask.question, aliases, more, result.message)
         outcome = flight.outcome
         assert outcome is not None
         source = outcome.upstream.name if outcome.upstream is not None else ""
-        return engine.store(flight, joined, f"{source}, its alias by {result.source}", now)
+        return results.keep(engine, flight, joined, f"{source}, its alias by {result.source}", now)

@@ -12,17 +12,18 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from consulfwd.core.ask import Ask, answer_here, prepare
+from consulfwd.core.ask import Ask, prepare
 from consulfwd.core.cache import Cache, Entry, Limits
 from consulfwd.core.probe import Probe
 from consulfwd.core.query import Attempt, Lookup, Outcome
 from consulfwd.core.routes import Kind, Route, Routes
 from consulfwd.core.upstreams import Budget, Health, Upstream, all_down
 from consulfwd.dns import const, replies
-from consulfwd.dns.message import Message, read_reply
+from consulfwd.dns.message import read_reply
 from consulfwd.dns.wire import Query, read_query
 from consulfwd.errors import WireError
-from consulfwd.net.chase import chase, leads_on
+from consulfwd.net import results
+from consulfwd.net.ending import end
 from consulfwd.net.flight import Counters, Flight
 from consulfwd.net.loops import Loops
 from consulfwd.net.probing import ROOT_SERVERS, Prober
@@ -274,7 +275,7 @@ class Engine:
         flight = flights.get(key)
         if flight is not None:
             if isinstance(flight, Flight) and flight.refreshes and flight.stale is not None:
-                waiter.deliver(self._stale(flight, flight.stale))
+                waiter.deliver(results.stale(self, flight.stale, flight))
             else:
                 self.counters.joined += 1
                 flight.join(waiter)
@@ -282,7 +283,7 @@ class Engine:
         if len(flights) >= MAX_FLIGHTS:
             consul = ask.route.kind is Kind.CONSUL
             if not consul or len(flights) >= MAX_FLIGHTS + MORE_FOR_CONSUL:
-                waiter.deliver(self._too_many(ask, now))
+                waiter.deliver(results.too_many(self, ask, now))
                 return
         if not traced:
             # The usual case: the first in order is well, and nothing is decided unless it is late.
@@ -348,7 +349,7 @@ class Engine:
             # Nobody is expected to answer: the client gets what there is. Some questions still go
             # out, so that the first one to come back refreshes them; not all, lest it be overrun.
             flight.waiters = []
-            result = self._stale(flight, stale)
+            result = results.stale(self, stale, flight)
             if self._refreshing < MAX_REFRESHING:
                 self._refreshing += 1
                 flight.refreshes = True
@@ -465,97 +466,22 @@ class Engine:
     # -- ending -------------------------------------------------------------------------------
 
     def _end(self, flight: Flight, outcome: Outcome, now: float) -> None:
-        waiters = flight.waiters
         if flight.armed == float("inf"):
             return
         flight.armed = float("inf")
-        ask = flight.ask
-        if self.flights.get(ask.key) is flight:
-            del self.flights[ask.key]
+        if self.flights.get(flight.ask.key) is flight:
+            del self.flights[flight.ask.key]
         if self.draining is not None and not self.flights:
             self.draining.set()
         if flight.refreshes:
             self._refreshing -= 1
-        self._count(flight, now)
-        message = outcome.message
-        then = flight.route.then
-        if then is not None and then.groups and (message is None or not message.positive):
-            self.launch(ask, then, waiters, now, before=flight)
-            return
-        if (
-            then is not None
-            and then.local
-            and message is not None
-            and not message.positive
-            and (then.kind is Kind.LOCALHOST or message.rcode == const.SERVFAIL)
-        ):
-            message = answer_here(ask, then, 0)
-        first = flight.before.outcome if flight.before is not None else None
-        if first is not None and first.message is None and message and not message.positive:
-            # Consul could not be asked: that others deny the name must not stand for its answer.
-            outcome, message = first, None
-        if message is not None and self.reuse is not None and self.reuse.freshness.settling:
-            message = self.reuse.corrected(ask, message, now)
-        if message is None and flight.refreshes:
-            return
-        if message is None:
-            if flight.stale is not None:
-                result = self._stale(flight, flight.stale)
-            else:
-                result = self.failure(ask, outcome.ede, outcome.reason)
-                result.flight = flight
-        else:
-            if leads_on(flight, message) and chase(self, flight, message, now):
-                return
-            source = outcome.upstream.name if outcome.upstream is not None else ""
-            result = self.store(flight, message, source, now)
-        for waiter in waiters:
-            waiter.deliver(result)
-
-    def _count(self, flight: Flight, now: float) -> None:
         counters = self.counters
         counters.extra += flight.extra
         if flight.opinions:
             counters.second_opinions += flight.opinions
             counters.overruled += flight.overruled
             counters.opinion_seconds += flight.opinion_took(now)
-
-    def store(self, flight: Flight, message: Message, source: str, now: float) -> Result:
-        """Keep a message in the cache and return it as the flight's result."""
-        cache = flight.cache
-        cache.clamp(message)
-        ttl = None
-        if flight.before is not None:
-            # What Consul denied a moment ago it may answer the next: do not hide that for long.
-            ttl = min(cache.ttl_of(message), cache.limits.max_negative_ttl)
-        good = not message.truncated and message.rcode in (const.NOERROR, const.NXDOMAIN)
-        if good and len(message.body) <= replies.STREAM_LIMIT:
-            entry = cache.put(flight.ask.key, message, now, source, ttl)
-            if self.reuse is not None and cache is self.cache:
-                self.reuse.fetched(flight.ask, entry, flight.started_at, now)
-        return Result(message, source, flight=flight)
-
-    def _stale(self, flight: Flight, stale: Entry) -> Result:
-        self.counters.stale += 1
-        text = f"{stale.source} answered this; no upstream does now"
-        source = f"stale answer of {stale.source}"
-        ede = (const.EDE_STALE, text)
-        return Result(stale.message, source, entry=stale, flight=flight, stale=True, ede=ede)
-
-    def _too_many(self, ask: Ask, now: float) -> Result:
-        stale = self.cache.stale(ask.key, now)
-        if stale is None:
-            return self.failure(ask, const.EDE_OTHER, "too many queries in flight")
-        self.counters.stale += 1
-        source = f"stale answer of {stale.source}"
-        ede = (const.EDE_STALE, f"{stale.source} answered this; too many queries are in flight now")
-        return Result(stale.message, source, entry=stale, stale=True, ede=ede)
-
-    def failure(self, ask: Ask, ede: int, reason: str) -> Result:
-        """Return SERVFAIL with its reason."""
-        self.counters.failed += 1
-        message = replies.empty(ask.question, const.SERVFAIL)
-        return Result(message, "nobody", ede=(ede, reason))
+        end(self, flight, outcome, now)
 
     def _wake(self, flight: Lookup, now: float) -> None:
         assert isinstance(flight, (Flight, Probe))

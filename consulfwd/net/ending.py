@@ -1,0 +1,64 @@
+"""How a lookup ends: with its answer, a stale one or none, or by handing the question on.
+
+What belongs here: which of these it is. Making the results is `results`'; what upstreams are
+asked, and when, is decided in `core.query`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from consulfwd.core.ask import answer_here
+from consulfwd.core.query import Outcome
+from consulfwd.core.routes import Kind
+from consulfwd.dns import const
+from consulfwd.dns.message import Message
+from consulfwd.net import results
+from consulfwd.net.chase import chase, leads_on
+from consulfwd.net.flight import Flight
+
+if TYPE_CHECKING:
+    from consulfwd.net.resolver import Engine
+
+
+def end(engine: Engine, flight: Flight, outcome: Outcome, now: float) -> None:
+    """Tell all who wait for a flight how it ended, or ask on for them."""
+    message, then = outcome.message, flight.route.then
+    if then is not None and then.groups and (message is None or not message.positive):
+        engine.launch(flight.ask, then, flight.waiters, now, before=flight)
+        return
+    first = flight.before.outcome if flight.before is not None else None
+    if first is not None and first.message is None and message and not message.positive:
+        # Consul could not be asked: that others deny the name must not stand for its answer.
+        outcome, message = first, None
+    if message is None and flight.refreshes:
+        return
+    if message is None:
+        if flight.stale is not None:
+            result = results.stale(engine, flight.stale, flight)
+        else:
+            result = results.failure(engine, flight.ask, outcome.ede, outcome.reason)
+            result.flight = flight
+    else:
+        message = _from_here(engine, flight, message, now)
+        if leads_on(flight, message) and chase(engine, flight, message, now):
+            return
+        source = outcome.upstream.name if outcome.upstream is not None else ""
+        result = results.keep(engine, flight, message, source, now)
+    for waiter in flight.waiters:
+        waiter.deliver(result)
+
+
+def _from_here(engine: Engine, flight: Flight, message: Message, now: float) -> Message:
+    """Return a message, or what is known better here."""
+    then = flight.route.then
+    if (
+        then is not None
+        and then.local
+        and not message.positive
+        and (then.kind is Kind.LOCALHOST or message.rcode == const.SERVFAIL)
+    ):
+        return answer_here(flight.ask, then, 0)
+    if engine.reuse is not None and engine.reuse.freshness.settling:
+        return engine.reuse.corrected(flight.ask, message, now)
+    return message
