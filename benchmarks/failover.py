@@ -17,19 +17,23 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.judging import RIGHT, Figures, Judge, figures, questions, said_by, wire, worst
-from benchmarks.measure import READY_S, Bench, first_answer
-from benchmarks.peers import ADDRESS, OURS, Peer, Site, consulfwd_command
-from benchmarks.process import Process
+from benchmarks.measure import READY_S, Bench, children_cpu_s, first_answer
+from benchmarks.peers import ADDRESS, FLOOR, OURS, Peer, Site, consulfwd_command
+from benchmarks.process import Process, cpu_ns, machine_cpu_s
 from benchmarks.upstream import Agent
 from consulfwd.dev.real import RealAgent, RealCluster
 from consulfwd.errors import StartError
 from tests.integration.load import Load, Result
 
+# How long to wait for the machine to be quiet before a round, in s, and how quiet, in cores: a
+# stranger's burst is no fault of the server under test.
+QUIET_S, QUIET = 30.0, 0.3
 RATE = 500
 CALM_S, GONE_S, BACK_S = 1.0, 5.0, 3.0
 COLD_S = 5.0
 DARK_S, LIGHT_S = 10.0, 5.0
 BLACK_HOLE = "127.0.0.10"
+TURNS = ("freeze", "kill")
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTED = ROOT / "tests" / "integration" / "counted.py"
@@ -63,6 +67,7 @@ class Failover:
         self._first = services[0]
         asked = questions(services)
         self._judge = Judge(asked, said_by(bench.upstream.agents[0], asked))
+        self._floor = Judge(asked, None)
         self._queries = [wire(one) for one in asked]
 
     def freeze(self) -> list[Endured]:
@@ -82,18 +87,25 @@ class Failover:
         return self._all("dark", self._dark)
 
     def _all(self, case: str, run: Callable[[Peer, Endured], Figures]) -> list[Endured]:
-        found = [Endured(p.name, self._bench.versions[p.name], p.note) for p in self._bench.peers]
-        most = max(self._rounds(peer) for peer in self._bench.peers)
-        for number in range(most):
-            for peer, into in zip(self._bench.peers, found, strict=True):
+        # The floor asks nobody: it shows, in turn with the others, what the machine does.
+        peers = [peer for peer in self._bench.peers if peer is not FLOOR or case in TURNS]
+        found = [Endured(p.name, self._bench.versions[p.name], p.note) for p in peers]
+        for number in range(max(map(self._rounds, peers), default=0)):
+            for peer, into in zip(peers, found, strict=True):
                 if number >= self._rounds(peer):
                     continue
                 self._bench.say(f"{case}: {peer.name}, round {number + 1}")
                 self._cluster.wait_ready()
+                self._quiet()
+                began, machine, ours = self._busy()
                 try:
-                    into.rounds.append(run(peer, into))
+                    figures_now = run(peer, into)
                 finally:
                     self._cluster.heal()
+                ended, machine_now, ours_now = self._busy()
+                others = (machine_now - machine) - (ours_now - ours)
+                busy = max(0.0, others / (ended - began))
+                into.rounds.append(replace(figures_now, other_load=busy))
                 for line in into.rounds[-1].told[:1]:
                     self._bench.say(line)
         return found
@@ -113,7 +125,8 @@ class Failover:
                     phases.append((time.monotonic(), f"the return of {agent.name}{leads}"))
                     time.sleep(BACK_S)
             process.check()
-        return figures(self._judge, results, phases, extra=_extra(site))
+        judge = self._floor if peer is FLOOR else self._judge
+        return figures(judge, results, phases, extra=_extra(site))
 
     def _cold(self, peer: Peer, into: Endured) -> Figures:
         others = self._bench.upstream.agents[1:]
@@ -188,9 +201,23 @@ class Failover:
         return replace(peer, command=command)
 
     def _load(self, site: Site, *, held: bool = False) -> Load:
-        # On the server's core: neither of the two keeps it busy, while the agents may theirs.
-        before = ["taskset", "-c", str(self._bench.core)]
-        return Load((ADDRESS, site.port), RATE, self._queries, before=before, held=held)
+        return Load((ADDRESS, site.port), RATE, self._queries, held=held)
+
+    def _quiet(self) -> None:
+        """Return when others leave the machine alone, or when it is no use to wait for that."""
+        end = time.monotonic() + QUIET_S
+        while time.monotonic() < end:
+            began, machine, ours = self._busy()
+            time.sleep(1)
+            ended, machine_now, ours_now = self._busy()
+            if (machine_now - machine) - (ours_now - ours) <= QUIET * (ended - began):
+                return
+
+    def _busy(self) -> tuple[float, float, float]:
+        """The time now; CPU spent by the whole machine, and by what takes part, in s so far."""
+        agents = sum(cpu_ns(one.pid) for one in self._cluster.servers) / 1e9
+        ours = agents + children_cpu_s() + time.process_time()
+        return time.monotonic(), machine_cpu_s(), ours
 
 
 def _freeze(cluster: RealCluster, agent: RealAgent) -> None:

@@ -74,9 +74,12 @@ def _said(reply: dns.message.Message) -> Said:
 
 
 class Judge:
-    """Says what replies are worth; the same bytes are read once."""
+    """Says what replies are worth; the same bytes are read once.
 
-    def __init__(self, asked: Sequence[Question], expected: Sequence[Said]) -> None:
+    With `expected` None every reply is right: the floor's.
+    """
+
+    def __init__(self, asked: Sequence[Question], expected: Sequence[Said] | None) -> None:
         self.asked = asked
         self._expected = expected
         self._known: dict[tuple[int, bytes], tuple[str, str]] = {}
@@ -94,6 +97,8 @@ class Judge:
         return self._known[key]
 
     def _read(self, result: Result) -> tuple[str, str]:
+        if self._expected is None:
+            return RIGHT, "the floor"
         reply = dns.message.from_wire(b"\0\0" + result.reply)
         code = dns.rcode.to_text(reply.rcode())
         reasons = [one for one in reply.options if isinstance(one, dns.edns.EDEOption)]
@@ -105,15 +110,24 @@ class Judge:
         stale = any(int(one.code) in (3, 19) for one in reasons)
         return (STALE if stale else RIGHT), text
 
-    def told(self, result: Result, phases: Sequence[tuple[float, str]]) -> str:
-        """What was asked, when since what, what came of it and after how long."""
+    def told(
+        self, result: Result, phases: Sequence[tuple[float, str]], results: Sequence[Result]
+    ) -> str:
+        """What was asked, when since what, what came of it and after how long.
+
+        Also how late the load was meanwhile: much of it, and the whole machine stood still.
+        """
         place = bisect.bisect([begin for begin, _ in phases], result.sent_at) - 1
         begin, label = phases[max(place, 0)]
         what, text = self._judge(result)
         took = "" if result.took_s is None else f" after {result.took_s * 1e3:.1f} ms"
-        late = f", sent {result.late_s * 1e3:.1f} ms late" if result.late_s > SLOW_S / 10 else ""
+        end = result.sent_at + (result.took_s or LOST_S)
+        late = max(one.late_s for one in results if result.sent_at <= one.sent_at <= end + 0.01)
         asked = " ".join(self.asked[result.query])
-        return f"{asked}, {result.sent_at - begin:.3f} s into {label}: {what}{took} {text}{late}"
+        return (
+            f"{asked}, {result.sent_at - begin:.3f} s into {label}: {what}{took}, {text};"
+            f" the load up to {late * 1e3:.1f} ms late meanwhile"
+        )
 
 
 @dataclass(frozen=True)
@@ -124,7 +138,7 @@ class Figures:
     records than before the harm; `stale` were right and marked stale. `late_ms` is the load's own
     greatest lateness. `extra` are queries to agents beyond one per query passed on, where told.
     `more` holds what only one case has. `told` describes what was not as it should be, the
-    worst first.
+    worst first. `other_load` is what took part in nothing, in cores (1.0 = one).
     """
 
     queries: int
@@ -140,6 +154,7 @@ class Figures:
     extra: int | None
     more: Mapping[str, float | None]
     told: Sequence[str]
+    other_load: float = 0.0
 
 
 def figures(
@@ -153,11 +168,11 @@ def figures(
     """Count the results; `phases` is when what began, in order."""
     verdicts = [judge.verdict(one) for one in results]
     times = sorted(one.took_s * 1e3 for one in results if one.took_s is not None) or [0.0]
-    notable = [
+    worst_first = sorted(
         (verdict in (RIGHT, STALE), -(one.took_s or 0), number)
         for number, (one, verdict) in enumerate(zip(results, verdicts, strict=True))
         if verdict in (FAILED, FALSE, LOST) or (one.took_s or 0) > SLOW_S
-    ]
+    )
     return Figures(
         queries=len(results),
         lost=verdicts.count(LOST),
@@ -171,7 +186,7 @@ def figures(
         late_ms=max((one.late_s * 1e3 for one in results), default=0.0),
         extra=extra,
         more=more or {},
-        told=[judge.told(results[number], phases) for _, _, number in sorted(notable)[:TOLD]],
+        told=[judge.told(results[number], phases, results) for _, _, number in worst_first[:TOLD]],
     )
 
 
@@ -193,6 +208,7 @@ def worst(rounds: Sequence[Figures]) -> Figures:
         extra=max(extras) if extras else None,
         more={name: _longest([one.more[name] for one in rounds]) for name in names},
         told=[],
+        other_load=max(one.other_load for one in rounds),
     )
 
 

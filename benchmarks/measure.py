@@ -148,7 +148,7 @@ class Bench:
     programs: Path
     consulfwd: Sequence[str]
     versions: dict[str, str]
-    core: int
+    core: int | None
     say: Say
 
     def site(self, peer: Peer) -> Site:
@@ -159,7 +159,7 @@ class Bench:
         return Site(directory, free_port(ADDRESS), agents, self.programs, self.consulfwd)
 
     def start(self, peer: Peer, site: Site) -> Process:
-        """The server, started on its core; it may not answer yet."""
+        """The server, started on its core if it has one; it may not answer yet."""
         return Process(peer.command(site), self.core, site.directory / "log", site.directory)
 
 
@@ -189,12 +189,12 @@ def run(bench: Bench, load: Load, rounds: int) -> list[Result]:
 def _slice(upstream: Upstream, result: Result, process: Process) -> Sample:
     process.check()
     asked, upstream_cpu = upstream.queries(), upstream.cpu_ns()
-    machine, children = machine_cpu_s(), _children_cpu_s()
+    machine, children = machine_cpu_s(), children_cpu_s()
     began, cpu = time.monotonic(), cpu_ns(process.pid)
     report = dnsperf(result.load_command)
     cpu = cpu_ns(process.pid) - cpu
     seconds = time.monotonic() - began
-    machine, children = machine_cpu_s() - machine, _children_cpu_s() - children
+    machine, children = machine_cpu_s() - machine, children_cpu_s() - children
     upstream_cpu = upstream.cpu_ns() - upstream_cpu
     other = machine - children - (cpu + upstream_cpu) / 1e9
     upstream_cpu -= int(upstream.idle_share * seconds * 1e9)
@@ -219,7 +219,7 @@ def _slice(upstream: Upstream, result: Result, process: Process) -> Sample:
     )
 
 
-def _children_cpu_s() -> float:
+def children_cpu_s() -> float:
     """CPU time of dnsperf, and of whatever else was started here and waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime

@@ -44,7 +44,7 @@ class Site:
 class Peer:
     """A server by name. `command` writes its configuration and returns how to start it.
 
-    `note` is printed under the table of misses.
+    `note` is printed under the tables of misses and of failing agents.
     """
 
     name: str
@@ -221,7 +221,7 @@ def _coredns(site: Site) -> list[str]:
     return ["env", "GOMAXPROCS=1", path_of("coredns"), "-conf", config]
 
 
-FLOOR = Peer("floor", None, _floor)
+FLOOR = Peer("floor", None, _floor, note="asks nobody: what the machine makes of the load")
 OURS = Peer("consulfwd", None, _consulfwd)
 PEERS = {
     peer.name: peer

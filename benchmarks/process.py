@@ -18,10 +18,13 @@ from consulfwd.errors import StartError
 
 
 class Process:
-    """A server started with its output in `log`; `command` repeats it from a shell."""
+    """A server started with its output in `log`; `command` repeats it from a shell.
 
-    def __init__(self, command: Sequence[str], core: int, log: Path, cwd: Path) -> None:
-        self.command = ("taskset", "-c", str(core), *command)
+    It gets one core to run on, or with None those of this process.
+    """
+
+    def __init__(self, command: Sequence[str], core: int | None, log: Path, cwd: Path) -> None:
+        self.command = (*(() if core is None else ("taskset", "-c", str(core))), *command)
         self._log = log
         with log.open("ab") as output:
             self.started = time.monotonic()

@@ -101,7 +101,7 @@ def endured(case: str, results: Sequence[Endured]) -> str:
     more = [name for name in MORE if name in results[0].rounds[0].more]
     head = ["server", "version", "round", "queries", "lost", "failed", "false", "stale"]
     head += ["median ms", "99.9 % ms", "slowest ms", f">{SLOW_S * 1e3:.0f} ms"]
-    head += [*(MORE[name] for name in more), "extra", "late ms"]
+    head += [*(MORE[name] for name in more), "extra", "late ms", "others"]
     rows = []
     for result in results:
         lines = [(str(number), one) for number, one in enumerate(result.rounds, 1)]
@@ -110,7 +110,14 @@ def endured(case: str, results: Sequence[Endured]) -> str:
         for label, one in lines:
             rows.append([result.name, result.version, label, *_counted(one, more)])
     title = f"{case}: {ENDURED[case]}; lost: no reply within {LOST_S:g} s"
-    return f"{title}\n\n{table(head, rows)}{_notes(results)}"
+    late = max(one.late_ms for result in results for one in result.rounds)
+    noise = ""
+    if late > SLOW_S * 1e3:
+        noise = (
+            f"\n  NOISE: the load itself was up to {late:.0f} ms late: in such rounds the times"
+            " are the machine's; repeat when it is quiet"
+        )
+    return f"{title}\n\n{table(head, rows)}{noise}{_notes(results)}"
 
 
 def _counted(one: Figures, more: Sequence[str]) -> list[str]:
@@ -118,7 +125,8 @@ def _counted(one: Figures, more: Sequence[str]) -> list[str]:
     row = [str(count) for count in counts]
     row += [f"{one.median_ms:.1f}", f"{one.p999_ms:.1f}", f"{one.slowest_ms:.1f}", str(one.slow)]
     row += [_figure(one.more[name], 0) for name in more]
-    return [*row, "-" if one.extra is None else str(one.extra), f"{one.late_ms:.1f}"]
+    row += ["-" if one.extra is None else str(one.extra)]
+    return [*row, f"{one.late_ms:.1f}", f"{one.other_load:.2f}"]
 
 
 def _notes(results: Sequence[Result] | Sequence[Endured]) -> str:
@@ -135,7 +143,7 @@ def commands(results: Sequence[Result] | Sequence[Weight]) -> str:
     return "commands:\n" + "\n".join(lines)
 
 
-def started(results: Sequence[Endured]) -> str:
+def started(results: Iterable[Endured]) -> str:
     """How each server was started last, for a reader who wants to repeat one by hand."""
     lines = [f"  {result.name}: {shlex.join(result.command)}" for result in results]
     return "commands:\n" + "\n".join(lines) + "\n"

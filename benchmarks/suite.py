@@ -27,7 +27,7 @@ from consulfwd.errors import StartError, UsageError
 CACHED_TTL = 60
 # Rounds of `failover` for those it is not about.
 PEER_ROUNDS = 1
-HARMS = {"freeze": ("freeze",), "kill": ("kill",), "both": ("freeze", "kill")}
+HARMS = {"freeze": ("freeze",), "kill": ("kill",), "both": failover.TURNS}
 CASES = ("turns", "cold", "dark")
 
 
@@ -142,12 +142,13 @@ class Suite:
         require(programs, "leave it out with --peers")
         self.cases = chosen_cases(options.cases, options.harm)
         loaded = any(step.name != "failover" for step in steps)
-        require(["taskset", "dnsperf", "cc"] if loaded else ["taskset"])
+        require(["taskset", "dnsperf", "cc"] if loaded else [])
+        if FLOOR in self.peers:
+            require(["cc"])
         if any(step.upstream == "real" for step in steps):
             consul_binary(options.consul)
         self.core, self.load_core = cores(options.server_core, options.load_core)
-        # What is started inherits this; servers under test are put on their own core.
-        os.sched_setaffinity(0, os.sched_getaffinity(0) - {self.core})
+        self._allowed = os.sched_getaffinity(0)
         self.versions = {peer.name: peer.version() for peer in self.peers if peer is not OURS}
         if OURS in self.peers:
             self.versions[OURS.name] = consulfwd_version(options.consulfwd)
@@ -186,10 +187,15 @@ class Suite:
             edns=options.edns,
             core=self.load_core,
         )
+        # What is started inherits this. Servers under test are put on their own core, but where
+        # agents fail nobody's CPU is measured, and nobody is to wait for a core.
+        alone = step.name != "failover"
+        os.sched_setaffinity(0, self._allowed - {self.core} if alone else self._allowed)
         directory = self.directory / f"{step.name}-{step.upstream}"
         directory.mkdir(exist_ok=True)
-        # The floor asks nobody, so there is nothing of it to compare a miss with.
-        peers = [peer for peer in self.peers if ttl or peer is not FLOOR]
+        # The floor asks nobody, so there is nothing of it to compare a miss with; where agents
+        # fail it shows what the machine does to a server.
+        peers = [peer for peer in self.peers if ttl or not alone or peer is not FLOOR]
         body: Sequence[measure.Result] | Sequence[startup.Weight]
         with self._upstream(step, directory / "agents", ttl) as upstream:
             bench = measure.Bench(
@@ -199,7 +205,7 @@ class Suite:
                 programs=self.programs,
                 consulfwd=options.consulfwd,
                 versions=self.versions,
-                core=self.core,
+                core=self.core if alone else None,
                 say=_saying(step),
             )
             if step.name == "failover":
@@ -222,17 +228,22 @@ class Suite:
         given = self.options.rounds
 
         def rounds(peer: Peer) -> int:
-            return int(given or (kind.rounds if peer is OURS else PEER_ROUNDS))
+            return int(given or (kind.rounds if peer in (OURS, FLOOR) else PEER_ROUNDS))
 
         assert bench.upstream.cluster is not None
         run = failover.Failover(bench, bench.upstream.cluster, rounds)
-        texts, servers = [], {}
+        texts: list[str] = []
+        servers: dict[str, list[dict[str, object]]] = {}
+        seen: dict[str, failover.Endured] = {}
         for case in self.cases:
             endured = getattr(run, case)()
+            if not endured:
+                continue
             texts.append(report.endured(case, endured))
             servers[case] = [one.as_json() for one in endured]
+            seen |= {one.name: one for one in endured}
         head = f"{kind.title}: {bench.upstream.title}; {failover.RATE} queries/s"
-        text = "\n\n".join([head, *texts, report.started(endured)])
+        text = "\n\n".join([head, *texts, report.started(seen.values())])
         settings = {"upstream": bench.upstream.title, "rate": failover.RATE}
         return Outcome(text, {"benchmark": "failover", "settings": settings, "servers": servers})
 

@@ -37,10 +37,7 @@ class Result:
 
 
 class Load:
-    """The program as a child process: it runs from making it, or `go` when held, until `stop`.
-
-    `before` is what starts it, such as `taskset -c 0`.
-    """
+    """The program as a child process: it runs from making it, or `go` when held, until `stop`."""
 
     def __init__(
         self,
@@ -48,10 +45,9 @@ class Load:
         rate: int,
         queries: Sequence[bytes],
         *,
-        before: Sequence[str] = (),
         held: bool = False,
     ) -> None:
-        command = [*before, sys.executable, __file__, *(["--held"] if held else [])]
+        command = [sys.executable, __file__, *(["--held"] if held else [])]
         command += [at[0], str(at[1]), str(rate)]
         self._process = subprocess.Popen(
             [*command, *(query[2:].hex() for query in queries)],
