@@ -130,13 +130,15 @@ def _brought_back() -> Iterator[None]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show what was measured, passed or not: figures say more than a dot."""
     reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
-    lines = [
-        str(value)
-        for report in reports
-        for name, value in report.user_properties
-        if name == "failover" and report.when == "call"
-    ]
-    if lines:
-        terminalreporter.section("failover under 500 queries a second")
+    titles = {"failover": "failover under load", "freshness": "freshness"}
+    for kind, title in titles.items():
+        lines = [
+            str(value)
+            for report in reports
+            for name, value in report.user_properties
+            if name == kind and report.when == "call"
+        ]
+        if lines:
+            terminalreporter.section(title)
         for line in lines:
             terminalreporter.line(line)

@@ -1,4 +1,9 @@
-"""`consulfwd serve -c FILE` that tells its counters on standard output when it stops."""
+"""`consulfwd serve -c FILE` that writes down, ten times a second, what it has done so far.
+
+Into the file `counters` beside FILE: a JSON object per line, with the time by the monotonic clock
+(`at`), the engine's counters, the health of each upstream (`states`), and how many watches would
+tell of a change (`watches`).
+"""
 
 from __future__ import annotations
 
@@ -7,18 +12,49 @@ import dataclasses
 import json
 import os
 import sys
+import time
 from pathlib import Path
+from typing import TextIO
 
 from consulfwd import daemon
 from consulfwd.cli import logs
 from consulfwd.config import Loaded, load
 
-if __name__ == "__main__":
+EVERY_S = 0.1
+
+
+async def _main(file: Path, out: TextIO) -> None:
     servers: list[daemon.Server] = []
 
     def again() -> Loaded:
-        return load(Path(sys.argv[1]), os.environ, {})
+        return load(file, os.environ, {})
 
+    def write() -> None:
+        if servers:
+            engine = servers[0].engine
+            reuse = engine.reuse
+            watches = reuse.freshness.watches.values() if reuse is not None else ()
+            line = {
+                "at": time.monotonic(),
+                **dataclasses.asdict(engine.counters),
+                "states": {one.name: one.state.value for one in engine.upstreams()},
+                "watches": sum(watch.armed for watch in watches),
+            }
+            out.write(f"{json.dumps(line)}\n")
+
+    async def keep_writing() -> None:
+        while True:
+            write()
+            await asyncio.sleep(EVERY_S)
+
+    writing = asyncio.create_task(keep_writing())
+    await daemon.serve(again(), again, servers.append)
+    writing.cancel()
+    write()
+
+
+if __name__ == "__main__":
+    _file = Path(sys.argv[1])
     logs.set_up("info", "text")
-    asyncio.run(daemon.serve(again(), again, servers.append))
-    print(f"counters {json.dumps(dataclasses.asdict(servers[0].engine.counters))}")
+    with _file.with_name("counters").open("w", buffering=1) as _out:
+        asyncio.run(_main(_file, _out))
