@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from consulfwd.core.attempts import Attempt
+from consulfwd.core.order import Group
 from consulfwd.core.probe import Probe
-from consulfwd.core.query import ANSWERS, Attempt
+from consulfwd.core.query import ANSWERS
 from consulfwd.core.routes import Kind, Route, Routes
-from consulfwd.core.upstreams import Group, Upstream
+from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const
 from consulfwd.dns.message import Message
 from consulfwd.dns.names import from_text

@@ -6,7 +6,8 @@ What follows from a reply is decided here; when to probe whom is `core.upstreams
 from __future__ import annotations
 
 from consulfwd.core.ask import Ask
-from consulfwd.core.query import ANSWERS, Attempt, Lookup
+from consulfwd.core.attempts import Attempt
+from consulfwd.core.query import ANSWERS, Lookup
 from consulfwd.core.upstreams import State
 from consulfwd.dns import const
 from consulfwd.dns.message import Message

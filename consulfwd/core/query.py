@@ -9,71 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from consulfwd.core.upstreams import Budget, Health, State, Upstream, all_down
+from consulfwd.core.attempts import MAX_ATTEMPTS, Attempt, Attempts
+from consulfwd.core.order import Budget
+from consulfwd.core.upstreams import Health, State, Upstream, all_down
 from consulfwd.dns import const
 from consulfwd.dns.edns import read_ede
 from consulfwd.dns.message import Message
 
-MAX_ATTEMPTS = 16
 RETRY_PAUSE = 0.05
 # How much longer than usual to wait when the hedging budget is used up.
 UNHEDGED = 4
-# A stream needs a handshake before the query.
-STREAM_PATIENCE = 3
-# Attempts after the first round come ever slower, but at least so many times per lookup.
-SPREAD = 6
-# How many are asked at once in each round after the first.
-LATER_ROUNDS = 2
 ANSWERS = frozenset((const.NOERROR, const.NXDOMAIN))
-
-
-class Attempt:
-    """One query to one upstream. `decided` says in words what followed from its result.
-
-    `took` is in seconds and None while there is no result; `size` in octets; `due` is when its
-    upstream is slower than usual, 0 once that was noted.
-    """
-
-    __slots__ = (
-        "decided",
-        "due",
-        "lookup",
-        "result",
-        "sent_at",
-        "size",
-        "stream",
-        "took",
-        "upstream",
-        "why",
-    )
-
-    def __init__(
-        self, lookup: Lookup, upstream: Upstream, stream: bool, now: float, why: str
-    ) -> None:
-        self.lookup = lookup
-        self.upstream = upstream
-        self.stream = stream
-        self.sent_at = now
-        self.due = now
-        self.why = why
-        self.result = ""
-        self.decided = ""
-        self.took: float | None = None
-        self.size = 0
-
-
-class Outcome:
-    """How a lookup ended: a message from an upstream, or None with the reason (`ede`, `reason`)."""
-
-    __slots__ = ("ede", "message", "reason", "upstream")
-
-    def __init__(
-        self, message: Message | None, upstream: Upstream | None, ede: int = 0, reason: str = ""
-    ) -> None:
-        self.message = message
-        self.upstream = upstream
-        self.ede = ede
-        self.reason = reason
 
 
 def lost_most(message: Message, known: int) -> bool:
@@ -81,7 +27,7 @@ def lost_most(message: Message, known: int) -> bool:
     return 2 * message.answers < known
 
 
-class Lookup:
+class Lookup(Attempts):
     """One question on its way through a plan of upstreams.
 
     known      how many records the answer held moments ago had: a denial needs a second opinion,
@@ -93,9 +39,8 @@ class Lookup:
     """
 
     __slots__ = (
-        "_budget", "_cut", "_doubted", "_errors", "_health", "_hedge_at", "_next", "_open",
-        "_pause", "attempts", "deadline", "extra", "has_stale", "known", "opinions", "outcome",
-        "overruled", "plan", "reverse", "started_at", "wake_at",
+        "_budget", "_cut", "_doubted", "_errors", "_health", "_pause", "extra", "has_stale",
+        "known", "opinions", "overruled", "reverse",
     )  # fmt: skip
 
     def __init__(
@@ -110,24 +55,16 @@ class Lookup:
         has_stale: bool = False,
         reverse: bool = False,
     ) -> None:
-        self.plan = plan
+        super().__init__(plan, now, deadline)
         self._health = health
         self._budget = budget
-        self.started_at = now
-        self.deadline = deadline
         self.known = known
         self.has_stale = has_stale
         self.reverse = reverse
-        self.attempts: list[Attempt] = []
-        self.outcome: Outcome | None = None
-        self.wake_at = deadline
         self.opinions = 0
         self.overruled = False
         self.extra = 0
-        self._next = 0
-        self._open = 0
         self._pause = RETRY_PAUSE
-        self._hedge_at = deadline
         self._errors: list[Attempt] = []
         self._cut: tuple[Message, Upstream] | None = None
         self._doubted: tuple[Message, Attempt] | None = None
@@ -406,17 +343,6 @@ class Lookup:
         self._pause *= 2
         return []
 
-    def _round_goes_on(self) -> bool:
-        """Everyone is asked in the first round, two in each of the next ones."""
-        later = self._next - len(self.plan)
-        return later < 0 or later % min(len(self.plan), LATER_ROUNDS) != 0
-
-    def _waiting(self) -> list[Attempt]:
-        return [one for one in self.attempts if not one.result]
-
-    def _half_over(self, now: float) -> bool:
-        return now - self.started_at >= (self.deadline - self.started_at) / 2
-
     def _only_the_dead_are_left(self, waiting: list[Attempt]) -> bool:
         """Recursors only: somebody said that the name fails, and no healthy one is to answer."""
         return (
@@ -425,51 +351,6 @@ class Lookup:
             and any(one.size for one in self.attempts)
             and all(one.upstream.state is not State.UP for one in waiting)
         )
-
-    def _send(
-        self, now: float, why: str, upstream: Upstream | None = None, *, stream: bool = False
-    ) -> Attempt:
-        if upstream is None:
-            plan = self.plan
-            upstream = plan[self._next % len(plan)]
-            self._next += 1
-            stream = upstream.transport != "udp"
-        attempt = Attempt(self, upstream, stream, now, why)
-        self.attempts.append(attempt)
-        self._open += 1
-        wait = upstream.hedge_after()
-        if stream:
-            wait *= STREAM_PATIENCE
-        attempt.due = now + wait
-        later = self._next - len(self.plan)
-        if later > 0:
-            # Spread over the deadline: whoever comes back late in it is to be asked then.
-            longest = (self.deadline - self.started_at) / SPREAD
-            wait = max(wait, min(wait * 2**later, longest))
-        self._hedge_at = at = now + wait
-        self.wake_at = at if at < self.deadline else self.deadline
-        return attempt
-
-    def _arm(self, at: float) -> None:
-        self._hedge_at = at
-        self.wake_at = min(at, self.deadline)
-
-    def _ended(self, attempt: Attempt, result: str, took: float) -> None:
-        if not attempt.result:
-            self._open -= 1
-        attempt.result = result
-        attempt.took = took
-
-    def _all_asked(self) -> bool:
-        return {one.upstream for one in self.attempts} >= {one for one in self.plan if one.is_agent}
-
-    def _finish(self, message: Message, upstream: Upstream) -> list[Attempt]:
-        self.outcome = Outcome(message, upstream)
-        return []
-
-    def _fail(self, ede: int, reason: str) -> list[Attempt]:
-        self.outcome = Outcome(None, None, ede, reason)
-        return []
 
     def _give_up(self, reason: str) -> list[Attempt]:
         if self._cut is not None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import ip_network
 
-from consulfwd.core.upstreams import Group, Upstream, rank
+from consulfwd.core.order import Group, rank
+from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const
 from consulfwd.dns.names import ROOT, from_text, reverse_address, reverse_zones, suffixes, to_text
 

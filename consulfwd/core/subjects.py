@@ -6,6 +6,7 @@ Interface" in Consul's documents). Pure: names in, subjects out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -13,8 +14,11 @@ from consulfwd.dns.names import is_under, labels_of
 
 SERVICE, CONNECT, NODE = "service", "connect", "node"
 _KINDS = frozenset(
-    (b"service", b"connect", b"virtual", b"ingress", b"node", b"query", b"addr")
+    ("service", "connect", "virtual", "ingress", "node", "query", "addr")
 )  # fmt: skip
+# Other characters may be read in one way in a name and in another in a URL: Consul's DNS escapes
+# some, its HTTP API takes escapes off twice.
+_PLAIN = re.compile(rb"[a-z0-9_-]+")
 
 
 class Subject(NamedTuple):
@@ -37,66 +41,52 @@ class Form(NamedTuple):
     zone: bytes
 
 
-def subject_of(name: bytes, domains: Iterable[bytes]) -> Subject | None:
+def subject_of(name: bytes, domains: Iterable[bytes], *, srv: bool = False) -> Subject | None:
     """Return what a folded wire name under one of Consul's `domains` is about (see `form_of`)."""
-    form = form_of(name, domains)
+    form = form_of(name, domains, srv=srv)
     return None if form is None else form.subject
 
 
-def form_of(name: bytes, domains: Iterable[bytes]) -> Form | None:
+def form_of(name: bytes, domains: Iterable[bytes], *, srv: bool = False) -> Form | None:
     """Return how Consul reads a folded wire name under one of its `domains`.
 
-    None when no single watch covers it: prepared queries, virtual and ingress addresses, names of
-    peers and partitions, the domain itself, and what Consul would not understand.
+    `srv` says that SRV records are asked for: there `service` may be left out (RFC 2782). None when
+    no single watch covers it: prepared queries, virtual and ingress addresses, names of peers and
+    partitions, the domain itself, what Consul would not understand, and labels of anything but
+    letters, digits, hyphens and underscores.
     """
     zone = max((one for one in domains if is_under(name, one)), key=len, default=None)
     if zone is None:
         return None
-    read = _read(name, zone)
+    read = _read(labels_of(name[: -len(zone)] + b"\0"), srv)
     return None if read is None else Form(*read, zone)
 
 
-def _read(name: bytes, zone: bytes) -> tuple[Subject, str] | None:
-    labels = labels_of(name[: -len(zone)] + b"\0")
-    at = max((index for index, label in enumerate(labels) if label in _KINDS), default=None)
-    if at is None:
-        # The short form of RFC 2782: _service._tag.consul
-        return _service(labels) if len(labels) == 2 and _underscored(labels) else None
-    head, tail = labels[:at], labels[at + 1 :]
-    if not head or len(tail) > 2 or (len(tail) == 2 and tail[1] != b"dc"):
+def _read(labels: list[bytes], srv: bool) -> tuple[Subject, str] | None:
+    if not all(map(_PLAIN.fullmatch, labels)):
         return None
-    datacenter = _text(tail[0]) if tail else ""
-    kind = labels[at]
-    if datacenter is None:
+    kind, head, tail = _split([label.decode() for label in labels], srv)
+    if not head or len(tail) > 2 or (len(tail) == 2 and tail[1] != "dc"):
         return None
-    if kind == b"service":
-        return _service(head, datacenter)
-    if kind == b"connect":
-        return _subject(CONNECT, head[-1:], datacenter, head[:-1])
-    return _subject(NODE, head, datacenter) if kind == b"node" else None
+    datacenter = tail[0] if tail else ""
+    if kind == SERVICE and len(head) == 2 and all(one.startswith("_") for one in head):
+        # As in RFC 2782 the tag stands behind the name, and a protocol is no tag.
+        name, tag = (one[1:] for one in head)
+        found = Subject(SERVICE, name, datacenter), "" if tag == "tcp" else tag
+    elif kind in (SERVICE, CONNECT):
+        found = Subject(kind, head[-1], datacenter), ".".join(head[:-1])
+    elif kind == NODE:
+        found = Subject(NODE, ".".join(head), datacenter), ""
+    else:
+        return None
+    return found if found[0].name else None
 
 
-def _underscored(labels: list[bytes]) -> bool:
-    return all(label.startswith(b"_") for label in labels)
-
-
-def _service(head: list[bytes], datacenter: str = "") -> tuple[Subject, str] | None:
-    """A tag stands before the name; as in RFC 2782 (exactly two labels) it stands behind it."""
-    if len(head) == 2 and _underscored(head):
-        tag = head[1][1:]
-        # A protocol is no tag.
-        return _subject(SERVICE, [head[0][1:]], datacenter, [] if tag == b"tcp" else [tag])
-    return _subject(SERVICE, head[-1:], datacenter, head[:-1])
-
-
-def _subject(
-    kind: str, labels: list[bytes], datacenter: str, tag: list[bytes] | None = None
-) -> tuple[Subject, str] | None:
-    name, asked = _text(b".".join(labels)), _text(b".".join(tag or []))
-    return (Subject(kind, name, datacenter), asked) if name and asked is not None else None
-
-
-def _text(label: bytes) -> str | None:
-    """Return a label as text, or None where it has what no name in Consul's URLs should have."""
-    text = label.decode("latin-1")
-    return text if text.isascii() and text.isprintable() and "/" not in text else None
+def _split(labels: list[str], srv: bool) -> tuple[str, list[str], list[str]]:
+    """Return the kind of a name ("" for none), what stands before it, and what behind."""
+    for at in range(len(labels) - 1, -1, -1):
+        if labels[at] in _KINDS:
+            return labels[at], labels[:at], labels[at + 1 :]
+        if srv and labels[at].startswith("_"):
+            return SERVICE, labels[: at + 1], labels[at + 1 :]
+    return "", [], []

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 
-from consulfwd.core.upstreams import RANK, Group, State, Upstream
+from consulfwd.core.order import RANK, Group
+from consulfwd.core.upstreams import State, Upstream
 
 # Lines of their own in a window (seconds); a fall and the way back are up to four.
 LINES = 12

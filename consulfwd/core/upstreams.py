@@ -6,8 +6,7 @@ changes nothing. Must not know about messages, sockets or clocks: `now` is passe
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -73,13 +72,10 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 MAX_PENALTY = 8
 # How long (seconds) after a fall or a return an agent may still lack a part of its catalog.
 SETTLING = 30.0
-# A member of a `fastest` group that nobody asked for so long (seconds) is measured again.
-MEASURE_AGAIN = 5.0
 # Good replies count toward rising if so long (seconds) apart: many at once prove no more than one.
 APART = 0.05
 # Times made by subtraction are this inexact.
 _EPSILON = 1e-6
-RANK = {State.UP: 0, State.PROBING: 1, State.SUSPECT: 2, State.DOWN: 3}
 
 
 @dataclass(frozen=True)
@@ -354,109 +350,6 @@ class Health:
                     ceiling = upstream.tuning.probe_ceiling
                     upstream.probe_pause = min(upstream.probe_pause * 2, ceiling)
         return due
-
-
-class Group:
-    """Upstreams that can stand in for each other, in the order of a policy.
-
-    `policy` is ordered (as configured), fastest (smallest round-trip time) or round_robin.
-    """
-
-    def __init__(
-        self, label: str, members: Sequence[Upstream], policy: str, health: Health
-    ) -> None:
-        self.label = label
-        self.members = tuple(members)
-        self.policy = policy
-        self._health = health
-        self._version = -1
-        self._order: tuple[Upstream, ...] = ()
-        self._healthy = 0
-        self._turn = 0
-
-    def order(self) -> tuple[Upstream, ...]:
-        """Return the members in the order they are to be asked: healthy ones first.
-
-        Those that lead back to this server are left out.
-        """
-        if self._version != self._health.version or self.policy == "fastest":
-            members = (one for one in self.preferred() if not one.looped)
-            self._order = order = tuple(sorted(members, key=rank))
-            self._healthy = sum(rank(one) == rank(order[0]) < 1 for one in order)
-            self._version = self._health.version
-        if self.policy != "round_robin":
-            return self._order
-        healthy = self._healthy
-        if healthy < 2:
-            return self._order
-        self._turn = turn = (self._turn + 1) % healthy
-        order = self._order
-        return order[turn:healthy] + order[:turn] + order[healthy:]
-
-    def preferred(self) -> Sequence[Upstream]:
-        """Return all members in the order of the policy alone, as if all were well."""
-        if self.policy != "fastest":
-            return self.members
-        # Steps of a quarter keep two equally fast servers from taking turns by noise.
-        return sorted(self.members, key=lambda member: _step(member.srtt))
-
-    def first(self) -> Upstream | None:
-        """Return whom to ask first, if anyone: `order()[0]`, at the cost of a comparison."""
-        order = self._order
-        if self.policy != "ordered" or self._version != self._health.version:
-            order = self.order()
-        return order[0] if order else None
-
-    def to_measure(self, now: float) -> list[Upstream]:
-        """Return the healthy members to be probed: those in doubt, which they are no more.
-
-        If the order is by speed, also those nobody has heard of lately: whoever was slow once
-        would otherwise never be asked again, fast as it may be by now.
-        """
-        due = []
-        for member in self.members:
-            old = self.policy == "fastest" and member.last_reply <= now - MEASURE_AGAIN
-            if member.state is State.UP and (member.doubted or old):
-                due.append(member)
-                member.doubted = False
-        return due
-
-    def all_down(self) -> bool:
-        """Return whether no member is expected to answer."""
-        return all_down(self.members)
-
-
-def rank(upstream: Upstream) -> float:
-    """Return how far behind an upstream is to be asked: 0 for one that is well in every way."""
-    return RANK[upstream.state] + (0.5 if upstream.poor else 0)
-
-
-def _step(rtt: float) -> int:
-    return math.floor(4 * math.log2(max(rtt, 1e-6) * 1e6))
-
-
-class Budget:
-    """Caps hedges to a share of the queries, with a reserve for a burst.
-
-    The reserve must carry the time it takes to notice that an agent went silent.
-    """
-
-    def __init__(self, share: float = 0.10, reserve: float = 100.0) -> None:
-        self._share = share
-        self._reserve = reserve
-        self._tokens = reserve
-
-    def earn(self, queries: int = 1) -> None:
-        """Note that so many queries were asked."""
-        if self._tokens < self._reserve:
-            self._tokens = min(self._tokens + self._share * queries, self._reserve)
-
-    def spend(self) -> bool:
-        """Return whether one more hedge may be sent, and take it off the budget."""
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 def jitter(pause: float, rng: random.Random) -> float:

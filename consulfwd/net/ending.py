@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from consulfwd.core.ask import answer_here
-from consulfwd.core.query import Outcome
+from consulfwd.core.attempts import Outcome
 from consulfwd.core.routes import Kind
 from consulfwd.dns import const
 from consulfwd.dns.message import Message

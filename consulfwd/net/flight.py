@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from consulfwd.core.ask import Ask
+from consulfwd.core.attempts import Attempt
 from consulfwd.core.cache import Cache, Entry
-from consulfwd.core.query import Attempt, Lookup
+from consulfwd.core.query import Lookup
 from consulfwd.core.routes import Route
 from consulfwd.dns import const
 from consulfwd.net.waiter import Waiter

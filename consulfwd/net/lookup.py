@@ -9,8 +9,9 @@ from types import TracebackType
 
 from consulfwd.config import Recursor, Settings
 from consulfwd.core.ask import Ask
+from consulfwd.core.order import Group
 from consulfwd.core.routes import Kind, Route, Routes, describe
-from consulfwd.core.upstreams import Group, Health, Upstream
+from consulfwd.core.upstreams import Health, Upstream
 from consulfwd.dns import const, replies
 from consulfwd.dns.edns import Edns, read_ede
 from consulfwd.dns.names import ROOT, from_text, to_text

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from consulfwd.core.ask import Known
-from consulfwd.core.query import Attempt, lost_most
+from consulfwd.core.attempts import Attempt
+from consulfwd.core.query import lost_most
 from consulfwd.dns import const
 from consulfwd.dns.message import Message, read_reply
 from consulfwd.errors import WireError

@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from consulfwd.core.ask import Ask, prepare
+from consulfwd.core.attempts import Attempt, Outcome
 from consulfwd.core.cache import Cache, Entry, Limits
+from consulfwd.core.order import Budget
 from consulfwd.core.probe import Probe
-from consulfwd.core.query import Attempt, Lookup, Outcome
+from consulfwd.core.query import Lookup
 from consulfwd.core.routes import Kind, Route, Routes
-from consulfwd.core.upstreams import Budget, Health, Upstream, all_down
+from consulfwd.core.upstreams import Health, Upstream, all_down
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import read_reply
 from consulfwd.dns.wire import Query, read_query

@@ -14,6 +14,7 @@ from consulfwd.core.freshness import Freshness, Rules
 from consulfwd.core.routes import Kind
 from consulfwd.core.settling import corrected
 from consulfwd.core.subjects import Form, form_of
+from consulfwd.dns import const
 
 if TYPE_CHECKING:
     from consulfwd.core.ask import Ask
@@ -63,7 +64,8 @@ class Reuse:
         form = ask.form
         if form is False:
             consul = ask.route.kind is Kind.CONSUL and ask.route.then is None
-            form = ask.form = form_of(ask.name, self._domains) if consul else None
+            srv = ask.qtype == const.SRV
+            form = ask.form = form_of(ask.name, self._domains, srv=srv) if consul else None
         return form
 
     def denies(self, ask: Ask, now: float) -> bool:

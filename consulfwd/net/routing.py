@@ -7,8 +7,9 @@ from ipaddress import ip_address
 
 from consulfwd.config import Agent, Recursor, Settings
 from consulfwd.core.cache import Limits
+from consulfwd.core.order import Group
 from consulfwd.core.routes import Kind, Route, Routes, special_routes
-from consulfwd.core.upstreams import Group, Health, Upstream
+from consulfwd.core.upstreams import Health, Upstream
 from consulfwd.dns.names import ROOT, from_text, reverse_zones
 
 UpstreamKey = tuple[str, str, int]

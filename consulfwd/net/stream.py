@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from consulfwd.core.query import Attempt
+from consulfwd.core.attempts import Attempt
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.framing import StreamReader, frame
 

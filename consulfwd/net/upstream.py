@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Protocol
 
-from consulfwd.core.query import Attempt
+from consulfwd.core.attempts import Attempt
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net import mmsg
 from consulfwd.net.loop import unwatch, watch

@@ -16,8 +16,10 @@ from collections.abc import Callable
 from textwrap import dedent
 from typing import ClassVar
 
-from consulfwd.core.query import MAX_ATTEMPTS, Attempt, Lookup
-from consulfwd.core.upstreams import Budget, Health, State, Upstream
+from consulfwd.core.attempts import MAX_ATTEMPTS, Attempt
+from consulfwd.core.order import Budget
+from consulfwd.core.query import Lookup
+from consulfwd.core.upstreams import Health, State, Upstream
 from consulfwd.dns import const
 from consulfwd.dns.edns import Edns
 from consulfwd.dns.message import Message, assemble_message

@@ -12,8 +12,9 @@ import pytest
 
 from consulfwd.core.access import MAX_SEEN, Access
 from consulfwd.core.ask import Ask, prepare
+from consulfwd.core.order import Group
 from consulfwd.core.routes import Kind, Route, Routes, special_routes
-from consulfwd.core.upstreams import Group, Health, Upstream
+from consulfwd.core.upstreams import Health, Upstream
 from consulfwd.dns import const
 from consulfwd.dns.edns import build_option
 from consulfwd.dns.names import ROOT, from_text

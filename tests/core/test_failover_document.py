@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from consulfwd.core import query, upstreams
+from consulfwd.core import attempts, order, query, upstreams
 from consulfwd.core.probe import Probe
 from consulfwd.core.upstreams import AGENT, RECURSOR, TRANSITIONS, Health, State, Tuning
 from tests.core.play import EPOCH, Play, denial, upstream
@@ -81,10 +81,10 @@ def test_the_thresholds_are_those_of_the_code(document: Path) -> None:
 def test_the_other_figures_are_those_of_the_code(document: Path) -> None:
     text = " ".join(document.read_text(encoding="utf-8").split())
     for sentence in (
-        f"at most {query.MAX_ATTEMPTS} per lookup",
+        f"at most {attempts.MAX_ATTEMPTS} per lookup",
         f"another round after {query.RETRY_PAUSE * 1000:.0f} ms",
         f"asked after {query.UNHEDGED + 1:.0f} times the usual".replace("5", "five"),
-        f"nobody has heard of for {upstreams.MEASURE_AGAIN:.0f} s",
+        f"nobody has heard of for {order.MEASURE_AGAIN:.0f} s",
         f"up to {upstreams.MAX_PENALTY * AGENT.rise} "
         f"({upstreams.MAX_PENALTY * RECURSOR.rise} for a recursor)",
     ):

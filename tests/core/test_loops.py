@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from consulfwd.core.loops import EXPIRES, LoopTest, Tests, name_for, places
+from consulfwd.core.order import Group, rank
 from consulfwd.core.routes import Kind, Route, Routes
-from consulfwd.core.upstreams import Group, Health, State, Upstream, rank
+from consulfwd.core.upstreams import Health, State, Upstream
 from consulfwd.dns.names import ROOT, from_text, to_text
 from tests.core.play import EPOCH, Play, upstream
 

@@ -8,8 +8,9 @@ from itertools import product
 
 import pytest
 
+from consulfwd.core.order import MEASURE_AGAIN, Budget, Group
 from consulfwd.core.routes import Kind, Route
-from consulfwd.core.upstreams import MEASURE_AGAIN, Budget, Group, Health, State, Upstream, jitter
+from consulfwd.core.upstreams import Health, State, Upstream, jitter
 from tests.core.play import upstream
 
 UP, SUSPECT, DOWN, PROBING = State.UP, State.SUSPECT, State.DOWN, State.PROBING

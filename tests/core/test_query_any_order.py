@@ -5,8 +5,10 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consulfwd.core.query import MAX_ATTEMPTS, Lookup
-from consulfwd.core.upstreams import Budget, Health, State
+from consulfwd.core.attempts import MAX_ATTEMPTS
+from consulfwd.core.order import Budget
+from consulfwd.core.query import Lookup
+from consulfwd.core.upstreams import Health, State
 from tests.core.play import EPOCH, Play, upstream
 
 KINDS = [*Play.REPLIES, "gone", "lost", "stray"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consulfwd.core.query import MAX_ATTEMPTS
+from consulfwd.core.attempts import MAX_ATTEMPTS
 from consulfwd.core.upstreams import State
 from consulfwd.dns import const
 from consulfwd.dns.edns import build_ede

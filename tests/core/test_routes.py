@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from consulfwd.core.order import Group
 from consulfwd.core.routes import (
     Kind,
     Route,
@@ -14,7 +15,7 @@ from consulfwd.core.routes import (
     localhost_rdatas,
     special_routes,
 )
-from consulfwd.core.upstreams import Group, Health
+from consulfwd.core.upstreams import Health
 from consulfwd.dns import const
 from consulfwd.dns.names import ROOT, from_text, reverse_name, reverse_zones, to_text
 from tests.core.play import upstream

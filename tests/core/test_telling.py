@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from consulfwd.core.order import Group
 from consulfwd.core.telling import LINES, WINDOW, History, Telling, duration
-from consulfwd.core.upstreams import Group, Health, State, Upstream
+from consulfwd.core.upstreams import Health, State, Upstream
 from tests.core.play import upstream
 
 UP, SUSPECT, DOWN, PROBING = State

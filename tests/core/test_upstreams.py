@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consulfwd.core import upstreams
+from consulfwd.core import order
 from consulfwd.core.upstreams import (
     AGENT,
     APART,
@@ -325,4 +325,4 @@ def test_the_thresholds_are_what_the_documentation_says() -> None:
         "fall": 3, "rise": 3, "hedge_floor": 0.010, "hedge_initial": 0.020,
         "hedge_ceiling": 0.250, "probe_first": 0.100, "probe_ceiling": 0.800, "steady": 10.0,
     }  # fmt: skip
-    assert upstreams.MEASURE_AGAIN == 5.0
+    assert order.MEASURE_AGAIN == 5.0

@@ -1,0 +1,148 @@
+"""A lookup's attempts: whom the plan names next, how long to wait for a reply, how it ended.
+
+What belongs here is keeping count. What a reply decides is in `query`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from consulfwd.core.upstreams import Upstream
+from consulfwd.dns.message import Message
+
+if TYPE_CHECKING:
+    from consulfwd.core.query import Lookup
+
+MAX_ATTEMPTS = 16
+# A stream needs a handshake before the query.
+STREAM_PATIENCE = 3
+# Attempts after the first round come ever slower, but at least so many times per lookup.
+SPREAD = 6
+# How many are asked at once in each round after the first.
+LATER_ROUNDS = 2
+
+
+class Attempt:
+    """One query to one upstream. `decided` says in words what followed from its result.
+
+    `took` is in seconds and None while there is no result; `size` in octets; `due` is when its
+    upstream is slower than usual, 0 once that was noted.
+    """
+
+    __slots__ = (
+        "decided",
+        "due",
+        "lookup",
+        "result",
+        "sent_at",
+        "size",
+        "stream",
+        "took",
+        "upstream",
+        "why",
+    )
+
+    def __init__(
+        self, lookup: Lookup, upstream: Upstream, stream: bool, now: float, why: str
+    ) -> None:
+        self.lookup = lookup
+        self.upstream = upstream
+        self.stream = stream
+        self.sent_at = now
+        self.due = now
+        self.why = why
+        self.result = ""
+        self.decided = ""
+        self.took: float | None = None
+        self.size = 0
+
+
+class Outcome:
+    """How a lookup ended: a message from an upstream, or None with the reason (`ede`, `reason`)."""
+
+    __slots__ = ("ede", "message", "reason", "upstream")
+
+    def __init__(
+        self, message: Message | None, upstream: Upstream | None, ede: int = 0, reason: str = ""
+    ) -> None:
+        self.message = message
+        self.upstream = upstream
+        self.ede = ede
+        self.reason = reason
+
+
+class Attempts:
+    """What was asked of whom along a plan of upstreams, and when to look again (`wake_at`)."""
+
+    __slots__ = (
+        "_hedge_at", "_next", "_open", "attempts", "deadline", "outcome", "plan", "started_at",
+        "wake_at",
+    )  # fmt: skip
+
+    def __init__(self, plan: Sequence[Upstream], now: float, deadline: float) -> None:
+        self.plan = plan
+        self.started_at = now
+        self.deadline = deadline
+        self.attempts: list[Attempt] = []
+        self.outcome: Outcome | None = None
+        self.wake_at = self._hedge_at = deadline
+        self._next = 0
+        self._open = 0
+
+    def _send(
+        self, now: float, why: str, upstream: Upstream | None = None, *, stream: bool = False
+    ) -> Attempt:
+        if upstream is None:
+            plan = self.plan
+            upstream = plan[self._next % len(plan)]
+            self._next += 1
+            stream = upstream.transport != "udp"
+        # Whatever keeps count of attempts is a lookup.
+        attempt = Attempt(self, upstream, stream, now, why)  # type: ignore[arg-type]
+        self.attempts.append(attempt)
+        self._open += 1
+        wait = upstream.hedge_after()
+        if stream:
+            wait *= STREAM_PATIENCE
+        attempt.due = now + wait
+        later = self._next - len(self.plan)
+        if later > 0:
+            # Spread over the deadline: whoever comes back late in it is to be asked then.
+            longest = (self.deadline - self.started_at) / SPREAD
+            wait = max(wait, min(wait * 2**later, longest))
+        self._hedge_at = at = now + wait
+        self.wake_at = at if at < self.deadline else self.deadline
+        return attempt
+
+    def _arm(self, at: float) -> None:
+        self._hedge_at = at
+        self.wake_at = min(at, self.deadline)
+
+    def _ended(self, attempt: Attempt, result: str, took: float) -> None:
+        if not attempt.result:
+            self._open -= 1
+        attempt.result = result
+        attempt.took = took
+
+    def _all_asked(self) -> bool:
+        return {one.upstream for one in self.attempts} >= {one for one in self.plan if one.is_agent}
+
+    def _finish(self, message: Message, upstream: Upstream) -> list[Attempt]:
+        self.outcome = Outcome(message, upstream)
+        return []
+
+    def _fail(self, ede: int, reason: str) -> list[Attempt]:
+        self.outcome = Outcome(None, None, ede, reason)
+        return []
+
+    def _round_goes_on(self) -> bool:
+        """Everyone is asked in the first round, two in each of the next ones."""
+        later = self._next - len(self.plan)
+        return later < 0 or later % min(len(self.plan), LATER_ROUNDS) != 0
+
+    def _waiting(self) -> list[Attempt]:
+        return [one for one in self.attempts if not one.result]
+
+    def _half_over(self, now: float) -> bool:
+        return now - self.started_at >= (self.deadline - self.started_at) / 2
