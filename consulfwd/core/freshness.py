@@ -30,8 +30,8 @@ NEGATIVE_SHARE = 4
 REST = 5.0
 # Consul allows 200 connections from one host to an agent, and each watch holds one.
 MOST_CARRIED = 150
-# Names seen once, and questions that may hang on one watch.
-MAX_SEEN, MAX_KEYS = 8192, 256
+# Names seen once, questions that may hang on one watch, and those of names that do not exist.
+MAX_SEEN, MAX_KEYS, MAX_DENIED = 8192, 256, 64
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,15 @@ class Watch:
     `candidates` are the agents that could carry it, the best first; `armed` is set once the first
     state is known; `changed_at` is when it was armed or last changed, by the clock; `size` is how
     many instances Consul has of it, `healthy` how many of them it would name; `negative` whether
-    nobody ever saw one; `keys` are the questions whose answers hang on it; `asked_at` is when an
-    answer was last asked for. `instances` are the healthy ones, where the watch tells them.
+    nobody ever saw one; `keys` are the questions whose answers hang on it, `denied` those of names
+    that do not exist (such as an unknown tag), each with when its answer came; `asked_at` is when
+    an answer was last asked for. `instances` are the healthy ones, where the watch tells them.
+    `tried` are the agents where it failed lately; it is at `carrier` since `placed_at`.
     """
 
     __slots__ = (
-        "armed", "asked_at", "candidates", "carrier", "changed_at", "changes", "healthy",
-        "instances", "keys", "negative", "size", "subject",
+        "armed", "asked_at", "candidates", "carrier", "changed_at", "changes", "denied", "healthy",
+        "instances", "keys", "negative", "placed_at", "size", "subject", "tried",
     )  # fmt: skip
 
     def __init__(
@@ -76,13 +78,28 @@ class Watch:
         self.carrier = carrier
         self.candidates = tuple(candidates)
         self.armed = False
-        self.changed_at = now
-        self.asked_at = now
+        self.placed_at = self.changed_at = self.asked_at = now
+        self.tried: set[str] = set()
         self.changes = 0
         self.size = self.healthy = 0
         self.instances: frozenset[Instance] | None = None
         self.negative = negative
-        self.keys: set[bytes] = set()
+        self.keys: dict[bytes, float] = {}
+        self.denied: dict[bytes, float] = {}
+
+    def holds(self, key: bytes, now: float, *, denied: bool) -> bool:
+        """Let a question hang on this watch if there is room; return whether it does."""
+        mine, other, most = self.keys, self.denied, MAX_KEYS
+        if denied:
+            mine, other, most = self.denied, self.keys, MAX_DENIED
+        if key not in mine and len(mine) >= most:
+            for old in [one for one, at in mine.items() if now - at >= REUSE]:
+                del mine[old]
+            if len(mine) >= most:
+                return False
+        other.pop(key, None)
+        mine[key] = now
+        return True
 
 
 class Freshness:
@@ -142,11 +159,16 @@ class Freshness:
         return next((one for one in able if self._load.get(one, 0) < share), None)
 
     def _room(self, now: float, negative: bool) -> bool:
-        """Make room for one more watch; one that is in use gives way to nobody."""
-        of_kind = [one for one in self.watches.values() if one.negative] if negative else None
-        if of_kind is not None and len(of_kind) >= max(self.rules.max // NEGATIVE_SHARE, 1):
-            return self._spare(of_kind, now)
-        return len(self.watches) < self.rules.max or self._spare(self.watches.values(), now)
+        """Make room for one more watch; one that is in use gives way to nobody.
+
+        One of what does not exist takes the place of its like only: those are cheap to make up.
+        """
+        full = len(self.watches) >= self.rules.max
+        if not negative:
+            return not full or self._spare(self.watches.values(), now)
+        of_kind = [one for one in self.watches.values() if one.negative]
+        full = full or len(of_kind) >= max(self.rules.max // NEGATIVE_SHARE, 1)
+        return not full or self._spare(of_kind, now)
 
     def _spare(self, watches: Iterable[Watch], now: float) -> bool:
         oldest = next(iter(watches), None)
@@ -158,25 +180,35 @@ class Freshness:
     # -- what may be reused -------------------------------------------------------------------
 
     def stored(
-        self, subject: Subject, key: bytes, *, positive: bool, sent_at: float, now: float
+        self,
+        subject: Subject,
+        key: bytes,
+        *,
+        positive: bool,
+        sent_at: float,
+        now: float,
+        denied: bool = False,
+        tagged: bool = False,
     ) -> float | None:
         """Return for how many seconds the answer to `key` may be reused, None for by its TTL.
 
-        `sent_at` is when it was asked for. It hangs on the watch until it is dropped. While a
-        change settles it is not to be reused at all: whoever gave it may not know of that yet.
+        `sent_at` is when it was asked for; `denied` says that the name does not exist, `tagged`
+        that it asks for a part of the instances. It hangs on the watch until it is dropped. While
+        a change settles it is not to be reused at all: whoever gave it may not know of that yet.
         """
         watch = self.watches.get(subject)
-        if watch is None or (len(watch.keys) >= MAX_KEYS and key not in watch.keys):
-            return None
-        watch.keys.add(key)
-        if not watch.armed or now - self.proofs.get(watch.carrier, 0.0) >= LIFE:
+        if watch is None or not watch.holds(key, now, denied=denied) or not self._live(watch, now):
             return None
         if sent_at < watch.changed_at + self.rules.settle:
             return 0.0
-        if positive and not watch.healthy:
-            # An answer where the watch sees none: it may lack the right to see.
+        contradicted = denied and not tagged if watch.healthy else positive
+        if contradicted:
+            # By what the watch sees: one of both may lack the right to see, or its catalog.
             return None
-        return REUSE if watch.size else REUSE_NEGATIVE
+        return REUSE_NEGATIVE if denied or not watch.size else REUSE
+
+    def _live(self, watch: Watch, now: float) -> bool:
+        return watch.armed and now - self.proofs.get(watch.carrier, float("-inf")) < LIFE
 
     # -- what the shell reports ---------------------------------------------------------------
 
@@ -250,51 +282,55 @@ class Freshness:
     def denies(self, subject: Subject, now: float) -> bool:
         """Return whether a live watch knows that there is no healthy instance (any more)."""
         watch = self.watches.get(subject)
-        return (
-            watch is not None
-            and watch.armed
-            and not watch.healthy
-            and now - self.proofs.get(watch.carrier, 0.0) < LIFE
-        )
+        return watch is not None and not watch.healthy and self._live(watch, now)
 
     def proved(self, carrier: str, at: float) -> None:
         """Note that an agent heard of every change up to `at`."""
         self.barred.discard(carrier)
-        self.proofs[carrier] = max(at, self.proofs.get(carrier, 0.0))
+        if carrier in self._load:
+            self.proofs[carrier] = max(at, self.proofs.get(carrier, at))
 
     def lost(self, carrier: str, now: float) -> list[bytes]:
         """Note that an agent can carry nothing until it is `proved` again: its watches move."""
         self.barred.add(carrier)
-        self.proofs.pop(carrier, None)
         dropped: list[bytes] = []
         for watch in [one for one in self.watches.values() if one.carrier == carrier]:
             dropped += self.failed(watch.subject, carrier, now)
         return dropped
 
     def failed(self, subject: Subject, carrier: str, now: float) -> list[bytes]:
-        """Note that one watch broke: it moves to another agent, or ends where there is none."""
+        """Note that one watch broke: it moves to another agent, or ends where there is none.
+
+        Where it failed lately it does not go back to: agents that all refuse it would be asked
+        in circles.
+        """
         watch = self.watches.get(subject)
         if watch is None or watch.carrier != carrier:
             return []
         dropped = self._drop(watch)
         watch.armed = False
         self._unload(carrier)
-        other = self._carrier([one for one in watch.candidates if one != carrier])
+        if now - watch.placed_at >= REST:
+            watch.tried.clear()
+        watch.tried.add(carrier)
+        other = self._carrier([one for one in watch.candidates if one not in watch.tried])
         if other is None:
             del self.watches[subject]
             self.commands.append(Command(subject, None))
             self._rest(subject, now)
         else:
             watch.carrier = other
-            watch.changed_at = now
+            watch.placed_at = watch.changed_at = now
             self._place(subject, other)
         return dropped
 
     def _rest(self, subject: Subject, now: float) -> None:
         """Leave a subject alone for a while that could be watched nowhere."""
-        if len(self._resting) >= self.rules.max:
-            self._resting = {one: until for one, until in self._resting.items() if until > now}
+        self._resting.pop(subject, None)
         self._resting[subject] = now + REST
+        if len(self._resting) > MAX_SEEN:
+            # The first is the one that has rested longest.
+            del self._resting[next(iter(self._resting))]
 
     def expired(self, now: float) -> list[str]:
         """Return the agents whose last proof has become too old: they are `lost`."""
@@ -332,7 +368,9 @@ class Freshness:
     def _unload(self, carrier: str) -> None:
         self._load[carrier] -= 1
         if not self._load[carrier]:
+            # Nobody asks for proofs any more: the last one's age says nothing about the agent.
             del self._load[carrier]
+            self.proofs.pop(carrier, None)
 
     def _end(self, watch: Watch) -> list[bytes]:
         del self.watches[watch.subject]
@@ -341,7 +379,8 @@ class Freshness:
         return self._drop(watch)
 
     def _drop(self, watch: Watch) -> list[bytes]:
-        dropped = list(watch.keys)
+        dropped = [*watch.keys, *watch.denied]
         watch.keys.clear()
+        watch.denied.clear()
         self.invalidations += len(dropped)
         return dropped

@@ -52,7 +52,13 @@ class Reuse:
         if freshness.commands:
             self.wake()
         seconds = freshness.stored(
-            subject, ask.key, positive=message.positive, sent_at=sent_at, now=now
+            subject,
+            ask.key,
+            positive=message.positive,
+            sent_at=sent_at,
+            now=now,
+            denied=message.rcode == const.NXDOMAIN,
+            tagged=bool(form.tag),
         )
         entry.watched = subject in freshness.watches
         entry.until = entry.expires_at
