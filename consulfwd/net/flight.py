@@ -18,6 +18,7 @@ class Counters:
     """What the engine has done since it started.
 
     extra            hedges, and what a false reply made ask
+    reused           answers from the cache past their TTL, for a watch (those in hot tables beside)
     second_opinions  replies not believed before another agent had spoken; `overruled` of them were
                      not taken, `opinion_seconds` is what clients waited for them in all
     """
@@ -25,6 +26,7 @@ class Counters:
     queries: int = 0
     hot: int = 0
     cached: int = 0
+    reused: int = 0
     joined: int = 0
     forwarded: int = 0
     upstream: int = 0

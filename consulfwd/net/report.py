@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from consulfwd.core.telling import kind
+from consulfwd.core.telling import duration, kind
 
 if TYPE_CHECKING:
+    from consulfwd.core.freshness import Freshness
     from consulfwd.net.resolver import Engine
 
 log = logging.getLogger("consulfwd")
@@ -28,6 +29,8 @@ def report(engine: Engine) -> None:
     kept, flights = len(engine.cache.entries), len(engine.flights)
     log.info("answers in the cache %d, queries in flight %d", kept, flights)
     now = engine.now()
+    if engine.reuse is not None:
+        _watches(engine.reuse.freshness, count.reused, now)
     for upstream in engine.upstreams():
         lasted = engine.prober.history.lasted(upstream, now)
         usual = f"replies in {upstream.srtt * 1000:.1f} ms" if upstream.srtt else "never replied"
@@ -38,4 +41,18 @@ def report(engine: Engine) -> None:
         log.info(
             "%s %s: %s for %s, %s, asked %s",
             kind(upstream), upstream.name, upstream.state.value, lasted, usual, more,
+        )  # fmt: skip
+
+
+def _watches(freshness: Freshness, reused: int, now: float) -> None:
+    log.info(
+        "watches %d of %d at most; answers reused past their TTL %d, dropped for a change %d",
+        len(freshness.watches), freshness.rules.max, reused, freshness.invalidations,
+    )  # fmt: skip
+    for watch in freshness.watches.values():
+        log.info(
+            "watch of %s at %s: %s for %s; changes %d, instances %d (healthy %d), questions %d",
+            watch.subject, watch.carrier, "armed" if watch.armed else "not armed",
+            duration(now - watch.placed_at), watch.changes, watch.size, watch.healthy,
+            len(watch.keys) + len(watch.denied),
         )  # fmt: skip

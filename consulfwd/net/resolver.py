@@ -271,6 +271,8 @@ class Engine:
         if entry is not None and entry.expires_at > now:
             self.cache.fresh(key, now)
             self.counters.cached += 1
+            if entry.watched and entry.until <= now:
+                self.counters.reused += 1
             waiter.deliver(Result(entry.message, "cache", entry=entry))
             return
         flights = self.flights
