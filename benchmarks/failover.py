@@ -290,7 +290,8 @@ def _counters(site: Site) -> Path:
 
 def _extra(site: Site) -> int | None:
     """Queries to agents beyond one per query passed on; None where nobody counts them."""
-    if not _counters(site).exists():
+    lines = _counters(site).read_text().splitlines() if _counters(site).exists() else []
+    if not lines:
         return None
-    said = json.loads(_counters(site).read_text().splitlines()[-1])
+    said = json.loads(lines[-1])
     return int(said["upstream"] - said["forwarded"])
