@@ -143,20 +143,31 @@ class Freshness:
             if len(self._seen) > MAX_SEEN:
                 del self._seen[next(iter(self._seen))]
             return
-        carrier = self._carrier(candidates)
-        if carrier is None or not self._room(now, not positive):
+        if self._carrier(candidates) is None or not self._room(now, not positive):
             self._seen[subject] = now
             return
+        # Whose watch made room may be the one to carry it.
+        carrier = self._carrier(candidates)
+        assert carrier is not None
         self.watches[subject] = Watch(subject, carrier, candidates, now, not positive)
         self._place(subject, carrier)
 
     def _carrier(self, candidates: Sequence[str]) -> str | None:
-        """The best one that carries less than its share, so that no agent carries them all."""
-        able = [one for one in candidates if one not in self.barred]
+        """The best one that carries less than its share, so that no agent carries them all.
+
+        Where each has its share (watches made room, or agents are lost), who carries least.
+        """
+        load = self._load
+        able = [
+            one
+            for one in candidates
+            if one not in self.barred and load.get(one, 0) < MOST_CARRIED
+        ]
         if not able:
             return None
-        share = min(-(-self.rules.max // len(able)), MOST_CARRIED)
-        return next((one for one in able if self._load.get(one, 0) < share), None)
+        share = -(-self.rules.max // len(able))
+        least = min(able, key=lambda one: load.get(one, 0))
+        return next((one for one in able if load.get(one, 0) < share), least)
 
     def _room(self, now: float, negative: bool) -> bool:
         """Make room for one more watch; one that is in use gives way to nobody.

@@ -1,0 +1,537 @@
+"""What may be reused past its TTL, and for how long: transcripts with time passed in."""
+
+from __future__ import annotations
+
+import pytest
+
+from consulfwd.core.freshness import (
+    ADMIT_WITHIN,
+    IDLE,
+    LIFE,
+    MAX_DENIED,
+    MAX_KEYS,
+    MAX_SEEN,
+    MOST_CARRIED,
+    REST,
+    REUSE,
+    SPARE_AFTER,
+)
+from tests.core.watched import EPOCH, Play, played, script, subject_for
+
+
+def plays(transcript: str, play: Play | None = None) -> Play:
+    """Play a transcript and hold what came out against what is written there."""
+    play = play or Play()
+    assert played(transcript, play) == script(transcript)
+    return play
+
+
+def test_from_the_first_question_to_reuse_and_change() -> None:
+    plays("""
+        0     yes web           | ...
+        1     yes web           | web at A; ttl     # not armed yet
+        1.1   proved A          | ...
+        1.2   yes web           | ttl
+        1.3   armed web 3       | drop web          # asked for before it was armed
+        1.4   yes web           | 0 s               # all that is known may not be known to all
+        1.799 yes web           | 0 s
+        1.801 yes web           | 10 s
+        1.9   yes web/SRV       | 10 s
+        2     changed web 2     | drop web, web/SRV
+        2.1   yes web           | 0 s
+        2.9   yes web sent 2.49 | 0 s               # asked for while it settled
+        2.9   yes web sent 2.51 | 10 s
+        3.05  overdue           | ...
+        3.15  overdue           | web at B; drop web
+        3.2   yes web           | ttl
+    """)
+
+
+def test_the_bounds_of_settling() -> None:
+    play = plays("""
+        0 yes web     | ...
+        0 yes web     | web at A; ttl
+        0 proved A    | ...
+        0 armed web 1 | drop web
+    """)
+    settle = play.freshness.rules.settle
+    assert play.do(settle - 0.001, "yes web") == "0 s"
+    assert play.do(settle, "yes web") == "10 s"
+    plays("0 yes web|...\n0 yes web|web at A; ttl\n0 proved A|...\n0 armed web 1|drop web\n"
+          "0 yes web|10 s", Play(settle=0))  # fmt: skip
+
+
+def test_the_bounds_of_a_proof() -> None:
+    play = plays("""
+        0 yes web      | ...
+        0 yes web      | web at A; ttl
+        0 armed web 1  | drop web
+        1 yes web      | ttl            # nothing is proven yet
+        1 proved A 0.5 | ...            # what it says is half a second old
+    """)
+    assert play.do(0.5 + LIFE - 0.001, "yes web") == "10 s"
+    assert play.freshness.ends_at() == EPOCH + 0.5 + LIFE
+    assert play.freshness.expired(EPOCH + 0.5 + LIFE - 0.001) == []
+    assert play.freshness.expired(EPOCH + 0.5 + LIFE) == ["A"]
+    assert play.do(0.5 + LIFE, "yes web") == "ttl"
+    # One that comes late, and is older than what is known, changes nothing.
+    play.do(3, "proved A 3")
+    play.do(3, "proved A 2")
+    assert play.do(4.9, "yes web") == "10 s"
+
+
+def test_without_proofs_nothing_ends() -> None:
+    assert Play().freshness.ends_at() == float("inf")
+    assert Play().freshness.expired(EPOCH) == []
+
+
+def test_the_bounds_of_being_asked_again() -> None:
+    for pause, expected in ((ADMIT_WITHIN, "web at A; ttl"), (ADMIT_WITHIN + 0.001, "...")):
+        play = Play()
+        assert play.do(0, "yes web") == "..."
+        assert play.do(pause, "yes web") == expected
+
+
+def test_asked_again_too_late_counts_as_the_first_time() -> None:
+    plays("""
+        0  yes web | ...
+        11 yes web | ...
+        20 yes web | web at A; ttl
+    """)
+
+
+def test_the_bounds_of_idleness() -> None:
+    play = plays("""
+        0 yes web     | ...
+        0 yes web     | web at A; ttl
+        0 proved A    | ...
+        0 armed web 1 | drop web
+        1 yes web     | 10 s
+    """)
+    play.do(2, "proved A")
+    assert play.do(1 + IDLE - 0.001, "idle") == "..."
+    assert play.do(1 + IDLE, "idle") == "web ends; drop web"
+    assert play.do(1 + IDLE, "yes web") == "..."
+
+
+def test_the_bounds_of_making_room() -> None:
+    play = plays("""
+        0 yes one | ...
+        0 yes one | one at A; ttl
+        0 yes two | ...
+        1 yes one | ttl
+        1 yes two | ...            # there is room for one, and it is in use
+    """, Play(most=1))  # fmt: skip
+    assert play.do(1 + SPARE_AFTER - 0.001, "yes two") == "..."
+    assert play.do(1 + SPARE_AFTER, "yes two") == "one ends; two at A; ttl"
+
+
+def test_who_makes_room_was_not_reused_any_more() -> None:
+    """What hangs on a watch that makes room is dropped by nobody: it must have run out."""
+    assert SPARE_AFTER > REUSE
+
+
+def test_the_least_recently_used_makes_room() -> None:
+    plays("""
+        0  yes one   | ...
+        0  yes one   | one at A; ttl
+        1  yes two   | ...
+        1  yes two   | two at B; ttl
+        2  yes one   | ttl
+        20 yes three | ...
+        20 yes three | two ends; three at B; ttl
+    """, Play(most=2))  # fmt: skip
+
+
+def test_no_room_at_all() -> None:
+    play = Play(most=0)
+    for at in range(5):
+        assert play.do(at, "yes web") == "..."
+
+
+# -- what does not exist ----------------------------------------------------------------------
+
+
+def test_a_name_that_does_not_exist_is_watched_too() -> None:
+    plays("""
+        0   no ghost        | ...
+        1   no ghost        | ghost at A; ttl
+        1   proved A        | ...
+        1   armed ghost 0   | drop ghost
+        2   no ghost        | 2 s
+        2.1 changed ghost 1 | drop ghost       # it appears
+        2.2 no ghost        | 0 s
+        2.9 yes ghost       | 10 s
+    """)
+
+
+def test_the_last_instance_goes() -> None:
+    plays("""
+        0   yes web      | ...
+        0   yes web      | web at A; ttl
+        0   proved A     | ...
+        0   armed web 1  | drop web
+        1   yes web      | 10 s
+        1.1 doubted web  | drop web
+        1.2 no web       | ttl
+        1.5 proved A     | ...
+        2.2 armed web 0  | drop web
+        2.3 no web       | 0 s
+        2.8 no web       | 2 s
+    """)
+
+
+def test_all_instances_are_critical() -> None:
+    plays("""
+        0   yes web         | ...
+        0   yes web         | web at A; ttl
+        0   proved A        | ...
+        0   armed web 3 2   | drop web
+        1   yes web         | 10 s
+        1.1 changed web 3 0 | drop web
+        1.7 no web          | 2 s
+        1.8 yes web         | ttl              # somebody sees what the watch does not
+    """)
+
+
+def test_denials_that_the_watch_contradicts_are_not_reused() -> None:
+    plays("""
+        0   yes web       | ...
+        0   yes web       | web at A; ttl
+        0   proved A      | ...
+        0   armed web 3   | drop web
+        1   no web        | ttl
+        1   nodata web/28 | 10 s               # no address of that family
+        1   no v9.web     | 2 s                # none has this tag
+        1   yes v1.web    | 10 s
+    """)
+
+
+def test_a_denial_is_no_news_only_while_the_watch_lives() -> None:
+    play = plays("""
+        0   yes web      | ...
+        0   yes web      | web at A; ttl
+    """)
+    web, freshness = subject_for("web"), play.freshness
+
+    def denies(at: float) -> bool:
+        return freshness.denies(web, EPOCH + at)
+
+    assert not freshness.denies(subject_for("other"), EPOCH)
+    play.do(0, "proved A")
+    assert not denies(0.0)
+    play.do(0.1, "armed web 3")
+    assert not denies(0.1)
+    play.do(0.2, "changed web 3 0")
+    assert [denies(0.2), denies(LIFE - 0.001), denies(LIFE)] == [True, True, False]
+    play.do(2.5, "proved A")
+    play.do(2.5, "doubted web")
+    assert not denies(2.5)
+
+
+def test_made_up_names_cannot_take_the_place_of_real_ones() -> None:
+    play = Play(most=8)
+    for number in range(6):
+        play.do(0, f"yes real{number}")
+        play.do(0, f"yes real{number}")
+    for number in range(10):
+        play.do(0, f"no made{number}")
+        play.do(0, f"no made{number}")
+    assert [one.name for one in play.placed] == [*(f"real{n}" for n in range(6)), "made0", "made1"]
+    # However long the real ones have not been needed: the made-up ones make room for their like.
+    for number in range(10, 20):
+        play.do(200 + number, f"no made{number}")
+        play.do(200 + number, f"no made{number}")
+    assert [one.name for one in play.placed][:6] == [f"real{n}" for n in range(6)]
+    assert len(play.placed) == 8
+    # Real ones take the place of made-up ones.
+    play.do(300, "yes real7")
+    assert play.do(300, "yes real7") == "real0 ends; real7 at A; ttl"
+
+
+def test_made_up_names_find_no_place_where_real_ones_have_them_all() -> None:
+    play = Play(most=4)
+    for number in range(4):
+        play.do(0, f"yes real{number}")
+        play.do(0, f"yes real{number}")
+    for at in (1, 2, 100, 101):
+        assert play.do(at, "no made") == "..."
+
+
+def test_a_name_that_turns_out_to_be_real_is_not_among_the_made_up_ones() -> None:
+    for event in ("yes ghost", "armed ghost 1", "changed ghost 1"):
+        play = plays("""
+            0 no ghost      | ...
+            0 no ghost      | ghost at A; ttl
+            0 no other      | ...
+            0 no other      | ...
+        """, Play(most=4))  # fmt: skip
+        play.do(1, event)
+        assert play.do(1, "no other") == "other at A; ttl"
+
+
+def test_even_few_watches_leave_one_for_what_does_not_exist() -> None:
+    plays("""
+        0 no one | ...
+        0 no one | one at A; ttl
+        0 no two | ...
+        0 no two | ...
+    """, Play(most=2))  # fmt: skip
+
+
+def test_names_seen_once_are_bounded() -> None:
+    for others, expected in ((MAX_SEEN - 1, "web at A; ttl"), (MAX_SEEN, "...")):
+        play = Play()
+        play.do(0, "yes web")
+        for number in range(others):
+            play.freshness.asked(subject_for(f"m{number}"), ["A"], EPOCH, positive=False)
+        assert len(play.freshness._seen) == MAX_SEEN
+        assert play.do(1, "yes web") == expected
+
+
+# -- questions that hang on a watch -----------------------------------------------------------
+
+
+def watched(play: Play) -> Play:
+    return plays("""
+        0 yes web     | ...
+        0 yes web     | web at A; ttl
+        0 proved A    | ...
+        0 armed web 9 | drop web
+    """, play)  # fmt: skip
+
+
+def test_questions_of_one_watch_are_bounded() -> None:
+    play = watched(Play())
+    for number in range(MAX_KEYS):
+        assert play.do(1, f"yes t{number}.web") == "10 s"
+    assert play.do(1, "yes web") == "ttl"
+    assert play.do(1, "yes t0.web") == "10 s"
+    play.do(2, "proved A")
+    play.do(4, "proved A")
+    play.do(10, "proved A")
+    # What is not reused any more makes room.
+    assert play.do(1 + REUSE - 0.001, "yes web") == "ttl"
+    assert play.do(1 + REUSE, "yes web") == "10 s"
+
+
+def test_made_up_tags_leave_room_for_real_ones() -> None:
+    play = watched(Play())
+    for number in range(MAX_DENIED):
+        assert play.do(1, f"no t{number}.web") == "2 s"
+    assert play.do(1, "no more.web") == "ttl"
+    assert play.do(1, "no t0.web") == "2 s"
+    for number in range(MAX_KEYS):
+        assert play.do(1, f"yes r{number}.web") == "10 s"
+    # One that exists now is counted among those that do.
+    play.do(1.1, "changed web 9")
+    assert play.do(1.7, "yes t0.web") == "10 s"
+    watch = play.freshness.watches[subject_for("web")]
+    assert (len(watch.keys), len(watch.denied)) == (1, 0)
+
+
+def test_what_was_dropped_is_counted() -> None:
+    play = watched(Play())
+    for question in ("web", "web/AAAA", "v1.web"):
+        play.do(1, f"yes {question}")
+    play.do(1.5, "no v9.web")
+    before = play.freshness.invalidations
+    assert play.do(1.6, "changed web 8") == "drop v1.web, v9.web, web, web/AAAA"
+    assert play.freshness.invalidations == before + 4
+    assert play.freshness.watches[subject_for("web")].changes == 1
+
+
+# -- agents -----------------------------------------------------------------------------------
+
+
+def test_the_load_is_spread_over_the_agents() -> None:
+    play = Play("A B C", most=8)
+    for number in range(8):
+        play.do(0, f"yes s{number}")
+        play.do(0, f"yes s{number}")
+    # The best agent first, and no agent carries more than its share.
+    assert list(play.placed.values()) == list("AAABBBCC")
+
+
+def test_no_agent_carries_more_than_consul_lets_one_host_ask() -> None:
+    play = Play("A", most=1000)
+    for number in range(MOST_CARRIED + 1):
+        play.do(0, f"yes s{number}")
+        expected = f"s{number} at A; ttl" if number < MOST_CARRIED else "..."
+        assert play.do(0, f"yes s{number}") == expected
+
+
+def test_where_each_has_its_share_who_carries_least_takes_more() -> None:
+    play = Play("A B C", most=6)
+    for number in range(6):
+        play.do(0, f"yes s{number}")
+        play.do(0, f"yes s{number}")
+    assert list(play.placed.values()) == list("AABBCC")
+    play.do(1, "lost A")
+    assert sorted(play.placed.values()) == list("BBBCCC")
+    play.do(2, "lost B")
+    assert sorted(play.placed.values()) == list("CCCCCC")
+    play.do(3, "proved A")
+    play.do(3, "yes s9")
+    assert play.do(30, "yes s9") == "..."
+    assert play.do(31, "yes s9") == "s0 ends; s9 at A; ttl"
+
+
+def test_nobody_to_ask() -> None:
+    play = Play("")
+    for at in range(3):
+        assert play.do(at, "yes web") == "..."
+
+
+def test_watches_of_an_agent_that_is_lost_move() -> None:
+    plays("""
+        0   yes web     | ...
+        0   yes web     | web at A; ttl
+        0   yes db      | ...
+        0   yes db      | db at A; ttl
+        0   proved A    | ...
+        0   armed web 1 | drop web
+        1   yes web     | 10 s
+        1   lost A      | db at B; web at B; drop db, web
+        1.1 armed web at A 1 | ...              # what A still says does not count
+        1.1 doubted web at A | ...
+        1.1 failed web at A  | ...
+        1.2 armed web 1 | ...
+        2   yes web     | ttl                   # B has proved nothing yet
+        2   proved B    | ...
+        2   yes web     | 10 s
+        3   yes new     | ...
+        3   yes new     | new at B; ttl         # A is barred
+        3   proved A    | ...
+        3   yes more    | ...
+        3   yes more    | more at A; ttl
+    """)
+
+
+def test_a_watch_that_breaks_moves_alone() -> None:
+    plays("""
+        0 yes web    | ...
+        0 yes web    | web at A; ttl
+        0 yes db     | ...
+        0 yes db     | db at A; ttl
+        0 failed web | web at B; drop web
+        0 yes new    | ...
+        0 yes new    | new at A; ttl            # nobody said that A is ill
+    """)
+
+
+def test_after_a_move_all_settles_again() -> None:
+    plays("""
+        0   yes web     | ...
+        0   yes web     | web at A; ttl
+        0   proved A    | ...
+        0   armed web 1 | drop web
+        1   yes web     | 10 s
+        2   failed web  | web at B; drop web
+        2   proved B    | ...
+        2.1 yes web     | ttl
+        2.2 armed web 1 | drop web
+        2.6 yes web     | 0 s
+        2.8 yes web     | 10 s
+    """)
+
+
+def test_nowhere_to_move() -> None:
+    play = plays("""
+        0   yes web      | ...
+        0   yes web      | web at A; ttl
+        1   lost A       | web ends; drop web
+        1   armed web 1  | ...
+        1   failed web   | ...
+        1   changed web 1 | ...
+        1   doubted web  | ...
+        1   proved A     | ...
+        2   yes web      | ...
+        3   yes web      | ...                  # it is left alone for a while
+    """, Play("A"))  # fmt: skip
+    assert play.do(1 + REST - 0.001, "yes web") == "..."
+    assert play.do(1 + REST, "yes web") == "..."
+    assert play.do(1 + REST, "yes web") == "web at A; ttl"
+
+
+def test_agents_that_all_refuse_a_watch_are_not_asked_in_circles() -> None:
+    """As with a datacenter nobody knows the way to: all are well, and each refuses at once."""
+    plays("""
+        0   no web     | ...
+        0   no web     | web at A; ttl
+        0.1 failed web | web at B; drop web
+        0.2 failed web | web at C
+        0.3 failed web | web ends
+        5.2 no web     | ...
+        5.3 no web     | ...
+        5.4 no web     | web at A; ttl
+    """, Play("A B C"))  # fmt: skip
+
+
+def test_agents_that_break_off_soon_are_not_asked_in_circles_either() -> None:
+    plays("""
+        0   yes web     | ...
+        0   yes web     | web at A; ttl
+        0.1 armed web 1 | drop web
+        1   failed web  | web at B
+        1.1 armed web 1 | ...
+        2   failed web  | web ends
+    """)
+
+
+def test_a_watch_may_come_back_to_where_it_failed_long_ago() -> None:
+    plays("""
+        0    yes web     | ...
+        0    yes web     | web at A; ttl
+        0    armed web 1 | drop web
+        1    failed web  | web at B
+        5.9  armed web 1 | ...
+        6    failed web  | web at A
+        10.9 failed web  | web ends             # at B it failed less than 5 s before that
+    """)
+
+
+def test_an_agent_without_watches_is_neither_proven_nor_lost() -> None:
+    """Nobody asks it for proofs: that its last one is old says nothing."""
+    play = plays("""
+        0     yes web     | ...
+        0     yes web     | web at A; ttl
+        0     proved A    | ...
+        0     armed web 1 | drop web
+        300   idle        | web ends
+        300.5 proved A    | ...                 # was on its way
+        303   overdue     | ...
+        310   yes web     | ...
+        310   yes web     | web at A; ttl
+        310   armed web 1 | drop web
+        311   yes web     | ttl                 # what was proven once is not believed
+    """)
+    assert play.freshness.barred == set()
+
+
+def test_subjects_at_rest_are_bounded() -> None:
+    play = Play("A")
+    for number in range(MAX_SEEN + 50):
+        play.freshness._rest(subject_for(f"s{number}"), EPOCH)
+    assert len(play.freshness._resting) == MAX_SEEN
+    assert subject_for("s0") not in play.freshness._resting
+
+
+def test_the_end_of_everything() -> None:
+    play = watched(Play())
+    play.do(1, "yes web")
+    play.do(1, "yes db")
+    play.do(1, "yes db")
+    assert play.do(1, "clear") == "web ends; db ends; drop db, web"
+    assert play.freshness.ends_at() == float("inf")
+
+
+def test_a_watch_that_is_unknown_says_nothing() -> None:
+    play = Play()
+    for event in ("armed web 1", "changed web 1", "doubted web", "failed web", "lost A"):
+        assert play.do(0, event) == "..."
+
+
+@pytest.mark.parametrize("event", ["idle", "overdue", "clear"])
+def test_nothing_to_end(event: str) -> None:
+    assert Play().do(0, event) == "..."

@@ -1,0 +1,191 @@
+"""A player of transcripts for `core.freshness`: what is told on the left, what follows behind it.
+
+    0   yes web         | ...               an answer came, with records: nothing follows
+    1   yes web         | web at A          asked again: watched at A
+    1.1 armed web 3     | ...               the watch saw three instances
+    2   yes web         | 10 s              the answer may be reused for ten seconds
+    3   changed web 2   | drop web          answers are to be asked for again
+
+Times are seconds. `yes`, `no` (no such name) and `nodata` are answers to a question, `web` or
+`web/AAAA`; `v1.web` asks for a tag. `sent 1.5` behind it says when it was asked for, else at that
+moment. `0 s` is an answer not to be kept at all, `ttl` one that is kept by its own TTL, nothing
+where nothing is watched. `web ends` is a watch that is to stop.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from textwrap import dedent
+
+from consulfwd.core.freshness import (
+    LIFE,
+    MAX_DENIED,
+    MAX_KEYS,
+    MAX_SEEN,
+    MOST_CARRIED,
+    NEGATIVE_SHARE,
+    Freshness,
+    Rules,
+)
+from consulfwd.core.subjects import Subject
+
+EPOCH = 1000.0
+
+
+def subject_for(question: str) -> Subject:
+    """The subject of a question such as `v1.web/AAAA`."""
+    return Subject("service", question.partition("/")[0].rpartition(".")[2])
+
+
+class Play:
+    """Freshness with a fake clock. Its invariants are checked after every event."""
+
+    def __init__(self, agents: str = "A B", *, most: int = 128, settle: float = 0.5) -> None:
+        self.freshness = Freshness(Rules(most, settle))
+        self.agents = agents.split()
+        self.placed: dict[Subject, str] = {}
+        # What the shell reuses: until when, by question.
+        self.reused: dict[str, float] = {}
+
+    def do(self, at: float, event: str) -> str:
+        """Let an event happen, and return what came of it as text."""
+        now = EPOCH + at
+        what, *words = event.split()
+        told = self._answered(now, what, words) if what in ("yes", "no", "nodata") else ""
+        dropped = [] if told or what in ("yes", "no", "nodata") else self._told(now, what, words)
+        said = self._commands() + ([told] if told else [])
+        if dropped:
+            said.append("drop " + ", ".join(sorted(dropped)))
+        self.check(now)
+        return "; ".join(said) or "..."
+
+    def _answered(self, now: float, what: str, words: Sequence[str]) -> str:
+        question = words[0]
+        subject = subject_for(question)
+        positive = what == "yes"
+        sent_at = EPOCH + float(words[2]) if len(words) > 1 else now
+        self.freshness.asked(subject, self.agents, now, positive=positive)
+        seconds = self.freshness.stored(
+            subject,
+            question.encode(),
+            positive=positive,
+            sent_at=sent_at,
+            now=now,
+            denied=what == "no",
+            tagged="." in question,
+        )
+        self.reused.pop(question, None)
+        if seconds:
+            self._reuse(question, sent_at, now, seconds)
+            return f"{seconds:g} s"
+        if seconds is not None:
+            return "0 s"
+        return "ttl" if subject in self.freshness.watches else ""
+
+    def _reuse(self, question: str, sent_at: float, now: float, seconds: float) -> None:
+        """Nothing is reused but under an armed watch of a proven agent, once all has settled."""
+        watch = self.freshness.watches[subject_for(question)]
+        assert watch.armed
+        assert now - self.freshness.proofs[watch.carrier] < LIFE
+        assert sent_at >= watch.changed_at + self.freshness.rules.settle
+        self.reused[question] = now + seconds
+
+    def _told(self, now: float, what: str, words: Sequence[str]) -> list[str]:
+        freshness = self.freshness
+        if what == "proved":
+            freshness.proved(words[0], EPOCH + float(words[1]) if len(words) > 1 else now)
+            return []
+        if what == "overdue":
+            keys = [key for one in freshness.expired(now) for key in freshness.lost(one, now)]
+        elif what in ("idle", "clear"):
+            keys = freshness.idle(now) if what == "idle" else freshness.clear()
+        elif what == "lost":
+            keys = freshness.lost(words[0], now)
+        else:
+            keys = self._of_watch(now, what, words)
+        dropped = [key.decode() for key in keys]
+        for one in dropped:
+            self.reused.pop(one, None)
+        return dropped
+
+    def _of_watch(self, now: float, what: str, words: Sequence[str]) -> list[bytes]:
+        """What a watch tells: `armed web 3 1` has three instances, one of them healthy.
+
+        `at A` in front of the rest tells who says so, else it is who carries it.
+        """
+        subject = subject_for(words[0])
+        words = list(words[1:])
+        carrier = self.placed.get(subject, "A")
+        if words[:1] == ["at"]:
+            carrier = words[1]
+            del words[:2]
+        if what == "failed":
+            return self.freshness.failed(subject, carrier, now)
+        if what == "doubted":
+            return self.freshness.doubted(subject, carrier, now)
+        note = self.freshness.armed if what == "armed" else self.freshness.changed
+        size, *healthy = map(int, words)
+        return note(subject, carrier, now, size=size, healthy=healthy[0] if healthy else size)
+
+    def _commands(self) -> list[str]:
+        said = []
+        for subject, carrier in self.freshness.commands:
+            self.placed.pop(subject, None)
+            if carrier is not None:
+                self.placed[subject] = carrier
+            said.append(f"{subject.name} at {carrier}" if carrier else f"{subject.name} ends")
+        self.freshness.commands.clear()
+        return said
+
+    def check(self, now: float) -> None:
+        """Check what must hold after every event."""
+        freshness = self.freshness
+        watches = freshness.watches
+        most = freshness.rules.max
+        # Whoever did all that was commanded watches what is to be watched, where it is to be.
+        assert self.placed == {one.subject: one.carrier for one in watches.values()}
+        assert freshness._load == Counter(self.placed.values())
+        assert freshness.carried() == set(self.placed.values())
+        assert len(watches) <= most
+        assert max(freshness._load.values(), default=0) <= MOST_CARRIED
+        negative = [one for one in watches.values() if one.negative]
+        assert len(negative) <= max(most // NEGATIVE_SHARE, 1)
+        # Agents are proven for as long as they carry anything, and barred ones carry nothing.
+        assert set(freshness.proofs) <= freshness.carried()
+        assert not freshness.barred & freshness.carried()
+        assert len(freshness._seen) <= MAX_SEEN
+        assert len(freshness._resting) <= MAX_SEEN
+        assert not set(watches) & set(freshness._seen)
+        for watch in watches.values():
+            assert watch.carrier in watch.candidates
+            assert len(watch.keys) <= MAX_KEYS
+            assert len(watch.denied) <= MAX_DENIED
+            assert not set(watch.keys) & set(watch.denied)
+        for question, until in self.reused.items():
+            if until > now:
+                self._check_reused(question)
+
+    def _check_reused(self, question: str) -> None:
+        """What is reused will be dropped: by a change, or when its agent's proof is too old."""
+        watch = self.freshness.watches[subject_for(question)]
+        assert watch.armed
+        assert question.encode() in {*watch.keys, *watch.denied}
+        assert watch.carrier in self.freshness.proofs
+
+
+def played(transcript: str, play: Play) -> list[str]:
+    """Return the transcript with what really came out on the right."""
+    lines = []
+    for line in script(transcript):
+        left = line.partition("|")[0].rstrip()
+        at, event = left.split(maxsplit=1)
+        lines.append(f"{left} | {play.do(float(at), event)}")
+    return lines
+
+
+def script(transcript: str) -> list[str]:
+    """Return the lines of a transcript, spaces before the bar taken out, comments left out."""
+    lines = [line.partition("#")[0] for line in dedent(transcript).strip("\n").splitlines()]
+    parts = [[" ".join(part.split()) for part in line.split("|")] for line in lines if line.strip()]
+    return [" | ".join(part) for part in parts]
