@@ -228,10 +228,13 @@ def settings(cluster: DevCluster | None, *recursors: Recursor, **sections: Any) 
     consul.setdefault("watch", {"enabled": False})
     consul.setdefault("quality", {"every": 0})
     if cluster is not None:
-        consul.setdefault(
-            "agents", [{"address": one.address, "dns_port": one.dns_port} for one in cluster.agents]
-        )
+        consul.setdefault("agents", [_place(one) for one in cluster.agents])
     return Settings(**{**sections, "consul": consul})
+
+
+def _place(agent: DevAgent) -> dict[str, Any]:
+    place = {"address": agent.address, "dns_port": agent.dns_port}
+    return place | ({"http_port": agent.http_port} if agent.http_port else {})
 
 
 @asynccontextmanager
@@ -240,17 +243,19 @@ async def world(
     agents: int = 3,
     patience: float | None = 0.05,
     loops: bool = False,
+    http: bool = False,
     **sections: Any,
 ) -> AsyncIterator[World]:
     """Run agents with the example services and a server in front of them.
 
     `patience` is how long an agent is waited for before the next is asked too; longer than in
     production, so that a busy machine does not change what tests count. None leaves it. Without
-    `loops` nobody is sent loop tests, for the same reason.
+    `loops` nobody is sent loop tests, for the same reason. With `http` the agents serve that too;
+    what is watched there `sections` say.
     """
     clock = Clock()
     async with nothing_left_behind(loops=loops):
-        cluster = DevCluster(EXAMPLES, agents, clock=clock, http=False)
+        cluster = DevCluster(EXAMPLES, agents, clock=clock, http=http)
         async with cluster:
             server = Server(settings(cluster, *recursors, **sections), rng=random.Random(1))
             await server.start()
