@@ -223,9 +223,9 @@ class Overseer:
         self._empty[name] = 0 if listed else empty + 1
         if self._empty[name] == EMPTY:
             log.warning(
-                "the catalog%s lists no servers: only the seeds are asked"
+                "%s lists no servers: only the seeds are asked"
                 " (may the token of token_file read nodes and the service consul?)",
-                f" of {name}" if name else "",
+                f"the catalog of {name}" if name else "the catalog",
             )
 
     def _tell(self, watched: _Watched, news: News, why: str) -> None:

@@ -183,8 +183,10 @@ class Watcher:
     def _tell_hidden(self, subject: Subject, carrier: str) -> None:
         if not self._hidden:
             self._hidden = True
-            text = "agent %s: the token may not read all of %s: such names are asked for each time"
-            log.warning(text, carrier, subject)
+            log.warning(
+                "agent %s: the token may not read all of %s: such names are asked for each time",
+                *(carrier, subject),
+            )
 
     # -- proofs -------------------------------------------------------------------------------
 
@@ -230,8 +232,7 @@ class Watcher:
     def _tell_lost(self, carrier: str, why: str) -> None:
         if carrier not in self._blind:
             self._blind.add(carrier)
-            text = "agent %s: no watches there: %s"
-            log.warning(text, carrier, why)
+            log.warning("agent %s: no watches there: %s", carrier, why)
 
     def _tell_found(self, carrier: str) -> None:
         if carrier in self._blind:
