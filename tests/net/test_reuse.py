@@ -1,0 +1,493 @@
+"""Answers reused past their TTL: for how long, what ends it, what never is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from consulfwd.consul.watch import PROVE_EVERY
+from consulfwd.core.freshness import LIFE, REUSE, REUSE_NEGATIVE, Rules
+from consulfwd.core.subjects import Subject
+from consulfwd.dns.names import from_text
+from consulfwd.net.reuse import Reuse
+from tests.net.messages import Reply, parse, question
+from tests.net.recursor import Recursor
+from tests.net.world import GALERA, World, ask, open_sockets, settings, until, world
+
+NAME, GHOST = "galeradb.service.consul", "ghost.service.consul"
+SUBJECT = Subject("service", "galeradb")
+SETTLE = 0.1
+LEFT = GALERA[1:]
+
+
+class Hand:
+    """Says by hand what watches would, so that no test has to wait for them."""
+
+    def __init__(self, here: World) -> None:
+        self.here = here
+        self.reuse = Reuse(here.engine, Rules(settle=SETTLE), [from_text("consul")])
+        here.engine.reuse = self.reuse
+
+    @property
+    def freshness(self) -> Any:
+        return self.reuse.freshness
+
+    def prove(self) -> None:
+        """Say that all who carry anything have heard of everything up to now."""
+        for carrier in self.freshness.carried():
+            self.reuse.proved(carrier, self.here.engine.now())
+
+    def _told(self, subject: Subject) -> tuple[str, float]:
+        return self.freshness.watches[subject].carrier, self.here.engine.now()
+
+    def arm(self, subject: Subject, size: int) -> None:
+        keys = self.freshness.armed(subject, *self._told(subject), size=size, healthy=size)
+        self.reuse.drop(keys, changed=False)
+
+    def change(self, subject: Subject, size: int, healthy: int) -> None:
+        keys = self.freshness.changed(subject, *self._told(subject), size=size, healthy=healthy)
+        self.reuse.drop(keys, changed=True)
+
+    def skip(self, seconds: float) -> None:
+        """Let time pass in which agents go on proving that they hear."""
+        self.here.skip(seconds)
+        self.prove()
+
+    async def cover(self, name: str = NAME, qtype: str = "A", *, size: int = 3) -> Reply:
+        """Have a name watched; return the first answer that is reused."""
+        here = self.here
+        # What has a TTL is asked for again when that is over.
+        pause = max(here.cluster.dns.service_ttl, 1)
+        for _ in range(2):
+            await here.ask(name, qtype)
+            self.skip(pause)
+        (subject,) = self.freshness.watches
+        assert subject.name == name.split(".")[0]
+        self.freshness.commands.clear()
+        self.arm(subject, size)
+        self.skip(pause)
+        reply = await here.ask(name, qtype)
+        assert covered(here, name, qtype)
+        return reply
+
+
+def covered(here: World, name: str = NAME, qtype: str = "A") -> bool:
+    """Return whether a name's answer would be given from here now."""
+    key = here.engine.prepare(question(name, qtype)).key
+    return here.engine.cache.fresh(key, here.engine.now()) is not None
+
+
+@asynccontextmanager
+async def by_hand(*recursors: Recursor, **how: Any) -> AsyncIterator[tuple[World, Hand]]:
+    async with world(*recursors, **how) as here:
+        hand = Hand(here)
+        try:
+            yield here, hand
+        finally:
+            hand.reuse.close()
+
+
+@asynccontextmanager
+async def watched(*recursors: Recursor, **how: Any) -> AsyncIterator[World]:
+    """A server that watches development agents."""
+    consul = {"watch": {"enabled": True, "settle": SETTLE}, **how.pop("consul", {})}
+    async with world(*recursors, http=True, consul=consul, **how) as here:
+        yield here
+
+
+async def reused(here: World, name: str = NAME, qtype: str = "A", **how: Any) -> Reply:
+    """Ask until an answer comes from here, and return it."""
+    found: list[Reply] = []
+
+    async def settled() -> None:
+        while True:
+            before = len(here.asked())
+            reply = await here.ask(name, qtype, **how)
+            if len(here.asked()) == before:
+                found.append(reply)
+                return
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(settled(), 10)
+    return found[0]
+
+
+async def noticed(here: World, subject: Subject = SUBJECT, changes: int = 1) -> None:
+    """Wait until the watch has told of so many changes. Nothing is asked meanwhile."""
+    reuse = here.engine.reuse
+    assert reuse is not None
+    await until(lambda: reuse.freshness.watches[subject].changes == changes)
+
+
+def watches(here: World) -> dict[str, str]:
+    """What is watched, and at which agent."""
+    assert here.engine.reuse is not None
+    return {str(one): at.carrier for one, at in here.engine.reuse.freshness.watches.items()}
+
+
+# -- with development agents ------------------------------------------------------------------
+
+
+async def test_agents_are_asked_no_more_until_something_changes() -> None:
+    async with watched() as here:
+        reply = await reused(here)
+        assert (reply.data, reply.ttls) == (GALERA, {0})
+        before = len(here.asked())
+        for number in range(20):
+            reply = await here.ask(NAME, tcp=number % 2 == 0)
+            assert (reply.data, reply.ttls) == (GALERA, {0})
+        assert len(here.asked()) == before
+        assert list(watches(here)) == ["service galeradb"]
+        here.cluster.catalog.set_check("galera1", "critical")
+        await noticed(here)
+        assert (await here.ask(NAME)).data == LEFT
+        assert len(here.asked()) == before + 1
+        # And so again.
+        assert (await reused(here)).data == LEFT
+        here.cluster.catalog.set_check("galera1", "passing")
+        await noticed(here, changes=2)
+        assert (await here.ask(NAME)).data == GALERA
+
+
+async def test_a_change_reaches_the_hot_tables_of_every_listener() -> None:
+    async with watched(listen=["127.0.0.1:0", "127.0.0.2:0"]) as here:
+        await reused(here)
+        packets = [question(NAME, edns=size, ident=7) for size in (None, 1232, 4096)]
+        places = here.server.endpoints
+
+        async def everywhere() -> list[list[str]]:
+            said = []
+            for at in places:
+                for packet in packets:
+                    for tcp in (False, True):
+                        edns = {0: None, 1: 1232, 2: 4096}[packets.index(packet)]
+                        said.append((await ask(at, NAME, edns=edns, tcp=tcp, ident=7)).data)
+            return said
+
+        async def hot() -> bool:
+            before = here.counters.hot
+            assert await everywhere() == [GALERA] * 12
+            return here.counters.hot == before + 6
+
+        async def until_hot() -> None:
+            while not await hot():
+                await asyncio.sleep(0)
+
+        await asyncio.wait_for(until_hot(), 10)
+        here.cluster.catalog.set_check("galera1", "critical")
+        await noticed(here)
+        assert await everywhere() == [LEFT] * 12
+
+
+async def test_a_name_that_appears_is_served_at_once() -> None:
+    async with watched() as here:
+        reply = await reused(here, GHOST)
+        assert reply.rcode == "NXDOMAIN"
+        here.cluster.catalog.register("ghost", address="10.9.9.9", port=1)
+        await noticed(here, Subject("service", "ghost"))
+        reply = await here.ask(GHOST)
+        assert (reply.rcode, reply.data) == ("NOERROR", ["10.9.9.9"])
+
+
+async def test_the_last_instance_goes_without_a_second_opinion() -> None:
+    async with watched() as here:
+        await reused(here)
+        before = here.counters.second_opinions
+        for number in (1, 2, 3):
+            here.cluster.catalog.set_check(f"galera{number}", "critical")
+        reuse = here.engine.reuse
+        assert reuse is not None
+        await until(lambda: not reuse.freshness.watches[SUBJECT].healthy)
+        asked = len(here.asked())
+        reply = await here.ask(NAME)
+        assert (reply.rcode, len(here.asked())) == ("NXDOMAIN", asked + 1)
+        assert here.counters.second_opinions == before
+
+
+@pytest.mark.parametrize(
+    ("name", "qtype", "subject"),
+    [
+        (NAME, "AAAA", "service galeradb"),
+        (NAME, "SRV", "service galeradb"),
+        (NAME, "ANY", "service galeradb"),
+        ("primary.web.service.consul", "A", "service web"),
+        ("_web._v1.service.consul", "SRV", "service web"),
+        ("_web._tcp.consul", "SRV", "service web"),
+        ("web.service.dc1.consul", "A", "service web in dc1"),
+        ("Web.Service.DC1.dc.CONSUL", "A", "service web in dc1"),
+        ("dev1.node.consul", "A", "node dev1"),
+        ("dev1.node.consul", "TXT", "node dev1"),
+        ("nosuch.node.consul", "A", "node nosuch"),
+    ],
+)
+async def test_what_is_covered(name: str, qtype: str, subject: str) -> None:
+    async with watched() as here:
+        first = await here.ask(name, qtype)
+        reply = await reused(here, name, qtype)
+        assert (reply.rcode, reply.data) == (first.rcode, first.data)
+        assert list(watches(here)) == [subject]
+
+
+async def test_a_reload_begins_anew() -> None:
+    async with watched() as here:
+        await reused(here)
+        consul = {"watch": {"enabled": True, "settle": SETTLE}}
+        await here.server.reload(settings(here.cluster, consul=consul))
+        here.cluster.catalog.set_check("galera1", "critical")
+        assert (await here.ask(NAME)).data == LEFT
+        assert watches(here) == {}
+        assert (await reused(here)).data == LEFT
+
+
+async def test_watches_are_turned_off_and_on() -> None:
+    async with watched() as here:
+        await here.ask(NAME)
+        quiet = open_sockets()
+        await reused(here)
+        assert open_sockets() > quiet
+        await here.server.reload(settings(here.cluster, consul={"watch": {"enabled": False}}))
+        assert here.engine.reuse is None
+        await until(lambda: open_sockets() <= quiet)
+        before = len(here.asked())
+        for _ in range(3):
+            assert (await here.ask(NAME)).data == GALERA
+        assert len(here.asked()) == before + 3
+        await here.server.reload(settings(here.cluster, consul={"watch": {"enabled": True}}))
+        assert (await reused(here)).data == GALERA
+
+
+async def test_no_watches_where_none_are_wanted() -> None:
+    async with watched(consul={"watch": {"enabled": True, "max": 0}}) as here:
+        assert here.engine.reuse is None
+
+
+# -- by hand ----------------------------------------------------------------------------------
+
+
+async def test_what_is_not_covered() -> None:
+    records = {("host.example", "A"): ["A 192.0.2.1"]}
+    async with Recursor(records) as recursor, by_hand(
+        recursor, consul={"reverse": ["10.0.0.0/8"]}
+    ) as (here, hand):  # fmt: skip
+        here.cluster.catalog.register("outside", node="out", node_address="host.example", port=1)
+        for name, qtype in (
+            ("outside.service.consul", "A"),
+            ("out.node.consul", "A"),
+            ("galeradb.query.consul", "A"),
+            ("galeradb.virtual.consul", "A"),
+            ("0a000a0b.addr.dc1.consul", "A"),
+            ("11.10.0.10.in-addr.arpa", "PTR"),
+            ("consul", "SOA"),
+            ("host.example", "A"),
+        ):
+            first = await here.ask(name, qtype)
+            assert (first.rcode, hand.freshness.watches) == ("NOERROR", {}), name
+            for _ in range(3):
+                here.skip(1)
+                assert (await here.ask(name, qtype)).data == first.data
+            assert hand.freshness.watches == {}
+        # What is no alias of a service that has one is watched like any other.
+        await hand.cover("web.service.consul")
+
+
+async def test_an_answer_is_asked_for_again_after_a_while() -> None:
+    """Watch or not: what a watch cannot see does not last longer."""
+    async with by_hand() as (here, hand):
+        await hand.cover()
+        before = len(here.asked())
+        for pause, asked in ((REUSE - 0.5, 0), (0.5, 1), (1, 1)):
+            hand.skip(pause)
+            assert (await here.ask(NAME)).data == GALERA
+            assert len(here.asked()) == before + asked
+
+
+async def test_what_does_not_exist_is_asked_for_again_sooner() -> None:
+    async with by_hand() as (here, hand):
+        await hand.cover(GHOST, size=0)
+        before = len(here.asked())
+        for pause, asked in ((REUSE_NEGATIVE - 0.5, 0), (0.5, 1)):
+            hand.skip(pause)
+            assert (await here.ask(GHOST)).rcode == "NXDOMAIN"
+            assert len(here.asked()) == before + asked
+
+
+async def test_ttls_count_down_to_0_while_the_answer_is_reused() -> None:
+    async with by_hand() as (here, hand):
+        here.cluster.dns.service_ttl = 5
+        assert (await hand.cover()).ttls == {5}
+        seen = []
+        before = len(here.asked())
+        for pause in (1, 3, 1, 4, 1):
+            hand.skip(pause)
+            told = {ttl for _ in range(4) for ttl in (await here.ask(NAME)).ttls}
+            seen.append((told, len(here.asked()) - before))
+        assert here.counters.hot > 0
+        assert seen == [({4}, 0), ({1}, 0), ({0}, 0), ({0}, 0), ({5}, 1)]
+
+
+async def test_an_answer_under_way_when_something_changes_is_not_kept() -> None:
+    async with by_hand(patience=1.0) as (here, hand), here.udp() as client:
+        await hand.cover()
+        hand.skip(REUSE)
+        here.agents[0].faults.any.delay.on(0.1, count=1)
+        client.send(question(NAME))
+        before = len(here.asked())
+        await until(lambda: len(here.asked()) == before + 1)
+        here.cluster.catalog.set_check("galera1", "critical")
+        hand.change(SUBJECT, 3, 2)
+        # Whoever asked before the change may be told what was true then.
+        assert parse(await client.receive()).data == GALERA
+        assert not covered(here)
+        assert (await here.ask(NAME)).data == LEFT
+        assert not covered(here)
+        hand.skip(SETTLE + 0.2)
+        assert (await here.ask(NAME)).data == LEFT
+        assert covered(here)
+
+
+async def test_answers_are_not_reused_while_a_change_settles() -> None:
+    """An agent that does not know yet must not be believed for ten seconds."""
+    async with by_hand() as (here, hand):
+        await hand.cover()
+        hand.change(SUBJECT, 3, 2)
+        assert (await here.ask(NAME)).data == GALERA
+        here.cluster.catalog.set_check("galera1", "critical")
+        assert (await here.ask(NAME)).data == LEFT
+
+
+async def test_answers_with_a_ttl_survive_the_loss_of_their_watch_until_it_is_over() -> None:
+    async with by_hand() as (here, hand):
+        here.cluster.dns.service_ttl = 5
+        await hand.cover()
+        hand.skip(2)
+        hand.reuse.lost(hand.freshness.watches[SUBJECT].carrier)
+        here.cluster.catalog.set_check("galera1", "critical")
+        before = len(here.asked())
+        reply = await here.ask(NAME)
+        assert (reply.data, reply.ttls, len(here.asked())) == (GALERA, {3}, before)
+        here.skip(3)
+        assert (await here.ask(NAME)).data == LEFT
+
+
+async def test_answers_with_a_ttl_that_is_over_end_with_their_watch() -> None:
+    async with by_hand() as (here, hand):
+        here.cluster.dns.service_ttl = 5
+        await hand.cover()
+        hand.skip(6)
+        assert covered(here)
+        hand.reuse.lost(hand.freshness.watches[SUBJECT].carrier)
+        assert not covered(here)
+
+
+async def test_answers_with_a_ttl_end_with_a_change() -> None:
+    async with by_hand() as (here, hand):
+        here.cluster.dns.service_ttl = 5
+        await hand.cover()
+        here.cluster.catalog.set_check("galera1", "critical")
+        hand.change(SUBJECT, 3, 2)
+        assert (await here.ask(NAME)).data == LEFT
+
+
+async def test_what_is_asked_for_less_often_than_it_is_reused_needs_no_watch() -> None:
+    async with by_hand() as (here, hand):
+        here.cluster.dns.service_ttl = 60
+        for _ in range(3):
+            await here.ask(NAME)
+            here.skip(60)
+        assert hand.freshness.watches == {}
+
+
+async def test_the_loss_of_a_watch_ends_what_is_hot() -> None:
+    async with by_hand() as (here, hand), here.udp() as client:
+        await hand.cover()
+        packet = question(NAME, ident=7)
+        for _ in range(4):
+            client.send(packet)
+            await client.receive()
+        assert here.counters.hot > 0
+        here.cluster.catalog.set_check("galera1", "critical")
+        hand.reuse.lost(hand.freshness.watches[SUBJECT].carrier)
+        client.send(packet)
+        assert parse(await client.receive()).data == LEFT
+
+
+@pytest.mark.parametrize("how", ["hot", "cached", "tcp", "another listener"])
+async def test_a_process_that_slept_reuses_nothing(how: str) -> None:
+    """It may have been stopped, or its host suspended, with the change unheard of."""
+    async with by_hand(listen=["127.0.0.1:0", "127.0.0.2:0"]) as (here, hand):
+        await hand.cover()
+        for at in here.server.endpoints:
+            for _ in range(4):
+                await ask(at, NAME, ident=7)
+        assert here.counters.hot > 0
+        here.cluster.catalog.set_check("galera1", "critical")
+        # Nothing that was due in the meantime has been done: only the clock knows.
+        here._clock.offset += LIFE
+        at = here.server.endpoints[how == "another listener"]
+        edns = 512 if how == "cached" else 1232
+        reply = await ask(at, NAME, ident=7, edns=edns, tcp=how == "tcp")
+        assert reply.data == LEFT
+
+
+async def test_a_short_sleep_does_no_harm() -> None:
+    async with by_hand() as (here, hand):
+        await hand.cover()
+        before = len(here.asked())
+        here._clock.offset += LIFE - 0.5
+        assert (await here.ask(NAME)).data == GALERA
+        assert len(here.asked()) == before
+
+
+async def test_a_denial_against_healthy_instances_needs_a_second_opinion() -> None:
+    async with by_hand() as (here, hand):
+        await hand.cover()
+        hand.skip(REUSE)
+        here.agents[0].faults.any.nxdomain.on()
+        assert (await here.ask(NAME)).data == GALERA
+        assert here.counters.second_opinions == 1
+
+
+async def test_a_denial_after_the_watch_said_so_needs_none() -> None:
+    async with by_hand() as (here, hand):
+        await hand.cover()
+        for number in (1, 2, 3):
+            here.cluster.catalog.set_check(f"galera{number}", "critical")
+        hand.change(SUBJECT, 3, 0)
+        before = len(here.asked())
+        assert (await here.ask(NAME)).rcode == "NXDOMAIN"
+        assert (len(here.asked()), here.counters.second_opinions) == (before + 1, 0)
+
+
+async def test_a_denial_the_watch_contradicts_is_not_reused() -> None:
+    """Nothing was known of the name: the agent that came back without its catalog is believed."""
+    async with by_hand() as (here, hand):
+        await hand.cover("galeradb.service.consul", "SRV")
+        for agent in here.agents:
+            agent.faults.any.nxdomain.on()
+        assert (await here.ask(NAME)).rcode == "NXDOMAIN"
+        for agent in here.agents:
+            agent.faults.clear()
+        assert (await here.ask(NAME)).data == GALERA
+
+
+async def test_a_cache_of_no_entries_reuses_nothing() -> None:
+    async with by_hand(cache={"size": 0}) as (here, hand):
+        for _ in range(3):
+            assert (await here.ask(NAME)).data == GALERA
+            hand.skip(1)
+        hand.arm(SUBJECT, 3)
+        hand.skip(1)
+        before = len(here.asked())
+        for _ in range(3):
+            assert (await here.ask(NAME)).data == GALERA
+        assert len(here.asked()) == before + 3
+        hand.change(SUBJECT, 3, 3)
+
+
+async def test_agents_prove_more_often_than_they_must() -> None:
+    """One proof may come late without anything being dropped."""
+    assert LIFE - PROVE_EVERY >= LIFE / 2
