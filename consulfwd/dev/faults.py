@@ -111,10 +111,11 @@ class HttpFaults(_Group):
 
     def __init__(self, rng: random.Random) -> None:
         self.refuse = Fault(rng)  # connection reset instead of a response
-        self.hang = Fault(rng)  # the request is read and never answered
+        self.hang = Fault(rng)  # never answered; strikes those that wait for a change as well
         self.delay = Measured(rng)  # seconds before the request is looked at
         self.status = Measured(rng)  # an error: 429, 500, 503, ...
         self.empty = Fault(rng)  # 200 with an empty list, as after a restart or a lost token
+        self.filtered = Fault(rng)  # one entry is left out, as from a token that may not read all
         self.index_reset = Fault(rng)  # X-Consul-Index 1, as after a restored snapshot
         self.no_leader = Fault(rng)  # X-Consul-KnownLeader false
         self.last_contact = Measured(rng)  # X-Consul-LastContact, in seconds

@@ -70,6 +70,7 @@ class HttpAgent:
         app.add_routes(
             [
                 web.get("/v1/health/service/{name:.*}", self._health),
+                web.get("/v1/health/connect/{name:.+}", self._connect),
                 web.get("/v1/catalog/service/{name:.+}", self._catalog_service),
                 web.get("/v1/catalog/services", self._catalog_services),
                 web.get("/v1/catalog/node/{name:.+}", self._catalog_node),
@@ -158,6 +159,11 @@ class HttpAgent:
             ]
 
         return await self._blocking(request, lambda c: c.service_index(name), read, health=True)
+
+    async def _connect(self, request: web.Request) -> web.Response:
+        """No service has a proxy here."""
+        name = request.match_info["name"]
+        return await self._blocking(request, lambda c: c.service_index(name), lambda _: [])
 
     async def _catalog_service(self, request: web.Request) -> web.Response:
         name, tags = request.match_info["name"], request.query.getall("tag", [])
@@ -268,8 +274,13 @@ class HttpAgent:
             wait_s += self._rng.random() * wait_s / 16
             await catalog.wait(lambda: index_of(catalog), index, wait_s)
             await self._faults.running()
+            if self._faults.http.hang.strikes():
+                await asyncio.get_running_loop().create_future()
         forget = self._faults.forgetful or self._faults.http.empty.strikes()
         body = empty if forget else read(catalog)
+        filtered = self._faults.http.filtered.strikes()
+        if filtered and isinstance(body, list):
+            body = body[1:]
         streaming = self.streaming and health and bool(index) and "near" not in query
         reset = self._faults.http.index_reset.strikes()
         # Streaming leaves these two unfilled, whatever is the matter.
@@ -283,6 +294,8 @@ class HttpAgent:
             "X-Consul-Effective-Consistency": "stale" if "stale" in query else "leader",
             "X-Consul-Query-Backend": "streaming" if streaming else "blocking-query",
         }
+        if filtered:
+            headers["X-Consul-Results-Filtered-By-ACLs"] = "true"
         return web.json_response(body, headers=headers)
 
     def _servers(self) -> list[str]:

@@ -260,6 +260,33 @@ async def test_hang_ends_with_the_agent(api: Api, first: DevAgent) -> None:
         await asked
 
 
+async def test_hang_strikes_those_that_wait_as_well(
+    api: Api, served: DevCluster, first: DevAgent
+) -> None:
+    _, index, _ = await api.get(HEALTH)
+    asked = asyncio.ensure_future(api.get(f"{HEALTH}?index={index}&wait=60s"))
+    await waiters(served.catalog, 1)
+    first.faults.http.hang.on()
+    served.catalog.set_check("web1", "critical")
+    while not first.faults.http.hang.hits:
+        await asyncio.sleep(0.001)
+    assert not asked.done()
+    asked.cancel()
+
+
+async def test_a_token_that_may_not_read_all(api: Api, first: DevAgent) -> None:
+    first.faults.http.filtered.on(count=1)
+    async with api.session.get(api.url(HEALTH)) as response:
+        assert response.headers["X-Consul-Results-Filtered-By-ACLs"] == "true"
+        assert len(await response.json()) == 2
+    async with api.session.get(api.url(HEALTH)) as response:
+        assert "X-Consul-Results-Filtered-By-ACLs" not in response.headers
+
+
+async def test_services_have_no_proxies(api: Api) -> None:
+    assert (await api.get("/v1/health/connect/web"))[::2] == (200, [])
+
+
 async def test_stopping_ends_blocking_queries_at_once(
     api: Api, served: DevCluster, first: DevAgent
 ) -> None:
