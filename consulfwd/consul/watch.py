@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from consulfwd.config import Agent
 from consulfwd.consul import content
-from consulfwd.consul.blocking import Rules, Verdict
+from consulfwd.consul.blocking import RATE, Rules, Verdict
 from consulfwd.consul.client import Client
 from consulfwd.consul.reply import Reply
 from consulfwd.core.freshness import LIFE, MOST_CARRIED, Freshness
@@ -127,7 +127,9 @@ class Watcher:
             client = Client(self._agents[carrier], connections=MOST_CARRIED)
             self._clients[carrier] = client
         project = content.node if subject.kind == NODE else content.service
-        rules = Rules(project, self._rng)
+        # While nobody waits for changes, one may come and go unseen: shorter than what settles.
+        rate = max(RATE, 2 / max(freshness.rules.settle, 0.01))
+        rules = Rules(project, self._rng, rate=rate)
         path = _PATHS[subject.kind] + quote(subject.name, safe="")
         armed = False
         while True:
