@@ -267,7 +267,7 @@ async def test_hang_strikes_those_that_wait_as_well(
     asked = asyncio.ensure_future(api.get(f"{HEALTH}?index={index}&wait=60s"))
     await waiters(served.catalog, 1)
     first.faults.http.hang.on()
-    served.catalog.set_check("web1", "critical")
+    served.catalog.set_check("galera1", "critical")
     while not first.faults.http.hang.hits:
         await asyncio.sleep(0.001)
     assert not asked.done()
