@@ -1,0 +1,235 @@
+"""What watches ask development agents for, and what they tell of changes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from consulfwd.consul import watch as module
+from consulfwd.core.freshness import IDLE, LIFE, REUSE
+from consulfwd.core.subjects import Subject
+from tests.consul.server import Raw, http
+from tests.consul.watched import KEY, WEB, asked, cluster, now, until, watching
+
+
+async def test_a_change_is_told_when_it_happens() -> None:
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        watch = await shell.armed()
+        assert (watch.size, watch.healthy, shell.at()) == (3, 3, "1")
+        await until(lambda: shell.ask() == REUSE)
+        # What was asked for before it was armed is no business of changes.
+        shell.dropped.clear()
+        began = now()
+        consul.catalog.set_check("web1", "critical")
+        await until(lambda: shell.dropped)
+        assert now() - began < 0.1
+        assert shell.dropped == [(KEY, True)]
+        assert (watch.size, watch.healthy, watch.changes) == (3, 2, 1)
+        consul.catalog.deregister("web1")
+        await until(lambda: watch.size == 2)
+        consul.catalog.register("web", id="web9", node="n9", node_address="10.0.0.9")
+        await until(lambda: watch.size == 3)
+        assert watch.changes == 3
+
+
+async def test_what_no_answer_shows_is_no_change() -> None:
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        watch = await shell.armed()
+        await until(lambda: shell.ask() == REUSE)
+        shell.dropped.clear()
+        requests = len(asked(consul.agents[0]))
+        consul.catalog.set_check("web1", "passing", output="took 3 ms")
+        await until(lambda: len(asked(consul.agents[0])) > requests)
+        await until(lambda: consul.catalog.waiting == 1)
+        assert (watch.changes, watch.armed, shell.dropped) == (0, True, [])
+
+
+async def test_a_wait_that_returns_with_nothing_new_is_no_change() -> None:
+    """Of what never was Consul says that it changed whenever anything does."""
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        ghost = Subject("service", "ghost")
+        watch = await shell.armed(ghost)
+        assert watch.size == 0
+        await until(lambda: shell.ask(ghost, positive=False) is not None)
+        shell.dropped.clear()
+        requests = len(asked(consul.agents[0], "/ghost"))
+        consul.catalog.set_check("web1", "critical")
+        await until(lambda: len(asked(consul.agents[0], "/ghost")) > requests)
+        assert (watch.changes, watch.armed, shell.dropped) == (0, True, [])
+        consul.catalog.register("ghost", id="g", node="g", node_address="10.0.0.9")
+        await until(lambda: watch.size == 1)
+        assert (watch.changes, shell.dropped) == (1, [(KEY, True)])
+
+
+async def test_the_last_instance_goes_after_it_was_confirmed() -> None:
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        watch = await shell.armed()
+        for name in ("web1", "web2", "web3"):
+            consul.catalog.deregister(name)
+        began = now()
+        await until(lambda: not watch.armed)
+        assert watch.size > 0, "an empty list alone proves nothing"
+        await until(lambda: watch.armed)
+        assert (watch.size, watch.healthy) == (0, 0)
+        assert now() - began < 2
+        assert any("consistent" in one for one in asked(consul.agents[0]))
+
+
+async def test_all_critical_needs_no_confirmation() -> None:
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        watch = await shell.armed()
+        began = now()
+        for name in ("web1", "web2", "web3"):
+            consul.catalog.set_check(name, "critical")
+        await until(lambda: not watch.healthy)
+        assert (watch.size, watch.armed) == (3, True)
+        # The first of three changes is told at once, the rest as often as agents are asked.
+        assert now() - began < 0.5
+
+
+async def test_a_node_is_watched() -> None:
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        node = Subject("node", "dev1")
+        watch = await shell.armed(node)
+        assert (watch.size, watch.healthy) == (1, 1)
+        consul.catalog.register_node("dev1", "10.0.0.99")
+        await until(lambda: watch.changes == 1)
+
+
+async def test_what_is_asked_for() -> None:
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        await shell.armed()
+        await until(lambda: len(asked(consul.agents[0])) == 2)
+        first, second = asked(consul.agents[0])
+        assert first == {"stale": ""}
+        assert second.keys() == {"stale", "index", "wait"}
+        assert asked(consul.agents[0], "/consulfwd-proof")[0] == {"stale": ""}
+        assert not consul.agents[1].requests
+
+
+async def test_the_leader_is_asked() -> None:
+    async with cluster() as (consul, agents), watching(agents, leader=True) as shell:
+        watch = await shell.armed()
+        await until(lambda: len(asked(consul.agents[0])) == 2)
+        first, second = asked(consul.agents[0])
+        assert first == {"near": "_agent"}
+        assert second.keys() == {"near", "index", "wait"}
+        # How far behind the server is says the server itself.
+        assert asked(consul.agents[0], "/consulfwd-proof")[0] == {"stale": ""}
+        assert watch.instances is not None
+        assert len(watch.instances) == 3
+
+
+@pytest.mark.parametrize(
+    ("subject", "line"),
+    [
+        (WEB, "GET /v1/health/service/web?stale= HTTP/1.1"),
+        (Subject("connect", "web"), "GET /v1/health/connect/web?stale= HTTP/1.1"),
+        (Subject("node", "n1.example"), "GET /v1/catalog/node/n1.example?stale= HTTP/1.1"),
+        (Subject("service", "web", "dc2"), "GET /v1/health/service/web?stale=&dc=dc2 HTTP/1.1"),
+    ],
+)
+async def test_where_subjects_are(raw: Raw, subject: Subject, line: str) -> None:
+    async with watching({"A": raw.agent}) as shell:
+        shell.ask(subject)
+        await until(lambda: line in [one[0] for one in raw.requests])
+
+
+async def test_an_index_that_goes_back_is_no_change() -> None:
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        watch = await shell.armed()
+        first = consul.agents[0]
+        await until(lambda: shell.ask() == REUSE)
+        shell.dropped.clear()
+        first.faults.http.index_reset.on()
+        consul.catalog.set_check("web1", "passing", output="wakes who waits")
+        requests = len(asked(first))
+        await until(lambda: len(asked(first)) >= requests + 3)
+        assert (watch.changes, watch.armed, shell.dropped) == (0, True, [])
+        # It is asked again and again, but within bounds: nobody waits for a count that is over.
+        began, before = now(), len(asked(first))
+        await asyncio.sleep(0.5)
+        assert len(asked(first)) - before <= 2 + (now() - began) * 20
+        consul.catalog.set_check("web1", "critical")
+        await until(lambda: watch.changes == 1)
+        first.faults.http.index_reset.off()
+        await until(lambda: consul.catalog.waiting == 1)
+        consul.catalog.set_check("web1", "passing")
+        await until(lambda: watch.changes == 2)
+
+
+async def test_streaming_headers_disturb_nothing() -> None:
+    """KnownLeader is false there while all is well."""
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        for agent in consul.agents:
+            agent.streaming = True
+        watch = await shell.armed()
+        await until(lambda: consul.catalog.waiting == 1)
+        consul.catalog.set_check("web1", "critical")
+        await until(lambda: watch.changes == 1)
+        assert (shell.at(), shell.freshness.barred) == ("1", set())
+        assert shell.ask() == 0
+
+
+async def test_who_waits_for_nothing_is_let_go() -> None:
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        await shell.armed()
+        await until(lambda: consul.catalog.waiting == 1)
+        shell.drop(shell.freshness.idle(now() + IDLE), changed=False)
+        shell.wake()
+        assert shell.at() == ""
+
+
+async def test_proofs_end_with_the_watches_and_begin_with_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "PROVE_EVERY", 0.02)
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        first = consul.agents[0]
+        await shell.armed()
+        proofs = "/consulfwd-proof"
+        await until(lambda: len(asked(first, proofs)) >= 3)
+        shell.drop(shell.freshness.idle(now() + IDLE), changed=False)
+        shell.wake()
+        await asyncio.sleep(0.1)
+        before = len(asked(first, proofs))
+        await asyncio.sleep(0.1)
+        assert len(asked(first, proofs)) == before
+        # That its last proof is old by now is not held against it.
+        assert shell.freshness.expired(now() + LIFE) == []
+        await shell.armed()
+        assert shell.at() == "1"
+        assert len(asked(first, proofs)) > before
+
+
+async def test_a_proof_is_as_old_as_the_server_says() -> None:
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        consul.agents[0].faults.http.last_contact.on(1.0)
+        await shell.armed()
+        (proof,) = shell.freshness.proofs.values()
+        assert 1.0 <= now() - proof < LIFE
+
+
+async def test_many_watches_at_one_agent() -> None:
+    async with cluster(1) as (consul, agents), watching(agents) as shell:
+        subjects = [Subject("service", f"s{number}") for number in range(128)]
+        for subject in subjects:
+            shell.ask(subject)
+        for subject in subjects[:5]:
+            consul.catalog.register(subject.name, node="n", node_address="10.0.0.9")
+        # 128 names that do not exist are too many.
+        assert len(shell.freshness.watches) == 128
+        await until(lambda: all(one.armed for one in shell.freshness.watches.values()))
+        await until(lambda: all(shell.watch(one).size for one in subjects[:5]))
+        (agent,) = consul.agents
+        assert len(asked(agent, "/s0")) >= 2
+
+
+async def test_a_closed_watcher_asks_no_more(raw: Raw) -> None:
+    raw.replies = [http(b"[]", "X-Consul-Index: 5")]
+    async with watching({"A": raw.agent}) as shell:
+        await shell.armed()
+    before = len(raw.requests)
+    await asyncio.sleep(0.3)
+    assert len(raw.requests) == before
