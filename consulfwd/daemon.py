@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
-import pwd
 import random
-import resource
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterable
@@ -28,22 +25,27 @@ from consulfwd.core.freshness import Rules
 from consulfwd.core.upstreams import Health, Upstream
 from consulfwd.dns.const import type_text
 from consulfwd.dns.names import from_text, to_text
-from consulfwd.errors import ConsulfwdError, StartError
+from consulfwd.errors import ConsulfwdError
 from consulfwd.net import host, loop
+from consulfwd.net.binding import bind_all
 from consulfwd.net.report import report
 from consulfwd.net.resolver import Engine
 from consulfwd.net.reuse import Reuse
 from consulfwd.net.routing import build_routes, cache_limits, probe_question
 from consulfwd.net.tcp import TcpListener
 from consulfwd.net.udp import BaseListener, listen
+from consulfwd.process import (
+    drop_privileges,
+    find_user,
+    quieten_collector,
+    raise_descriptor_limit,
+)
 
 log = logging.getLogger("consulfwd")
 query_log = logging.getLogger("consulfwd.query")
 
 RESOLV_CONF_EVERY = 1.0
 DRAIN_SECONDS = 5.0
-DESCRIPTORS = 16_384
-Pair = tuple[socket.socket, socket.socket]
 
 
 class Server:
@@ -271,48 +273,6 @@ class Server:
         await asyncio.sleep(0)
 
 
-def bind_all(endpoints: Iterable[Endpoint]) -> dict[Endpoint, Pair]:
-    """Return {endpoint: (UDP, TCP socket)}, all bound. Raises StartError with every fault."""
-    bound: dict[Endpoint, Pair] = {}
-    faults: list[str] = []
-    for endpoint in endpoints:
-        try:
-            bound[endpoint] = _bind_both(endpoint)
-        except OSError as error:
-            faults.append(_explain(endpoint, error))
-    if faults:
-        for pair in bound.values():
-            for sock in pair:
-                sock.close()
-        raise StartError("\n".join(faults))
-    return bound
-
-
-def _bind_both(endpoint: Endpoint) -> Pair:
-    # Port 0 asks for any port, which must then be free for both.
-    for attempt in range(20):
-        udp = host.bind(endpoint.host, endpoint.port, socket.SOCK_DGRAM)
-        try:
-            return udp, host.bind(endpoint.host, udp.getsockname()[1], socket.SOCK_STREAM)
-        except OSError:
-            udp.close()
-            if endpoint.port or attempt == 19:
-                raise
-    raise AssertionError("the loop returns or raises")
-
-
-def _explain(endpoint: Endpoint, error: OSError) -> str:
-    mend = ""
-    if isinstance(error, PermissionError):
-        mend = "; ports under 1024 need CAP_NET_BIND_SERVICE, or choose another with --listen"
-    elif "in use" in str(error):
-        mend = f"; see who listens there: ss -lntup 'sport = :{endpoint.port}'"
-    elif "assign requested" in str(error):
-        mend = "; no interface of this host has that address"
-    reason = os.strerror(error.errno).lower() if error.errno else str(error)
-    return f"cannot listen on {endpoint}: {reason}{mend}"
-
-
 def log_query(ask: Ask, client: str, transport: str) -> None:
     """Write one query to the log (off by default)."""
     query_log.info(
@@ -320,48 +280,9 @@ def log_query(ask: Ask, client: str, transport: str) -> None:
     )
 
 
-def raise_descriptor_limit() -> None:
-    """Allow as many open sockets as the system lets us: queries off the host take one each."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(DESCRIPTORS, hard) if hard != resource.RLIM_INFINITY else DESCRIPTORS
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def find_user(user: str) -> pwd.struct_passwd:
-    """Return the account of `user`. Raises StartError when there is none."""
-    try:
-        return pwd.getpwnam(user)
-    except KeyError:
-        raise StartError(f"user: there is no user {user!r} on this host") from None
-
-
-def drop_privileges(user: str) -> None:
-    """Become `user` for good, groups included. Raises StartError when that cannot be done."""
-    entry = find_user(user)
-    if os.getuid() == entry.pw_uid:
-        return
-    try:
-        os.initgroups(user, entry.pw_gid)
-        os.setgid(entry.pw_gid)
-        os.setuid(entry.pw_uid)
-    except OSError as error:
-        raise StartError(f"cannot become user {user!r}: {error.strerror}") from None
-
-
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run `main` to its end on the server's event loop."""
     loop.run(main)
-
-
-def _quieten_collector() -> None:
-    """Let the garbage collector look at what lives long no more, and at the rest less often.
-
-    Queries make no reference cycles while all is well, and what start-up made stays.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 async def serve(
@@ -409,7 +330,7 @@ async def serve(
         running.add_signal_handler(number, stopping.set)
     running.add_signal_handler(signal.SIGHUP, hang_up)
     running.add_signal_handler(signal.SIGUSR1, lambda: report(server.engine))
-    _quieten_collector()
+    quieten_collector()
     if ready is not None:
         ready(server)
     try:

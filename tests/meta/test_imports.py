@@ -17,6 +17,7 @@ COMMON = {"", "errors"}
 ALLOWED: dict[str, set[str]] = {
     "": set(),
     "errors": set(),
+    "process": set(),
     "dns": {"core"},
     "core": {"dns"},
     "config": {"dns"},
@@ -26,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "zones": {"consul", "config", "dns"},
     "ops": {"dns", "core", "config", "net", "consul"},
     "dev": {"dns", "core", "config"},
-    "daemon": {"dns", "core", "config", "net", "consul", "ops"},
+    "daemon": {"dns", "core", "config", "net", "consul", "ops", "process"},
     "api": {"dns", "core", "config", "net", "consul", "daemon"},
     # `dev` is for `serve --dev`; the generators are reached by their own verbs.
     "cli": {"api", "config", "daemon", "dev", "render", "zones"},

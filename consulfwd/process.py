@@ -1,0 +1,54 @@
+"""This process as the system sees it: its limits, its user, its garbage collector.
+
+Must not know what the process is for.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pwd
+import resource
+
+from consulfwd.errors import StartError
+
+DESCRIPTORS = 16_384
+
+
+def raise_descriptor_limit() -> None:
+    """Allow as many open sockets as the system lets us: queries off the host take one each."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(DESCRIPTORS, hard) if hard != resource.RLIM_INFINITY else DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def find_user(user: str) -> pwd.struct_passwd:
+    """Return the account of `user`. Raises StartError when there is none."""
+    try:
+        return pwd.getpwnam(user)
+    except KeyError:
+        raise StartError(f"user: there is no user {user!r} on this host") from None
+
+
+def drop_privileges(user: str) -> None:
+    """Become `user` for good, groups included. Raises StartError when that cannot be done."""
+    entry = find_user(user)
+    if os.getuid() == entry.pw_uid:
+        return
+    try:
+        os.initgroups(user, entry.pw_gid)
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+    except OSError as error:
+        raise StartError(f"cannot become user {user!r}: {error.strerror}") from None
+
+
+def quieten_collector() -> None:
+    """Let the garbage collector look at what lives long no more, and at the rest less often.
+
+    Queries make no reference cycles while all is well, and what start-up made stays.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
