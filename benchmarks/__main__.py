@@ -34,13 +34,13 @@ def parser() -> argparse.ArgumentParser:
         help="the servers to run, comma-separated (default: %(default)s)",
     )
     made.add_argument(
-        "--seconds", type=_positive, help="length of one slice of load (1; startup 10)"
+        "--seconds", type=_positive, help="length of one slice (1; startup 10; idle 66)"
     )
     made.add_argument(
         "--rounds",
         type=_positive,
-        help="slices or starts per server (cached 14, miss 10, startup 5; failover: 5 for"
-        " consulfwd, 1 for the others)",
+        help="slices or starts per server (cached 14, miss and fresh 10, startup 5, idle 1;"
+        " failover: 5 for consulfwd, 1 for the others); staleness: changes (12)",
     )
     made.add_argument(
         "--harm", choices=list(HARMS), default="freeze", help="done to each agent in turn (freeze)"
@@ -56,11 +56,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--upstream",
         choices=["stub", "real", "both"],
-        help="light C agents, real Consul, or a table of each (stub; miss: both; failover: real)",
+        help="light C agents, real Consul, or a table of each (stub; miss: both; failover, fresh,"
+        " staleness, idle: real)",
     )
     made.add_argument("--consul", metavar="VERSION", help="which installed Consul (the newest)")
     made.add_argument(
-        "--ttl", type=_natural, help=f"of the answers ({CACHED_TTL}; miss, failover: 0)"
+        "--ttl", type=_natural, help=f"of the answers ({CACHED_TTL}; with real Consul: 0)"
     )
     made.add_argument("--server-core", type=_natural, help="default: the first allowed")
     made.add_argument("--load-core", type=_natural, help="dnsperf and the agents; the second")

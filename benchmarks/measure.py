@@ -24,7 +24,8 @@ from statistics import median
 from typing import TypeVar
 
 from benchmarks.peers import ADDRESS, Peer, Site
-from benchmarks.process import Process, cpu_ns, free_port, machine_cpu_s
+from benchmarks.process import Process, cpu_ns, free_port, machine_cpu_s, received_datagrams
+from benchmarks.telling import Told, told
 from benchmarks.tools import path_of
 from benchmarks.upstream import INSTANCES, Upstream
 from consulfwd.errors import StartError
@@ -70,7 +71,8 @@ class Sample:
     """One slice. CPU in us per answer, latencies in ms, `reply_bytes` the mean DNS message.
 
     `core_share` is how busy the server kept its core; `other_load` is what took part in no
-    measurement, in cores (1.0 = one). `errors` are answers other than NOERROR.
+    measurement, in cores (1.0 = one). `errors` are answers other than NOERROR. `hot_share` is the
+    share of the queries answered from the hot tables, where the server tells.
     """
 
     answers: int
@@ -85,6 +87,12 @@ class Sample:
     other_load: float
     upstream_cpu_us: float | None = None
     upstream_queries: float | None = None
+    hot_share: float | None = None
+
+    @property
+    def whole_us(self) -> float:
+        """CPU per answer with the agents', in us."""
+        return self.cpu_us + (self.upstream_cpu_us or 0.0)
 
     @property
     def quiet(self) -> bool:
@@ -108,14 +116,16 @@ class Result:
         """The slices that nothing else on the machine disturbed."""
         return [sample for sample in self.samples if sample.quiet]
 
-    def ratios(self, other: Result) -> list[float]:
+    def ratios(self, other: Result, column: str = "cpu_us") -> list[float]:
         """Our CPU per answer divided by the other's, round by round.
 
         Slices of one round lie seconds apart, so this moves less than the figures themselves.
+        `column` "whole_us" counts the agents' CPU too.
         """
         pairs = list(zip(self.samples, other.samples, strict=True))
         quiet = [(ours, its) for ours, its in pairs if ours.quiet and its.quiet]
-        return [ours.cpu_us / its.cpu_us for ours, its in enough(quiet, pairs)]
+        used = enough(quiet, pairs)
+        return [getattr(ours, column) / getattr(its, column) for ours, its in used]
 
     def used(self) -> Sequence[Sample]:
         """The slices that make the figures: the quiet ones, or all when those are too few."""
@@ -165,11 +175,42 @@ class Bench:
 
 def run(bench: Bench, load: Load, rounds: int) -> list[Result]:
     """Load each server for one slice, `rounds` times over; one result per server, in order."""
-    datafile = bench.directory / "queries"
+    return run_all([Entry(bench, peer) for peer in bench.peers], load, rounds)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A server in the rounds, with the agents of its own `bench`.
+
+    `ready` is called once it answers, before the first round. With `tells` it logs its counters
+    on SIGUSR1, as consulfwd does.
+    """
+
+    bench: Bench
+    peer: Peer
+    ready: Callable[[Process, Site], None] | None = None
+    tells: bool = False
+
+
+@dataclass(frozen=True)
+class _Running:
+    upstream: Upstream
+    process: Process
+    port: int
+    log: Path | None
+
+    def told(self) -> Told | None:
+        return None if self.log is None else told(self.process, self.log)
+
+
+def run_all(entries: Sequence[Entry], load: Load, rounds: int) -> list[Result]:
+    """As `run`, for servers whose agents are not the same."""
+    datafile = entries[0].bench.directory / "queries"
     datafile.write_text("".join(f"{name} A\n" for name in load.names))
     with contextlib.ExitStack() as stack:
-        running: list[tuple[Result, Process, int]] = []
-        for peer in bench.peers:
+        running: list[tuple[Result, _Running]] = []
+        for entry in entries:
+            bench, peer = entry.bench, entry.peer
             site = bench.site(peer)
             process = bench.start(peer, site)
             stack.callback(process.stop)
@@ -177,23 +218,30 @@ def run(bench: Bench, load: Load, rounds: int) -> list[Result]:
             command = load.command(datafile, site.port)
             version = bench.versions[peer.name]
             result = Result(peer.name, version, process.command, command, peer.note)
-            running.append((result, process, site.port))
+            log = site.directory / "log" if entry.tells else None
+            running.append((result, _Running(bench.upstream, process, site.port, log)))
+            if entry.ready is not None:
+                entry.ready(process, site)
         for number in range(rounds):
-            bench.say(f"round {number + 1} of {rounds}")
-            for result, process, port in running:
-                dnsperf(load.command(datafile, port, "-n", "20"))
-                result.samples.append(_slice(bench.upstream, result, process))
-        return [result for result, _, _ in running]
+            entries[0].bench.say(f"round {number + 1} of {rounds}")
+            for result, one in running:
+                dnsperf(load.command(datafile, one.port, "-n", "20"))
+                result.samples.append(_slice(one, result))
+        return [result for result, _ in running]
 
 
-def _slice(upstream: Upstream, result: Result, process: Process) -> Sample:
+def _slice(one: _Running, result: Result) -> Sample:
+    upstream, process = one.upstream, one.process
     process.check()
+    said = one.told()
     asked, upstream_cpu = upstream.queries(), upstream.cpu_ns()
     machine, children = machine_cpu_s(), children_cpu_s()
+    datagrams = received_datagrams()
     began, cpu = time.monotonic(), cpu_ns(process.pid)
     report = dnsperf(result.load_command)
     cpu = cpu_ns(process.pid) - cpu
     seconds = time.monotonic() - began
+    datagrams = received_datagrams() - datagrams
     machine, children = machine_cpu_s() - machine, children_cpu_s() - children
     upstream_cpu = upstream.cpu_ns() - upstream_cpu
     other = machine - children - (cpu + upstream_cpu) / 1e9
@@ -202,7 +250,14 @@ def _slice(upstream: Upstream, result: Result, process: Process) -> Sample:
     answers = report.answers
     if answers == 0:
         raise StartError(f"{result.name} answered nothing:\n{process.tail()}")
-    now = upstream.queries()
+    now, more = upstream.queries(), one.told()
+    if now is not None and asked is not None:
+        queries = float(now - asked)
+    elif said is not None and more is not None:
+        queries = float(more.upstream - said.upstream)
+    else:
+        # A query and its reply, each received once by the server and once by who asks it.
+        queries = max(0.0, datagrams / 2 - answers)
     return Sample(
         answers=answers,
         cpu_us=cpu / 1e3 / answers,
@@ -215,7 +270,8 @@ def _slice(upstream: Upstream, result: Result, process: Process) -> Sample:
         core_share=cpu / 1e9 / seconds,
         other_load=max(0.0, other / seconds),
         upstream_cpu_us=max(0.0, upstream_cpu / 1e3 / answers),
-        upstream_queries=None if now is None or asked is None else (now - asked) / answers,
+        upstream_queries=queries / answers,
+        hot_share=None if said is None or more is None else more.hot_share(said),
     )
 
 

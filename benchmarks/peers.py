@@ -73,15 +73,14 @@ def _floor(site: Site) -> list[str]:
     return [str(compile_c("echo", site.programs)), ADDRESS, str(site.port)]
 
 
-def _consulfwd(site: Site) -> list[str]:
+def _consulfwd(site: Site, **watch: object) -> list[str]:
+    agents = [
+        {"address": agent.address, "dns_port": agent.port, "http_port": agent.http_port}
+        for agent in site.agents
+    ]
     settings = {
         "listen": [f"{ADDRESS}:{site.port}"],
-        "consul": {
-            "agents": [
-                {"address": agent.address, "dns_port": agent.port, "http_port": agent.http_port}
-                for agent in site.agents
-            ]
-        },
+        "consul": {"agents": agents, "watch": watch} if watch else {"agents": agents},
         "recursors": [f"{agent.address}:{agent.port}" for agent in site.agents],
     }
     config = site.write("consulfwd.yml", json.dumps(settings, indent=2) + "\n")
@@ -223,6 +222,15 @@ def _coredns(site: Site) -> list[str]:
 
 FLOOR = Peer("floor", None, _floor, note="asks nobody: what the machine makes of the load")
 OURS = Peer("consulfwd", None, _consulfwd)
+
+
+def ours(name: str, note: str = "", **watch: object) -> Peer:
+    """consulfwd with other settings under `consul.watch`."""
+    return Peer(name, None, lambda site: _consulfwd(site, **watch), note=note)
+
+
+# Without watches each query of TTL 0 is forwarded, as by the others.
+UNWATCHED = ours("consulfwd", "consul.watch.enabled is false: see `fresh`", enabled=False)
 PEERS = {
     peer.name: peer
     for peer in (

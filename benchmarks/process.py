@@ -139,3 +139,10 @@ def machine_cpu_s() -> float:
     """CPU time of everything that ran here since boot, in seconds; what the host stole too."""
     ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def received_datagrams() -> int:
+    """UDP datagrams over IPv4 that programs of this machine have read since boot."""
+    lines = Path("/proc/net/snmp").read_text().splitlines()
+    names, values = (line.split() for line in lines if line.startswith("Udp:"))
+    return int(values[names.index("InDatagrams")])

@@ -10,11 +10,16 @@ from collections.abc import Iterable, Sequence
 from statistics import median, quantiles
 
 from benchmarks.failover import COLD_S, DARK_S, GONE_S, LIGHT_S, Endured
+from benchmarks.fresh import CACHED
+from benchmarks.idle import WATCHES, Idle
 from benchmarks.judging import LOST_S, SLOW_S, Figures, worst
 from benchmarks.measure import Result
+from benchmarks.staleness import Staleness
 from benchmarks.startup import Weight
 
 Row = Sequence[str]
+# What the load made of a server, in every table of CPU per answer.
+LOADED = ["core", "answers/s", "mean ms", "slowest ms", "lost", "errors", "bytes", "quiet"]
 
 
 def table(head: Row, rows: Iterable[Row]) -> str:
@@ -35,7 +40,7 @@ def loaded(results: Sequence[Result], *, misses: bool) -> str:
     named = {result.name: result for result in results}
     head = ["server", "version", "CPU us/answer", "min..max"]
     head += ["ours/its", "with agents'", "asked/answer"] if misses else ["x floor", "ours/its"]
-    head += ["core", "answers/s", "mean ms", "slowest ms", "lost", "errors", "bytes", "quiet"]
+    head += LOADED
     rows = []
     for result in results:
         cpu = result.of("cpu_us")
@@ -46,24 +51,92 @@ def loaded(results: Sequence[Result], *, misses: bool) -> str:
         row += [_ratio(named.get("consulfwd"), result)]
         if misses:
             row += [_both(result), _figure(result.middle("upstream_queries"), 3)]
-        row += [f"{result.middle('core_share') or 0:.0%}"]
-        row += [_figure(result.middle("rate"), 0), _figure(result.middle("latency_ms"), 2)]
-        row += [f"{max(result.of('slowest_ms')):.1f}"]
-        row += [str(sum(sample.lost for sample in result.samples))]
-        row += [str(sum(sample.errors for sample in result.samples))]
-        row += [_figure(result.middle("reply_bytes"), 0)]
-        row += [f"{len(result.quiet)}/{len(result.samples)}"]
+        row += _load(result)
         rows.append(row)
-    noise = ""
-    if any(result.used() != result.quiet for result in results):
-        others = max(sample.other_load for result in results for sample in result.samples)
-        noise = f"\n  NOISE: others used up to {others:.2f} cores; repeat when the machine is quiet"
-    return table(head, rows) + noise + (_notes(results) if misses else "")
+    return table(head, rows) + _noise(results) + (_notes(results) if misses else "")
+
+
+def _load(result: Result) -> list[str]:
+    """The cells under LOADED."""
+    row = [f"{result.middle('core_share') or 0:.0%}"]
+    row += [_figure(result.middle("rate"), 0), _figure(result.middle("latency_ms"), 2)]
+    row += [f"{max(result.of('slowest_ms')):.1f}"]
+    row += [str(sum(sample.lost for sample in result.samples))]
+    row += [str(sum(sample.errors for sample in result.samples))]
+    row += [_figure(result.middle("reply_bytes"), 0)]
+    return [*row, f"{len(result.quiet)}/{len(result.samples)}"]
+
+
+def _noise(results: Sequence[Result]) -> str:
+    if all(result.used() == result.quiet for result in results):
+        return ""
+    others = max(sample.other_load for result in results for sample in result.samples)
+    return f"\n  NOISE: others used up to {others:.2f} cores; repeat when the machine is quiet"
+
+
+def fresh(results: Sequence[Result]) -> str:
+    """The table of `fresh`: what an answer costs the server, and with Consul's part."""
+    named = {result.name: result for result in results}
+    head = ["server", "version", "CPU us/answer", "min..max", "its/cached", "with agents'"]
+    head += ["its/ours, with agents'", "asked/answer", "hot", *LOADED]
+    rows = []
+    for result in results:
+        cpu = result.of("cpu_us")
+        row = [result.name, result.version, _figure(result.middle("cpu_us"), 2)]
+        row += [f"{min(cpu):.2f}..{max(cpu):.2f}", _ratio(result, named.get(CACHED)), _both(result)]
+        whole = "-" if result.name == CACHED else _ratio(result, named.get("consulfwd"), "whole_us")
+        row += [whole, _figure(result.middle("upstream_queries"), 3)]
+        hot = result.of("hot_share")
+        row += [f"{median(hot):.2%}" if hot else "-"]
+        rows.append([*row, *_load(result)])
+    return table(head, rows) + _noise(results) + _notes(results)
+
+
+def idle(results: Sequence[Idle]) -> str:
+    """The table of `idle`."""
+    head = ["consulfwd", "watches", "% of a core", "busiest 10 s", "MB", "kB/watch"]
+    head += ["Consul's leader %", "others %", "Consul's MB", "others"]
+    rows = [
+        [
+            one.name,
+            str(one.watches),
+            f"{one.share:.2%}",
+            f"{one.busiest:.2%}",
+            f"{one.mb:.1f}",
+            _figure(one.per_watch_kb, 0),
+            f"{one.leader_share:.2%}",
+            f"{one.others_share:.2%}",
+            f"{one.consul_mb:.0f}",
+            f"{one.other_load:.2f}",
+        ]
+        for one in results
+    ]
+    return f"{WATCHES} names, asked until they are watched, then never\n\n{table(head, rows)}"
+
+
+def staleness(results: Sequence[Staleness]) -> str:
+    """The table of `staleness`: a line per server, median and worst of its changes."""
+    head = ["server", "version", "ms after change", "worst", "after 1st agent", "worst"]
+    head += ["after all agents", "worst", "agents ms", "oldest ms", "old answers", "queries"]
+    head += ["lost", "odd", "asked before", "late ms", "others"]
+    rows = []
+    for result in results:
+        changes = result.changes
+        row = [result.name, result.version]
+        for column in ("until", "after_first", "after_all"):
+            values = [getattr(one, column) for one in changes]
+            row += [f"{median(values):.1f}", f"{max(values):.1f}"]
+        asked = [one.asked for one in changes if one.asked is not None]
+        row += [f"{median(one.agents for one in changes):.1f}"]
+        row += [f"{max(one.oldest for one in changes):.1f}", str(sum(one.old for one in changes))]
+        row += [str(result.queries), str(result.lost), str(result.odd)]
+        row += [f"{max(asked):.1%}" if asked else "-", f"{result.late_ms:.1f}"]
+        rows.append([*row, f"{result.other_load:.2f}"])
+    return table(head, rows) + _notes(results)
 
 
 def _both(result: Result) -> str:
-    both = [sample.cpu_us + (sample.upstream_cpu_us or 0) for sample in result.used()]
-    return f"{median(both):.2f}"
+    return f"{median(sample.whole_us for sample in result.used()):.2f}"
 
 
 def weighed(weights: Sequence[Weight]) -> str:
@@ -129,21 +202,22 @@ def _counted(one: Figures, more: Sequence[str]) -> list[str]:
     return [*row, f"{one.late_ms:.1f}", f"{one.other_load:.2f}"]
 
 
-def _notes(results: Sequence[Result] | Sequence[Endured]) -> str:
+def _notes(results: Sequence[Result] | Sequence[Endured] | Sequence[Staleness]) -> str:
     lines = [f"  {result.name}: {result.note}" for result in results if result.note]
     return "".join(f"\n{line}" for line in lines)
 
 
-def commands(results: Sequence[Result] | Sequence[Weight]) -> str:
+def commands(results: Sequence[Result] | Sequence[Weight] | Sequence[Idle]) -> str:
     """The raw command lines, for a reader who wants to repeat one by hand."""
     lines = []
     for result in results:
         lines.append(f"  {result.name}: {shlex.join(result.command)}")
-        lines.append(f"    {shlex.join(result.load_command)}")
+        if not isinstance(result, Idle):
+            lines.append(f"    {shlex.join(result.load_command)}")
     return "commands:\n" + "\n".join(lines)
 
 
-def started(results: Iterable[Endured]) -> str:
+def started(results: Iterable[Endured] | Iterable[Staleness]) -> str:
     """How each server was started last, for a reader who wants to repeat one by hand."""
     lines = [f"  {result.name}: {shlex.join(result.command)}" for result in results]
     return "commands:\n" + "\n".join(lines) + "\n"
@@ -153,13 +227,13 @@ def _figure(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _ratio(result: Result | None, base: Result | None) -> str:
-    """Median and quartiles."""
+def _ratio(result: Result | None, base: Result | None, column: str = "cpu_us") -> str:
+    """Median and quartiles; "whole_us" counts the agents' CPU too."""
     if result is None or base is None:
         return "-"
     if result is base:
         return "1"
-    ratios = result.ratios(base)
+    ratios = result.ratios(base, column)
     middle = f"{median(ratios):.2f}"
     if len(ratios) < 2:
         return middle

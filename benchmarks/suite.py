@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import failover, measure, report, startup
-from benchmarks.peers import ALIASES, FLOOR, OURS, PEERS, Peer, consulfwd_version
+from benchmarks import failover, fresh, idle, measure, report, staleness, startup
+from benchmarks.peers import ALIASES, FLOOR, OURS, PEERS, UNWATCHED, Peer, consulfwd_version
 from benchmarks.process import busy_share
 from benchmarks.tools import require
 from benchmarks.upstream import Upstream, consul_binary, real, service_names, stub
@@ -48,7 +48,14 @@ KINDS = {
     "miss": Kind("forwarded misses", 1, 10, 20, 0, ("stub", "real")),
     "startup": Kind("start and weight", 10, 5, 100, CACHED_TTL, ("stub",)),
     "failover": Kind("failing agents", 0, 5, 0, 0, ("real",)),
+    "fresh": Kind("watched answers of TTL 0", 1, 10, 20, 0, ("real",)),
+    "staleness": Kind("changes under load", 0, 12, 0, 0, ("real",)),
+    "idle": Kind("watches while nobody asks", 66, 1, 20, 0, ("real",)),
 }
+# Light agents do not fail as Consul does, and serve no HTTP.
+REAL_ONLY = ("failover", "fresh", "staleness", "idle")
+# Where nothing is bound to a core, because it is times that count, or idleness.
+UNBOUND = ("failover", "staleness", "idle")
 
 
 @dataclass(frozen=True)
@@ -70,14 +77,14 @@ class Outcome:
 def plan(what: str, upstream: str | None) -> list[Step]:
     """The tables to make for one of KINDS or "all"; `upstream` "stub", "real", "both" or None.
 
-    Raises UsageError when nothing is left to do: only real Consul fails as Consul does.
+    Raises UsageError when nothing is left to do: some can be done with real Consul only.
     """
     asked = {None: None, "both": ("stub", "real")}.get(upstream, (str(upstream),))
     names = list(KINDS) if what == "all" else [what]
     steps = [Step(name, kind) for name in names for kind in asked or KINDS[name].upstreams]
-    steps = [step for step in steps if step.name != "failover" or step.upstream == "real"]
+    steps = [step for step in steps if step.name not in REAL_ONLY or step.upstream == "real"]
     if not steps:
-        raise UsageError("failover needs real Consul: --upstream real, or leave it out")
+        raise UsageError(f"{what} needs real Consul: --upstream real, or leave it out")
     return steps
 
 
@@ -141,7 +148,7 @@ class Suite:
         programs = [peer.program for peer in self.peers if peer.program]
         require(programs, "leave it out with --peers")
         self.cases = chosen_cases(options.cases, options.harm)
-        loaded = any(step.name != "failover" for step in steps)
+        loaded = any(step.name not in ("failover", "staleness") for step in steps)
         require(["taskset", "dnsperf", "cc"] if loaded else [])
         if FLOOR in self.peers:
             require(["cc"])
@@ -179,7 +186,7 @@ class Suite:
         rounds = options.rounds or kind.rounds
         ttl = kind.ttl if options.ttl is None else options.ttl
         load = measure.Load(
-            names=service_names(options.names),
+            names=service_names(self._names(step)),
             seconds=options.seconds or kind.seconds,
             clients=options.clients,
             outstanding=options.outstanding or kind.outstanding,
@@ -188,15 +195,18 @@ class Suite:
             core=self.load_core,
         )
         # What is started inherits this. Servers under test are put on their own core, but where
-        # agents fail nobody's CPU is measured, and nobody is to wait for a core.
-        alone = step.name != "failover"
+        # nobody's CPU per answer is measured, nobody is to wait for a core.
+        alone = step.name not in UNBOUND
         os.sched_setaffinity(0, self._allowed - {self.core} if alone else self._allowed)
         directory = self.directory / f"{step.name}-{step.upstream}"
         directory.mkdir(exist_ok=True)
         # The floor asks nobody, so there is nothing of it to compare a miss with; where agents
         # fail it shows what the machine does to a server.
-        peers = [peer for peer in self.peers if ttl or not alone or peer is not FLOOR]
-        body: Sequence[measure.Result] | Sequence[startup.Weight]
+        keeps_floor = ttl or step.name == "failover"
+        peers = [peer for peer in self.peers if keeps_floor or peer is not FLOOR]
+        if step.name == "miss":
+            peers = [UNWATCHED if peer is OURS else peer for peer in peers]
+        body: Sequence[measure.Result] | Sequence[startup.Weight] | Sequence[idle.Idle]
         with self._upstream(step, directory / "agents", ttl) as upstream:
             bench = measure.Bench(
                 peers=peers,
@@ -210,7 +220,19 @@ class Suite:
             )
             if step.name == "failover":
                 return self._failover(kind, bench)
-            if step.name == "startup":
+            if step.name == "staleness":
+                return self._staleness(kind, bench, rounds)
+            if step.name == "idle":
+                assert upstream.cluster is not None
+                body = idles = idle.run(bench, upstream.cluster, load, rounds)
+                table = report.idle(idles)
+                head = f"{upstream.title}; {load.seconds} s each, {rounds} rounds"
+            elif step.name == "fresh":
+                with self._lasting(directory / "lasting") as lasting:
+                    body = results = fresh.run(bench, load, rounds, lasting)
+                table = report.fresh(results)
+                head = f"3 A records, {upstream.title}; {_words(load)}; {rounds} rounds"
+            elif step.name == "startup":
                 body = weights = startup.run(bench, load, rounds)
                 table = report.weighed(weights)
                 head = f"{rounds} starts, then {load.seconds} s of load; {upstream.title}"
@@ -247,10 +269,30 @@ class Suite:
         settings = {"upstream": bench.upstream.title, "rate": failover.RATE}
         return Outcome(text, {"benchmark": "failover", "settings": settings, "servers": servers})
 
+    def _staleness(self, kind: Kind, bench: measure.Bench, changes: int) -> Outcome:
+        assert bench.upstream.cluster is not None
+        rows = staleness.run(bench, bench.upstream.cluster, changes)
+        title = bench.upstream.title
+        rate = f"{staleness.RATE} queries/s of one name"
+        head = f"{kind.title}: {changes} changes each; {title}; {rate}"
+        text = f"{head}\n\n{report.staleness(rows)}\n\n{report.started(rows)}"
+        settings = {"upstream": title, "rate": staleness.RATE, "changes": changes}
+        servers = [one.as_json() for one in rows]
+        return Outcome(text, {"benchmark": "staleness", "settings": settings, "servers": servers})
+
+    def _names(self, step: Step) -> int:
+        least = idle.WATCHES if step.name == "idle" else 0
+        return max(least, int(self.options.names))
+
+    def _lasting(self, directory: Path) -> contextlib.AbstractContextManager[Upstream]:
+        """Agents whose answers have a TTL, beside the real ones: for our own cached figure."""
+        names = self.options.names
+        return stub(directory, self.programs, self.load_core, names=names, ttl=CACHED_TTL)
+
     def _upstream(
         self, step: Step, directory: Path, ttl: int
     ) -> contextlib.AbstractContextManager[Upstream]:
-        names = self.options.names
+        names = self._names(step)
         if step.upstream == "real":
             return real(directory, self.options.consul, names=names, ttl=ttl)
         spare = sorted(os.sched_getaffinity(0) - {self.load_core})
