@@ -82,6 +82,7 @@ async def test_an_agent_that_is_gone_or_silent(fault: str) -> None:
     async with cluster() as (consul, agents), watching(agents) as shell:
         first = consul.agents[0]
         await shell.armed()
+        await until(lambda: consul.catalog.waiting == 1)
         getattr(first.faults.http, fault).on()
         began = now()
         await until(lambda: shell.at() == "2")
@@ -95,6 +96,7 @@ async def test_an_agent_that_is_gone_or_silent(fault: str) -> None:
 async def test_a_closed_port() -> None:
     async with cluster() as (consul, agents), watching(agents) as shell:
         await shell.armed()
+        await until(lambda: consul.catalog.waiting == 1)
         await consul.agents[0].stop("http")
         await until(lambda: shell.at() == "2" and shell.watch().armed)
         await consul.agents[0].start("http")
@@ -104,6 +106,7 @@ async def test_a_closed_port() -> None:
 async def test_a_frozen_agent() -> None:
     async with cluster() as (consul, agents), watching(agents) as shell:
         await shell.armed()
+        await until(lambda: consul.catalog.waiting == 1)
         consul.agents[0].faults.frozen = True
         await until(lambda: shell.at() == "2" and shell.watch().armed)
         consul.agents[0].faults.frozen = False
@@ -134,6 +137,7 @@ async def test_an_empty_list_is_distrusted() -> None:
 async def test_an_agent_without_a_leader() -> None:
     async with cluster() as (consul, agents), watching(agents) as shell:
         await shell.armed()
+        await until(lambda: consul.catalog.waiting == 1)
         consul.agents[0].faults.http.no_leader.on()
         await until(lambda: shell.at() == "2")
         consul.agents[0].faults.clear()
