@@ -262,7 +262,7 @@ sys.meta_path.insert(0, Finder())
 async def main():
     client = Client(Agent(address="127.0.0.1", http_port=1))
     try:
-        await client.get("/", timeout=1)
+        await client.get("/", timeout=5)
     except ConsulError as error:
         print(error)
     await client.close()
@@ -272,4 +272,5 @@ print(found)
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["127.0.0.1:8600: connection refused", "[False]"]
-    assert done.stderr == ""
+    # A slow machine makes asyncio tell of slow steps there; anything else would be a fault.
+    assert [line for line in done.stderr.splitlines() if not line.startswith("Executing")] == []
