@@ -234,7 +234,8 @@ class Watcher:
     def _tell_lost(self, carrier: str, why: str) -> None:
         if carrier not in self._blind:
             self._blind.add(carrier)
-            log.warning("agent %s: no watches there: %s", carrier, why)
+            # Whether an agent can be asked over HTTP at all is the overseer's to warn of.
+            log.info("agent %s: no watches there: %s", carrier, why)
 
     def _tell_found(self, carrier: str) -> None:
         if carrier in self._blind:
