@@ -145,6 +145,7 @@ async def test_an_agent_without_a_leader() -> None:
 
 
 async def test_an_agent_with_old_data(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     async with cluster() as (consul, agents), watching(agents) as shell:
         await shell.armed()
         consul.agents[0].faults.http.last_contact.on(7.5)
