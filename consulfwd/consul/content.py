@@ -11,9 +11,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from consulfwd.core.settling import Instance
+from consulfwd.dns.names import from_text
+from consulfwd.errors import WireError
 
 # When a thing was written, by Raft's count.
 _WRITTEN = frozenset({"CreateIndex", "ModifyIndex"})
@@ -113,19 +116,85 @@ def instances(parsed: object) -> frozenset[Instance]:
 
 
 def _shown(entry: object) -> Instance:
+    """Return an instance as Consul's DNS shows it, tagged addresses and all."""
     fields = _mapping(entry)
     node, service = _mapping(fields.get("Node")), _mapping(fields.get("Service"))
-    weights, port = _mapping(service.get("Weights") or {}), service.get("Port")
-    passing = all(_mapping(one).get("Status") == "passing" for one in _list(fields.get("Checks")))
-    weight = weights.get("Passing" if passing else "Warning")
-    own = str(service.get("Address") or "")
+    own, of_node = _Addresses(service), _Addresses(node)
+    name = _labels(f"{node.get('Node')}.node.{node.get('Datacenter')}")
+    any_own, any_node = own.best("lan_ipv6", "lan_ipv4"), of_node.best("lan_ipv6", "lan_ipv4")
+    host = _packed(any_own or any_node)
+    by_address = bool(any_own) or any_node != of_node.plain
+    ipv4 = _packed(own.best("lan_ipv4") or of_node.best("lan_ipv4"))
+    ipv6 = _packed(own.best("lan_ipv6") or of_node.best("lan_ipv6"))
+    # An address that is none is a name, which Consul answers with in ways of its own.
+    odd = not (host and ipv4 and ipv6) or own.translated or of_node.translated
+    by_host = _labels(f"{host.hex()}.addr.{node.get('Datacenter')}")
+    statuses = {_mapping(one).get("Status") for one in _list(fields.get("Checks"))}
+    port = service.get("Port")
     return Instance(
-        node=str(node.get("Node")),
-        address=own or str(node.get("Address")),
-        own=bool(own),
-        port=port if isinstance(port, int) and 0 <= port < 65536 else 0,
+        node=name,
+        target=b"" if odd else by_host if by_address else name,
+        host=host,
+        ipv4=b"" if odd or len(ipv4) != 4 else ipv4,
+        ipv6=b"" if odd or len(ipv6) != 16 else ipv6,
+        # As Consul makes one of any number.
+        port=port & 0xFFFF if isinstance(port, int) else 0,
         tags=frozenset(str(tag).lower() for tag in _list(service.get("Tags"))),
-        weight=weight if isinstance(weight, int) and 0 <= weight < 65536 else 1,
-        passing=passing,
-        datacenter=str(node.get("Datacenter")),
+        weight=_weight(service, statuses),
+        passing=statuses <= {"passing"},
+        odd=odd,
     )
+
+
+def _weight(service: Mapping[str, Any], statuses: set[object]) -> int:
+    if not statuses <= {"passing", "warning"}:
+        return 1
+    name = "Warning" if "warning" in statuses else "Passing"
+    weight = _mapping(service.get("Weights") or {}).get(name)
+    return weight if isinstance(weight, int) and 0 <= weight < 65536 else 1
+
+
+class _Addresses:
+    """The addresses of a node or a service: `plain`, and those by tag.
+
+    `translated` says that the plain one may be another datacenter's, put there for the WAN
+    (`translate_wan_addrs`): DNS then takes other tags than HTTP lets see.
+    """
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self.plain = str(fields.get("Address") or "")
+        tagged = _mapping(fields.get("TaggedAddresses") or {})
+        self._tagged = {tag: _address(one) for tag, one in tagged.items()}
+        wan = {one for tag, one in self._tagged.items() if tag.startswith("wan")}
+        lan = {one for tag, one in self._tagged.items() if tag.startswith("lan")}
+        self.translated = self.plain in wan and wan != lan
+
+    def best(self, *tags: str) -> str:
+        """Return the address of the first of these tags there is, else the plain one."""
+        return next((self._tagged[tag] for tag in tags if self._tagged.get(tag)), self.plain)
+
+
+def _address(tagged: object) -> str:
+    """A node's tagged addresses are texts, those of a service have a port beside them."""
+    return str(_mapping(tagged).get("Address") or "") if isinstance(tagged, dict) else str(tagged)
+
+
+def _packed(text: str) -> bytes:
+    """Return an address as Go reads it: IPv4 in IPv6 is IPv4; b"" for anything else."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return b""
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            return b""
+        address = address.ipv4_mapped or address
+    return address.packed
+
+
+def _labels(text: str) -> bytes:
+    """Return the wire form of a name without its end, b"" if it is none."""
+    try:
+        return from_text(text)[:-1]
+    except WireError:
+        return b""

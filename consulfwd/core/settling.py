@@ -3,41 +3,50 @@
 An agent learns of a change up to a tenth of a second after the leader. A watch that asks the
 leader knows which instances left and which came; for as long as that settles, those that left are
 taken out of what agents answer, and those that came are put in. Everything else stays as it was
-said. Pure.
+said. Pure. Must not know how Consul's HTTP API tells of instances.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
-from ipaddress import ip_address
 from typing import NamedTuple
 
 from consulfwd.core.subjects import SERVICE, Form
 from consulfwd.dns import const
 from consulfwd.dns.message import Message, assemble_message
-from consulfwd.dns.names import from_text
+from consulfwd.dns.names import MAX_NAME, suffixes
 from consulfwd.dns.records import build_record, owner_of, rdata_of, read_records, type_of
 from consulfwd.dns.wire import HEADER, HEADER_SIZE
 from consulfwd.errors import WireError
 
-_ADDRESS_TYPES = {const.A: 4, const.AAAA: 6}
+_ADDRESS_TYPES = (const.A, const.AAAA)
+# Octets of records that fit into any message, with room for question and OPT.
+_ROOM = 65000
+# What stands before the target: priority, weight, port (RFC 2782).
+_NUMBERS = struct.Struct("!HHH")
 
 
 class Instance(NamedTuple):
-    """A healthy instance of a service, as far as DNS shows it. `address` is its own or its node's.
+    """A healthy instance of a service, as far as DNS shows it.
 
-    `own` says that it is its own: SRV then points to a name made of the address. `weight` is what
-    SRV shows; `passing` that no check warns either.
+    `node` and `target` are the names of its node and of what SRV points to, in wire form, but
+    without the domain at their end; `host` is the target's address. `ipv4` and `ipv6` are what A
+    and AAAA show. Addresses are packed; b"" is none, for `target` that it is not known. `weight`
+    is what SRV shows; `passing` says that no check warns either; `odd` that A and AAAA do not show
+    it by an address, or by one that is not known.
     """
 
-    node: str
-    address: str
-    own: bool
+    node: bytes
+    target: bytes
+    host: bytes
+    ipv4: bytes
+    ipv6: bytes
     port: int
     tags: frozenset[str]
     weight: int
     passing: bool
-    datacenter: str
+    odd: bool
 
 
 class Settling(NamedTuple):
@@ -68,36 +77,191 @@ def corrected(change: Settling, form: Form, question: bytes, message: Message) -
         return message
     if qtype not in _ADDRESS_TYPES and qtype != const.SRV:
         return message
-    here = {_data(one, qtype, form) for one in _named(change.healthy, form)}
-    gone = {_data(one, qtype, form) for one in _named(change.gone, form)} - here - {None}
-    come = [one for one in _named(change.come, form) if one.passing]
+    healthy = _with_tag(change.healthy, form.tag)
+    if qtype != const.SRV and any(one.odd for one in healthy):
+        # Consul may answer with an alias instead.
+        return message
     try:
         answers, authority, additional = _sections(question, message)
     except WireError:
         return message
-    owner = question[:-4]
-    kept = [one for one in answers if _seen(one, qtype) not in gone]
-    shown = {_seen(one, qtype) for one in kept}
-    ttl = message.ttl or 0
-    for one in come:
-        data = _data(one, qtype, form)
-        if data is None or data in shown:
-            continue
-        shown.add(data)
-        kept.append(build_record(owner, qtype, ttl, _rdata(one, qtype, form)))
-        if qtype == const.SRV:
-            additional = additional + _address_records(one, form, ttl)
-    if kept == answers:
-        return message
-    if not kept:
-        # As Consul says it when there is none of this type, or none at all.
-        rcode = const.NOERROR if _named(change.healthy, form) else const.NXDOMAIN
-        return assemble_message(question, ([], authority, []), flags=message.flags, rcode=rcode)
+    gone, come = _with_tag(change.gone, form.tag), _with_tag(change.come, form.tag)
+    zone = form.zone
     if qtype == const.SRV:
-        targets = {rdata_of(one)[6:].lower() for one in kept}
-        additional = [one for one in additional if owner_of(one).lower() in targets]
-    flags = message.flags & ~const.RCODE_MASK
-    return assemble_message(question, (kept, [], additional), flags=flags)
+        known = {one.target.lower() for one in (*healthy, *gone) if one.target}
+        zone = _zone(answers, authority, known) or zone
+    compared = _Compared(qtype, zone, healthy, gone, come, [_seen(one, qtype) for one in answers])
+    kept = [compared.weighed(one) for one in answers if _seen(one, qtype) not in compared.left]
+    ttl = message.ttl or 0
+    added = compared.missing(none_kept=not kept)
+    kept += [build_record(question[:-4], qtype, ttl, compared.rdata(one)) for one in added]
+    flags, rcode = message.flags & ~const.RCODE_MASK, const.NOERROR
+    if kept:
+        beside = compared.additional(kept, additional, ttl) if qtype == const.SRV else additional
+        if kept == answers and sorted(beside) == sorted(additional):
+            return message
+        if sum(map(len, kept)) + sum(map(len, beside)) > _ROOM:
+            beside = []
+        sections = (kept, authority if answers else [], beside)
+    else:
+        denial = compared.denial(message.rcode)
+        if denial is None or (not answers and denial == message.rcode):
+            return message
+        # As Consul says it when there is none of this type, or none at all.
+        sections = ([], authority, [])
+        flags, rcode = flags & ~const.TC, denial
+    made = assemble_message(question, sections, flags=flags, rcode=rcode)
+    made.edns, made.size = message.edns, message.size
+    return made
+
+
+class _Compared:
+    """The instances a name asks for, as records of one type, held against an agent's answer.
+
+    The data of an instance is what tells its record from others: an address, or port and target
+    of SRV; b"" where the type does not show it. `left` is the data no instance has any more.
+    """
+
+    def __init__(
+        self,
+        qtype: int,
+        zone: bytes,
+        healthy: list[Instance],
+        gone: list[Instance],
+        come: list[Instance],
+        shown: list[bytes],
+    ) -> None:
+        self._qtype = qtype
+        self._zone = zone
+        self._healthy = [(self._data(one), one) for one in healthy]
+        self._gone = [(self._data(one), one) for one in gone]
+        self._come = set(come)
+        self._shown = frozenset(shown)
+        self._room = len(shown)
+        self.left = {data for data, _ in self._gone} - {data for data, _ in self._healthy} - {b""}
+        everyone = [*self._healthy, *self._gone]
+        passing = {data for data, one in everyone if one.passing}
+        warned = {data for data, one in everyone if not one.passing} - passing
+        # Whether the agent is seen to show instances that do not pass every check, or to hide
+        # them: that is a setting of its own.
+        self._lax = not self._shown.isdisjoint(warned - {b""})
+        self._strict = any(
+            not one.passing and data not in self._shown and one not in self._come
+            for data, one in self._healthy
+        )
+        came = {self._data(one) for one in come} - {b""}
+        self._weights: dict[bytes, set[int]] = {}
+        for data, one in self._healthy:
+            if data in came:
+                self._weights.setdefault(data, set()).add(one.weight)
+
+    def _data(self, one: Instance) -> bytes:
+        if self._qtype != const.SRV:
+            return one.ipv4 if self._qtype == const.A else one.ipv6
+        target = self._name(one.target)
+        return target and one.port.to_bytes(2, "big") + target.lower()
+
+    def _name(self, name: bytes) -> bytes:
+        """Return one of an instance's names under the domain, b"" if there is no such name."""
+        return name + self._zone if name and len(name) + len(self._zone) <= MAX_NAME else b""
+
+    def rdata(self, one: Instance) -> bytes:
+        """Return the data of an instance's record."""
+        if self._qtype != const.SRV:
+            return self._data(one)
+        return _NUMBERS.pack(1, one.weight, one.port) + self._name(one.target)
+
+    def missing(self, *, none_kept: bool) -> list[Instance]:
+        """Return the instances to be added to the answer.
+
+        Where it lacks some that are there all the time, it was cut, agents show but a part, or
+        this one knows more than the watch: then there are only as many as were taken out, and
+        only instead of none.
+        """
+        fit = {data: one for data, one in self._healthy if one.passing or self._lax}
+        steady = {data for data, one in fit.items() if one not in self._come}
+        found = [data for data in sorted(fit) if data and data not in self._shown]
+        if not steady - {b""} <= self._shown:
+            found = found[: self._room] if none_kept else []
+        elif none_kept and not found and self._room and not self._strict:
+            fit = dict(self._healthy)
+            found = [data for data in sorted(fit) if data]
+        return [fit[data] for data in found]
+
+    def weighed(self, record: bytes) -> bytes:
+        """Return an SRV record with the weight it has now, if its instance changed."""
+        weights = self._weights.get(_seen(record, self._qtype)) if self._weights else None
+        if self._qtype != const.SRV or not weights:
+            return record
+        data = rdata_of(record)
+        priority, weight, port = _NUMBERS.unpack_from(data)
+        if weight in weights:
+            return record
+        changed = _NUMBERS.pack(priority, min(weights), port) + data[_NUMBERS.size :]
+        return record[: len(record) - len(data)] + changed
+
+    def additional(self, answers: list[bytes], records: list[bytes], ttl: int) -> list[bytes]:
+        """Return the Additional records that belong to these answers.
+
+        Those of instances that did not change stay; beside addresses, Consul gives the
+        metadata of nodes.
+        """
+        gone = [one for _, one in self._gone]
+        healthy = [one for _, one in self._healthy]
+        targets = {rdata_of(one)[_NUMBERS.size :].lower() for one in answers}
+        changed = {self._name(one.target).lower() for one in (*gone, *self._come)}
+        left = {self._name(one.node).lower() for one in gone}
+        left -= {self._name(one.node).lower() for one in healthy}
+        wanted = {}
+        for one in healthy:
+            name = self._name(one.target)
+            if name and one.host and name.lower() in changed & targets:
+                rtype = const.A if len(one.host) == 4 else const.AAAA
+                wanted[name.lower(), rtype] = build_record(name, rtype, ttl, one.host)
+        kept = []
+        for record in records:
+            owner, rtype = owner_of(record).lower(), type_of(record)
+            if rtype in _ADDRESS_TYPES and owner in changed:
+                right = wanted.get((owner, rtype))
+                if right is None or rdata_of(right) != rdata_of(record):
+                    continue
+                del wanted[owner, rtype]
+            elif owner in left:
+                continue
+            kept.append(record)
+        return kept + [wanted[key] for key in sorted(wanted)]
+
+    def denial(self, said: int) -> int | None:
+        """Return the rcode of an answer with nothing in it, None if there should be something.
+
+        `said` is the agent's: where nothing was taken out it is doubted only for what changed.
+        """
+        there = [(data, one) for data, one in self._healthy if one.passing or not self._strict]
+        if any(data or self._qtype == const.SRV for data, _ in there):
+            return None
+        if self._room:
+            return const.NOERROR if there else const.NXDOMAIN
+        if there and all(one.passing and one in self._come for _, one in there):
+            return const.NOERROR
+        return const.NXDOMAIN if self._gone and not there else said
+
+
+def _zone(answers: list[bytes], authority: list[bytes], known: set[bytes]) -> bytes:
+    """Return the domain Consul gives names under here, b"" if that does not show.
+
+    Before 1.11 it was its own domain whatever domain was asked for.
+    """
+    for record in answers:
+        target = rdata_of(record)[_NUMBERS.size :]
+        if type_of(record) == const.SRV:
+            for zone in suffixes(target):
+                if target[: len(target) - len(zone)].lower() in known:
+                    return zone
+    return next((owner_of(one) for one in authority if type_of(one) == const.SOA), b"")
+
+
+def _with_tag(instances: Iterable[Instance], tag: str) -> list[Instance]:
+    return [one for one in instances if not tag or tag in one.tags]
 
 
 def _sections(question: bytes, message: Message) -> tuple[list[bytes], list[bytes], list[bytes]]:
@@ -107,55 +271,9 @@ def _sections(question: bytes, message: Message) -> tuple[list[bytes], list[byte
     return read_records(b"\0\0" + head + question + message.body, HEADER_SIZE + len(question))
 
 
-def _named(instances: Iterable[Instance], form: Form) -> list[Instance]:
-    """Return the instances the name asks for: those with its tag, if it has one."""
-    return [one for one in instances if not form.tag or form.tag in one.tags]
-
-
-def _packed(one: Instance, qtype: int) -> bytes | None:
-    try:
-        address = ip_address(one.address)
-    except ValueError:
-        return None
-    return address.packed if address.version == _ADDRESS_TYPES[qtype] else None
-
-
-def _data(one: Instance, qtype: int, form: Form) -> bytes | None:
-    """Return what tells an instance's record from others: its data, for SRV without the weight."""
-    if qtype != const.SRV:
-        return _packed(one, qtype)
-    target = _target(one, form)
-    return None if target is None else one.port.to_bytes(2, "big") + target.lower()
-
-
-def _seen(record: bytes, qtype: int) -> bytes | None:
-    """Return the same of a record as it was answered; None for one of another type."""
+def _seen(record: bytes, qtype: int) -> bytes:
+    """Return the data of a record that was answered, b"" for one of another type."""
     if type_of(record) != qtype:
-        return None
+        return b""
     data = rdata_of(record)
-    return data if qtype != const.SRV else data[4:].lower()
-
-
-def _rdata(one: Instance, qtype: int, form: Form) -> bytes:
-    if qtype != const.SRV:
-        return _packed(one, qtype) or b""
-    target = _target(one, form) or b"\0"
-    return b"\0\1" + one.weight.to_bytes(2, "big") + one.port.to_bytes(2, "big") + target
-
-
-def _target(one: Instance, form: Form) -> bytes | None:
-    """Return the name SRV points to: of the node, or of the service's own address in hex."""
-    try:
-        own = f"{ip_address(one.address).packed.hex()}.addr" if one.own else f"{one.node}.node"
-        return from_text(f"{own}.{one.datacenter}")[:-1] + form.zone
-    except (ValueError, WireError):
-        return None
-
-
-def _address_records(one: Instance, form: Form, ttl: int) -> list[bytes]:
-    target = _target(one, form)
-    for rtype in _ADDRESS_TYPES:
-        packed = _packed(one, rtype)
-        if packed is not None and target is not None:
-            return [build_record(target, rtype, ttl, packed)]
-    return []
+    return data if qtype != const.SRV else data[4:6] + data[6:].lower()
