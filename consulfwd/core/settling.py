@@ -90,8 +90,13 @@ def corrected(change: Settling, form: Form, question: bytes, message: Message) -
     if qtype == const.SRV:
         known = {one.target.lower() for one in (*healthy, *gone) if one.target}
         zone = _zone(answers, authority, known) or zone
-    compared = _Compared(qtype, zone, healthy, gone, come, [_seen(one, qtype) for one in answers])
-    kept = [compared.weighed(one) for one in answers if _seen(one, qtype) not in compared.left]
+    shown = [_seen(one, qtype) for one in answers]
+    compared = _Compared(qtype, zone, healthy, gone, come, shown)
+    kept = [
+        compared.weighed(one, data)
+        for one, data in zip(answers, shown, strict=True)
+        if data not in compared.left
+    ]
     ttl = message.ttl or 0
     added = compared.missing(none_kept=not kept)
     kept += [build_record(question[:-4], qtype, ttl, compared.rdata(one)) for one in added]
@@ -188,9 +193,9 @@ class _Compared:
             found = [data for data in sorted(fit) if data]
         return [fit[data] for data in found]
 
-    def weighed(self, record: bytes) -> bytes:
-        """Return an SRV record with the weight it has now, if its instance changed."""
-        weights = self._weights.get(_seen(record, self._qtype)) if self._weights else None
+    def weighed(self, record: bytes, shown: bytes) -> bytes:
+        """Return an SRV record, known by what it shows, with the weight its instance has now."""
+        weights = self._weights.get(shown)
         if self._qtype != const.SRV or not weights:
             return record
         data = rdata_of(record)
@@ -212,10 +217,11 @@ class _Compared:
         changed = {self._name(one.target).lower() for one in (*gone, *self._come)}
         left = {self._name(one.node).lower() for one in gone}
         left -= {self._name(one.node).lower() for one in healthy}
+        told = changed & targets
         wanted = {}
         for one in healthy:
             name = self._name(one.target)
-            if name and one.host and name.lower() in changed & targets:
+            if name and one.host and name.lower() in told:
                 rtype = const.A if len(one.host) == 4 else const.AAAA
                 wanted[name.lower(), rtype] = build_record(name, rtype, ttl, one.host)
         kept = []
