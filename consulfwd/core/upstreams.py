@@ -72,7 +72,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 MAX_PENALTY = 8
 # How long (seconds) after a fall or a return an agent may still lack a part of its catalog.
 SETTLING = 30.0
-# Good replies count toward rising if so long (seconds) apart: many at once prove no more than one.
+# What counts toward rising, or from suspect to down, lies so long (seconds) apart: many replies, or
+# many silences, at once prove no more than one.
 APART = 0.05
 # Times made by subtraction are this inexact.
 _EPSILON = 1e-6
@@ -261,10 +262,15 @@ class Health:
     def silent(self, upstream: Upstream, now: float, asked_at: float) -> None:
         """Note that a query sent at `asked_at` had no reply in the upstream's usual time.
 
-        One that has answered something else since is slow for that name, not silent.
+        One that has answered something else since is slow for that name, not silent. What one that
+        is suspect was asked all at once says no more than one query: a pause is not the end.
         """
         if upstream.last_reply > asked_at:
             return
+        if upstream.state is State.SUSPECT:
+            if asked_at < max(upstream.changed_at, upstream.counted_at + APART) - _EPSILON:
+                return
+            upstream.counted_at = now
         upstream.good = 0
         upstream.silent += 1
         patient = upstream.state is State.UP or upstream.state is State.SUSPECT

@@ -179,6 +179,19 @@ def test_many_replies_at_once_prove_no_more_than_one(pause: float, state: str) -
     assert patient("good", "good", pause=pause, rtt=0.0) == state
 
 
+@pytest.mark.parametrize(("pause", "state"), [(APART, "down"), (APART - 0.001, "suspect")])
+def test_many_silences_at_once_prove_no_more_than_one(pause: float, state: str) -> None:
+    patient = Patient()
+    patient("silent", "silent", "silent", pause=0.001)
+    assert patient("silent", "silent", "silent", pause=pause, rtt=0.0) == state
+
+
+def test_what_was_asked_before_it_was_suspect_does_not_make_it_down() -> None:
+    patient = Patient()
+    patient("silent", "silent", "silent")
+    assert patient("silent", "silent", "silent", pause=0.1, rtt=1.0) == "suspect"
+
+
 def test_a_reply_that_proves_nothing_is_a_sign_of_life_all_the_same() -> None:
     patient = Patient()
     patient("silent", "silent")
