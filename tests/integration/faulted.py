@@ -26,9 +26,10 @@ import dns.rcode
 
 from consulfwd.dev import DevAgent, DevCluster
 from consulfwd.dev.child import Guard
+from consulfwd.dev.real_config import free_port
 from tests.integration.asking import At, ask, facts, question
 from tests.integration.load import Load, Result
-from tests.integration.served import Served, serve
+from tests.integration.served import HOST, Served, serve
 from tests.integration.services import DEFINITIONS, QUERY, TEXT_NODE
 
 DEADLINE_S = 2.0
@@ -156,6 +157,20 @@ class Run:
             if self.verdict(one) not in fine
         ]
 
+    def given_up(self) -> list[str]:
+        """SERVFAIL where an answer had been given before that could have been given again."""
+        known: dict[int, float] = {}
+        for one in self.results:
+            if self.verdict(one) == RIGHT and any(
+                fact.startswith("an ") for fact in self._expected[one.query]
+            ):
+                known.setdefault(one.query, answered_at(one))
+        return [
+            self.described(one)
+            for one in self.results
+            if self.verdict(one) == FAILED and one.sent_at > known.get(one.query, one.sent_at)
+        ]
+
     def described(self, result: Result) -> str:
         """What was asked, when since what, and what came of it."""
         begin, label = max(mark for mark in self._marks if mark[0] <= result.sent_at)
@@ -176,6 +191,13 @@ class Run:
     def hedges_are_few(self) -> bool:
         """Hedges: at most a tenth of the queries that were passed on, beyond the reserve."""
         return self.counted("extra") <= HEDGED * self.counted("forwarded") + RESERVE
+
+    def steady_hedges(self, label: str) -> float:
+        """Hedges per query a second after a phase began, until it ended."""
+        begin = self.begun(label) + 1.0
+        end = min(at for at, _ in self._marks if at > begin)
+        queries = self.counted("forwarded", begin, end)
+        return self.counted("extra", begin, end) / queries
 
     def tell(self, tell: Tell, title: str) -> None:
         """One line for the terminal summary."""
@@ -214,34 +236,47 @@ def run(
 ) -> Iterator[Run]:
     """A server with these settings, asked the questions in turn for as long as the block lasts.
 
-    It must end in order, with a clean log.
+    The first one is asked as soon as it listens. It must end in order, with a clean log.
     """
-    everything = {"query": {"deadline": DEADLINE_S}, **settings}
+    port = free_port(HOST)
+    everything = {"query": {"deadline": DEADLINE_S}, **settings, "listen": [f"{HOST}:{port}"]}
     program = [Path(__file__).with_name("counted.py")]
-    with serve(everything, folder, guard, python=program) as served:
-        load = Load(served.at, rate, [question(name, rtype).to_wire() for name, rtype in questions])
-        made = Run(served, questions, expected)
-        made.mark("start")
-        results: list[Result] = []
-        try:
-            yield made
-        finally:
-            made.mark("end")
-            results = load.stop()
+    packets = [question(name, rtype).to_wire() for name, rtype in questions]
+    load = Load((HOST, port), rate, packets, held=True)
+    results: list[Result] = []
+    try:
+        with serve(everything, folder, guard, python=program) as served:
+            made = Run(served, questions, expected)
+            made.mark("start")
+            load.go()
+            try:
+                yield made
+            finally:
+                made.mark("end")
+                results = load.stop()
+    finally:
+        load.kill()
     made.complete(results, folder / "counters")
 
 
-def agents(*found: Agent) -> list[dict[str, Any]]:
-    """How the settings name these agents."""
-    return [
+def consul(*agents: Agent, **more: Any) -> dict[str, Any]:
+    """The `consul` section for these agents, with no watches: every query is to go to an agent."""
+    found = [
         {"address": one.address, "dns_port": one.dns_port, "http_port": one.http_port or 1}
-        for one in found
+        for one in agents
     ]
+    return {"agents": found, "watch": {"enabled": False}, **more}
 
 
 def all_facts(at: At, questions: Sequence[tuple[str, str]]) -> list[list[str]]:
     """What the server `at` says to each question over TCP, where nothing is cut."""
     return [facts(ask(at, name, rtype, tcp=True)) for name, rtype in questions]
+
+
+def answered_at(result: Result) -> float:
+    """When the reply came, by the monotonic clock."""
+    assert result.took_s is not None
+    return result.sent_at + result.took_s
 
 
 class Injector:

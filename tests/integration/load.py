@@ -64,6 +64,12 @@ class Load:
         self._process.stdin.write(b"\n")
         self._process.stdin.flush()
 
+    def kill(self) -> None:
+        """End it, whatever it does, if it is not over; harmless when called again."""
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.communicate()
+
     def stop(self) -> list[Result]:
         """Send no more, wait for what is under way, and return everything in order of sending."""
         output, _ = self._process.communicate(timeout=LINGER_S + 20)

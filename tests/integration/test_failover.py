@@ -18,8 +18,8 @@ from tests.integration.faulted import (
     QUESTIONS,
     RIGHT,
     Tell,
-    agents,
     all_facts,
+    consul,
     run,
 )
 from tests.integration.served import at
@@ -53,7 +53,7 @@ def test_no_query_suffers(
     record_property: Tell,
 ) -> None:
     expected = all_facts(at(cluster.servers[0]), QUESTIONS)
-    settings = {"consul": {"agents": agents(*cluster.servers), "reverse": ["10.0.0.0/8"]}}
+    settings = {"consul": consul(*cluster.servers, reverse=["10.0.0.0/8"])}
     labels = []
     with run(settings, tmp_path, guard, QUESTIONS, expected, rate=RATE) as under:
         for agent in cluster.servers:
