@@ -77,6 +77,8 @@ def corrected(change: Settling, form: Form, question: bytes, message: Message) -
         return message
     if qtype not in _ADDRESS_TYPES and qtype != const.SRV:
         return message
+    if message.rcode == const.NXDOMAIN and _newer(question[:-4], form):
+        return message
     healthy = _with_tag(change.healthy, form.tag)
     if qtype != const.SRV and any(one.odd for one in healthy):
         # Consul may answer with an alias instead.
@@ -264,6 +266,13 @@ def _zone(answers: list[bytes], authority: list[bytes], known: set[bytes]) -> by
                 if target[: len(target) - len(zone)].lower() in known:
                     return zone
     return next((owner_of(one) for one in authority if type_of(one) == const.SOA), b"")
+
+
+def _newer(name: bytes, form: Form) -> bool:
+    """Return whether the datacenter is written `.<name>.dc`: Consul 1.8 denies such names."""
+    datacenter = form.subject.datacenter.encode()
+    tail = bytes((len(datacenter),)) + datacenter + b"\x02dc" + form.zone
+    return bool(datacenter) and name.endswith(tail)
 
 
 def _with_tag(instances: Iterable[Instance], tag: str) -> list[Instance]:

@@ -92,7 +92,8 @@ def wire(asked: str, message: Message) -> bytes:
 
 
 def correct(state: Settling, asked: str, message: Message) -> Message:
-    form = form_of(from_text(asked.split()[0].lower()), DOMAINS)
+    name, rtype = asked.lower().split()
+    form = form_of(from_text(name), DOMAINS, srv=rtype == "srv")
     assert form is not None
     return corrected(state, form, question(asked).lower(), message)
 
@@ -363,6 +364,13 @@ def test_the_first_one_back() -> None:
     for kind in ("A", "AAAA", "SRV"):
         denied = reply(f"{WEB} {kind}", SOA, rcode=3)
         assert correct(state, f"{WEB} {kind}", denied) is denied
+    # Some versions deny names of this form whatever there is.
+    asked = "web.service.dc1.dc.consul A"
+    denied = reply(asked, SOA, rcode=3)
+    assert correct(change("", "n1 10.0.0.1"), asked, denied) is denied
+    asked = "web.service.dc.consul A"
+    denied = reply(asked, SOA, rcode=3)
+    assert after(change("", "n1 10.0.0.1"), asked, denied) == ["10.0.0.1"]
     # Nothing of this tag has changed.
     asked = "blue.web.service.consul A"
     denied = reply(asked, SOA, rcode=3)
