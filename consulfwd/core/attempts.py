@@ -97,7 +97,7 @@ class Attempts:
             plan = self.plan
             upstream = plan[self._next % len(plan)]
             self._next += 1
-            stream = upstream.transport != "udp"
+            stream = upstream.transport != "udp" or self._may_have_lost_fragments(upstream)
         # Whatever keeps count of attempts is a lookup.
         attempt = Attempt(self, upstream, stream, now, why)  # type: ignore[arg-type]
         self.attempts.append(attempt)
@@ -114,6 +114,16 @@ class Attempts:
         self._hedge_at = at = now + wait
         self.wake_at = at if at < self.deadline else self.deadline
         return attempt
+
+    def _may_have_lost_fragments(self, upstream: Upstream) -> bool:
+        """In the second round: whether an agent off the host was silent over UDP.
+
+        A large answer comes in fragments, which some networks drop (RFC 8900): TCP is tried too.
+        """
+        second = len(self.plan) < self._next <= 2 * len(self.plan)
+        if not second or upstream.on_host or not upstream.is_agent:
+            return False
+        return not any(one.result for one in self.attempts if one.upstream is upstream)
 
     def _arm(self, at: float) -> None:
         self._hedge_at = at

@@ -58,6 +58,30 @@ CUT = {
     """,
 }
 
+OFF_HOST = {
+    "all silent over UDP: fragments may have got lost, so over TCP once": """
+        0 start          | A
+        10 timer         | B
+        20 timer         | A/tcp
+        80 timer         | B/tcp
+        81 B/tcp yes     | = yes of B
+    """,
+    "silent over TCP too: over UDP again": """
+        0 start          | A
+        10 timer         | B
+        20 timer         | A/tcp
+        80 timer         | B/tcp
+        200 timer        | A
+    """,
+    "one that said something is asked as before": """
+        0 start          | A
+        1 A servfail     | B
+        11 timer         | A
+        31 timer         | B/tcp
+        32 B/tcp yes     | = yes of B
+    """,
+}
+
 SECOND_OPINION = {
     "agrees": """
         0 start        | A
@@ -333,6 +357,14 @@ TABLE: dict[str, tuple[dict[str, Any], str]] = {
 def test_transcript(name: str) -> None:
     options, transcript = TABLE[name]
     assert played(transcript, Play(**options)) == script(transcript)
+
+
+@pytest.mark.parametrize("name", OFF_HOST)
+def test_agents_off_the_host(name: str) -> None:
+    play = Play("A B")
+    for one in play.plan:
+        one.on_host = False
+    assert played(OFF_HOST[name], play) == script(OFF_HOST[name])
 
 
 @pytest.mark.parametrize("state", [State.SUSPECT, State.PROBING, State.DOWN])
