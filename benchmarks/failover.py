@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from benchmarks.asking import READY_S, first_answer
 from benchmarks.judging import RIGHT, Figures, Judge, figures, questions, said_by, wire, worst
-from benchmarks.measure import READY_S, Bench, children_cpu_s, first_answer
+from benchmarks.measure import Bench, children_cpu_s
 from benchmarks.peers import ADDRESS, FLOOR, OURS, Peer, Site, consulfwd_command
 from benchmarks.process import Process, cpu_ns, machine_cpu_s
 from benchmarks.upstream import Agent

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from benchmarks.measure import Bench, Entry, Load, Result, dnsperf, run_all
+from benchmarks.asking import Load, dnsperf
+from benchmarks.measure import Bench, Entry, Result, run_all
 from benchmarks.peers import OURS, Site, ours
 from benchmarks.process import Process
 from benchmarks.telling import told

@@ -10,7 +10,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from benchmarks.measure import Bench, Load, dnsperf, first_answer
+from benchmarks.asking import Load, dnsperf, first_answer
+from benchmarks.measure import Bench
 from benchmarks.peers import OURS, Peer, ours
 from benchmarks.process import Process, cpu_ns, machine_cpu_s, rss_mb
 from benchmarks.telling import told

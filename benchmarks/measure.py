@@ -1,7 +1,7 @@
 """Servers under load: dnsperf on one core, the server on another, CPU per answer.
 
 What belongs here: starting the servers of one benchmark, the rounds, and what one slice of load
-yields. What does not: printing (`report`), configurations (`peers`).
+yields. What does not: the load (`asking`), printing (`report`), configurations (`peers`).
 
 All servers run at the same time and are loaded in turn, A B C A B C: when the machine grows
 slower or faster during the run, it does so for all alike.
@@ -10,27 +10,21 @@ slower or faster during the run, it does so for all alike.
 from __future__ import annotations
 
 import contextlib
-import re
 import resource
-import select
-import socket
-import struct
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
+from benchmarks.asking import Load, dnsperf, first_answer
 from benchmarks.peers import ADDRESS, Peer, Site
 from benchmarks.process import Process, cpu_ns, free_port, machine_cpu_s, received_datagrams
 from benchmarks.telling import Told, told
-from benchmarks.tools import path_of
-from benchmarks.upstream import INSTANCES, Upstream
+from benchmarks.upstream import Upstream
 from consulfwd.errors import StartError
 
-READY_S = 10.0
 # Cores that others may use during a slice before it counts as disturbed.
 QUIET = 0.1
 # A figure from fewer undisturbed slices than this is luck: seen off by a third from one.
@@ -42,28 +36,6 @@ T = TypeVar("T")
 def enough(quiet: Sequence[T], everything: Sequence[T]) -> Sequence[T]:
     """`quiet` when that is all there is or at least FEWEST, else `everything`."""
     return quiet if len(quiet) >= min(FEWEST, len(everything)) else everything
-
-
-@dataclass(frozen=True)
-class Load:
-    """What dnsperf does in one slice; `rate` is queries per second, None for no limit."""
-
-    names: Sequence[str]
-    seconds: int
-    clients: int
-    outstanding: int
-    rate: int | None
-    edns: bool
-    core: int
-
-    def command(self, datafile: Path, port: int, *limit: str) -> list[str]:
-        """The dnsperf command; `limit` replaces the time limit of the slice."""
-        command = ["taskset", "-c", str(self.core), path_of("dnsperf"), "-s", ADDRESS]
-        command += ["-p", str(port), "-d", str(datafile), "-c", str(self.clients), "-T", "1"]
-        command += ["-q", str(self.outstanding), *(limit or ("-l", str(self.seconds)))]
-        if self.rate is not None:
-            command += ["-Q", str(self.rate)]
-        return [*command, "-e"] if self.edns else command
 
 
 @dataclass(frozen=True)
@@ -279,77 +251,3 @@ def children_cpu_s() -> float:
     """CPU time of dnsperf, and of whatever else was started here and waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
-
-
-@dataclass(frozen=True)
-class Report:
-    """What dnsperf said: answers of any rcode, those with NOERROR among them, queries lost."""
-
-    answers: int
-    good: int
-    lost: int
-    rate: float
-    latency_ms: float
-    slowest_ms: float
-    reply_bytes: int
-
-
-def dnsperf(command: Sequence[str]) -> Report:
-    """Run dnsperf and read its report; StartError when it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    text = done.stdout
-
-    def number(pattern: str) -> float:
-        match = re.search(pattern, text)
-        return float(match.group(1)) if match else 0.0
-
-    if done.returncode != 0 or "Queries completed" not in text:
-        raise StartError(f"{' '.join(command)} failed:\n{text}{done.stderr}")
-    return Report(
-        answers=int(number(r"Queries completed:\s+(\d+)")),
-        good=int(number(r"NOERROR (\d+)")),
-        lost=int(number(r"Queries lost:\s+(\d+)")),
-        rate=number(r"Queries per second:\s+([\d.]+)"),
-        latency_ms=number(r"Average Latency \(s\):\s+([\d.]+)") * 1e3,
-        slowest_ms=number(r"Average Latency \(s\):.*max ([\d.]+)") * 1e3,
-        reply_bytes=int(number(r"response (\d+)")),
-    )
-
-
-def first_answer(process: Process, port: int, name: str) -> float:
-    """Ask every 2 ms until `name` has its addresses; seconds from the start of the process.
-
-    Raises StartError when the process ends or has not answered after ten seconds.
-    """
-    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.connect((ADDRESS, port))
-        client.setblocking(False)
-        for query_id in _until(process.started + READY_S):
-            # Nobody listens yet: the refusal of an earlier query comes back here.
-            with contextlib.suppress(ConnectionRefusedError):
-                query = struct.pack(">6H", query_id, 0x0100, 1, 0, 0, 0) + labels
-                client.send(query + b"\0\0\1\0\1")
-            if select.select([client], [], [], 0.002)[0]:
-                with contextlib.suppress(ConnectionRefusedError):
-                    if _is_answer(client.recv(2048)):
-                        return time.monotonic() - process.started
-            process.check()
-    raise StartError(
-        f"{' '.join(process.command)} does not answer {name} after {READY_S:g} s:\n"
-        + process.tail()
-    )
-
-
-def _until(end: float) -> Iterator[int]:
-    query_id = 0
-    while time.monotonic() < end:
-        query_id = (query_id + 1) % 65536
-        yield query_id
-
-
-def _is_answer(reply: bytes) -> bool:
-    if len(reply) < 12:
-        return False
-    flags, _, answers = struct.unpack_from(">3H", reply, 2)
-    return bool(flags & 0x8000) and flags & 0x000F == 0 and answers == INSTANCES

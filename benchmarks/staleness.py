@@ -19,8 +19,9 @@ from pathlib import Path
 import dns.message
 import dns.rcode
 
+from benchmarks.asking import first_answer
 from benchmarks.judging import wire
-from benchmarks.measure import Bench, children_cpu_s, first_answer
+from benchmarks.measure import Bench, children_cpu_s
 from benchmarks.peers import ADDRESS, OURS, Peer, ours
 from benchmarks.process import Process, cpu_ns, machine_cpu_s
 from benchmarks.telling import told
@@ -116,7 +117,7 @@ def run(bench: Bench, cluster: RealCluster, changes: int) -> list[Staleness]:
 def _rows(peer: Peer) -> list[Peer]:
     if peer is not OURS:
         return [peer]
-    return [ours(f"{peer.name}, {source}", source=source) for source in ("agent", "leader")]
+    return [ours(f"{peer.name}-{source}", source=source) for source in ("agent", "leader")]
 
 
 class _Run:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
 
-from benchmarks.measure import Bench, Load, dnsperf, first_answer
+from benchmarks.asking import Load, dnsperf, first_answer
+from benchmarks.measure import Bench
 from benchmarks.process import cpu_ns, rss_mb, threads
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import failover, fresh, idle, measure, report, staleness, startup
+from benchmarks.asking import Load
 from benchmarks.peers import ALIASES, FLOOR, OURS, PEERS, UNWATCHED, Peer, consulfwd_version
 from benchmarks.process import busy_share
 from benchmarks.tools import require
@@ -185,7 +186,7 @@ class Suite:
         kind, options = KINDS[step.name], self.options
         rounds = options.rounds or kind.rounds
         ttl = kind.ttl if options.ttl is None else options.ttl
-        load = measure.Load(
+        load = Load(
             names=service_names(self._names(step)),
             seconds=options.seconds or kind.seconds,
             clients=options.clients,
@@ -300,7 +301,7 @@ class Suite:
         return stub(directory, self.programs, core, names=names, ttl=ttl)
 
 
-def _settings(load: measure.Load) -> dict[str, Any]:
+def _settings(load: Load) -> dict[str, Any]:
     return {
         "names": len(load.names),
         "seconds": load.seconds,
@@ -311,7 +312,7 @@ def _settings(load: measure.Load) -> dict[str, Any]:
     }
 
 
-def _words(load: measure.Load) -> str:
+def _words(load: Load) -> str:
     speed = "no rate limit" if load.rate is None else f"{load.rate} queries/s"
     return (
         f"{len(load.names)} names, {load.clients} clients, {load.outstanding} outstanding,"
