@@ -198,16 +198,21 @@ class Freshness:
         positive: bool,
         sent_at: float,
         now: float,
+        source: str = "",
         denied: bool = False,
         tagged: bool = False,
     ) -> float | None:
         """Return for how many seconds the answer to `key` may be reused, None for by its TTL.
 
-        `sent_at` is when it was asked for; `denied` says that the name does not exist, `tagged`
-        that it asks for a part of the instances. It hangs on the watch until it is dropped. While
-        a change settles it is not to be reused at all: whoever gave it may not know of that yet.
+        `sent_at` is when it was asked for; `source` the agent that gave it, where it is one;
+        `denied` says that the name does not exist, `tagged` that it asks for a part of the
+        instances. It hangs on the watch until it is dropped. While a change settles it is not to
+        be reused at all: whoever gave it may not know of that yet.
         """
         watch = self.watches.get(subject)
+        if source in self.barred:
+            # Cut off from the leader, it may not know what the watch saw before it was armed.
+            return None
         if watch is None or not watch.holds(key, now, denied=denied) or not self._live(watch, now):
             return None
         if sent_at < watch.changed_at + self.rules.settle:

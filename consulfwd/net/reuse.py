@@ -57,6 +57,7 @@ class Reuse:
             positive=message.positive,
             sent_at=sent_at,
             now=now,
+            source=entry.source,
             denied=message.rcode == const.NXDOMAIN,
             tagged=bool(form.tag),
         )
@@ -111,8 +112,15 @@ class Reuse:
         self._look_again()
 
     def lost(self, carrier: str) -> None:
-        """Note that an agent can carry no watches for now."""
-        self.drop(self.freshness.lost(carrier, self._engine.now()), changed=False)
+        """Note that an agent can carry no watches for now, nor is what it answered to be reused."""
+        entries = self._engine.cache.entries
+        given = [
+            key
+            for watch in self.freshness.watches.values()
+            for key in (*watch.keys, *watch.denied)
+            if key in entries and entries[key].source == carrier
+        ]
+        self.drop([*given, *self.freshness.lost(carrier, self._engine.now())], changed=False)
         if self.freshness.commands:
             self.wake()
 

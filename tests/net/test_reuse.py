@@ -359,6 +359,25 @@ async def test_answers_are_not_reused_while_a_change_settles() -> None:
         assert (await here.ask(NAME)).data == LEFT
 
 
+async def test_what_an_agent_said_that_hears_of_nothing_is_not_reused() -> None:
+    async with by_hand() as (here, hand):
+        await hand.cover()
+        first = hand.freshness.watches[SUBJECT].carrier
+        hand.reuse.lost(first)
+        assert hand.freshness.watches[SUBJECT].carrier != first
+        hand.arm(SUBJECT, 3)
+        hand.skip(1)
+        # It is asked first all the same, but what the other one watches says nothing of it.
+        await here.ask(NAME)
+        assert not covered(here)
+        hand.reuse.proved(first, here.engine.now())
+        hand.skip(1)
+        await here.ask(NAME)
+        assert covered(here)
+        hand.reuse.lost(first)
+        assert not covered(here)
+
+
 async def test_answers_with_a_ttl_survive_the_loss_of_their_watch_until_it_is_over() -> None:
     async with by_hand() as (here, hand):
         here.cluster.dns.service_ttl = 5
