@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 
 from consulfwd.dns import const
 from consulfwd.dns.names import ROOT
-from consulfwd.dns.wire import HEADER, RECORD, read_name, skip_name
+from consulfwd.dns.wire import HEADER, HEADER_SIZE, RECORD, read_name, skip_name
 from consulfwd.errors import WireError
 
 if TYPE_CHECKING:
     import random
 
 QUESTION_POINTER = b"\xc0\x0c"
+# The last octet of a message a pointer can lead to.
+MAX_POINTER = 0x3FFF
+_SRV = const.SRV.to_bytes(2, "big")
 # Types of RFC 1035 whose data may hold compressed names, and those of RFC 3597 section 4 a
 # receiver must expect it in (but the obsolete SIG and NXT): octets before the names, how many
 # names, octets behind them. In NAPTR three character-strings stand before the name too.
@@ -113,17 +116,31 @@ def rdata_of(record: bytes) -> bytes:
 
 
 def assemble(name: bytes, sections: tuple[list[bytes], ...]) -> bytes:
-    """Return sections as message body; owners equal to `name` (the question) become pointers."""
+    """Return sections as message body; owners equal to `name` (the question) become pointers.
+
+    So do those equal to the target of an SRV record before them: with its address for each of
+    many instances, an answer would take up much more room than as Consul sends it.
+    """
     folded = name.lower()
     parts = []
+    targets: dict[bytes, bytes] = {}
+    position = HEADER_SIZE + len(name) + 4
     for section in sections:
         for record in section:
             at = record_at(record)
-            if record[:at].lower() == folded and folded != ROOT:
-                parts.append(QUESTION_POINTER)
-                parts.append(record[at:])
+            owner = record[:at]
+            if owner.lower() == folded and folded != ROOT:
+                owner = QUESTION_POINTER
             else:
-                parts.append(record)
+                owner = targets.get(owner, owner)
+            part = owner + record[at:]
+            parts.append(part)
+            if record[at : at + 2] == _SRV:
+                target = record[at + RECORD.size + 6 :]
+                place = position + len(part) - len(target)
+                if target != ROOT and place <= MAX_POINTER:
+                    targets.setdefault(target, (0xC000 | place).to_bytes(2, "big"))
+            position += len(part)
     return b"".join(parts)
 
 

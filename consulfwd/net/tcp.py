@@ -12,6 +12,7 @@ from collections import Counter, deque
 
 from consulfwd.core.access import Access
 from consulfwd.core.ask import Ask
+from consulfwd.core.hot import variants
 from consulfwd.dns import const, replies
 from consulfwd.dns.framing import StreamReader, frame
 from consulfwd.errors import WireError
@@ -296,17 +297,18 @@ class ServerConnection(asyncio.Protocol):
         """Send the reply to one query."""
         self._pending -= 1
         engine = self._listener.engine
-        body = None
-        if result.stale and result.entry is not None:
-            body = engine.cache.stale_body(result.entry)
-        elif result.entry is not None:
-            body = engine.cache.body(result.entry, engine.now())
-        self._write(
-            replies.respond(
-                ask.query, ident, result.message, replies.STREAM_LIMIT, body=body,
+        entry = result.entry
+        if entry is not None and not result.stale:
+            body = engine.cache.body(entry, engine.now())
+            limit, rng = replies.STREAM_LIMIT, engine.rng
+            reply = ident + variants(ask.query, entry.message, limit, body, rng, most=1)[0]
+        else:
+            old = engine.cache.stale_body(entry) if entry is not None else None
+            reply = replies.respond(
+                ask.query, ident, result.message, replies.STREAM_LIMIT, body=old,
                 options=result.options(),
-            )
-        )  # fmt: skip
+            )  # fmt: skip
+        self._write(reply)
         self._work()
 
     def _write(self, reply: bytes) -> None:

@@ -15,6 +15,7 @@ from consulfwd.dns.wire import read_query
 from consulfwd.errors import WireError
 from tests.dns.packets import ID, lines, packet, question, wire, wire_name
 
+Sections = tuple[list[bytes], list[bytes], list[bytes]]
 SRV = "web.consul SRV"
 START = 12 + len(question(SRV))
 
@@ -88,6 +89,43 @@ def test_owners_equal_to_the_question_become_pointers() -> None:
     assert records.assemble(wire_name("Web.consul"), ([upper],)).startswith(wire("@12"))
     # the root is shorter than a pointer to it
     assert wire("@12") not in records.assemble(b"\0", sections)
+
+
+def test_owners_equal_to_a_target_become_pointers() -> None:
+    web, node = wire_name("web.consul"), wire_name("n1.node.consul")
+    srv = records.build_record(web, const.SRV, 0, wire("0001 0002 0cea", node))
+    root = records.build_record(web, const.SRV, 0, wire("0001 0002 0cea", b"\0"))
+    address = records.build_record(node, const.A, 0, bytes(4))
+    other = records.build_record(wire_name("n2.node.consul"), const.A, 0, bytes(4))
+    apex = records.build_record(b"\0", const.A, 0, bytes(4))
+    sections: Sections = [srv, root], [], [address, other, apex, address]
+    body = records.assemble(web, sections)
+    # Behind header, question, owner, the fixed fields, priority, weight and port.
+    at = (12 + len(web) + 4 + 2 + 10 + 6).to_bytes(2, "big")
+    pointer = bytes((at[0] | 0xC0, at[1]))
+    assert body.count(pointer) == 2
+    assert body.count(node) == 1
+    # The root is shorter than a pointer to it,.
+    whole = sum(len(record) for section in sections for record in section)
+    assert len(body) == whole - 2 * (len(web) - 2) - 2 * (len(node) - 2)
+    head = wire("0000 8000 0001 0002 0000 0004")
+    again = records.read_records(head + web + bytes(4) + body, 12 + len(web) + 4)
+    assert again == sections
+
+
+def test_a_target_beyond_reach_has_no_pointer() -> None:
+    web, node = wire_name("web.consul"), wire_name("n1.node.consul")
+    filler = records.build_record(web, const.TXT, 0, bytes(200))
+    srv = records.build_record(web, const.SRV, 0, wire("0001 0002 0cea", node))
+    address = records.build_record(node, const.A, 0, bytes(4))
+    for fillers in range(70, 90):
+        sections: Sections = [*[filler] * fillers, srv], [], [address]
+        body = records.assemble(web, sections)
+        reached = 12 + len(web) + 4 + body.index(node) <= 0x3FFF
+        assert body.count(node) == (1 if reached else 2)
+        head = wire("0000 8000 0001") + (fillers + 1).to_bytes(2, "big") + wire("0000 0001")
+        again = records.read_records(head + web + bytes(4) + body, 12 + len(web) + 4)
+        assert again == sections
 
 
 # RFC 1035 section 3.3 and RFC 3597 section 4: octets, names, octets. The octets before are 1, so
