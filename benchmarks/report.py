@@ -196,7 +196,9 @@ def endured(case: str, results: Sequence[Endured]) -> str:
 def _counted(one: Figures, more: Sequence[str]) -> list[str]:
     counts = (one.queries, one.lost, one.failed, one.false, one.stale)
     row = [str(count) for count in counts]
-    row += [f"{one.median_ms:.1f}", f"{one.p999_ms:.1f}", f"{one.slowest_ms:.1f}", str(one.slow)]
+    # Nothing may have been answered at all.
+    times = (one.median_ms, one.p999_ms, one.slowest_ms)
+    row += [*(f"{value:.1f}" if value else "-" for value in times), str(one.slow)]
     row += [_figure(one.more[name], 0) for name in more]
     row += ["-" if one.extra is None else str(one.extra)]
     return [*row, f"{one.late_ms:.1f}", f"{one.other_load:.2f}"]
