@@ -123,7 +123,14 @@ class Cache:
             self.entries.pop(oldest, None)
 
     def refresh(
-        self, key: bytes, entry: Entry, message: Message, now: float, ttl: int, lasts: int
+        self,
+        key: bytes,
+        entry: Entry,
+        message: Message,
+        now: float,
+        source: str,
+        ttl: int,
+        lasts: int,
     ) -> None:
         """Put a new message in the place of an entry's, fresh for `ttl`, of use for `lasts`.
 
@@ -132,6 +139,7 @@ class Cache:
         if now - entry.stored_at > 1:
             self.entries[key] = self.entries.pop(key)
         entry.message = message
+        entry.source = source
         entry.stored_at = now
         entry.expires_at = now + ttl
         entry.gone_at = now + lasts

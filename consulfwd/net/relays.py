@@ -74,12 +74,14 @@ class Relays:
             not lost_most(message, entry.message.answers)
             or not (upstream.is_agent and upstream.unsettled(now))
         ):
-            cache.refresh(ask.key, entry, message, now, known.ttl, known.lasts)
+            cache.refresh(
+                ask.key, entry, message, now, upstream.name, known.ttl, known.lasts
+            )
         elif upstream.is_agent and engine.known_of(ask, entry, now):
             self._decide(relay, message, False, now)
             return False
         else:
-            entry = cache.put(ask.key, message, now, known.source)
+            entry = cache.put(ask.key, message, now, upstream.name)
         if engine.reuse is not None and upstream.is_agent:
             engine.reuse.fetched(ask, entry, relay.sent_at, now)
         # What may not be reused is kept for bad times only: there it need not be the very last.

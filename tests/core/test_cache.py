@@ -140,7 +140,7 @@ def test_large_answers_are_few(how: str) -> None:
         target = other if how == "inherited" else cache
         if how == "refreshed":
             entry = target.put(key, answer(), NOW, "A")
-            target.refresh(key, entry, big, NOW, 60, 60)
+            target.refresh(key, entry, big, NOW, "A", 60, 60)
         else:
             target.put(key, big, NOW, "A")
     if how == "inherited":
@@ -165,12 +165,12 @@ def test_refreshing_is_like_a_new_answer() -> None:
     entry = cache.put(b"a", answer(ttl=0), NOW, "A")
     cache.put(b"b", answer(ttl=0), NOW, "A")
     message = answer(2, ttl=10)
-    cache.refresh(b"a", entry, message, NOW + 5, *cache.lasts(message))
+    cache.refresh(b"a", entry, message, NOW + 5, "B", *cache.lasts(message))
     assert cache.fresh(b"a", NOW + 15 - JUST) is entry
     assert cache.fresh(b"a", NOW + 15) is None
     assert cache.stale(b"a", NOW + 15 + 86_400 - JUST) is entry
     assert cache.stale(b"a", NOW + 15 + 86_400) is None
-    assert entry.message is message
+    assert (entry.message, entry.source) == (message, "B")
     cache.put(b"c", answer(ttl=0), NOW + 6, "A")
     assert keys(cache) == "ac"
 

@@ -195,6 +195,24 @@ async def test_a_list_that_lost_most_of_its_members_when_an_agent_came_back() ->
         assert here.states() == ["suspect", "up", "up"]
 
 
+async def test_a_stale_answer_names_who_gave_it_last() -> None:
+    async with world() as here:
+        for _ in range(3):
+            assert (await here.ask(NAME)).data == GALERA
+        await here.agents[0].stop()
+        for _ in range(3):
+            # The same bytes as from the first one.
+            assert (await here.ask(NAME)).data == GALERA
+            here.skip(1)
+        for agent in here.agents:
+            await agent.stop()
+        second = here.agents[1]
+        reply = await here.ask(NAME)
+        assert reply.ede == [
+            (3, f"{second.address}:{second.dns_port} answered this; no upstream does now")
+        ]
+
+
 async def test_a_list_may_lose_most_of_its_members() -> None:
     async with world() as here:
         assert (await here.ask(NAME)).data == GALERA
