@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from consulfwd.core.settling import Instance, Settling, settling
-from consulfwd.core.subjects import Subject
+from consulfwd.core.subjects import NODE, Subject
 
 # How old (seconds) the last proof may be that an agent hears of changes.
 LIFE = 2.0
 # How long (seconds) an answer is reused at most before it is asked for again, watch or not: what
 # a watch cannot see (a token that lost its rights, a fault of an agent) does not last longer.
 REUSE, REUSE_NEGATIVE = 10.0, 2.0
+# The same for a node's own names: Consul 1.8 does not wake who waits for a node that goes away.
+REUSE_NODE = 1.0
 # A name asked twice within so many seconds is worth a watch.
 ADMIT_WITHIN = 10.0
 # A watch nobody has needed for so long may make room for another, and after longer ends.
@@ -221,7 +223,9 @@ class Freshness:
         if contradicted:
             # By what the watch sees: one of both may lack the right to see, or its catalog.
             return None
-        return REUSE_NEGATIVE if denied or not watch.size else REUSE
+        if denied or not watch.size:
+            return REUSE_NEGATIVE
+        return REUSE_NODE if subject.kind == NODE else REUSE
 
     def _live(self, watch: Watch, now: float) -> bool:
         return watch.armed and now - self.proofs.get(watch.carrier, float("-inf")) < LIFE

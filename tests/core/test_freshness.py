@@ -14,8 +14,12 @@ from consulfwd.core.freshness import (
     MOST_CARRIED,
     REST,
     REUSE,
+    REUSE_NODE,
     SPARE_AFTER,
+    Freshness,
+    Rules,
 )
+from consulfwd.core.subjects import NODE, Subject
 from tests.core.watched import EPOCH, Play, played, script, subject_for
 
 
@@ -78,6 +82,17 @@ def test_the_bounds_of_a_proof() -> None:
     play.do(3, "proved A 3")
     play.do(3, "proved A 2")
     assert play.do(4.9, "yes web") == "10 s"
+
+
+def test_a_nodes_own_names_are_asked_for_more_often() -> None:
+    node = Subject(NODE, "db1")
+    freshness = Freshness(Rules())
+    for _ in range(2):
+        freshness.asked(node, ("A",), EPOCH, positive=True)
+    freshness.armed(node, "A", EPOCH, size=1, healthy=1)
+    freshness.proved("A", EPOCH)
+    later = EPOCH + freshness.rules.settle
+    assert freshness.stored(node, b"db1", positive=True, sent_at=later, now=later) == REUSE_NODE
 
 
 def test_without_proofs_nothing_ends() -> None:
@@ -405,6 +420,21 @@ def test_watches_of_an_agent_that_is_lost_move() -> None:
         3   proved A    | ...
         3   yes more    | ...
         3   yes more    | more at A; ttl
+    """)
+
+
+def test_what_an_agent_says_that_is_lost_is_not_reused() -> None:
+    """Cut off from the others it may not know what a watch elsewhere has seen before it began."""
+    plays("""
+        0   yes web      | ...
+        0   yes web      | web at A; ttl
+        0   lost A       | web at B
+        0   proved B     | ...
+        0.1 armed web 1  | drop web
+        1   yes web by A | ttl
+        1   yes web by B | 10 s
+        1.1 proved A     | ...
+        1.1 yes web by A | 10 s
     """)
 
 
