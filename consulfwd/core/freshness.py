@@ -212,10 +212,10 @@ class Freshness:
         be reused at all: whoever gave it may not know of that yet.
         """
         watch = self.watches.get(subject)
+        if watch is None or not watch.holds(key, now, denied=denied) or not self._live(watch, now):
+            return None
         if source in self.barred:
             # Cut off from the leader, it may not know what the watch saw before it was armed.
-            return None
-        if watch is None or not watch.holds(key, now, denied=denied) or not self._live(watch, now):
             return None
         if sent_at < watch.changed_at + self.rules.settle:
             return 0.0

@@ -428,13 +428,15 @@ def test_what_an_agent_says_that_is_lost_is_not_reused() -> None:
     plays("""
         0   yes web      | ...
         0   yes web      | web at A; ttl
-        0   lost A       | web at B
+        0   lost A       | web at B; drop web
         0   proved B     | ...
-        0.1 armed web 1  | drop web
+        0.1 armed web 1  | ...
         1   yes web by A | ttl
         1   yes web by B | 10 s
-        1.1 proved A     | ...
-        1.1 yes web by A | 10 s
+        1.1 yes web by A | ttl
+        1.2 changed web 2 | drop web              # it hangs on the watch all the same
+        1.3 proved A     | ...
+        1.8 yes web by A | 10 s
     """)
 
 

@@ -12,11 +12,12 @@ NAMES = st.sampled_from(["a", "b", "c", "d", "e", "f"])
 AGENTS = st.sampled_from(["A", "B", "C", "D"])
 SIZES = st.integers(0, 3)
 ANSWERS = st.builds(
-    "{} {}{}{}".format,
+    "{} {}{}{}{}".format,
     st.sampled_from(["yes", "no", "nodata"]),
     st.sampled_from(["", "", "v1."]),
     NAMES,
     st.sampled_from(["", "/SRV"]),
+    st.sampled_from(["", " by A", " by B"]),
 )
 REPORTS = st.builds("{} {} {}".format, st.sampled_from(["armed", "changed"]), NAMES, SIZES)
 # From an agent that carries it no more, or never did.

@@ -8,8 +8,8 @@
 
 Times are seconds. `yes`, `no` (no such name) and `nodata` are answers to a question, `web` or
 `web/AAAA`; `v1.web` asks for a tag. `sent 1.5` behind it says when it was asked for, else at that
-moment. `0 s` is an answer not to be kept at all, `ttl` one that is kept by its own TTL, nothing
-where nothing is watched. `web ends` is a watch that is to stop.
+moment, and `by A` which agent gave it. `0 s` is an answer not to be kept at all, `ttl` one that
+is kept by its own TTL, nothing where nothing is watched. `web ends` is a watch that is to stop.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Play:
         question = words[0]
         subject = subject_for(question)
         positive = what == "yes"
-        sent_at = EPOCH + float(words[2]) if len(words) > 1 else now
+        how = dict(zip(words[1::2], words[2::2], strict=True))
+        sent_at = EPOCH + float(how["sent"]) if "sent" in how else now
         self.freshness.asked(subject, self.agents, now, positive=positive)
         seconds = self.freshness.stored(
             subject,
@@ -72,6 +73,7 @@ class Play:
             positive=positive,
             sent_at=sent_at,
             now=now,
+            source=how.get("by", ""),
             denied=what == "no",
             tagged="." in question,
         )

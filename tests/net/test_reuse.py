@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from consulfwd.consul import watch as watch_module
 from consulfwd.consul.watch import PROVE_EVERY
 from consulfwd.core.freshness import LIFE, REUSE, REUSE_NEGATIVE, Rules
 from consulfwd.core.subjects import Subject
+from consulfwd.dev import DevAgent
 from consulfwd.dns.names import from_text
 from consulfwd.net.reuse import Reuse
 from tests.net.messages import Reply, parse, question
@@ -510,3 +513,38 @@ async def test_a_cache_of_no_entries_reuses_nothing() -> None:
 async def test_agents_prove_more_often_than_they_must() -> None:
     """One proof may come late without anything being dropped."""
     assert LIFE - PROVE_EVERY >= LIFE / 2
+
+
+@pytest.mark.parametrize("fault", ["hang", "no_leader"])
+async def test_a_half_dead_agent(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its HTTP tells of nothing, its DNS is well: no answer is older than a proof may be."""
+    monkeypatch.setattr(watch_module, "PROVE_RARELY", 0.2)
+    async with watched(agents=2) as here:
+        first, second = here.agents
+        assert first._http is not None
+        # What its HTTP sees, and waits for, is the state of now.
+        first._http._catalogs = {"dc1": here.cluster.catalog.copy()}
+        await reused(here)
+        getattr(first.faults.http, fault).on()
+        here.cluster.catalog.set_check("galera1", "critical")
+        began = time.monotonic()
+        while (await here.ask(NAME)).data != LEFT:
+            assert time.monotonic() - began < LIFE + 1
+            await asyncio.sleep(0.02)
+        # The watch has moved. What the first agent says is passed on, and not reused: it may be
+        # cut off from the others.
+        await until(lambda: list(watches(here).values()) == [_name(second)])
+        here.cluster.catalog.set_check("galera1", "passing")
+        assert (await here.ask(NAME)).data == GALERA
+        assert not covered(here)
+        # Back to full speed by itself.
+        first.faults.clear()
+        first._http._catalogs = here.cluster.catalogs
+        assert (await reused(here)).data == GALERA
+        here.cluster.catalog.set_check("galera1", "critical")
+        await until(lambda: not covered(here))
+        assert (await here.ask(NAME)).data == LEFT
+
+
+def _name(agent: DevAgent) -> str:
+    return f"{agent.address}:{agent.dns_port}"
