@@ -1,0 +1,57 @@
+"""docs/freshness.md has the bounds the code has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from consulfwd.consul import blocking, watch
+from consulfwd.core import freshness
+from tests.core.test_freshness import plays
+
+
+@pytest.fixture(scope="module")
+def text(project: Path) -> str:
+    return (project / "docs" / "freshness.md").read_text(encoding="utf-8")
+
+
+def test_the_bounds(text: str) -> None:
+    rows = re.findall(r"^\| .*\(`([A-Z_]+)`\) \| (\d+)( s)? \|$", text, re.MULTILINE)
+    told = {name: float(number) for name, number, _ in rows}
+    names = (
+        "LIFE", "REUSE", "REUSE_NEGATIVE", "ADMIT_WITHIN", "SPARE_AFTER", "IDLE", "REST",
+        "MOST_CARRIED", "MAX_KEYS", "MAX_DENIED",
+    )  # fmt: skip
+    assert told == {name: getattr(freshness, name) for name in names} | {"HOLD": blocking.HOLD}
+    counts = [name for name, _, unit in rows if not unit]
+    assert counts == ["MOST_CARRIED", "MAX_KEYS", "MAX_DENIED"]
+
+
+def test_what_is_told_in_passing(text: str) -> None:
+    text = " ".join(text.split())
+    assert watch.PROVE_EVERY == 1
+    assert "Once a second the agent is asked for something small" in text
+    assert freshness.NEGATIVE_SHARE == 4
+    assert "Watches of what does not exist are a quarter at most" in text
+    assert freshness.Rules().settle == 0.5
+    assert freshness.LIFE == 2
+    assert "no answer outlives the change by more than 2 seconds" in text
+
+
+def test_the_picture() -> None:
+    """What docs/pictures/freshness.svg shows, with its times."""
+    plays("""
+        0     yes web       | ...
+        0.1   yes web       | web at A; ttl
+        0.2   armed web 3   | drop web
+        0.3   proved A      | ...
+        0.8   yes web       | 10 s
+        1.3   proved A      | ...
+        1.9   changed web 2 | drop web
+        2     yes web       | 0 s
+        2.3   proved A      | ...
+        2.39  yes web       | 0 s
+        2.41  yes web       | 10 s
+    """)
