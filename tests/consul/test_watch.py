@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from consulfwd.consul import blocking
 from consulfwd.consul import watch as module
 from consulfwd.core.freshness import IDLE, LIFE, REUSE
 from consulfwd.core.subjects import Subject
@@ -157,6 +159,25 @@ async def test_an_index_that_goes_back_is_no_change() -> None:
         await until(lambda: consul.catalog.waiting == 1)
         consul.catalog.set_check("web1", "passing")
         await until(lambda: watch.changes == 2)
+
+
+@pytest.mark.parametrize(("settle", "rate"), [(0.1, 20.0), (0.5, 5.0), (10.0, 5.0)])
+async def test_nobody_waits_for_less_time_than_changes_settle(
+    settle: float, rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two questions a change may come and go unseen: an answer of then must not be kept."""
+    rates: list[float] = []
+
+    class Rules(blocking.Rules):
+        def __init__(self, *args: Any, rate: float) -> None:
+            rates.append(rate)
+            super().__init__(*args, rate=rate)
+
+    monkeypatch.setattr(module, "Rules", Rules)
+    async with cluster() as (_, agents), watching(agents, settle=settle) as shell:
+        await shell.armed()
+    assert rates == [rate]
+    assert 1 / rate < settle
 
 
 async def test_streaming_headers_disturb_nothing() -> None:

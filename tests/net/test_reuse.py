@@ -352,9 +352,11 @@ async def test_an_answer_under_way_when_something_changes_is_not_kept() -> None:
         assert covered(here)
 
 
-async def test_answers_are_not_reused_while_a_change_settles() -> None:
-    """An agent that does not know yet must not be believed for ten seconds."""
+@pytest.mark.parametrize("ttl", [0, 5])
+async def test_answers_are_not_reused_while_a_change_settles(ttl: int) -> None:
+    """An agent that does not know yet must not be believed for ten seconds, nor for a TTL."""
     async with by_hand() as (here, hand):
+        here.cluster.dns.service_ttl = ttl
         await hand.cover()
         hand.change(SUBJECT, 3, 2)
         assert (await here.ask(NAME)).data == GALERA
