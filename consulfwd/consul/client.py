@@ -8,8 +8,10 @@ import, so that is done by the first request, in a thread: the event loop serves
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import ssl
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -112,10 +114,24 @@ class Client:
             return self._session
 
 
+def _import() -> None:
+    """Import aiohttp so that no query waits for it, then or later."""
+    if "aiohttp" in sys.modules:
+        return
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        import aiohttp  # noqa: F401
+    finally:
+        # What it is made of stays: looking through that again and again held up queries.
+        gc.freeze()
+        if collecting:
+            gc.enable()
+
+
 def _prepare(agent: Agent) -> tuple[str, ssl.SSLContext | None]:
     """Return the token and the certificates to trust; whatever takes time happens here."""
-    import aiohttp  # noqa: F401
-
+    _import()
     token = "" if agent.token_file is None else _token(agent.token_file)
     if agent.http_scheme == "http":
         return token, None

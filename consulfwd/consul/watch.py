@@ -30,6 +30,9 @@ log = logging.getLogger("consulfwd.watch")
 
 # Between two proofs (seconds) of an agent that carries watches; of one that failed, ever longer.
 PROVE_EVERY, PROVE_RARELY = LIFE / 2, 30.0
+# So many watches begin or end at once, then as many so long (seconds) after them: queries must not
+# wait when the watches of a lost agent all begin anew at another.
+AT_ONCE, APART = 4, 0.01
 # A service that need not exist: the headers are what is wanted.
 _PROOF_PATH = "/v1/health/service/consulfwd-proof"
 _PATHS = {
@@ -82,26 +85,39 @@ class Watcher:
         self._watches: dict[Subject, asyncio.Task[None]] = {}
         self._proofs: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._later: asyncio.TimerHandle | None = None
         self._blind: set[str] = set()
         self._hidden = False
         watching.wake = self.obey
 
     def obey(self) -> None:
-        """Begin and end watches as commanded."""
+        """Begin and end watches as commanded: some now, the others a moment later."""
+        if self._later is None:
+            self._some()
+
+    def _some(self) -> None:
+        self._later = None
         commands = self._watching.freshness.commands
-        while commands:
-            subject, carrier = commands.pop(0)
-            running = self._watches.pop(subject, None)
-            if running is not None and running is not asyncio.current_task():
-                self._end(running)
-            if carrier is None:
-                continue
-            self._watches[subject] = self._begin(self._watch(subject, carrier))
-            if carrier not in self._proofs:
-                self._proofs[carrier] = self._begin(self._prove(carrier))
+        for subject, carrier in commands[:AT_ONCE]:
+            self._carry_out(subject, carrier)
+        del commands[:AT_ONCE]
+        if commands:
+            self._later = asyncio.get_running_loop().call_later(APART, self._some)
+
+    def _carry_out(self, subject: Subject, carrier: str | None) -> None:
+        running = self._watches.pop(subject, None)
+        if running is not None and running is not asyncio.current_task():
+            running.cancel()
+        if carrier is None:
+            return
+        self._watches[subject] = self._begin(self._watch(subject, carrier))
+        if carrier not in self._proofs:
+            self._proofs[carrier] = self._begin(self._prove(carrier))
 
     async def close(self) -> None:
         """End every watch and close every connection."""
+        if self._later is not None:
+            self._later.cancel()
         tasks = {*self._watches.values(), *self._proofs.values(), *self._ending}
         for task in tasks:
             task.cancel()
@@ -114,9 +130,6 @@ class Watcher:
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         return task
-
-    def _end(self, task: asyncio.Task[None]) -> None:
-        task.cancel()
 
     # -- one watch ----------------------------------------------------------------------------
 

@@ -254,3 +254,16 @@ async def test_a_closed_watcher_asks_no_more(raw: Raw) -> None:
     before = len(raw.requests)
     await asyncio.sleep(0.3)
     assert len(raw.requests) == before
+
+
+async def test_watches_do_not_all_begin_at_once(raw: Raw) -> None:
+    """Queries must not wait when a hundred of them move from a lost agent to another."""
+    raw.silent = True
+    async with watching({"1": raw.agent}) as shell:
+        for number in range(3 * module.AT_ONCE):
+            for _ in range(2):
+                shell.freshness.asked(Subject("service", f"s{number}"), ["1"], now(), positive=True)
+        shell.wake()
+        shell.wake()
+        assert len(shell.freshness.commands) == 2 * module.AT_ONCE
+        await until(lambda: not shell.freshness.commands)
