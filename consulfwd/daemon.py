@@ -125,7 +125,12 @@ class Server:
         self._know()
         leader = watch.source == "leader"
         self._watcher = Watcher(
-            reuse, self._agents, leader=leader, now=lambda: self.engine.now(), rng=self._rng
+            reuse,
+            self._agents,
+            leader=leader,
+            expected=watch.enabled is True,
+            now=lambda: self.engine.now(),
+            rng=self._rng,
         )
         self.engine.reuse = reuse
 

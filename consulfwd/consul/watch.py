@@ -62,7 +62,7 @@ class Watcher:
     """Carries out what `watching.freshness` commands, at the agents it may use, by name.
 
     `leader` asks for what the leader knows (near=_agent) instead of what the server behind the
-    agent does.
+    agent does. Where watches are `expected` to be possible, an agent without them is a warning.
     """
 
     def __init__(
@@ -71,12 +71,14 @@ class Watcher:
         agents: Mapping[str, Agent],
         *,
         leader: bool,
+        expected: bool = False,
         now: Callable[[], float],
         rng: random.Random,
     ) -> None:
         self._watching = watching
         self._agents = agents
         self._leader = leader
+        self._lost_level = logging.WARNING if expected else logging.INFO
         self._now = now
         self._rng = rng
         self._clients: dict[str, Client] = {}
@@ -235,7 +237,7 @@ class Watcher:
             begin = self._now()
             reply = await client.get(_PROOF_PATH, {"stale": ""}, timeout=LIFE, limit=1 << 16)
         except ConsulError as error:
-            return f"{error.status}: {error.reason}" if error.status else error.reason
+            return f"HTTP {error.status}: {error.reason}" if error.status else error.reason
         if reply.known_leader is False:
             return "it knows no leader"
         at = begin - (reply.last_contact or 0.0)
@@ -248,7 +250,7 @@ class Watcher:
         if carrier not in self._blind:
             self._blind.add(carrier)
             # Whether an agent can be asked over HTTP at all is the overseer's to warn of.
-            log.info("agent %s: no watches there: %s", carrier, why)
+            log.log(self._lost_level, "agent %s: no watches there: %s", carrier, why)
 
     def _tell_found(self, carrier: str) -> None:
         if carrier in self._blind:

@@ -37,7 +37,7 @@ async def test_an_agent_that_refuses(status: int, caplog: pytest.LogCaptureFixtu
         await until(lambda: shell.at() == "2" and shell.watch().armed)
         assert watch is shell.watch()
         name = next(iter(agents))
-        lost = f"agent {name}: no watches there: {status}: injected fault: status {status}"
+        lost = f"agent {name}: no watches there: HTTP {status}: injected fault: status {status}"
         await until(lambda: lost in caplog.messages)
         # However often that is found, it is told once.
         before = len(asked(first, "/consulfwd-proof"))
@@ -144,13 +144,17 @@ async def test_an_agent_without_a_leader() -> None:
         await until(lambda: not shell.freshness.barred)
 
 
-async def test_an_agent_with_old_data(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("expected", "level"), [(False, "INFO"), (True, "WARNING")])
+async def test_an_agent_with_old_data(
+    expected: bool, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO")
-    async with cluster() as (consul, agents), watching(agents) as shell:
+    async with cluster() as (consul, agents), watching(agents, expected=expected) as shell:
         await shell.armed()
         consul.agents[0].faults.http.last_contact.on(7.5)
         await until(lambda: shell.at() == "2")
         assert "no watches there: what it knows is 7.5 s old" in caplog.text
+        assert [one.levelname for one in caplog.records] == [level]
 
 
 async def test_a_token_that_may_not_read_all(caplog: pytest.LogCaptureFixture) -> None:

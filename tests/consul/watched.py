@@ -71,12 +71,18 @@ class Shell:
 
 @asynccontextmanager
 async def watching(
-    agents: Mapping[str, Agent], *, leader: bool = False, settle: float = 0.1
+    agents: Mapping[str, Agent],
+    *,
+    leader: bool = False,
+    expected: bool = False,
+    settle: float = 0.1,
 ) -> AsyncIterator[Shell]:
     """A watcher of these agents. At its end nothing is left of it."""
     before = asyncio.all_tasks()
     shell = Shell(agents, settle)
-    watcher = Watcher(shell, agents, leader=leader, now=now, rng=random.Random(1))
+    watcher = Watcher(
+        shell, agents, leader=leader, expected=expected, now=now, rng=random.Random(1)
+    )
     try:
         yield shell
     finally:
