@@ -31,7 +31,10 @@ from consulfwd.errors import UsageError
     help="With --dev: Consul service definitions to serve [default: the built-in example].",
 )
 def serve(dev: str | None, definitions: Path | None, **params: Any) -> None:
-    """Run the resolver until SIGTERM; SIGHUP reads the settings again, whole or not at all."""
+    """Run the resolver until SIGTERM; SIGHUP reads the settings again, whole or not at all.
+
+    SIGUSR1 logs what was done so far, the watches, and how each agent and recursor is.
+    """
     if dev is not None:
         from consulfwd.cli import dev as dev_mode
 

@@ -278,9 +278,11 @@ class Freshness:
                 self.settling[subject] = settling(
                     self.settles(subject, now), watch.instances, instances, until
                 )
-        return self.armed(
+        dropped = self.armed(
             subject, carrier, now, size=size, healthy=healthy, instances=instances
         )
+        self.invalidations += len(dropped)
+        return dropped
 
     def settles(self, subject: Subject, now: float) -> Settling | None:
         """Return the change of a subject that may not be known everywhere yet."""
@@ -402,5 +404,4 @@ class Freshness:
         dropped = [*watch.keys, *watch.denied]
         watch.keys.clear()
         watch.denied.clear()
-        self.invalidations += len(dropped)
         return dropped

@@ -23,19 +23,24 @@ def report(engine: Engine) -> None:
         count.failed,
     )  # fmt: skip
     log.info(
-        "asked upstreams %d times: hedges %d, second opinions %d (overruled %d), false replies %d",
-        count.upstream, count.extra, count.second_opinions, count.overruled, count.false_replies,
+        "asked upstreams %d times: hedges %d, second opinions %d (overruled %d, waited for %s),"
+        " false replies %d",
+        count.upstream, count.extra, count.second_opinions, count.overruled,
+        duration(count.opinion_seconds), count.false_replies,
     )  # fmt: skip
     kept, flights = len(engine.cache.entries), len(engine.flights)
     log.info("answers in the cache %d, queries in flight %d", kept, flights)
     now = engine.now()
     if engine.reuse is not None:
         _watches(engine.reuse.freshness, count.reused, now)
+    barred = engine.reuse.freshness.barred if engine.reuse is not None else set()
     for upstream in engine.upstreams():
         lasted = engine.prober.history.lasted(upstream, now)
         usual = f"replies in {upstream.srtt * 1000:.1f} ms" if upstream.srtt else "never replied"
         more = f"{upstream.sent} times"
         more += f"; ranked behind the others: {upstream.poor}" if upstream.poor else ""
+        if upstream.is_agent and upstream.name in barred:
+            more += "; no watches there"
         if upstream.looped:
             more += "; leads back to this server"
         log.info(

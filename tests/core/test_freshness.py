@@ -354,6 +354,9 @@ def test_what_was_dropped_is_counted() -> None:
     assert play.do(1.6, "changed web 8") == "drop v1.web, v9.web, web, web/AAAA"
     assert play.freshness.invalidations == before + 4
     assert play.freshness.watches[subject_for("web")].changes == 1
+    # What is dropped because a watch ends is no change.
+    play.freshness.clear()
+    assert play.freshness.invalidations == before + 4
 
 
 # -- agents -----------------------------------------------------------------------------------
