@@ -129,7 +129,7 @@ def _shown(entry: object) -> Instance:
     # An address that is none is a name, which Consul answers with in ways of its own.
     odd = not (host and ipv4 and ipv6) or own.translated or of_node.translated
     by_host = _labels(f"{host.hex()}.addr.{node.get('Datacenter')}")
-    statuses = {_mapping(one).get("Status") for one in _list(fields.get("Checks"))}
+    statuses = {str(_mapping(one).get("Status")) for one in _list(fields.get("Checks"))}
     port = service.get("Port")
     return Instance(
         node=name,
@@ -146,7 +146,7 @@ def _shown(entry: object) -> Instance:
     )
 
 
-def _weight(service: Mapping[str, Any], statuses: set[object]) -> int:
+def _weight(service: Mapping[str, Any], statuses: set[str]) -> int:
     if not statuses <= {"passing", "warning"}:
         return 1
     name = "Warning" if "warning" in statuses else "Passing"

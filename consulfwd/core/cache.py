@@ -36,11 +36,13 @@ class Entry:
     """One answer: fresh until `expires_at`, usable as stale until `gone_at`, from `source`.
 
     `watched` says that it is to be dropped when a watch tells so; `until` is then when it would
-    expire without one, and `hot` where it is ready as bytes, as pairs of a table and a datagram.
+    expire without one, and `hot` where it is ready as bytes, as pairs of a table and a datagram,
+    since the tables were emptied for the epoch `hot_epoch`.
     """
 
     __slots__ = (
-        "expires_at", "gone_at", "hot", "message", "source", "stored_at", "until", "watched",
+        "expires_at", "gone_at", "hot", "hot_epoch", "message", "source", "stored_at", "until",
+        "watched",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +56,7 @@ class Entry:
         self.watched = False
         self.until = 0.0
         self.hot: set[tuple[HotTable, bytes]] | None = None
+        self.hot_epoch = 0
 
 
 class Cache:

@@ -109,9 +109,9 @@ class BaseListener:
         if again and self.query_log is None and entry.expires_at >= engine.epoch_ends:
             ready = variants(ask.query, entry.message, limit, body, engine.rng)
             self.hot.put(ask.raw, ready)
-            if entry.watched:
-                if entry.hot is None:
-                    entry.hot = set()
+            if entry.watched and ask.raw in self.hot.answers:
+                if entry.hot is None or entry.hot_epoch != engine.epoch:
+                    entry.hot, entry.hot_epoch = set(), engine.epoch
                 entry.hot.add((self.hot, ask.raw))
         else:
             ready = variants(ask.query, entry.message, limit, body, engine.rng, most=1)

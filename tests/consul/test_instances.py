@@ -276,6 +276,12 @@ def test_what_is_of_another_form_is_refused(parsed: object) -> None:
         instances(parsed)
 
 
+def test_a_status_that_is_no_text_is_not_passing() -> None:
+    read = entry()
+    read["Checks"][0]["Status"] = ["passing"]
+    assert not the(read).passing
+
+
 PLAIN = st.none() | st.booleans() | st.integers() | st.text()
 VALUES = st.recursive(
     PLAIN | st.sampled_from(["10.0.0.1", "fd00::1"]),

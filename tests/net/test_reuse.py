@@ -186,6 +186,19 @@ async def test_a_change_reaches_the_hot_tables_of_every_listener() -> None:
         assert await everywhere() == [LEFT] * 12
 
 
+async def test_where_an_answer_was_hot_is_forgotten_with_the_hot_tables() -> None:
+    """Clients whose every datagram is another one must not fill the memory."""
+    async with by_hand() as (here, hand):
+        await hand.cover()
+        entry = here.engine.cache.entries[here.engine.prepare(question(NAME)).key]
+        for second in range(3):
+            here.engine.epoch += 1
+            here.engine.clear_hot()
+            for _ in range(3):
+                await here.ask(NAME, edns=1232 + second)
+            assert len(entry.hot or ()) == 1
+
+
 async def test_a_name_that_appears_is_served_at_once() -> None:
     async with watched() as here:
         reply = await reused(here, GHOST)
