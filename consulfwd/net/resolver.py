@@ -423,13 +423,18 @@ class Engine:
     def known_of(self, ask: Ask, entry: Entry | None, now: float) -> int:
         """Return how many records were answered moments ago: what contradicts that is doubtful.
 
-        Not if a watch told that nothing is left: that is a second opinion already.
+        Not if a watch told that nothing is left: that is a second opinion already. While a change
+        settles no more can be expected than it leaves.
         """
         if entry is None or now - entry.stored_at >= DOUBT or not entry.message.positive:
             return 0
-        if self.reuse is not None and (self.reuse.denies(ask, now) or self.reuse.settles(ask, now)):
+        known = entry.message.answers
+        if self.reuse is None:
+            return known
+        if self.reuse.denies(ask, now):
             return 0
-        return entry.message.answers
+        left = self.reuse.left(ask, now) if self.reuse.freshness.settling else None
+        return known if left is None else min(known, left)
 
     # -- what channels report -----------------------------------------------------------------
 

@@ -80,6 +80,14 @@ class Reuse:
         form = self.form(ask)
         return form is not None and self.freshness.denies(form.subject, now)
 
+    def left(self, ask: Ask, now: float) -> int | None:
+        """Return how many instances a change leaves that settles, None while none does."""
+        form = self.form(ask)
+        change = None if form is None else self.freshness.settles(form.subject, now)
+        if form is None or change is None:
+            return None
+        return sum(not form.tag or form.tag in one.tags for one in change.healthy)
+
     def settles(self, ask: Ask, now: float) -> bool:
         """Return whether an agent's answer may have to be corrected now."""
         form = self.form(ask)

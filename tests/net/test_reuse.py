@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from consulfwd.consul import watch as watch_module
 from consulfwd.consul.watch import PROVE_EVERY
 from consulfwd.core.freshness import LIFE, REUSE, REUSE_NEGATIVE, Rules
+from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import Subject
 from consulfwd.dev import DevAgent
 from consulfwd.dns.names import from_text
@@ -497,6 +499,28 @@ async def test_a_denial_after_the_watch_said_so_needs_none() -> None:
         before = len(here.asked())
         assert (await here.ask(NAME)).rcode == "NXDOMAIN"
         assert (len(here.asked()), here.counters.second_opinions) == (before + 1, 0)
+
+
+async def test_a_denial_while_a_change_settles_that_leaves_instances_needs_one() -> None:
+    """An agent that came back without its catalog knows no more for it."""
+    async with by_hand() as (here, hand):
+        await hand.cover()
+        everyone = [_instance(address) for address in GALERA]
+        hand.freshness.watches[SUBJECT].instances = frozenset(everyone)
+        here.cluster.catalog.set_check("galera1", "critical")
+        keys = hand.freshness.changed(
+            SUBJECT, *hand._told(SUBJECT), size=3, healthy=2, instances=frozenset(everyone[1:])
+        )
+        hand.reuse.drop(keys, changed=True)
+        here.agents[0].faults.any.nxdomain.on()
+        assert (await here.ask(NAME)).data == LEFT
+        assert here.counters.second_opinions == 1
+
+
+def _instance(address: str) -> Instance:
+    packed = ip_address(address).packed
+    name = from_text(f"{packed.hex()}.addr.dc1")[:-1]
+    return Instance(name, name, packed, packed, b"", 3306, frozenset(), 1, True, False)
 
 
 async def test_a_denial_the_watch_contradicts_is_not_reused() -> None:
