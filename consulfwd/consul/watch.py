@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
@@ -33,7 +34,10 @@ PROVE_EVERY, PROVE_RARELY = LIFE / 2, 30.0
 # So many watches begin or end at once, then as many so long (seconds) after them: queries must not
 # wait when the watches of a lost agent all begin anew at another.
 AT_ONCE, APART = 4, 0.01
-# A service that need not exist: the headers are what is wanted.
+# An agent that comes and goes is told of once in so long (seconds).
+TELL_AGAIN = 60.0
+# A service that need not exist: the headers are what is wanted. Should somebody register it with
+# more instances than are read, nodes are asked for that nobody can know how to pretend to be.
 _PROOF_PATH = "/v1/health/service/consulfwd-proof"
 _PATHS = {
     SERVICE: "/v1/health/service/",
@@ -89,7 +93,9 @@ class Watcher:
         self._ending: set[asyncio.Task[None]] = set()
         self._later: asyncio.TimerHandle | None = None
         self._blind: set[str] = set()
+        self._told: dict[str, float] = {}
         self._hidden = False
+        self._nobody = f"consulfwd-proof:{secrets.token_hex(8)}"
         watching.wake = self.obey
 
     def obey(self) -> None:
@@ -112,7 +118,8 @@ class Watcher:
             running.cancel()
         if carrier is None:
             return
-        self._watches[subject] = self._begin(self._watch(subject, carrier))
+        task = self._watches[subject] = self._begin(self._watch(subject, carrier))
+        task.add_done_callback(lambda task: self._broke(task, subject, carrier))
         if carrier not in self._proofs:
             self._proofs[carrier] = self._begin(self._prove(carrier))
 
@@ -133,6 +140,16 @@ class Watcher:
         task.add_done_callback(self._ending.discard)
         return task
 
+    def _broke(self, task: asyncio.Task[None], subject: Subject, carrier: str) -> None:
+        """Nothing may hang on a watch that a fault of this program ended."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            context = {"message": "a watch failed", "exception": error, "task": task}
+            task.get_loop().call_exception_handler(context)
+            keys = self._watching.freshness.failed(subject, carrier, self._now())
+            self._watching.drop(keys, changed=False)
+            self.obey()
+
     # -- one watch ----------------------------------------------------------------------------
 
     async def _watch(self, subject: Subject, carrier: str) -> None:
@@ -146,7 +163,7 @@ class Watcher:
         rate = max(RATE, 2 / max(freshness.rules.settle, 0.01))
         rules = Rules(project, self._rng, rate=rate)
         path = _PATHS[subject.kind] + quote(subject.name, safe="")
-        armed = False
+        armed = known = False
         while True:
             ask = rules.next(self._now())
             await asyncio.sleep(ask.at - self._now())
@@ -184,8 +201,9 @@ class Watcher:
                     healthy=rules.content.healthy,
                     instances=self._instances(subject, reply),
                 )
-                self._watching.drop(keys, changed=armed)
-                armed = True
+                # After a doubt too: agents said what was no longer so, for a whole TTL perhaps.
+                self._watching.drop(keys, changed=known and decision.verdict is Verdict.CHANGED)
+                armed = known = True
 
     def _instances(self, subject: Subject, reply: Reply) -> frozenset[Instance] | None:
         """Return the instances by name where the leader's word is to correct the agents'."""
@@ -235,7 +253,8 @@ class Watcher:
         try:
             await client.ready()
             begin = self._now()
-            reply = await client.get(_PROOF_PATH, {"stale": ""}, timeout=LIFE, limit=1 << 16)
+            params = {"stale": "", "node-meta": self._nobody}
+            reply = await client.get(_PROOF_PATH, params, timeout=LIFE, limit=1 << 16)
         except ConsulError as error:
             return f"HTTP {error.status}: {error.reason}" if error.status else error.reason
         if reply.known_leader is False:
@@ -247,7 +266,9 @@ class Watcher:
         return ""
 
     def _tell_lost(self, carrier: str, why: str) -> None:
-        if carrier not in self._blind:
+        now = self._now()
+        if carrier not in self._blind and now - self._told.get(carrier, -TELL_AGAIN) >= TELL_AGAIN:
+            self._told[carrier] = now
             self._blind.add(carrier)
             # Whether an agent can be asked over HTTP at all is the overseer's to warn of.
             log.log(self._lost_level, "agent %s: no watches there: %s", carrier, why)

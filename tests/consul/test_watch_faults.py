@@ -50,6 +50,22 @@ async def test_an_agent_that_refuses(status: int, caplog: pytest.LogCaptureFixtu
         assert (shell.at(), shell.freshness.barred) == ("2", set())
 
 
+async def test_a_fault_of_our_own_ends_no_watch_in_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _loop, context: told.append(context["message"])
+    )
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        await shell.armed()
+        with monkeypatch.context() as patch:
+            patch.setattr(module.Watcher, "_instances", None)
+            consul.catalog.set_check("web1", "critical")
+            await until(lambda: shell.at() != "1")
+        assert "a watch failed" in told
+
+
 async def test_all_agents_refuse_and_come_back() -> None:
     async with cluster() as (consul, agents), watching(agents) as shell:
         await shell.armed()
