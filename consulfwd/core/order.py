@@ -6,9 +6,9 @@ The order follows from what `upstreams` knows of each one's health. Pure.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from consulfwd.core.upstreams import Health, State, Upstream, all_down
+from consulfwd.core.upstreams import LIMP, LIMP_TIMES, Health, State, Upstream, all_down
 
 # A member of a `fastest` group that nobody asked for so long (seconds) is measured again.
 MEASURE_AGAIN = 5.0
@@ -67,7 +67,8 @@ class Group:
         return order[0] if order else None
 
     def to_measure(self, now: float) -> list[Upstream]:
-        """Return the healthy members to be probed: those in doubt, which they are no more.
+        """Return the healthy members to be probed: those in doubt, which they are no more, and
+        those that limp.
 
         If the order is by speed, also those nobody has heard of lately: whoever was slow once
         would otherwise never be asked again, fast as it may be by now.
@@ -75,19 +76,44 @@ class Group:
         due = []
         for member in self.members:
             old = self.policy == "fastest" and member.last_reply <= now - MEASURE_AGAIN
-            if member.state is State.UP and (member.doubted or old):
+            if member.state is State.UP and (member.doubted or member.slow or old):
                 due.append(member)
                 member.doubted = False
         return due
+
+    def limping(self) -> set[Upstream]:
+        """Return the agents that take much longer than the fastest of those that are up."""
+        fastest = min(
+            (one.srtt for one in self.members if one.state is State.UP and one.srtt),
+            default=math.inf,
+        )
+        limit = max(LIMP, LIMP_TIMES * fastest)
+        return {
+            one
+            for one in self.members
+            # Whoever limps must be faster than that by half: it is not to come and go.
+            if one.is_agent and one.srtt > (limit / 2 if one.slow else limit)
+        }
 
     def all_down(self) -> bool:
         """Return whether no member is expected to answer."""
         return all_down(self.members)
 
 
+def note_pace(groups: Iterable[Group], health: Health) -> None:
+    """Note which upstreams limp: those that do in every group they are in."""
+    found: dict[Upstream, bool] = {}
+    for group in groups:
+        limping = group.limping()
+        for one in group.members:
+            found[one] = one in limping and found.get(one, True)
+    for one, slow in found.items():
+        health.pace(one, slow)
+
+
 def rank(upstream: Upstream) -> float:
     """Return how far behind an upstream is to be asked: 0 for one that is well in every way."""
-    return RANK[upstream.state] + (0.5 if upstream.poor else 0)
+    return RANK[upstream.state] + (0.5 if upstream.behind else 0)
 
 
 def _step(rtt: float) -> int:

@@ -123,7 +123,7 @@ class History:
 
 
 def _place(upstream: Upstream, state: State) -> float:
-    return inf if upstream.looped else RANK[state] + (0.5 if upstream.poor else 0)
+    return inf if upstream.looped else RANK[state] + (0.5 if upstream.behind else 0)
 
 
 def kind(upstream: Upstream) -> str:

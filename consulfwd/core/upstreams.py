@@ -75,6 +75,8 @@ SETTLING = 30.0
 # What counts toward rising, or from suspect to down, lies so long (seconds) apart: many replies, or
 # many silences, at once prove no more than one.
 APART = 0.05
+# Slower than this (seconds), and than so many times the time of the fastest one, an agent limps.
+LIMP, LIMP_TIMES = 0.05, 4
 # Times made by subtraction are this inexact.
 _EPSILON = 1e-6
 
@@ -112,7 +114,8 @@ class Upstream:
     replies cannot come from elsewhere, so that ports need not be random; `knows_itself` that this
     agent has answered for Consul's own service before; `up` is `state is UP`, told faster;
     `doubted` that it gave an error that may be the name's, and is to be probed to know; `poor` why
-    it is asked behind those that are up too ("" for no reason), though it answers; `looped` that
+    it is asked behind those that are up too ("" for no reason), though it answers; `slow` that it
+    limps, which has the same effect; `looped` that
     what it is asked comes back to this server, so that it is asked nothing but loop tests; `sent`
     counts what it was asked.
     """
@@ -120,8 +123,8 @@ class Upstream:
     __slots__ = (
         "address", "bad", "changed_at", "counted_at", "doubted", "good", "is_agent",
         "knows_itself", "last_reply", "looped", "name", "needed", "on_host", "poor", "port",
-        "probe_at", "probe_pause", "rttvar", "sent", "silent", "srtt", "state", "tls_name",
-        "transport", "tuning", "up",
+        "probe_at", "probe_pause", "rttvar", "sent", "silent", "slow", "srtt", "state",
+        "tls_name", "transport", "tuning", "up",
     )  # fmt: skip
 
     def __init__(
@@ -153,6 +156,7 @@ class Upstream:
         self.knows_itself = False
         self.doubted = False
         self.poor = ""
+        self.slow = False
         self.looped = False
         self.sent = 0
         self.probe_at = 0.0
@@ -162,6 +166,11 @@ class Upstream:
     def key(self) -> tuple[str, str, int]:
         """Return what identifies this server across reloads."""
         return self.transport, self.address, self.port
+
+    @property
+    def behind(self) -> str:
+        """Return why it is asked behind the others that are up, "" if it is not."""
+        return self.poor or ("much slower than the others" if self.slow else "")
 
     def unsettled(self, now: float) -> bool:
         """Return whether it is not well, or not for long: it may not know all there is yet."""
@@ -181,12 +190,13 @@ class Upstream:
         """Take a round-trip time into the running mean and deviation (RFC 6298 section 2).
 
         More than the longest wait for anyone counts as that: one reply after a long sleep must
-        not make many of the next queries wait.
+        not make many of the next queries wait. That one limps no more is seen sooner than that
+        it does: it is asked seldom meanwhile.
         """
         rtt = min(rtt, self.tuning.hedge_ceiling)
         if self.srtt:
             self.rttvar += (abs(self.srtt - rtt) - self.rttvar) / 4
-            self.srtt += (rtt - self.srtt) / 8
+            self.srtt += (rtt - self.srtt) / (2 if rtt < self.srtt / LIMP_TIMES else 8)
         else:
             self.srtt, self.rttvar = rtt, rtt / 2
 
@@ -315,13 +325,20 @@ class Health:
 
         Told like a change of state, with the state it has on both sides.
         """
-        if upstream.poor == reason:
-            return
-        news = bool(upstream.poor) != bool(reason)
+        before = upstream.behind
         upstream.poor = reason
-        if news:
+        self._placed(upstream, before, "its data is good again")
+
+    def pace(self, upstream: Upstream, slow: bool) -> None:
+        """Note whether an agent limps: if so it comes behind the others that are up (`rank`)."""
+        before = upstream.behind
+        upstream.slow = slow
+        self._placed(upstream, before, "no other is much faster")
+
+    def _placed(self, upstream: Upstream, before: str, good: str) -> None:
+        if bool(before) != bool(upstream.behind):
             self.version += 1
-            why = reason or "its data is good again"
+            why = upstream.behind or good
             self.changes.append((upstream, upstream.state, upstream.state, why))
 
     def _apply(self, upstream: Upstream, event: Event, now: float, why: str) -> None:

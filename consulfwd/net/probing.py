@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from consulfwd.core.ask import Ask
 from consulfwd.core.loops import places
+from consulfwd.core.order import note_pace
 from consulfwd.core.probe import Probe
 from consulfwd.core.routes import Kind, Route
 from consulfwd.core.telling import WINDOW, History, Telling, kind
@@ -43,7 +44,11 @@ class Prober:
 
     def tell_changes(self, now: float) -> None:
         """Log the changes of health since the last call, and look after who is not up."""
-        changes, self._engine.health.changes = self._engine.health.changes, []
+        health = self._engine.health
+        if any(new is State.UP and old is not new for _, old, new, _ in health.changes):
+            # Whoever comes back may limp.
+            self.note_pace()
+        changes, health.changes = health.changes, []
         for upstream, old, new, why in changes:
             self._tell(upstream, old, new, why, now)
             if new is not old and (new is State.UP or new is State.SUSPECT):
@@ -54,6 +59,11 @@ class Prober:
                 self._engine.loop.call_later(
                     max(upstream.probe_at - now, 0.01), self._probe_again, upstream
                 )
+
+    def note_pace(self) -> None:
+        """Note who limps, and who does not any more."""
+        routes = self._engine.routes
+        note_pace({group for route in routes for group in route.groups}, self._engine.health)
 
     def _tell(self, upstream: Upstream, old: State, new: State, why: str, now: float) -> None:
         telling = self._tellings.setdefault(upstream, Telling())
@@ -71,7 +81,7 @@ class Prober:
             elif old is not new:
                 level = logging.INFO if new in (State.UP, State.PROBING) else logging.WARNING
                 log.log(level, "%s %s is %s, was %s: %s", *named, new.value, was, why)
-            elif upstream.poor:
+            elif upstream.behind:
                 log.warning("%s %s is ranked behind the others: %s", *named, why)
             else:
                 log.info("%s %s is back in its place: %s", *named, why)

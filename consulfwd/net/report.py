@@ -38,7 +38,7 @@ def report(engine: Engine) -> None:
         lasted = engine.prober.history.lasted(upstream, now)
         usual = f"replies in {upstream.srtt * 1000:.1f} ms" if upstream.srtt else "never replied"
         more = f"{upstream.sent} times"
-        more += f"; ranked behind the others: {upstream.poor}" if upstream.poor else ""
+        more += f"; ranked behind the others: {upstream.behind}" if upstream.behind else ""
         if upstream.is_agent and upstream.name in barred:
             more += "; no watches there"
         if upstream.looped:

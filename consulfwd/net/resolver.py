@@ -225,6 +225,9 @@ class Engine:
             self.reuse.tick(now)
         if self.epoch > 1:
             groups = {group for route in self.routes for group in route.groups}
+            self.prober.note_pace()
+            if self.health.changes:
+                self.prober.tell_changes(now)
             for upstream in {one for group in groups for one in group.to_measure(now)}:
                 self.prober.probe(upstream)
         self._ticker = self.loop.call_later(SWEEP, self._tick)

@@ -8,9 +8,9 @@ from itertools import product
 
 import pytest
 
-from consulfwd.core.order import MEASURE_AGAIN, Budget, Group
+from consulfwd.core.order import MEASURE_AGAIN, Budget, Group, note_pace
 from consulfwd.core.routes import Kind, Route
-from consulfwd.core.upstreams import Health, State, Upstream, jitter
+from consulfwd.core.upstreams import LIMP, LIMP_TIMES, Health, State, Upstream, jitter
 from tests.core.play import upstream
 
 UP, SUSPECT, DOWN, PROBING = State.UP, State.SUSPECT, State.DOWN, State.PROBING
@@ -56,6 +56,76 @@ def test_rank_tells_what_is_news() -> None:
     assert told == [
         (0, []), (1, ["knows no leader"]), (0, []), (1, ["its data is good again"]), (0, []),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rtts", "states", "slow", "order"),
+    [
+        ((LIMP + 0.001, 0.001, 0.001), "uuu", "A", "BCA"),
+        ((LIMP, 0.001, 0.001), "uuu", "", "ABC"),
+        ((LIMP_TIMES * 0.02 + 0.001, 0.02, 0.02), "uuu", "A", "BCA"),
+        ((LIMP_TIMES * 0.02, 0.02, 0.02), "uuu", "", "ABC"),
+        ((0.2, 0.2, 0.001), "uuu", "AB", "CAB"),
+        # Only one that is up can be faster, and only what is measured is known.
+        ((0.2, 0.001, 0.001), "udd", "", "ABC"),
+        ((0.2, 0.0, 0.0), "uuu", "", "ABC"),
+        # One that is not up may limp, and had better not come first when it is up again.
+        ((0.2, 0.001, 0.001), "sud", "A", "BAC"),
+    ],
+)
+def test_an_agent_that_limps_comes_behind(
+    rtts: tuple[float, ...], states: str, slow: str, order: str
+) -> None:
+    agents = group("ordered", states, rtts)
+    note_pace([agents], agents._health)
+    assert "".join(one.name for one in agents.members if one.slow) == slow
+    assert names(agents.order()) == order
+    due = {one.name for one in agents.to_measure(0.0)}
+    up = {name for name, state in zip("ABC", states, strict=True) if state == "u"}
+    assert due == up & {*slow}
+
+
+def test_one_that_limps_must_be_faster_than_that_by_half() -> None:
+    agents = group("ordered", "uu", (0.2, 0.001))
+    health, first = agents._health, agents.members[0]
+    told = []
+    for srtt in (0.2, LIMP, LIMP / 2 + 0.001, LIMP / 2, LIMP):
+        first.srtt = srtt
+        note_pace([agents], health)
+        told.append((names(agents.order()), [why for *_, why in health.changes]))
+        health.changes.clear()
+    assert told == [
+        ("BA", ["much slower than the others"]), ("BA", []), ("BA", []),
+        ("AB", ["no other is much faster"]), ("AB", []),
+    ]  # fmt: skip
+
+
+def test_one_limps_if_it_does_in_every_group_it_is_in() -> None:
+    agents = group("ordered", "uu", (0.2, 0.001))
+    health, first = agents._health, agents.members[0]
+    note_pace([agents, Group("alone", [first], "ordered", health)], health)
+    assert not first.slow
+    note_pace([Group("alone", [first], "ordered", health), agents], health)
+    assert not first.slow
+
+
+def test_a_recursor_does_not_limp() -> None:
+    recursors = Group(
+        "recursors", [upstream("R1", rtt=0.5), upstream("R2")], "ordered", Health()
+    )
+    assert recursors.limping() == set()
+
+
+def test_what_limps_and_has_old_data_is_back_when_neither_is_so() -> None:
+    agents = group("ordered", "uu")
+    health, first = agents._health, agents.members[0]
+    health.rank(first, 1.0, "knows no leader")
+    health.pace(first, True)
+    health.rank(first, 1.0, "")
+    assert names(agents.order()) == "BA"
+    health.pace(first, False)
+    assert names(agents.order()) == "AB"
+    assert [why for *_, why in health.changes] == ["knows no leader", "no other is much faster"]
 
 
 def test_round_robin_leaves_out_the_poor() -> None:

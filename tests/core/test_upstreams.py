@@ -13,6 +13,7 @@ from consulfwd.core import order
 from consulfwd.core.upstreams import (
     AGENT,
     APART,
+    LIMP,
     MAX_PENALTY,
     RECURSOR,
     TRANSITIONS,
@@ -252,6 +253,13 @@ def test_one_late_reply_does_not_make_the_next_queries_wait_long() -> None:
     assert patient.one.srtt < AGENT.hedge_ceiling / 4
     patient("good", rtt=0.001)
     assert patient.one.hedge_after() <= AGENT.hedge_ceiling
+
+
+def test_one_that_limped_is_soon_seen_to_limp_no_more() -> None:
+    one = upstream("A", rtt=0.25)
+    for _ in range(4):
+        one.measured(0.001)
+    assert one.srtt < LIMP / 2
 
 
 def test_times_of_streams_are_left_out() -> None:
