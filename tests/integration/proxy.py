@@ -1,0 +1,98 @@
+"""A TCP proxy in front of an agent's HTTP port, to be cut or closed while the agent runs on."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from tests.integration.asking import At
+
+
+class Proxy:
+    """Passes connections on to `target` from a free port of the same address; a context manager.
+
+    `cut` lets nothing more through, as a network that drops packets; `close` also ends what is
+    open and refuses what is new; `mend` undoes either, for new connections.
+    """
+
+    def __init__(self, target: At) -> None:
+        self._target = target
+        self._through = True
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
+
+    def __enter__(self) -> Proxy:
+        self._thread.start()
+        self._do(self._listen)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._do(self._end)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def cut(self) -> None:
+        """From here on nothing is passed on, either way."""
+        self._do(self._cut)
+
+    def close(self) -> None:
+        """End every connection and listen no more."""
+        self._do(self._end)
+
+    def mend(self) -> None:
+        """Pass new connections on; those that were cut are ended."""
+        self._do(self._end)
+        self._do(self._listen)
+
+    def _do(self, work: Callable[[], Any]) -> None:
+        async def call() -> None:
+            await work()
+
+        asyncio.run_coroutine_threadsafe(call(), self._loop).result(10)
+
+    async def _listen(self) -> None:
+        self._through = True
+        self._server = await asyncio.start_server(self._serve, self._target[0], self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _cut(self) -> None:
+        self._through = False
+
+    async def _end(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._writers.add(writer)
+        try:
+            other_reader, other_writer = await asyncio.open_connection(*self._target)
+            self._writers.add(other_writer)
+            await asyncio.gather(self._pass(reader, other_writer), self._pass(other_reader, writer))
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(task)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if self._through:
+                writer.write(data)
+        if self._through:
+            writer.close()
