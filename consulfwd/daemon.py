@@ -227,7 +227,13 @@ class Server:
         gone = [one for one in self._listeners if one not in settings.listen]
         if gone:
             await self._drain(gone)
-        await self._unwatch()
+        # On thousands of hosts a reload must not have everything watched anew for nothing; what is
+        # in files is read again for it.
+        agents = [one for _, agents in agent_lists(settings) for one in agents]
+        files = any(one.token_file or one.ca_file for one in agents)
+        anew = files or settings.consul != self.settings.consul
+        if anew:
+            await self._unwatch()
         recursors = self._recursors(settings)
         allowed = settings.allowed_networks(host.interfaces())
         self.settings = settings
@@ -235,7 +241,8 @@ class Server:
         self._access.seen.clear()
         self._overseer.use(settings)
         self._rebuild(settings, recursors)
-        self._watch()
+        if anew:
+            self._watch()
         for asked in gone:
             at = list(self._listeners).index(asked)
             for listener in self._listeners.pop(asked):

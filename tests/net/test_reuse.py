@@ -250,10 +250,25 @@ async def test_what_is_covered(name: str, qtype: str, subject: str) -> None:
         assert list(watches(here)) == [subject]
 
 
-async def test_a_reload_begins_anew() -> None:
+async def test_a_reload_that_changes_nothing_of_consul_keeps_the_watches() -> None:
     async with watched() as here:
         await reused(here)
-        consul = {"watch": {"enabled": True, "settle": SETTLE}}
+        assert here.engine.reuse is not None
+        (watch,) = here.engine.reuse.freshness.watches.values()
+        old = here.server.settings
+        await here.server.reload(old.replace(cache=old.cache.replace(size=500)))
+        assert list(here.engine.reuse.freshness.watches.values()) == [watch]
+        assert watch.armed
+        assert (await reused(here)).data == GALERA
+        here.cluster.catalog.set_check("galera1", "critical")
+        await until(lambda: watch.changes)
+        assert (await here.ask(NAME)).data == LEFT
+
+
+async def test_a_reload_that_changes_how_is_watched_begins_anew() -> None:
+    async with watched() as here:
+        await reused(here)
+        consul = {"watch": {"enabled": True, "settle": SETTLE, "max": 9}}
         await here.server.reload(settings(here.cluster, consul=consul))
         here.cluster.catalog.set_check("galera1", "critical")
         assert (await here.ask(NAME)).data == LEFT
@@ -284,6 +299,16 @@ async def test_no_watches_where_none_are_wanted() -> None:
 
 
 # -- by hand ----------------------------------------------------------------------------------
+
+
+async def test_made_up_types_hang_on_no_watch() -> None:
+    async with by_hand() as (here, hand):
+        await hand.cover()
+        keys = dict(hand.freshness.watches[SUBJECT].keys)
+        ask = here.engine.prepare(question(NAME)[:-4] + b"\x12\x34\0\1")
+        assert hand.reuse.form(ask) is None
+        assert hand.reuse.form(here.engine.prepare(question(NAME, "AAAA"))) is not None
+        assert hand.freshness.watches[SUBJECT].keys == keys
 
 
 async def test_what_is_not_covered() -> None:
