@@ -71,6 +71,8 @@ class Reuse:
         form = ask.form
         if form is False:
             consul = ask.route.kind is Kind.CONSUL and ask.route.then is None
+            # Types nobody uses are no answer's, only ways to fill the room for questions.
+            consul = consul and ask.qtype in const.TYPES
             srv = ask.qtype == const.SRV
             form = ask.form = form_of(ask.name, self._domains, srv=srv) if consul else None
         return form

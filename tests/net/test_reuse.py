@@ -305,7 +305,8 @@ async def test_made_up_types_hang_on_no_watch() -> None:
     async with by_hand() as (here, hand):
         await hand.cover()
         keys = dict(hand.freshness.watches[SUBJECT].keys)
-        ask = here.engine.prepare(question(NAME)[:-4] + b"\x12\x34\0\1")
+        packet = question(NAME, edns=None)
+        ask = here.engine.prepare(packet[:-4] + b"\x12\x34\0\1")
         assert hand.reuse.form(ask) is None
         assert hand.reuse.form(here.engine.prepare(question(NAME, "AAAA"))) is not None
         assert hand.freshness.watches[SUBJECT].keys == keys
