@@ -19,7 +19,6 @@ from consulfwd.dns import const
 if TYPE_CHECKING:
     from consulfwd.core.ask import Ask
     from consulfwd.core.cache import Entry
-    from consulfwd.core.upstreams import Upstream
     from consulfwd.dns.message import Message
     from consulfwd.net.resolver import Engine
 
@@ -133,11 +132,6 @@ class Reuse:
         self.drop([*given, *self.freshness.lost(carrier, self._engine.now())], changed=False)
         if self.freshness.commands:
             self.wake()
-
-    def on_health(self, upstream: Upstream) -> None:
-        """Take watches away from an agent whose DNS is not well: it may hear of nothing either."""
-        if not upstream.up and upstream.name in self.freshness.carried():
-            self.lost(upstream.name)
 
     def tick(self, now: float) -> None:
         """End what has been of no use for long; called each second."""
