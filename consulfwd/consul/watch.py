@@ -34,6 +34,9 @@ PROVE_EVERY, PROVE_RARELY = LIFE / 2, 30.0
 # So many watches begin or end at once, then as many so long (seconds) after them: queries must not
 # wait when the watches of a lost agent all begin anew at another.
 AT_ONCE, APART = 4, 0.01
+# A reply of more octets (about a hundred instances) is read beside the loop, and by it no answers
+# are corrected: that would cost more with each of them than waiting for the agents to know.
+LARGE = 1 << 17
 # An agent that comes and goes is told of once in so long (seconds).
 TELL_AGAIN = 60.0
 # A service that need not exist: the headers are what is wanted. Should somebody register it with
@@ -178,7 +181,11 @@ class Watcher:
             except ConsulError as error:
                 decision = rules.failed(error, self._now())
             else:
-                decision = rules.reply(reply, self._now())
+                if len(reply.body) > LARGE:
+                    # Reading it takes longer than a query is to wait.
+                    decision = await asyncio.to_thread(rules.reply, reply, self._now())
+                else:
+                    decision = rules.reply(reply, self._now())
             now = self._now()
             if decision.verdict is Verdict.FAILED:
                 log.debug("watch of %s at %s broke: %s", subject, carrier, decision.why)
@@ -207,7 +214,7 @@ class Watcher:
 
     def _instances(self, subject: Subject, reply: Reply) -> frozenset[Instance] | None:
         """Return the instances by name where the leader's word is to correct the agents'."""
-        if not self._leader or subject.kind != SERVICE:
+        if not self._leader or subject.kind != SERVICE or len(reply.body) > LARGE:
             return None
         try:
             return content.instances(reply.json())
