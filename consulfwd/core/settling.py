@@ -183,8 +183,12 @@ class _Compared:
 
         Where it lacks some that are there all the time, it was cut, agents show but a part, or
         this one knows more than the watch: then there are only as many as were taken out, and
-        only instead of none.
+        only instead of none. Where it shows one the watch has not seen, it is of another moment,
+        and what came by the watch's is none of it.
         """
+        seen = {data for data, _ in (*self._healthy, *self._gone)}
+        if not self._shown <= seen | {b""}:
+            return []
         fit = {data: one for data, one in self._healthy if one.passing or self._lax}
         steady = {data for data, one in fit.items() if one not in self._come}
         found = [data for data in sorted(fit) if data and data not in self._shown]

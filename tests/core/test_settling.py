@@ -417,6 +417,14 @@ def test_who_shows_but_a_part_is_not_made_to_show_more() -> None:
     assert after(change(THREE, left), asked, old) == ["10.0.0.2"]
 
 
+def test_an_answer_of_another_moment_is_not_mixed_with_what_came() -> None:
+    state = change("n1 10.0.0.1", "n1 10.0.0.2")
+    later = reply(f"{WEB} A", "an 10.0.0.3")
+    assert shown(f"{WEB} A", correct(state, f"{WEB} A", later)) == ["10.0.0.3"]
+    both = reply(f"{WEB} A", "an 10.0.0.1", "an 10.0.0.3")
+    assert shown(f"{WEB} A", correct(state, f"{WEB} A", both)) == ["10.0.0.3"]
+
+
 def test_a_truncated_reply_stays_so() -> None:
     asked = f"{WEB} A"
     cut = reply(asked, "an 10.0.0.1", "an 10.0.0.2", flags="QR AA TC")
