@@ -12,6 +12,7 @@ import gc
 import os
 import ssl
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ KEEP_ALIVE_S = 20.0
 LIMIT = 8 << 20
 _TOKEN_LIMIT = 4096
 _TOLD = 200
+_importing = threading.Lock()
 
 
 class Client:
@@ -116,17 +118,19 @@ class Client:
 
 def _import() -> None:
     """Import aiohttp so that no query waits for it, then or later."""
-    if "aiohttp" in sys.modules:
-        return
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        import aiohttp  # noqa: F401
-    finally:
-        # What it is made of stays: looking through that again and again held up queries.
-        gc.freeze()
-        if collecting:
-            gc.enable()
+    # Whoever comes second waits here for the first, and not where answers are given.
+    with _importing:
+        if "aiohttp" in sys.modules:
+            return
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            import aiohttp  # noqa: F401
+        finally:
+            # What it is made of stays: looking through that again and again held up queries.
+            gc.freeze()
+            if collecting:
+                gc.enable()
 
 
 def _prepare(agent: Agent) -> tuple[str, ssl.SSLContext | None]:

@@ -249,6 +249,7 @@ def test_aiohttp_is_not_imported_by_the_event_loop_s_thread() -> None:
     code = """
 import asyncio, builtins, sys, threading
 from consulfwd.config import Agent
+from consulfwd.consul import client as module
 from consulfwd.consul.client import Client
 from consulfwd import daemon
 from consulfwd.errors import ConsulError
@@ -259,18 +260,27 @@ class Finder:
         if name == "aiohttp":
             found.append(threading.current_thread() is threading.main_thread())
 sys.meta_path.insert(0, Finder())
-async def main():
+made = module._session
+def making(*arguments):
+    # Importing what another thread still imports would wait for that.
+    found.append(sys.modules["aiohttp"].__spec__._initializing)
+    return made(*arguments)
+module._session = making
+async def ask():
     client = Client(Agent(address="127.0.0.1", http_port=1))
     try:
         await client.get("/", timeout=5)
     except ConsulError as error:
         print(error)
     await client.close()
+async def main():
+    await asyncio.gather(ask(), ask())
 asyncio.run(main())
 print(found)
 """
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["127.0.0.1:8600: connection refused", "[False]"]
+    refused = "127.0.0.1:8600: connection refused"
+    assert done.stdout.splitlines() == [refused, refused, "[False, False, False]"]
     # A slow machine makes asyncio tell of slow steps there; anything else would be a fault.
     assert [line for line in done.stderr.splitlines() if not line.startswith("Executing")] == []
