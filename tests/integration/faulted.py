@@ -35,6 +35,8 @@ from tests.integration.services import DEFINITIONS, QUERY, TEXT_NODE
 DEADLINE_S = 2.0
 # Beyond the deadline, for a machine that has other things to do.
 STALL_S = 0.5
+# What is late, on such a machine: a fifth of the deadline. The figures told are far below that.
+LATE_S = 0.4
 # What hedges may cost: a share of the queries, and a reserve.
 HEDGED, RESERVE = 0.10, 100
 RIGHT, STALE, FAILED, WRONG = "right", "stale", "SERVFAIL", "wrong"
@@ -148,6 +150,11 @@ class Run:
         """The longest any answer took, in seconds."""
         asked = self.results if label is None else self.within(label)
         return max(one.took_s or 0.0 for one in asked)
+
+    def late(self) -> list[str]:
+        """The answers that took too long, beyond what the machine itself stalled; none is best."""
+        limit = LATE_S + self.stall()
+        return [self.described(one) for one in self.results if (one.took_s or 0.0) > limit]
 
     def other(self, *fine: str) -> list[str]:
         """The queries whose verdict is not among `fine`, described; none is best."""

@@ -36,7 +36,6 @@ from tests.integration.load import Load
 from tests.integration.served import at, serve
 
 RATE = 200
-LIMIT_S = 0.25
 CALM_S = 0.5
 FROZEN_S = 10.0
 FLAPS = 10
@@ -75,7 +74,7 @@ def test_the_leader_fails(
         time.sleep(1.0)
     under.tell(record_property, f"Consul {cluster.version}, leader: {harm.__name__}")
     assert under.other(RIGHT) == []
-    assert under.slowest() < LIMIT_S + under.stall()
+    assert under.late() == []
     assert under.hedges_are_few()
 
 
@@ -164,7 +163,7 @@ def test_one_hangs_every_other_second(
             first.thaw()
     under.tell(record_property, f"Consul {cluster.version}, flapping")
     assert under.other(RIGHT) == []
-    assert under.slowest() < LIMIT_S + under.stall()
+    assert under.late() == []
     assert under.hedges_are_few()
 
 
@@ -205,7 +204,7 @@ def test_the_first_loses_the_right_to_a_service(
         time.sleep(3.0)
     under.tell(record_property, f"Consul {acl_cluster.version}, denied by ACL")
     assert under.other(RIGHT) == []
-    assert under.slowest() < LIMIT_S + under.stall()
+    assert under.late() == []
     assert under.hedges_are_few()
     assert under.counted("second_opinions") >= 1
     assert f"{first.address}:{first.dns_port} is suspect" in under.served.said()
