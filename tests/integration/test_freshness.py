@@ -23,6 +23,7 @@ from consulfwd.dev.real import RealAgent, RealCluster, Registration
 from tests.integration.conftest import generation
 from tests.integration.freshly import (
     CALM_S,
+    NOISE_S,
     NXDOMAIN,
     RATE,
     Answer,
@@ -32,9 +33,9 @@ from tests.integration.freshly import (
 )
 from tests.integration.served import consul
 
-LAG_S, MEDIAN_S = 0.100, 0.020
+LAG_S, MEDIAN_S = 0.100 + NOISE_S, 0.020 + NOISE_S / 2
 # With the leader's word: after the change itself, whatever agents' DNS says.
-LEFT_S = 0.010
+LEFT_S = 0.010 + NOISE_S / 2
 # How long a node that is gone is named where nobody tells: asked for each second, plus the lag.
 UNTOLD_S = 1.2
 # How long an empty list is doubted, and the answers of its service asked for each time.

@@ -17,11 +17,11 @@ import pytest
 
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import DNS_RULES, ApiError, RealAgent, RealCluster
-from tests.integration.freshly import Course, Tell, course
+from tests.integration.freshly import NOISE_S, Course, Tell, course
 from tests.integration.proxy import Proxy
 from tests.integration.served import consul
 
-HIDDEN_S = 2.0
+HIDDEN_S = 2.0 + NOISE_S
 # Until answers come from a watch again that another agent carries, or the same one anew.
 MOVED_S, BACK_S = 6.0, 12.0
 NAME = "moving"
@@ -96,7 +96,7 @@ def test_the_carrier_is_lost(
     record_property("freshness", f"{label} watched again {moved + HIDDEN_S + 0.5:.1f} s at most")
     judge(run, label, record_property)
     lags = [run.lag(change) for change in run.changes[2:]]
-    assert max(lags) < 0.1
+    assert max(lags) < 0.1 + NOISE_S
 
 
 def behind(cluster: RealCluster) -> RealAgent:

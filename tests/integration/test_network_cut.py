@@ -45,7 +45,9 @@ PLAN = {
 
 BIG_SRV = ("big.service.consul", "SRV")
 RATE = 300
-SLOWEST_S = 0.5
+SLOWEST_S = 1.0
+# `rpc_hold_timeout`, and the looks before and after.
+HOLD_S = 9.0
 CALM_S, BACK_S = 0.5, 1.0
 
 
@@ -319,8 +321,9 @@ def test_the_first_agent_is_cut_off_from_the_others(
     assert under.slowest() <= SLOWEST_S + under.stall()
     assert under.hedges_are_few()
     if every:
-        # A look a second, at most an eighth later, and a request.
-        assert apart <= max(times["changed"], times["alone"] + 1.5) + STALL_S
+        # A look a second, at most an eighth later; two have to agree, and one may hang for as long
+        # as Consul waits for a leader.
+        assert apart <= max(times["changed"], times["alone"] + HOLD_S) + STALL_S
     # The election that it causes when it is back may leave all without a leader for a moment:
     # then it is first again, before it has caught up.
-    assert max(old) <= joined + STALL_S
+    assert max(old) <= joined + 2 * STALL_S
