@@ -34,6 +34,7 @@ KEEP_ALIVE_S = 20.0
 LIMIT = 8 << 20
 _TOKEN_LIMIT = 4096
 _TOLD = 200
+SWITCH_S = 0.0005
 _importing = threading.Lock()
 
 
@@ -122,13 +123,16 @@ def _import() -> None:
     with _importing:
         if "aiohttp" in sys.modules:
             return
-        collecting = gc.isenabled()
+        collecting, interval = gc.isenabled(), sys.getswitchinterval()
         gc.disable()
+        # The thread that answers queries is not to wait 5 ms each time it has one.
+        sys.setswitchinterval(SWITCH_S)
         try:
             import aiohttp  # noqa: F401
         finally:
             # What it is made of stays: looking through that again and again held up queries.
             gc.freeze()
+            sys.setswitchinterval(interval)
             if collecting:
                 gc.enable()
 
