@@ -4,13 +4,19 @@ Run as a program it knows nothing of the package: `load.py ADDRESS PORT RATE QUE
 hex without their ID, asked in turn until standard input is closed. Each is sent when the schedule
 says, whether those before are answered or not. `load.py --held ...` says "ready" and waits for a
 line on standard input before it begins.
+
+A reply came when the kernel had it, not when this program read it: what holds up the load is not
+taken for slowness of the server.
 """
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import json
+import os
+import select
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -19,6 +25,10 @@ from dataclasses import dataclass
 from typing import Any
 
 LINGER_S = 4.0
+# Linux, asm-generic/socket.h: the time of arrival comes with each datagram, as a `timespec`.
+SO_TIMESTAMPNS = 35
+TIMESPEC = struct.Struct("@ll")
+LARGEST = 65535
 
 
 @dataclass(frozen=True)
@@ -82,57 +92,76 @@ class Load:
         ]
 
 
-class _Client(asyncio.DatagramProtocol):
-    def __init__(self) -> None:
+class _Client:
+    """One socket; `results` in order of sending, each a list of the members of `Result`."""
+
+    def __init__(self, address: str, port: int) -> None:
         self.results: list[list[Any]] = []
         self.replies: dict[bytes, int] = {}
         self.waiting: dict[bytes, list[Any]] = {}
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        # When this process gets no CPU for a while, the replies must not be lost for it.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self.socket.setblocking(False)
+        self.socket.connect((address, port))
+        # The kernel's times are the wall clock's.
+        self._ahead_s = time.time() - time.monotonic()
 
     def send(self, query: int, tail: bytes, scheduled: float) -> None:
         ident = (len(self.results) & 0xFFFF).to_bytes(2, "big")
         now = time.monotonic()
         self.waiting[ident] = result = [query, now, now - scheduled, None, 0]
         self.results.append(result)
-        self._transport.sendto(ident + tail)
+        try:
+            self.socket.send(ident + tail)
+        except ConnectionRefusedError:
+            # That was said of an earlier one; this one has not been sent.
+            self.socket.send(ident + tail)
 
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        now = time.monotonic()
-        # A second reply to a query finds nobody waiting: that is an error of the server.
-        result = self.waiting.pop(data[:2])
-        result[3] = now - result[1]
-        result[4] = self.replies.setdefault(data[2:], len(self.replies))
+    def receive(self) -> None:
+        """Take all there is."""
+        while True:
+            try:
+                data, told, _, _ = self.socket.recvmsg(LARGEST, socket.CMSG_SPACE(TIMESPEC.size))
+            except BlockingIOError:
+                return
+            except ConnectionRefusedError:
+                continue
+            ((_, _, stamp),) = told
+            seconds, nanoseconds = TIMESPEC.unpack(stamp)
+            result = self.waiting.pop(data[:2], None)
+            if result is None:
+                sys.exit(f"a second reply to a query, or to none: {data[:12].hex()}")
+            came = seconds + nanoseconds / 1e9 - self._ahead_s
+            result[3] = max(0.0, came - result[1])
+            result[4] = self.replies.setdefault(data[2:], len(self.replies))
 
 
-async def _run(address: str, port: int, rate: int, tails: list[bytes], held: bool) -> None:
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-    failures: list[object] = []
-    loop.set_exception_handler(lambda _, context: failures.append(context))
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    # When this process gets no CPU for a while, the replies must not be lost for it.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
-    sock.setblocking(False)
-    sock.connect((address, port))
-    _, client = await loop.create_datagram_endpoint(_Client, sock=sock)
+def _run(address: str, port: int, rate: int, tails: list[bytes], held: bool) -> None:
+    client = _Client(address, port)
+    gc.disable()
     if held:
         print("ready", flush=True)
-        sys.stdin.readline()
-    loop.add_reader(sys.stdin, stopping.set)
+        while os.read(0, 1) != b"\n":
+            pass
     start = time.monotonic()
     number = 0
-    while not stopping.is_set():
+    while True:
         scheduled = start + number / rate
-        await asyncio.sleep(scheduled - time.monotonic())
-        client.send(number % len(tails), tails[number % len(tails)], scheduled)
-        number += 1
+        wait_s = max(0.0, scheduled - time.monotonic())
+        readable, _, _ = select.select([client.socket.fileno(), 0], [], [], wait_s)
+        if 0 in readable:
+            break
+        if readable:
+            client.receive()
+        if time.monotonic() >= scheduled:
+            client.send(number % len(tails), tails[number % len(tails)], scheduled)
+            number += 1
     end = time.monotonic() + LINGER_S
-    while client.waiting and time.monotonic() < end:
-        await asyncio.sleep(0.01)
-    if failures:
-        sys.exit(f"unexpected: {failures}")
+    while client.waiting and (left := end - time.monotonic()) > 0:
+        select.select([client.socket], [], [], left)
+        client.receive()
     print(json.dumps({"results": client.results, "replies": [r.hex() for r in client.replies]}))
 
 
@@ -140,4 +169,4 @@ if __name__ == "__main__":
     _held = sys.argv[1] == "--held"
     _address, _port, _rate, *_queries = sys.argv[2 if _held else 1 :]
     _tails = [bytes.fromhex(one) for one in _queries]
-    asyncio.run(_run(_address, int(_port), int(_rate), _tails, _held))
+    _run(_address, int(_port), int(_rate), _tails, _held)
