@@ -23,6 +23,7 @@ from benchmarks.peers import ADDRESS, FLOOR, OURS, Peer, Site, consulfwd_command
 from benchmarks.process import Process, cpu_ns, machine_cpu_s
 from benchmarks.upstream import Agent
 from consulfwd.dev.real import RealAgent, RealCluster
+from consulfwd.dev.stolen import stolen_s
 from consulfwd.errors import StartError
 from tests.integration.load import Load, Result
 
@@ -99,6 +100,7 @@ class Failover:
                 self._cluster.wait_ready()
                 self._quiet()
                 began, machine, ours = self._busy()
+                stolen = stolen_s()
                 try:
                     figures_now = run(peer, into)
                 finally:
@@ -106,7 +108,8 @@ class Failover:
                 ended, machine_now, ours_now = self._busy()
                 others = (machine_now - machine) - (ours_now - ours)
                 busy = max(0.0, others / (ended - began))
-                into.rounds.append(replace(figures_now, other_load=busy))
+                stolen = (stolen_s() - stolen) * 1e3
+                into.rounds.append(replace(figures_now, other_load=busy, stolen_ms=stolen))
                 for line in into.rounds[-1].told[:1]:
                     self._bench.say(line)
         return found

@@ -138,7 +138,8 @@ class Figures:
     records than before the harm; `stale` were right and marked stale. `late_ms` is the load's own
     greatest lateness. `extra` are queries to agents beyond one per query passed on, where told.
     `more` holds what only one case has. `told` describes what was not as it should be, the
-    worst first. `other_load` is what took part in nothing, in cores (1.0 = one).
+    worst first. `other_load` is what took part in nothing, in cores (1.0 = one), and `stolen_ms`
+    the part of it that a virtual machine never got, both cores together.
     """
 
     queries: int
@@ -155,6 +156,7 @@ class Figures:
     more: Mapping[str, float | None]
     told: Sequence[str]
     other_load: float = 0.0
+    stolen_ms: float = 0.0
 
 
 def figures(
@@ -209,6 +211,7 @@ def worst(rounds: Sequence[Figures]) -> Figures:
         more={name: _longest([one.more[name] for one in rounds]) for name in names},
         told=[],
         other_load=max(one.other_load for one in rounds),
+        stolen_ms=max(one.stolen_ms for one in rounds),
     )
 
 

@@ -175,6 +175,7 @@ def endured(case: str, results: Sequence[Endured]) -> str:
     head = ["server", "version", "round", "queries", "lost", "failed", "false", "stale"]
     head += ["median ms", "99.9 % ms", "slowest ms", f">{SLOW_S * 1e3:.0f} ms"]
     head += [*(MORE[name] for name in more), "extra", "late ms", "others"]
+    head += ["stolen ms"]
     rows = []
     for result in results:
         lines = [(str(number), one) for number, one in enumerate(result.rounds, 1)]
@@ -201,7 +202,7 @@ def _counted(one: Figures, more: Sequence[str]) -> list[str]:
     row += [*(f"{value:.1f}" if value else "-" for value in times), str(one.slow)]
     row += [_figure(one.more[name], 0) for name in more]
     row += ["-" if one.extra is None else str(one.extra)]
-    return [*row, f"{one.late_ms:.1f}", f"{one.other_load:.2f}"]
+    return [*row, f"{one.late_ms:.1f}", f"{one.other_load:.2f}", f"{one.stolen_ms:.0f}"]
 
 
 def _notes(results: Sequence[Result] | Sequence[Endured] | Sequence[Staleness]) -> str:

@@ -165,6 +165,8 @@ class Watcher:
         # While nobody waits for changes, one may come and go unseen: shorter than what settles.
         rate = max(RATE, 2 / max(freshness.rules.settle, 0.01))
         rules = Rules(project, self._rng, rate=rate)
+        # The leader's word never comes by streaming, and a token is what rights hang on.
+        sure = self._leader or self._agents[carrier].token_file is None
         path = _PATHS[subject.kind] + quote(subject.name, safe="")
         armed = known = False
         while True:
@@ -207,6 +209,7 @@ class Watcher:
                     size=rules.content.size,
                     healthy=rules.content.healthy,
                     instances=self._instances(subject, reply),
+                    sure=sure,
                 )
                 # After a doubt too: agents said what was no longer so, for a whole TTL perhaps.
                 self._watching.drop(keys, changed=known and decision.verdict is Verdict.CHANGED)

@@ -20,6 +20,9 @@ LIFE = 2.0
 # How long (seconds) an answer is reused at most before it is asked for again, watch or not: what
 # a watch cannot see (a token that lost its rights, a fault of an agent) does not last longer.
 REUSE, REUSE_NEGATIVE = 10.0, 2.0
+# The same where the token may lose the right to see without a word: streaming agents let who waits
+# for a service wait on, while they hide from it what changes.
+REUSE_UNSURE = 2.0
 # The same for a node's own names: Consul 1.8 does not wake who waits for a node that goes away.
 REUSE_NODE = 1.0
 # A name asked twice within so many seconds is worth a watch.
@@ -60,12 +63,13 @@ class Watch:
     nobody ever saw one; `keys` are the questions whose answers hang on it, `denied` those of names
     that do not exist (such as an unknown tag), each with when its answer came; `asked_at` is when
     an answer was last asked for. `instances` are the healthy ones, where the watch tells them.
+    `sure` is False where the watch may become blind unseen.
     `tried` are the agents where it failed lately; it is at `carrier` since `placed_at`.
     """
 
     __slots__ = (
         "armed", "asked_at", "candidates", "carrier", "changed_at", "changes", "denied", "healthy",
-        "instances", "keys", "negative", "placed_at", "size", "subject", "tried",
+        "instances", "keys", "negative", "placed_at", "size", "subject", "sure", "tried",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +90,7 @@ class Watch:
         self.size = self.healthy = 0
         self.instances: frozenset[Instance] | None = None
         self.negative = negative
+        self.sure = True
         self.keys: dict[bytes, float] = {}
         self.denied: dict[bytes, float] = {}
 
@@ -225,7 +230,9 @@ class Freshness:
             return None
         if denied or not watch.size:
             return REUSE_NEGATIVE
-        return REUSE_NODE if subject.kind == NODE else REUSE
+        if subject.kind == NODE:
+            return REUSE_NODE
+        return REUSE if watch.sure else REUSE_UNSURE
 
     def _live(self, watch: Watch, now: float) -> bool:
         return watch.armed and now - self.proofs.get(watch.carrier, float("-inf")) < LIFE
@@ -241,8 +248,12 @@ class Freshness:
         size: int,
         healthy: int,
         instances: frozenset[Instance] | None = None,
+        sure: bool = True,
     ) -> list[bytes]:
-        """Note the first state a watch sees of its subject: from here on it tells of changes."""
+        """Note the first state a watch sees of its subject: from here on it tells of changes.
+
+        Not `sure` is one that may lose the right to see without a word.
+        """
         watch = self.watches.get(subject)
         if watch is None or watch.carrier != carrier:
             return []
@@ -251,6 +262,7 @@ class Freshness:
         watch.size = size
         watch.healthy = healthy
         watch.instances = instances
+        watch.sure = sure
         if size:
             watch.negative = False
         return self._drop(watch)
@@ -264,6 +276,7 @@ class Freshness:
         size: int,
         healthy: int,
         instances: frozenset[Instance] | None = None,
+        sure: bool = True,
     ) -> list[bytes]:
         """Note that a watched subject changed: its answers are to be asked for again.
 
@@ -279,7 +292,7 @@ class Freshness:
                     self.settles(subject, now), watch.instances, instances, until
                 )
         dropped = self.armed(
-            subject, carrier, now, size=size, healthy=healthy, instances=instances
+            subject, carrier, now, size=size, healthy=healthy, instances=instances, sure=sure
         )
         self.invalidations += len(dropped)
         return dropped

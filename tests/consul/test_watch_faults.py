@@ -6,11 +6,13 @@ import asyncio
 import json
 import logging
 import re
+from pathlib import Path
 
 import pytest
 
+from consulfwd.config import Agent
 from consulfwd.consul import watch as module
-from consulfwd.core.freshness import REUSE
+from consulfwd.core.freshness import REUSE, REUSE_UNSURE
 from tests.consul.replies import servers
 from tests.consul.server import Raw, http
 from tests.consul.watched import WEB, asked, cluster, now, until, watching
@@ -211,6 +213,25 @@ async def test_a_token_that_loses_its_right() -> None:
         await until(lambda: not watch.armed)
         assert shell.dropped == [(b"web", True)]
         assert shell.ask() is None
+
+
+@pytest.mark.parametrize(("leader", "seconds"), [(False, REUSE_UNSURE), (True, REUSE)])
+async def test_with_a_token_that_may_lose_its_right_unseen(
+    tmp_path: Path, leader: bool, seconds: float
+) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("secret")
+    async with cluster() as (_, agents):
+        with_token = {
+            name: Agent(
+                address=agent.address, http_port=agent.http_port, token_file=token_file
+            )
+            for name, agent in agents.items()
+        }
+        async with watching(with_token, leader=leader) as shell:
+            await shell.armed()
+            await until(lambda: shell.ask() is not None and shell.ask() != 0)
+            assert shell.ask() == seconds
 
 
 def odd(**fields: object) -> bytes:

@@ -15,11 +15,12 @@ from consulfwd.core.freshness import (
     REST,
     REUSE,
     REUSE_NODE,
+    REUSE_UNSURE,
     SPARE_AFTER,
     Freshness,
     Rules,
 )
-from consulfwd.core.subjects import NODE, Subject
+from consulfwd.core.subjects import NODE, SERVICE, Subject
 from tests.core.watched import EPOCH, Play, played, script, subject_for
 
 
@@ -93,6 +94,22 @@ def test_a_nodes_own_names_are_asked_for_more_often() -> None:
     freshness.proved("A", EPOCH)
     later = EPOCH + freshness.rules.settle
     assert freshness.stored(node, b"db1", positive=True, sent_at=later, now=later) == REUSE_NODE
+
+
+def test_what_may_become_blind_unseen_is_relied_on_for_less_long() -> None:
+    web = Subject(SERVICE, "web")
+    freshness = Freshness(Rules())
+    for _ in range(2):
+        freshness.asked(web, ("A",), EPOCH, positive=True)
+    later = EPOCH + freshness.rules.settle
+    freshness.proved("A", EPOCH)
+    for note, sure, seconds in [
+        (freshness.armed, False, REUSE_UNSURE),
+        (freshness.changed, True, REUSE),
+        (freshness.changed, False, REUSE_UNSURE),
+    ]:
+        note(web, "A", EPOCH, size=1, healthy=1, sure=sure)
+        assert freshness.stored(web, b"web", positive=True, sent_at=later, now=later) == seconds
 
 
 def test_without_proofs_nothing_ends() -> None:

@@ -21,8 +21,8 @@ def test_the_bounds(text: str) -> None:
     rows = re.findall(r"^\| .*\(`([A-Z_]+)`\) \| (\d+)( s)? \|$", text, re.MULTILINE)
     told = {name: float(number) for name, number, _ in rows}
     names = (
-        "LIFE", "REUSE", "REUSE_NEGATIVE", "REUSE_NODE", "ADMIT_WITHIN", "SPARE_AFTER", "IDLE",
-        "REST", "MOST_CARRIED", "MAX_KEYS", "MAX_DENIED",
+        "LIFE", "REUSE", "REUSE_NEGATIVE", "REUSE_UNSURE", "REUSE_NODE",
+        "ADMIT_WITHIN", "SPARE_AFTER", "IDLE", "REST", "MOST_CARRIED", "MAX_KEYS", "MAX_DENIED",
     )  # fmt: skip
     assert told == {name: getattr(freshness, name) for name in names} | {"HOLD": blocking.HOLD}
     counts = [name for name, _, unit in rows if not unit]

@@ -14,6 +14,8 @@ import pytest
 
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealCluster, find_binaries
+from tests.integration import again
+from tests.integration.again import pytest_runtest_protocol as pytest_runtest_protocol
 from tests.integration.recursors import Recursor, start_bind, start_unbound
 from tests.integration.services import DEFINITIONS, fill
 
@@ -127,9 +129,20 @@ def _brought_back() -> Iterator[None]:
         server.heal()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Allow for tests that are run again."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            again.allow_time(item)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show what was measured, passed or not: figures say more than a dot."""
     reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    if again.told():
+        terminalreporter.section("run again: the host ran others meanwhile")
+    for line in again.told():
+        terminalreporter.line(line)
     titles = {"failover": "failover under load", "freshness": "freshness"}
     for kind, title in titles.items():
         lines = [

@@ -1,8 +1,8 @@
 """`consulfwd serve -c FILE` that writes down, ten times a second, what it has done so far.
 
 Into the file `counters` beside FILE: a JSON object per line, with the time by the monotonic clock
-(`at`), the engine's counters, the health of each upstream (`states`), and how many watches would
-tell of a change (`watches`).
+(`at`), the engine's counters, the health of each upstream (`states`), how many watches would tell
+of a change (`watches`), and how many seconds the machine was stopped by its host (`stolen`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TextIO
 from consulfwd import daemon
 from consulfwd.cli import logs
 from consulfwd.config import Loaded, load
+from consulfwd.dev.stolen import stolen_s
 
 EVERY_S = 0.1
 
@@ -39,6 +40,7 @@ async def _main(file: Path, out: TextIO) -> None:
                 **dataclasses.asdict(engine.counters),
                 "states": {one.name: one.state.value for one in engine.upstreams()},
                 "watches": sum(watch.armed for watch in watches),
+                "stolen": stolen_s(),
             }
             out.write(f"{json.dumps(line)}\n")
 

@@ -28,6 +28,7 @@ from consulfwd.dev import DevAgent, DevCluster
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real_config import free_port
 from tests.integration.asking import At, ask, facts, question
+from tests.integration.counted import EVERY_S
 from tests.integration.load import Load, Result
 from tests.integration.served import HOST, Served, serve
 from tests.integration.services import DEFINITIONS, QUERY, TEXT_NODE
@@ -37,6 +38,8 @@ DEADLINE_S = 2.0
 STALL_S = 0.5
 # What is late, on such a machine: a fifth of the deadline. The figures told are far below that.
 LATE_S = 0.4
+# So many lines of the counters are a second.
+STOLEN_OVER = round(1 / EVERY_S)
 # What hedges may cost: a share of the queries, and a reserve.
 HEDGED, RESERVE = 0.10, 100
 RIGHT, STALE, FAILED, WRONG = "right", "stale", "SERVFAIL", "wrong"
@@ -129,8 +132,13 @@ class Run:
         return next(at for at, name in self._marks if name == label)
 
     def stall(self) -> float:
-        """For how many seconds the machine did not let even the load go on, at most."""
-        return max(one.late_s for one in self.results)
+        """For how many seconds, at most, the machine did not let even the load go on.
+
+        Or its host did not let the machine: what was stolen within a second or so.
+        """
+        stolen = [one["stolen"] for one in self._counters]
+        most = max((b - a for a, b in zip(stolen, stolen[STOLEN_OVER:], strict=False)), default=0.0)
+        return max(most, *(one.late_s for one in self.results))
 
     def verdict(self, result: Result) -> str:
         """What a reply was; "lost" when there was none."""

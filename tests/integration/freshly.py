@@ -21,6 +21,7 @@ import dns.message
 
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealAgent
+from consulfwd.dev.stolen import stolen_s
 from tests.integration.asking import ask, data, question, rcode
 from tests.integration.counted import EVERY_S
 from tests.integration.load import Load, Result
@@ -115,8 +116,10 @@ class Course:
         thread = threading.Thread(target=work)
         begin = time.monotonic()
         thread.start()
-        known_at = max(self._await(agent, answer, begin + patience) for agent in agents)
-        thread.join()
+        try:
+            known_at = max(self._await(agent, answer, begin + patience) for agent in agents)
+        finally:
+            thread.join()
         made = Change(label, answer, begin, taken[0], known_at)
         self.changes.append(made)
         if watched_within:
@@ -128,9 +131,9 @@ class Course:
 
         It is counted `since` a time, else from now.
         """
-        now = time.monotonic()
+        now, stolen = time.monotonic(), stolen_s()
         begin = now if since is None else since
-        while now < begin + within + PATIENCE_S + WINDOW_S:
+        while now < begin + within + PATIENCE_S + WINDOW_S + stolen_s() - stolen:
             self._counters = self._read()
             took = self.watched_again(begin)
             if took < float("inf"):
@@ -202,6 +205,17 @@ class Course:
         asked = inside[-1]["queries"] - inside[0]["queries"] if inside else 0
         return float((inside[-1]["upstream"] - inside[0]["upstream"]) / asked) if asked else 1.0
 
+    def stolen(self, begin: float, end: float) -> float:
+        """For how many seconds the machine was not ours between two times, nearly."""
+        before = [one["stolen"] for one in self._counters if one["at"] <= begin]
+        after = [one["stolen"] for one in self._counters if one["at"] >= end]
+        first, last = self._counters[0]["stolen"], self._counters[-1]["stolen"]
+        return float((after or [last])[0] - (before or [first])[-1])
+
+    def stolen_meanwhile(self, change: Change) -> float:
+        """The same, from the beginning of a change until the last old answer."""
+        return self.stolen(change.begin, self.old_until(change))
+
     def timeline(self, begin: float) -> str:
         """What was counted, a tenth of a second each line, since `begin`."""
         lines = []
@@ -209,7 +223,7 @@ class Course:
             grown = {
                 name: one[name] - value
                 for name, value in before.items()
-                if name not in ("at", "states") and one[name] != value
+                if name not in ("at", "states", "stolen") and one[name] != value
             }
             lines.append(f"{one['at'] - begin:7.2f} {grown} {[*one['states'].values()]}")
         return "\n".join(lines)

@@ -21,10 +21,12 @@ from tests.integration.freshly import NOISE_S, Course, Tell, course
 from tests.integration.proxy import Proxy
 from tests.integration.served import consul
 
-HIDDEN_S = 2.0 + NOISE_S
+HIDDEN_S, LAG_S = 2.0 + NOISE_S, 0.1 + NOISE_S
 # Until answers come from a watch again that another agent carries, or the same one anew.
 MOVED_S, BACK_S = 6.0, 12.0
 NAME = "moving"
+# Until all agents know what a token may do.
+RIGHTS_S = 0.3
 
 
 def put(cluster: RealCluster, *addresses: str) -> frozenset[str]:
@@ -58,7 +60,11 @@ def judge(run: Course, label: str, tell: Tell) -> None:
         hidden = run.old_until(change) - change.taken
         tell("freshness", f"{label} {change.label:24} hidden for {hidden * 1000:6.1f} ms")
     assert run.wrong() == []
-    assert max(run.old_until(change) - change.taken for change in run.changes[1:]) < HIDDEN_S
+    assert [
+        change.label
+        for change in run.changes[1:]
+        if run.old_until(change) - change.taken > HIDDEN_S + run.stolen_meanwhile(change)
+    ] == []
 
 
 @pytest.mark.parametrize("fault", ["frozen", "killed", "HTTP cut", "HTTP closed"])
@@ -95,8 +101,11 @@ def test_the_carrier_is_lost(
     label = f"Consul {cluster.version:6} carrier {fault:11}"
     record_property("freshness", f"{label} watched again {moved + HIDDEN_S + 0.5:.1f} s at most")
     judge(run, label, record_property)
-    lags = [run.lag(change) for change in run.changes[2:]]
-    assert max(lags) < 0.1 + NOISE_S
+    assert [
+        change.label
+        for change in run.changes[2:]
+        if run.lag(change) > LAG_S + run.stolen_meanwhile(change)
+    ] == []
 
 
 def behind(cluster: RealCluster) -> RealAgent:
@@ -173,10 +182,12 @@ def test_rights_are_lost(
     with course(settings, tmp_path / "served", guard, f"{NAME}.service.consul", first) as run:
         for n, (label, do) in enumerate(changes, 3):
             do()
+            # Streaming agents hide the change from who lost the right before it.
+            time.sleep(RIGHTS_S)
             said = frozenset({f"10.8.0.{n}", "10.8.0.2"})
             run.change(label, write(servers, f"10.8.0.{n}"), said, *servers, watched_within=0)
             if n % 2:
-                time.sleep(HIDDEN_S + 0.5)
+                time.sleep(HIDDEN_S + 2.0)
             else:
                 run.wait_watched(BACK_S)
     judge(run, f"Consul {cluster.version:6} token", record_property)
