@@ -1,0 +1,223 @@
+"""Services change at random while readers ask all the time: no answer is older than it may be.
+
+10,000 changes in 60 s, as many a second for as long as CONSULFWD_HISTORY_S says (default 5 s):
+
+    CONSULFWD_HISTORY_S=60 python -m pytest tests/integration/test_freshness_history.py
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import json
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dns.message
+import pytest
+
+from consulfwd.dev.child import Guard
+from consulfwd.dev.real import RealAgent, RealCluster
+from tests.integration.asking import At, data, question
+from tests.integration.freshly import PROGRAM, Tell, arrived
+from tests.integration.history import Change, Read, Verdict, check
+from tests.integration.load import Load, Result
+from tests.integration.served import Served, at, consul, serve
+
+SECONDS = float(os.environ.get("CONSULFWD_HISTORY_S", "5"))
+RATE, BATCH = 10_000 / 60, 4
+SERVICES, NODES = 100, ("history-1", "history-2")
+# Agents learn of a change within 100 ms, and we with them; as much again is for us.
+LAG_S = BOUND_S = 0.1
+READS, CONTROL = 300, 150
+LATE_S = 1.0
+NAMES = [f"history{n}.service.consul" for n in range(SERVICES)]
+
+
+def operations(service: int, version: int) -> list[dict[str, Any]]:
+    """What makes both instances of a service be of a version: their addresses tell it."""
+    return [
+        {
+            "Service": {
+                "Verb": "set",
+                "Node": node,
+                "Service": {
+                    "ID": f"history{service}",
+                    "Service": f"history{service}",
+                    "Address": f"10.{10 + n}.{version >> 8}.{version & 255}",
+                    "Port": 80,
+                },
+            }
+        }
+        for n, node in enumerate(NODES)
+    ]
+
+
+@functools.cache
+def versions(packet: bytes) -> frozenset[int]:
+    """Which versions the instances in an answer are of; none if one is missing."""
+    found = [[int(part) for part in one.split(".")] for one in data(_message(packet))]
+    if sorted(one[1] for one in found) != [10, 11]:
+        return frozenset()
+    return frozenset(one[2] << 8 | one[3] for one in found)
+
+
+def _message(packet: bytes) -> dns.message.Message:
+    return dns.message.from_wire(b"\0\0" + packet)
+
+
+class Writer:
+    """Makes changes at an agent, a few in one transaction, and takes down when."""
+
+    def __init__(self, agent: RealAgent, seed: int) -> None:
+        self.changes: list[Change] = []
+        self._rng = random.Random(seed)
+        self._connection = http.client.HTTPConnection(agent.address, agent.http_port, timeout=10)
+        self._version = Counter[int]()
+
+    def run(self, seconds: float) -> None:
+        """Change services at random, so many a second."""
+        start = time.monotonic()
+        number = 0
+        while (now := time.monotonic()) < start + seconds:
+            time.sleep(max(start + number * BATCH / RATE - now, 0.0))
+            self._change(self._rng.sample(range(SERVICES), BATCH))
+            number += 1
+
+    def _change(self, services: Sequence[int]) -> None:
+        self._version.update(services)
+        body = [one for service in services for one in operations(service, self._version[service])]
+        begin = time.monotonic()
+        self._connection.request("PUT", "/v1/txn", json.dumps(body))
+        response = self._connection.getresponse()
+        text = response.read()
+        end = time.monotonic()
+        assert response.status == 200, text
+        self.changes += [
+            Change(service, self._version[service], begin, end) for service in services
+        ]
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def registered(cluster: RealCluster) -> Iterator[None]:
+    """All services in their version 0, for as long as the block lasts."""
+    for node in NODES:
+        cluster.register(node, address="10.9.9.9")
+    for first in range(0, SERVICES, 30):
+        body = [
+            one for n in range(first, min(first + 30, SERVICES)) for one in operations(n, 0)
+        ]
+        cluster.http("PUT", "/v1/txn", body)
+    cluster.settle()
+    try:
+        yield
+    finally:
+        for node in NODES:
+            cluster.http("PUT", "/v1/catalog/deregister", {"Node": node})
+
+
+def reads(results: list[Result]) -> list[Read]:
+    return [
+        Read(
+            one.query,
+            one.sent_at,
+            arrived(one),
+            None if one.took_s is None else versions(one.reply),
+        )
+        for one in results
+    ]
+
+
+def counted(served: Served) -> dict[str, Any]:
+    """The last line of what it counted."""
+    # What is behind the last line break is not a whole line yet.
+    lines = served.file.with_name("counters").read_text().split("\n")[:-1]
+    found: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    return found
+
+
+def warm(served: Served) -> None:
+    """Wait until every service is watched."""
+    until = time.monotonic() + 10.0
+    while counted(served).get("watches", 0) < SERVICES:
+        assert time.monotonic() < until, served.said()
+        time.sleep(0.1)
+    time.sleep(1.0)
+
+
+class Reads:
+    """What became of a load; complete when its block is over."""
+
+    def __init__(self) -> None:
+        self.results: list[Result] = []
+
+
+@contextmanager
+def load(where: At, rate: int) -> Iterator[Reads]:
+    """Every name asked for in turn at a server, for as long as the block lasts."""
+    running = Load(where, rate, [question(name).to_wire() for name in NAMES])
+    made = Reads()
+    try:
+        yield made
+    finally:
+        made.results = running.stop()
+
+
+def judged(
+    results: list[Result],
+    writer: Writer,
+    bound: float,
+    who: str,
+    tell: Callable[[str], None],
+) -> Verdict:
+    """What the checker says of some reads, told too."""
+    verdict = check(dict.fromkeys(range(SERVICES), 0.0), writer.changes, reads(results), bound)
+    tell(
+        f"{who:11} {len(writer.changes)} changes, {len(results)} reads:"
+        f" {len(verdict.faults)} faults, {verdict.backwards} backwards,"
+        f" oldest {verdict.oldest * 1000:.0f} ms"
+    )
+    return verdict
+
+
+@pytest.mark.parametrize("source", ["agent", "leader"])
+@pytest.mark.timeout(60 + 3 * SECONDS)
+def test_every_read_is_explained(
+    client_cluster: RealCluster, guard: Guard, tmp_path: Path, source: str, record_property: Tell
+) -> None:
+    cluster = client_cluster
+    first = cluster.agents[-1]
+
+    def tell(text: str) -> None:
+        record_property("freshness", f"Consul {cluster.version:6} {source:6} {text}")
+
+    settings = {"consul": consul(first, *cluster.servers, watch={"source": source})}
+    with ExitStack() as stack:
+        stack.enter_context(registered(cluster))
+        served = stack.enter_context(serve(settings, tmp_path, guard, python=PROGRAM))
+        ours = stack.enter_context(load(served.at, READS))
+        warm(served)
+        theirs = stack.enter_context(load(at(first), CONTROL))
+        writer = stack.enter_context(closing(Writer(cluster.servers[1], seed=1)))
+        before = counted(served)
+        writer.run(SECONDS)
+        after = counted(served)
+        time.sleep(1.0)
+    found, control = ours.results, theirs.results
+    assert len(writer.changes) > RATE * SECONDS / 2
+    # What the agents' own DNS was late by. And an answer that is under way is of the moment when
+    # it was asked for, also for those who join in waiting for it: on a busy machine that counts.
+    lag = max(LAG_S, judged(control, writer, LATE_S, "agent's DNS", tell).oldest)
+    bound = lag + BOUND_S + max(max(one.late_s, one.took_s or 0.0) for one in found)
+    asked, sent = (after[key] - before[key] for key in ("queries", "upstream"))
+    tell(f"  {1 - sent / asked:.0%} without asking an agent; may be {bound * 1000:.0f} ms old")
+    assert judged(found, writer, bound, "ours", tell).faults == []

@@ -1,0 +1,83 @@
+"""What watches cost while nobody asks: processor and memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+from consulfwd.dev.child import Guard
+from consulfwd.dev.real import RealCluster, Registration
+from tests.integration.asking import ask
+from tests.integration.freshly import Tell
+from tests.integration.served import SERVE, Served, consul, serve
+
+FEW, MANY = 8, 128
+SECONDS = 5.0
+# What is promised is 1 % of a core; other things run on this machine.
+CORE, KIB = 0.02, 200
+
+
+def used(served: Served) -> tuple[float, int]:
+    """Processor time so far, in seconds, and resident memory in KiB (Linux only)."""
+    folder = Path("/proc") / str(served.pid)
+    fields = (folder / "stat").read_text().rpartition(")")[2].split()
+    (resident,) = (
+        line for line in (folder / "status").read_text().splitlines() if "VmRSS" in line
+    )
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK"), int(resident.split()[1])
+
+
+def armed(served: Served) -> int:
+    """How many watches would tell of a change, by what it logs when it is asked to."""
+    said = len(served.said())
+    os.kill(served.pid, signal.SIGUSR1)
+    time.sleep(0.5)
+    return len(re.findall(r" watch of .*: armed ", served.said()[said:]))
+
+
+def watch(served: Served, names: list[str], total: int) -> None:
+    """Ask for each name as often as it takes to be watched."""
+    for _ in range(3):
+        for name in names:
+            ask(served.at, name)
+        time.sleep(0.3)
+    until = time.monotonic() + 10.0
+    while (found := armed(served)) != total:
+        assert time.monotonic() < until, found
+    time.sleep(1.0)
+
+
+def test_idle_watches(
+    client_cluster: RealCluster, guard: Guard, tmp_path: Path, record_property: Tell
+) -> None:
+    cluster = client_cluster
+    cluster.register_all(
+        [
+            Registration(f"idle{n}", f"idle{n}", address=f"10.6.{n}.{k}", service_id=f"idle{n}-{k}")
+            for n in range(MANY)
+            for k in range(3)
+        ]
+    )
+    names = [f"idle{n}.service.consul" for n in range(MANY)]
+    settings = {"consul": consul(cluster.agents[-1], *cluster.servers)}
+    with serve(settings, tmp_path, guard, python=SERVE) as served:
+        watch(served, names[:FEW], FEW)
+        _, before = used(served)
+        watch(served, names[FEW:], MANY)
+        begin, resident = used(served)
+        time.sleep(SECONDS)
+        end, _ = used(served)
+        watches = armed(served)
+    core = (end - begin) / SECONDS
+    each = (resident - before) / (MANY - FEW)
+    record_property(
+        "freshness",
+        f"Consul {cluster.version:6} idle with {watches} watches: {core:.2%} of a core,"
+        f" {each:.1f} KiB a watch, {resident / 1024:.0f} MiB in all",
+    )
+    assert watches == MANY
+    assert core < CORE
+    assert each < KIB
