@@ -24,6 +24,7 @@ import pytest
 
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealAgent, RealCluster
+from consulfwd.dev.stolen import stolen_s
 from tests.integration.asking import At, data, question
 from tests.integration.freshly import PROGRAM, Tell, arrived
 from tests.integration.history import Change, Read, Verdict, check
@@ -208,16 +209,18 @@ def test_every_read_is_explained(
         warm(served)
         theirs = stack.enter_context(load(at(first), CONTROL))
         writer = stack.enter_context(closing(Writer(cluster.servers[1], seed=1)))
-        before = counted(served)
+        before, stolen = counted(served), stolen_s()
         writer.run(SECONDS)
-        after = counted(served)
+        after, stolen = counted(served), stolen_s() - stolen
         time.sleep(1.0)
     found, control = ours.results, theirs.results
     assert len(writer.changes) > RATE * SECONDS / 2
+    # In the busiest moment of a machine that its host stops now and then.
+    stall = max(max(one.late_s, one.took_s or 0.0) for one in found) + stolen / SECONDS
     # What the agents' own DNS was late by. And an answer that is under way is of the moment when
     # it was asked for, also for those who join in waiting for it: on a busy machine that counts.
     lag = max(LAG_S, judged(control, writer, LATE_S, "agent's DNS", tell).oldest)
-    bound = lag + BOUND_S + max(max(one.late_s, one.took_s or 0.0) for one in found)
+    bound = lag + BOUND_S + stall
     asked, sent = (after[key] - before[key] for key in ("queries", "upstream"))
     tell(f"  {1 - sent / asked:.0%} without asking an agent; may be {bound * 1000:.0f} ms old")
     assert judged(found, writer, bound, "ours", tell).faults == []
