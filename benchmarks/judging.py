@@ -139,7 +139,8 @@ class Figures:
     greatest lateness. `extra` are queries to agents beyond one per query passed on, where told.
     `more` holds what only one case has. `told` describes what was not as it should be, the
     worst first. `other_load` is what took part in nothing, in cores (1.0 = one), and `stolen_ms`
-    the part of it that a virtual machine never got, both cores together.
+    the part of it that a virtual machine never got, all cores together; too much of it, and the
+    round was `disturbed`.
     """
 
     queries: int
@@ -157,6 +158,7 @@ class Figures:
     told: Sequence[str]
     other_load: float = 0.0
     stolen_ms: float = 0.0
+    disturbed: bool = False
 
 
 def figures(
@@ -190,6 +192,11 @@ def figures(
         more=more or {},
         told=[judge.told(results[number], phases, results) for _, _, number in worst_first[:TOLD]],
     )
+
+
+def counting(rounds: Sequence[Figures]) -> Sequence[Figures]:
+    """The rounds that were not disturbed; all of them if there are no such."""
+    return [one for one in rounds if not one.disturbed] or rounds
 
 
 def worst(rounds: Sequence[Figures]) -> Figures:

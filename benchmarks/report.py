@@ -9,10 +9,10 @@ import shlex
 from collections.abc import Iterable, Sequence
 from statistics import median, quantiles
 
-from benchmarks.failover import COLD_S, DARK_S, GONE_S, LIGHT_S, Endured
+from benchmarks.failover import COLD_S, DARK_S, DISTURBED, GONE_S, LIGHT_S, Endured
 from benchmarks.fresh import CACHED
 from benchmarks.idle import WATCHES, Idle
-from benchmarks.judging import LOST_S, SLOW_S, Figures, worst
+from benchmarks.judging import LOST_S, SLOW_S, Figures, counting, worst
 from benchmarks.measure import Result
 from benchmarks.staleness import Staleness
 from benchmarks.startup import Weight
@@ -178,18 +178,19 @@ def endured(case: str, results: Sequence[Endured]) -> str:
     head += ["stolen ms"]
     rows = []
     for result in results:
-        lines = [(str(number), one) for number, one in enumerate(result.rounds, 1)]
+        lines = [
+            (f"{number}{'*' * one.disturbed}", one) for number, one in enumerate(result.rounds, 1)
+        ]
         if len(lines) > 1:
-            lines.append(("worst", worst(result.rounds)))
+            lines.append(("worst", worst(counting(result.rounds))))
         for label, one in lines:
             rows.append([result.name, result.version, label, *_counted(one, more)])
     title = f"{case}: {ENDURED[case]}; lost: no reply within {LOST_S:g} s"
-    late = max(one.late_ms for result in results for one in result.rounds)
     noise = ""
-    if late > SLOW_S * 1e3:
+    if any(one.disturbed for result in results for one in result.rounds):
         noise = (
-            f"\n  NOISE: the load itself was up to {late:.0f} ms late: in such rounds the times"
-            " are the machine's; repeat when it is quiet"
+            f"\n  * disturbed: the machine's host took more than {DISTURBED:.0%} of its time away;"
+            " `worst` is of the other rounds, if there are any"
         )
     return f"{title}\n\n{table(head, rows)}{noise}{_notes(results)}"
 
