@@ -44,7 +44,7 @@ from tests.integration.load import Load, Result
 QUIET_S, QUIET = 30.0, 0.3
 # A round of which the host of a virtual machine took more than this share of the cores' time tells
 # of the host: it is told, and run again, this many times as many rounds as asked for at most.
-DISTURBED, TRIES = 0.02, 3
+DISTURBED, TRIES = 0.05, 3
 CORES = os.cpu_count() or 1
 RATE = 500
 CALM_S, GONE_S, BACK_S = 1.0, 5.0, 3.0
