@@ -60,6 +60,16 @@ class ResolveError(ConsulfwdError):
         super().__init__(message)
 
 
+class TemplateError(ConsulfwdError):
+    """A template cannot be rendered: which `template`, its `line` (None if unknown), `what`."""
+
+    def __init__(self, template: str, line: int | None, what: str) -> None:
+        self.template = template
+        self.line = line
+        self.what = what
+        super().__init__(f"{template}{'' if line is None else f':{line}'}: {what}")
+
+
 class WireError(ConsulfwdError):
     """Bytes that are not a usable DNS message; the only error the wire code lets out.
 

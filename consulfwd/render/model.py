@@ -1,0 +1,178 @@
+"""What templates see of a site: its zones and who answers for them.
+
+Made of the settings, and of the agents the catalog names if asked to. Must not know any server's
+grammar, nor read anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Literal
+
+from consulfwd.config import Agent, Recursor, Settings
+from consulfwd.config.settings import LOOPBACK, PRIVATE
+from consulfwd.dns.names import reverse_zones, to_text
+from consulfwd.errors import UsageError
+
+To = Literal["agents", "consulfwd"]
+Version = tuple[int, ...]
+CONSUL, DATACENTER, REVERSE, FORWARD = "consul", "datacenter", "reverse", "forward"
+DNS_PORT = 53
+
+
+@dataclass(frozen=True, order=True)
+class Server:
+    """Where DNS is answered, over UDP and TCP."""
+
+    address: str
+    port: int = DNS_PORT
+
+    @property
+    def host(self) -> str:
+        """The address as it stands before a colon and a port: IPv6 in brackets."""
+        return f"[{self.address}]" if ":" in self.address else self.address
+
+    @property
+    def loopback(self) -> bool:
+        """Whether it is this host."""
+        return ip_address(self.address).is_loopback
+
+    def written(self, between: str = ":") -> str:
+        """Return address and port, the port only if it is not 53: `10.0.0.1`, `[::1]:8600`."""
+        if self.port == DNS_PORT:
+            return self.address
+        return f"{self.host if between == ':' else self.address}{between}{self.port}"
+
+
+@dataclass(frozen=True)
+class Zone:
+    """Names (all under `name`, without the final dot) that `servers` are asked about.
+
+    `kind` is consul, datacenter, reverse, or forward for a zone of the settings' `forward`.
+    """
+
+    name: str
+    servers: tuple[Server, ...]
+    kind: str = CONSUL
+
+    @property
+    def outside(self) -> bool:
+        """Whether the public DNS knows nothing of it, so that no DNSSEC chain leads there."""
+        return self.kind != FORWARD
+
+
+@dataclass(frozen=True)
+class Site:
+    """What every template is given.
+
+    `zones` are all that are not the recursors', those of `domain` first; `version` is that of the
+    server the file is for, (9, 18) for example; `to` says whom its zones go to; `listen` is where
+    consulfwd itself answers; `networks` may ask; `include` is where the server finds the zones.
+    """
+
+    domain: str
+    zones: tuple[Zone, ...]
+    recursors: tuple[Server, ...]
+    listen: tuple[Server, ...]
+    networks: tuple[str, ...]
+    version: Version
+    to: To = "agents"
+    include: str = ""
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """Who is asked about `domain`."""
+        return self.zones[0].servers
+
+    @property
+    def reverse(self) -> tuple[Zone, ...]:
+        """The reverse zones among `zones`."""
+        return tuple(zone for zone in self.zones if zone.kind == REVERSE)
+
+
+def build(
+    settings: Settings,
+    version: Version,
+    *,
+    to: To = "agents",
+    found: Mapping[str, Sequence[Server]] | None = None,
+    whole: bool = False,
+    include: str = "",
+) -> Site:
+    """Return the site of these settings.
+
+    `found` has the agents to name instead of the configured ones, by datacenter ("" is the local
+    one). `recursors` are told only for a `whole` configuration. Raises UsageError where there is
+    nobody to name, or what cannot be written.
+    """
+    consul = settings.consul
+    own = _own(settings)
+    if to == "consulfwd" and any(one.port == 0 for one in own):
+        raise UsageError("listen: port 0 is any free one; give the port that is to be asked")
+    found = found or {}
+
+    def answering(datacenter: str, agents: Iterable[Agent]) -> tuple[Server, ...]:
+        if to == "consulfwd":
+            return own
+        listed = [Server(one.address, one.dns_port) for one in agents]
+        servers = tuple(dict.fromkeys(found.get(datacenter, listed)))
+        if not servers:
+            what = f"datacenter {datacenter}" if datacenter else "the Consul domain"
+            raise UsageError(
+                f"no agents for {what}: an empty list would turn forwarding off"
+                " (name some in consul.agents, or see whether the catalog lists any)"
+            )
+        return servers
+
+    local = answering("", consul.agents)
+    zones = [Zone(one, local) for one in (consul.domain, *consul.alt_domains)]
+    for name, datacenter in consul.datacenters.items():
+        there = answering(name, datacenter.agents)
+        for domain in (consul.domain, *consul.alt_domains):
+            zones += [Zone(f"{name}{dc}.{domain}", there, DATACENTER) for dc in ("", ".dc")]
+    reverse = dict.fromkeys(
+        to_text(zone).removesuffix(".")
+        for network in consul.reverse
+        for zone in reverse_zones(network)
+    )
+    zones += [Zone(name, local, REVERSE) for name in reverse]
+    for name, servers in settings.forward.items():
+        there = own if to == "consulfwd" else _plain(servers, f"forward.{name}")
+        zones.append(Zone(name, there, FORWARD))
+    return Site(
+        domain=consul.domain,
+        zones=tuple(zones),
+        recursors=_plain(settings.recursors or (), "recursors") if whole else (),
+        listen=own,
+        networks=tuple(map(str, _networks(settings))),
+        version=version,
+        to=to,
+        include=include,
+    )
+
+
+def _own(settings: Settings) -> tuple[Server, ...]:
+    """Where this host reaches consulfwd, if it runs with these settings."""
+    own = []
+    for one in settings.listen:
+        address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(one.host, one.host)
+        own.append(Server(address, one.port))
+    return tuple(dict.fromkeys(own))
+
+
+def _plain(recursors: Iterable[Recursor], where: str) -> tuple[Server, ...]:
+    """Return recursors that speak plain DNS. Raises UsageError for others: no downgrade."""
+    for one in recursors:
+        if one.transport != "udp":
+            raise UsageError(
+                f"{where}: {one.name} is asked over TLS, which this file cannot say"
+                " (leave it to consulfwd with --to consulfwd, or take it out)"
+            )
+    return tuple(Server(one.address, one.port) for one in recursors)
+
+
+def _networks(settings: Settings) -> Sequence[IPv4Network | IPv6Network]:
+    """Who may ask: as in the settings, else this host and private networks."""
+    return settings.access.allow or (*LOOPBACK, *PRIVATE)

@@ -1,0 +1,77 @@
+"""Templates: strict, in a sandbox, and clear about what is wrong with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from consulfwd.errors import TemplateError
+from consulfwd.render.engine import Engine, packaged
+
+
+def engine(folder: Path, **templates: str) -> Engine:
+    (folder / "site").mkdir()
+    for name, text in templates.items():
+        (folder / "site" / f"{name}.j2").write_text(text)
+    return Engine([folder])
+
+
+def test_a_users_template_comes_before_the_packaged_one(tmp_path: Path) -> None:
+    assert (packaged() / "bind" / "consul.conf.j2").is_file()
+    (tmp_path / "bind").mkdir()
+    (tmp_path / "bind" / "consul.conf.j2").write_text("mine: {{ x }}\n")
+    assert Engine([tmp_path]).render("bind/consul.conf.j2", {"x": 1}) == "mine: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("one\n{{ two }}\n", 2, "'two' is undefined"),
+        ("one\n\n{{ three.four }}\n", 3, "has no attribute 'four'"),
+        ("{% for x in y %}\n", 1, "Unexpected end of template"),
+        ("one\n{{ a b }}\n", 2, "expected token"),
+        ("{{ 1 / 0 }}", 1, "division by zero"),
+        ("\n{{ evil }}", 2, "control characters: 'a\\nb'"),
+        ("{{ evil | string }}", 1, "control characters"),
+        ("{{ ''.__class__.__mro__ }}", 1, "unsafe"),
+        ("{% include 'site/none.j2' %}", None, "no such template"),
+        ("one\n{% include 'site/b.j2' %}", 1, "'nothing' is undefined"),
+    ],
+)
+def test_errors_name_template_line_and_variable(
+    tmp_path: Path, text: str, line: int | None, said: str
+) -> None:
+    made = engine(tmp_path, a=text, b="{{ nothing }}")
+    with pytest.raises(TemplateError) as caught:
+        made.render("site/a.j2", {"evil": "a\nb", "three": {}})
+    assert said in caught.value.what
+    assert caught.value.line == line
+    assert str(caught.value).startswith(caught.value.template)
+
+
+def test_a_template_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(TemplateError, match="no such template"):
+        Engine([tmp_path]).render("site/none.j2", {})
+    with pytest.raises(TemplateError, match="cannot be read"):
+        Engine().render_file(tmp_path / "none", {})
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(TemplateError, match="not UTF-8"):
+        Engine().render_file(tmp_path / "binary", {})
+
+
+def test_any_file_is_a_template_and_its_errors_name_it(tmp_path: Path) -> None:
+    file = tmp_path / "nginx.conf.tpl"
+    file.write_text("{% for one in all %}\n{{ one }}\n{% endfor %}\n{{ more }}\n")
+    free = Engine(free=True, names={"double": lambda one: one * 2})
+    assert free.render_file(file, {"all": ["a\nb"], "more": 1}) == "a\nb\n1\n"
+    with pytest.raises(TemplateError) as caught:
+        free.render_file(file, {"all": []})
+    assert (caught.value.template, caught.value.line) == (str(file), 4)
+    file.write_text("{{ double(2) }}")
+    assert free.render_file(file, {}) == "4"
+
+
+def test_line_breaks_of_the_template_are_kept(tmp_path: Path) -> None:
+    made = engine(tmp_path, a="a\n  {% if true %}\n  b\n  {% endif %}\nc\n")
+    assert made.render("site/a.j2", {}) == "a\n  b\nc\n"
