@@ -70,6 +70,31 @@ class TemplateError(ConsulfwdError):
         super().__init__(f"{template}{'' if line is None else f':{line}'}: {what}")
 
 
+class ApplyError(ConsulfwdError):
+    """Files could not be brought to their places: `where`, `what` is wrong, how to `mend` it.
+
+    `output` is what a checker or reload command printed. `rolled_back` says whether what stood
+    there before is in force again; None when nothing had been replaced yet.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        what: str,
+        mend: str = "",
+        *,
+        output: str = "",
+        rolled_back: bool | None = None,
+    ) -> None:
+        self.where = where
+        self.what = what
+        self.mend = mend
+        self.output = output
+        self.rolled_back = rolled_back
+        first = str(Problem(where, what, mend))
+        super().__init__(f"{first}\n{output}" if output else first)
+
+
 class WireError(ConsulfwdError):
     """Bytes that are not a usable DNS message; the only error the wire code lets out.
 
