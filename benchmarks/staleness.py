@@ -26,7 +26,7 @@ from benchmarks.peers import ADDRESS, OURS, Peer, ours
 from benchmarks.process import Process, cpu_ns, machine_cpu_s
 from benchmarks.telling import told
 from benchmarks.upstream import Agent
-from consulfwd.dev.real import RealCluster
+from consulfwd.dev.real import ApiError, RealAgent, RealCluster
 from consulfwd.dev.real_catalog import maintenance
 from consulfwd.errors import StartError
 from tests.integration.load import Load, Result
@@ -196,14 +196,25 @@ class _Run:
         ]
         for thread in looking:
             thread.start()
-        begin = time.monotonic()
-        at.http("PUT", "/v1/txn", [operation])
-        taken = time.monotonic()
+        begin, taken = self._write(at, operation)
         for thread in looking:
             thread.join()
         if max(shown) == float("inf"):
             raise StartError(f"an agent's DNS did not show a change within {PATIENCE_S:g} s")
         return _Change(begin, taken, shown[0], max(shown), answer, asked)
+
+    def _write(self, at: RealAgent, operation: object) -> tuple[float, float]:
+        """Have Consul take a change; when that began and when it had. An election is waited for."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            begin = time.monotonic()
+            try:
+                at.http("PUT", "/v1/txn", [operation])
+                return begin, time.monotonic()
+            except ApiError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
 
     def _address(self) -> str:
         """Of the instance that goes into maintenance: the lowest, as they were registered."""
