@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import os
 import ssl
 import subprocess
@@ -16,12 +15,11 @@ import dns.message
 import dns.query
 import dns.rcode
 import dns.rdatatype
-import jinja2
 import pytest
 
 from consulfwd.dev.real import ApiError, RealAgent, RealCluster, dev_cluster, find_binaries
 from consulfwd.errors import StartError
-from tests.integration.recursors import BROKEN_ZONE, Recursor, tool
+from tests.integration.recursors import BROKEN_ZONE, Recursor
 from tests.integration.services import BIG, EXTERNAL_TARGET, GALERA, QUERY, TEXT_NODE
 
 
@@ -276,22 +274,6 @@ def test_a_frozen_recursor_is_silent(unbound: Recursor) -> None:
     assert not unbound.answers("www.example.test")
     unbound.heal()
     assert unbound.answers("www.example.test")
-
-
-def test_bind_takes_the_template(tmp_path: Path) -> None:
-    source = importlib.resources.files("consulfwd").joinpath("bind-templates/bind/consul.conf.j2")
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(source.read_text())
-    forwarders = [{"address": "127.0.0.1", "port": 5300}, {"address": "::1", "port": 5300}]
-    config = tmp_path / "named.conf"
-    config.write_text(template.render(domains=["consul", "corp.consul"], forwarders=forwarders))
-    done = subprocess.run(
-        [str(tool("named-checkconf")), "-p", str(config)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    assert 'zone "corp.consul"' in done.stdout
 
 
 def test_children_do_not_inherit_our_terminal(cluster: RealCluster) -> None:

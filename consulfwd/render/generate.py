@@ -1,0 +1,111 @@
+"""The configuration of one server: which files, with what in them, and what brings it into force.
+
+What belongs here: from a request (a server, settings, options) to `Job`s. Must not know any
+grammar (that is in the templates), nor how a job is carried out (`apply`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from consulfwd.config import Settings
+from consulfwd.errors import UsageError
+from consulfwd.render.apply import File, Job
+from consulfwd.render.engine import Engine
+from consulfwd.render.model import Server, Site, To, Version, build
+from consulfwd.render.targets import Output, Target
+
+# The agents the catalog names, by datacenter ("" is the local one).
+Found = Mapping[str, Sequence[Server]]
+
+
+def nothing_to_verify() -> str:
+    """Find nothing wrong."""
+    return ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for: the files of `target`, in a `version` of it.
+
+    `options` ask for optional files. `templates` are folders whose templates come before the
+    packaged ones. `dest` is where the first file goes instead of its usual place. With `reload`
+    the server is to use what was written, and `verify` returns what is wrong with it then.
+    """
+
+    target: Target
+    settings: Settings
+    version: Version
+    to: To = "agents"
+    options: frozenset[str] = frozenset()
+    templates: tuple[Path, ...] = ()
+    dest: Path | None = None
+    reload: bool = True
+    verify: Callable[[], str] = nothing_to_verify
+
+
+def jobs(request: Request, found: Found | None = None) -> list[Job]:
+    """Return what installs the files, one job for each. Raises TemplateError and UsageError.
+
+    They share the commands that reload the server, so that they come into force together.
+    """
+    target = request.target
+    outputs = target.files(request.version, request.options)
+    unknown = request.options - {one.optional for one in target.outputs}
+    if unknown:
+        raise UsageError(f"{target.title} has no {', '.join(sorted(unknown))}")
+    if not outputs:
+        version = ".".join(map(str, request.version))
+        raise UsageError(f"{target.title} {version} cannot be told of Consul by a file")
+    paths = [usual_place(output) for output in outputs]
+    if request.dest is not None:
+        paths[0] = request.dest
+    site = _site(request, found, include=str(paths[0].absolute()))
+    engine = Engine(request.templates)
+    made = []
+    for output, path in zip(outputs, paths, strict=True):
+        text = engine.render(output.template, {"site": site})
+        made.append(
+            Job(
+                files=(File(path, text),),
+                check=target.check if output.checked else (),
+                whole=target.whole,
+                reload=_reload(request, paths[0]),
+                verify=request.verify if request.reload else nothing_to_verify,
+            )
+        )
+    return made
+
+
+def usual_place(output: Output) -> Path:
+    """Return where a file goes: the first of its usual places whose folder there is."""
+    places = [Path(one) for one in output.places]
+    return next((one for one in places if one.parent.is_dir()), places[0])
+
+
+def _reload(request: Request, path: Path) -> tuple[tuple[str, ...], ...]:
+    if not request.reload:
+        return ()
+    stands_for = {"{domain}": request.settings.consul.domain, "{file}": str(path)}
+    commands = []
+    for command in request.target.reload:
+        words = list(command)
+        for name, value in stands_for.items():
+            words = [word.replace(name, value) for word in words]
+        commands.append(tuple(words))
+    return tuple(commands)
+
+
+def _site(request: Request, found: Found | None, include: str) -> Site:
+    target = request.target
+    optional = any(one.optional for one in target.outputs)
+    return build(
+        request.settings,
+        request.version,
+        to=request.to,
+        found=found,
+        whole=target.whole_needs_recursors and (bool(request.options) or not optional),
+        include=include,
+    )
