@@ -23,6 +23,11 @@ from consulfwd.errors import TemplateError
 SUFFIX = ".j2"
 
 
+def refuse(text: str) -> str:
+    """End the rendering: what is wanted cannot be written. The error names template and line."""
+    raise ValueError(text)
+
+
 def packaged() -> Path:
     """Return the folder of the templates that come with the package."""
     return Path(str(importlib.resources.files("consulfwd").joinpath("bind-templates")))
@@ -53,7 +58,7 @@ class Engine:
             autoescape=False,
             finalize=None if free else _one_line,
         )
-        self._environment.globals.update(names or {})
+        self._environment.globals.update({"refuse": refuse, **(names or {})})
 
     def render(self, name: str, values: Mapping[str, object]) -> str:
         """Return the text made of the template `name`. Raises TemplateError."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal
 
 from consulfwd.config import Agent, Recursor, Settings
@@ -20,6 +20,21 @@ To = Literal["agents", "consulfwd"]
 Version = tuple[int, ...]
 CONSUL, DATACENTER, REVERSE, FORWARD = "consul", "datacenter", "reverse", "forward"
 DNS_PORT = 53
+
+# What a resolver takes to be empty unless told otherwise (RFC 6303, RFC 7793, RFC 8375).
+_EMPTY_NETWORKS = (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+    "192.0.2.0/24", "192.168.0.0/16", "198.51.100.0/24", "203.0.113.0/24", "255.255.255.255/32",
+    "::/128", "::1/128", "2001:db8::/32", "fd00::/8", "fe80::/10",
+)  # fmt: skip
+_EMPTY_ZONES = (
+    *(
+        to_text(zone).removesuffix(".")
+        for network in _EMPTY_NETWORKS
+        for zone in reverse_zones(ip_network(network))
+    ),
+    "home.arpa",
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -59,8 +74,13 @@ class Zone:
 
     @property
     def outside(self) -> bool:
-        """Whether the public DNS knows nothing of it, so that no DNSSEC chain leads there."""
-        return self.kind != FORWARD
+        """Whether the public DNS knows nothing of it, so that no DNSSEC chain leads there.
+
+        So it is with Consul's zones, and with those that only servers of the site's own have.
+        """
+        return self.kind != FORWARD or all(
+            ip_address(one.address).is_private for one in self.servers
+        )
 
 
 @dataclass(frozen=True)
@@ -69,7 +89,8 @@ class Site:
 
     `zones` are all that are not the recursors', those of `domain` first; `version` is that of the
     server the file is for, (9, 18) for example; `to` says whom its zones go to; `listen` is where
-    consulfwd itself answers; `networks` may ask; `include` is where the server finds the zones.
+    consulfwd itself answers; `serves` is where the server the file is for is to listen (0.0.0.0
+    and :: are any address); `networks` may ask; `include` is where the server finds the zones.
     """
 
     domain: str
@@ -80,6 +101,7 @@ class Site:
     version: Version
     to: To = "agents"
     include: str = ""
+    serves: tuple[Server, ...] = ()
 
     @property
     def servers(self) -> tuple[Server, ...]:
@@ -90,6 +112,27 @@ class Site:
     def reverse(self) -> tuple[Zone, ...]:
         """The reverse zones among `zones`."""
         return tuple(zone for zone in self.zones if zone.kind == REVERSE)
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """The names of the zones that are `outside`, but for those below another one of them."""
+        names = [zone.name for zone in self.zones if zone.outside]
+        return tuple(
+            name
+            for name in names
+            if not any(_within(name, other) for other in names if other != name)
+        )
+
+    @property
+    def empty_zones(self) -> tuple[str, ...]:
+        """The zones resolvers answer by themselves, with nothing, that hold a zone of ours or lie
+        in one (RFC 6303)."""
+        ours = [zone.name for zone in self.zones]
+        return tuple(
+            empty
+            for empty in _EMPTY_ZONES
+            if any(_within(empty, name) or _within(name, empty) for name in ours)
+        )
 
 
 def build(
@@ -109,7 +152,7 @@ def build(
     """
     consul = settings.consul
     own = _own(settings)
-    if to == "consulfwd" and any(one.port == 0 for one in own):
+    if (to == "consulfwd" or whole) and any(one.port == 0 for one in own):
         raise UsageError("listen: port 0 is any free one; give the port that is to be asked")
     found = found or {}
 
@@ -150,7 +193,26 @@ def build(
         version=version,
         to=to,
         include=include,
+        serves=_serves(settings, to, whole),
     )
+
+
+def _within(name: str, zone: str) -> bool:
+    return name == zone or name.endswith(f".{zone}")
+
+
+def _serves(settings: Settings, to: To, whole: bool) -> tuple[Server, ...]:
+    """Where the server listens: in consulfwd's place, or before it on port 53 of this host."""
+    if to == "agents":
+        return tuple(Server(one.host, one.port) for one in settings.listen)
+    before = (Server("127.0.0.1"), Server("::1"))
+    for one in settings.listen:
+        if whole and one.port == DNS_PORT and one.host in {"127.0.0.1", "::1", "0.0.0.0", "::"}:
+            raise UsageError(
+                f"listen: {one} is where the server is to listen that asks consulfwd"
+                " (give consulfwd another port, such as 127.0.0.1:5300)"
+            )
+    return before
 
 
 def _own(settings: Settings) -> tuple[Server, ...]:
