@@ -208,7 +208,7 @@ def test_modules_named_exist() -> None:
 def log_formats() -> Iterator[str]:
     """The formats of every message from `info` up that the server logs."""
     package = ROOT / "consulfwd"
-    rooms = [*(package / "net").glob("*.py"), *(package / "consul").glob("*.py")]
+    rooms = [path for room in ("net", "consul", "render") for path in (package / room).glob("*.py")]
     for path in [package / "daemon.py", *rooms]:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
