@@ -60,11 +60,13 @@ class Client:
         *,
         timeout: float,
         limit: int = LIMIT,
+        absent: bool = False,
     ) -> Reply:
         """Return the reply to GET `path`, of status 200 and with a body of `limit` octets at most.
 
-        Names in `path` must be quoted. Raises ConsulError for anything else, after `timeout`
-        seconds at the latest.
+        Names in `path` must be quoted. With `absent`, a reply of status 404 is one too, its body
+        being null: so Consul says that there is no such key. Raises ConsulError for anything else,
+        after `timeout` seconds at the latest.
         """
         try:
             session = await self._open()
@@ -81,10 +83,12 @@ class Client:
                 timeout=aiohttp.ClientTimeout(timeout, sock_connect=min(timeout, CONNECT_S)),
             ) as response:
                 body = await _bounded(response, limit)
-                if response.status != 200:
+                if absent and response.status == 404:
+                    body = b"null"
+                elif response.status != 200:
                     raise self._error(response.status, _told(body) or "no more is said")
                 took = time.monotonic() - begin
-                return read(self.agent.name, 200, response.headers, body, took)
+                return read(self.agent.name, response.status, response.headers, body, took)
         except (asyncio.TimeoutError, TimeoutError) as error:
             raise self._error(0, f"no reply within {timeout:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:

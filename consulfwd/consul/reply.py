@@ -19,7 +19,7 @@ _DIGITS = 20
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply of status 200.
+    """A reply of status 200, or 404 where that says that there is nothing.
 
     `index` is that of a blocking query, None when there is none. `known_leader` and `last_contact`
     (seconds since the server behind the agent heard of its leader) are None when the reply does

@@ -49,6 +49,13 @@ async def test_a_reply_and_what_was_asked(raw: Raw, client: Client) -> None:
     assert "Accept-Encoding: identity" in headers
 
 
+async def test_that_there_is_none_may_be_an_answer(raw: Raw, client: Client) -> None:
+    raw.replies = [http(b"", "X-Consul-Index: 7", status="404 Not Found")]
+    assert await failed(client) == (404, "no more is said")
+    reply = await client.get(PATH, timeout=5, absent=True)
+    assert (reply.status, reply.index, reply.json()) == (404, 7, None)
+
+
 async def test_connections_are_kept(raw: Raw, client: Client) -> None:
     for _ in range(3):
         await client.get(PATH, timeout=5)

@@ -1,0 +1,230 @@
+"""What templates may ask of Consul, and what of its replies is taken for what."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consulfwd.consul.facts import MOST_NAME, Fact, Kind, content
+from consulfwd.consul.values import Entry, Instance, Listed, Node, Session
+
+
+def instance(node: str = "n1", **service: Any) -> dict[str, Any]:
+    return {
+        "Node": {"Node": node, "Address": "10.0.0.1", "Datacenter": "dc1", "Meta": {"rack": "r1"}},
+        "Service": {
+            "ID": "web1",
+            "Service": "web",
+            "Tags": ["b", "a"],
+            "Address": "",
+            "Port": 80,
+            "Meta": {"z": "1", "a": "2"},
+            "Weights": {"Passing": 10, "Warning": 3},
+            **service,
+        },
+        "Checks": [{"Status": "passing"}],
+    }
+
+
+def entry(key: str, value: bytes | None = b"x", **more: str) -> dict[str, Any]:
+    coded = None if value is None else base64.b64encode(value).decode()
+    return {"Key": key, "Value": coded, "LockIndex": 1, **more}
+
+
+SERVICE = Fact(Kind.SERVICE, "web")
+KEY, KEYS = Fact(Kind.KEY, "a/b"), Fact(Kind.KEYS, "a/")
+
+
+@pytest.mark.parametrize(
+    ("fact", "path", "params", "written"),
+    [
+        (SERVICE, "/v1/health/service/web", {}, "service web"),
+        (Fact(Kind.SERVICE, "a b/c"), "/v1/health/service/a%20b%2Fc", {}, "service a b/c"),
+        (Fact(Kind.SERVICES), "/v1/catalog/services", {}, "services"),
+        (
+            Fact(Kind.NODES, datacenter="dc2"),
+            "/v1/catalog/nodes",
+            {"dc": "dc2"},
+            "nodes in dc2",
+        ),
+        (Fact(Kind.NODE, "n1"), "/v1/catalog/node/n1", {}, "node n1"),
+        (Fact(Kind.KEY, "a/b c?x"), "/v1/kv/a/b%20c%3Fx", {}, "key a/b c?x"),
+        (KEYS, "/v1/kv/a/", {"recurse": ""}, "keys a/"),
+        (Fact(Kind.KEYS), "/v1/kv/", {"recurse": ""}, "keys"),
+        (Fact(Kind.SESSION, "ab-1"), "/v1/session/info/ab-1", {}, "session ab-1"),
+        (Fact(Kind.DATACENTERS), "/v1/catalog/datacenters", {}, "datacenters"),
+    ],
+)
+def test_how_facts_are_asked_for(
+    fact: Fact, path: str, params: dict[str, str], written: str
+) -> None:
+    assert (fact.path, fact.params, str(fact)) == (path, params, written)
+    assert fact.blocks == (fact.kind is not Kind.DATACENTERS)
+    assert fact.absent == (fact.kind in (Kind.KEY, Kind.KEYS))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        (Kind.SERVICE, "", "empty"),
+        (Kind.KEY, "", "empty"),
+        (Kind.SERVICE, "..", "has an empty part, . or .."),
+        (Kind.KEY, "/a", "starts with a slash"),
+        (Kind.KEY, "a//b", "an empty part"),
+        (Kind.KEYS, "a/../b/", "an empty part, . or .."),
+        (Kind.NODE, "a\nb", "cannot be asked for"),
+        (Kind.NODE, "\ud800", "cannot be asked for"),
+        (Kind.KEY, "x" * (MOST_NAME + 1), "cannot be asked for"),
+    ],
+)
+def test_what_cannot_be_asked_for(kind: Kind, name: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Fact(kind, name)
+
+
+def test_names_as_long_as_allowed_and_datacenters() -> None:
+    assert Fact(Kind.KEY, "x" * MOST_NAME).path.endswith("x")
+    with pytest.raises(ValueError, match="not the name of a datacenter"):
+        Fact(Kind.NODES, datacenter="dc1&x=1")
+
+
+def test_instances_have_their_own_address_or_their_nodes() -> None:
+    found: Any = SERVICE.read([instance("n2", Address="fd00::2"), instance("n1")])
+    assert found == (
+        Instance(
+            name="web",
+            id="web1",
+            address="10.0.0.1",
+            port=80,
+            tags=("b", "a"),
+            meta={"a": "2", "z": "1"},
+            node="n1",
+            node_address="10.0.0.1",
+            datacenter="dc1",
+            weight=10,
+            status="passing",
+        ),
+        found[1],
+    )
+    second = found[1]
+    assert (second.node, second.address, second.host) == ("n2", "fd00::2", "[fd00::2]")
+    assert second.node_address == found[0].host == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status", "weight"),
+    [
+        ([], "passing", 10),
+        (["passing", "warning"], "warning", 3),
+        (["warning", "critical"], "critical", 10),
+        (["maintenance"], "critical", 10),
+    ],
+)
+def test_the_worst_check_counts(statuses: list[str], status: str, weight: int) -> None:
+    one = instance() | {"Checks": [{"Status": each} for each in statuses]}
+    found: Any = SERVICE.read([one])
+    assert (found[0].status, found[0].weight) == (status, weight)
+
+
+def test_order_of_a_reply_does_not_count() -> None:
+    parts = [instance("n2"), instance("n1", ID="b"), instance("n1", ID="a")]
+    forth, back = SERVICE.read(parts), SERVICE.read(parts[::-1])
+    assert forth == back
+    assert content(forth) == content(back)
+    assert content(forth).size == 3
+    assert content(SERVICE.read(parts[:2])) != content(forth)
+
+
+def test_the_other_lists() -> None:
+    services = Fact(Kind.SERVICES).read({"web": ["b", "a"], "consul": None})
+    assert services == (Listed("consul", ()), Listed("web", ("a", "b")))
+    node = {"Node": "n1", "Address": "10.0.0.1", "Datacenter": "dc1", "Meta": None}
+    read = Node("n1", "10.0.0.1", {}, "dc1")
+    assert Fact(Kind.NODES).read([node]) == (read,)
+    assert Fact(Kind.NODE, "n1").read({"Node": node, "Services": {}}) == read
+    assert Fact(Kind.DATACENTERS).read(["dc2", "dc1"]) == ("dc1", "dc2")
+    session = [{"ID": "ab-1", "Node": "n1", "TTL": "10s"}]
+    assert Fact(Kind.SESSION, "ab-1").read(session) == Session("ab-1", "n1")
+
+
+def test_keys() -> None:
+    assert KEY.read([entry("a/b", b"x\ny", Session="ab-1")]) == Entry("a/b", b"x\ny", "ab-1")
+    assert KEYS.read([entry("a/c"), entry("a/b", None)]) == {
+        "a/b": Entry("a/b", b""),
+        "a/c": Entry("a/c", b"x"),
+    }
+    assert Entry("k", "ä\n".encode()).text() == "ä\n"
+    with pytest.raises(ValueError, match="'k' is not UTF-8"):
+        Entry("k", b"\xff").text()
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_nothing_is_nothing(kind: Kind) -> None:
+    fact = Fact(kind, "x" if "{" in kind.value or kind is not Kind.SERVICES else "")
+    value = fact.read(None)
+    assert not value
+    assert content(value).size == 0
+
+
+@pytest.mark.parametrize(
+    ("fact", "parsed", "said"),
+    [
+        (SERVICE, [instance(Address="10.0.0.1; evil")], "neither an IP address nor a host name"),
+        (SERVICE, [instance(Address='"x"')], "neither"),
+        (SERVICE, [instance(Address=7)], "neither"),
+        (SERVICE, [instance(ID="a\nb")], "ID holds control characters"),
+        (SERVICE, [instance(Tags=["a\u2028b"])], "a tag holds control"),
+        (SERVICE, [instance(Meta={"a": "x\r"})], "Meta 'a' holds control"),
+        (SERVICE, [instance(Meta={"a": 1})], "Meta 'a' is not a text"),
+        (SERVICE, [instance(Port=65536)], "the port is 65536"),
+        (SERVICE, [instance(Port=True)], "the port is True"),
+        (SERVICE, [instance(Weights={"Passing": -1})], "the weight is -1"),
+        (SERVICE, [instance("n\x7f1")], "a node's name holds control"),
+        (SERVICE, [instance() | {"Node": {"Node": "n1", "Address": ""}}], "node 'n1': ''"),
+        (SERVICE, [instance() | {"Checks": "x"}], "Checks: not of the form"),
+        (SERVICE, {}, "instances: not of the form"),
+        (SERVICE, [1], "an instance is not of the form"),
+        (Fact(Kind.SERVICES), [], None),
+        (Fact(Kind.SERVICES), [1], "list of services is not of the form"),
+        (Fact(Kind.SERVICES), {"a\nb": []}, "a service's name holds control"),
+        (Fact(Kind.NODE, "x"), [], "not of the form"),
+        (KEY, [entry("a/b"), entry("a/c")], "more than one entry"),
+        (KEY, [entry("a/b") | {"Value": "!"}], "not in base64"),
+        (KEY, [entry("a/b") | {"Value": 3}], "not in base64"),
+        (KEY, [entry("a/b", Session="../x")], "the session's ID is none"),
+        (Fact(Kind.SESSION, "x"), [[]], "the session is not of the form"),
+        (Fact(Kind.DATACENTERS), [None], "datacenter's name is not a text"),
+    ],
+)
+def test_hostile_replies(fact: Fact, parsed: object, said: str | None) -> None:
+    if said is None:
+        assert fact.read(parsed) == ()
+        return
+    with pytest.raises(ValueError, match=said):
+        fact.read(parsed)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["Node", "Service", "Key", "Value", "ID", "Checks"]), inner
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(list(Kind)), JSON)
+def test_only_value_errors_escape(kind: Kind, parsed: object) -> None:
+    try:
+        value = Fact(kind, "x").read(json.loads(json.dumps(parsed)))
+    except ValueError:
+        return
+    assert content(value).size >= 0
