@@ -14,6 +14,11 @@ from consulfwd.errors import ConsulfwdError
 VERBS = {
     "serve": ("consulfwd.cli.serve", "serve", "Run the resolver."),
     "resolve": ("consulfwd.cli.resolve", "resolve", "Resolve a name and explain how."),
+    "generate": (
+        "consulfwd.cli.generate",
+        "generate",
+        "Write configuration for BIND, dnsmasq, unbound and others.",
+    ),
     "config": ("consulfwd.cli.config", "config", "Check and show the settings."),
 }
 

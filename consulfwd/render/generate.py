@@ -12,18 +12,14 @@ from pathlib import Path
 
 from consulfwd.config import Settings
 from consulfwd.errors import UsageError
-from consulfwd.render.apply import File, Job
+from consulfwd.render import commands
 from consulfwd.render.engine import Engine
+from consulfwd.render.jobs import File, Job, nothing_to_verify
 from consulfwd.render.model import Server, Site, To, Version, build
 from consulfwd.render.targets import Output, Target
 
 # The agents the catalog names, by datacenter ("" is the local one).
 Found = Mapping[str, Sequence[Server]]
-
-
-def nothing_to_verify() -> str:
-    """Find nothing wrong."""
-    return ""
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,8 @@ class Request:
 
     `options` ask for optional files. `templates` are folders whose templates come before the
     packaged ones. `dest` is where the first file goes instead of its usual place. With `reload`
-    the server is to use what was written, and `verify` returns what is wrong with it then.
+    the server is to use what was written (told so by the shell command `reload_by`, if there is
+    one, else as usual), and `verify` returns what is wrong with it then.
     """
 
     target: Target
@@ -43,6 +40,7 @@ class Request:
     templates: tuple[Path, ...] = ()
     dest: Path | None = None
     reload: bool = True
+    reload_by: str = ""
     verify: Callable[[], str] = nothing_to_verify
 
 
@@ -88,14 +86,16 @@ def usual_place(output: Output) -> Path:
 def _reload(request: Request, path: Path) -> tuple[tuple[str, ...], ...]:
     if not request.reload:
         return ()
+    if request.reload_by:
+        return (commands.shell(request.reload_by),)
     stands_for = {"{domain}": request.settings.consul.domain, "{file}": str(path)}
-    commands = []
+    made = []
     for command in request.target.reload:
         words = list(command)
         for name, value in stands_for.items():
             words = [word.replace(name, value) for word in words]
-        commands.append(tuple(words))
-    return tuple(commands)
+        made.append(tuple(words))
+    return tuple(made)
 
 
 def _site(request: Request, found: Found | None, include: str) -> Site:

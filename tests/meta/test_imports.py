@@ -24,13 +24,14 @@ ALLOWED: dict[str, set[str]] = {
     "net": {"dns", "core", "config"},
     "consul": {"dns", "core", "config"},
     "render": {"consul", "config", "core", "dns"},
+    "lint": {"config", "core", "dns"},
     "zones": {"consul", "config", "dns"},
     "ops": {"dns", "core", "config", "net", "consul"},
     "dev": {"dns", "core", "config"},
     "daemon": {"dns", "core", "config", "net", "consul", "ops", "process"},
     "api": {"dns", "core", "config", "net", "consul", "daemon"},
     # `dev` is for `serve --dev`; the generators are reached by their own verbs.
-    "cli": {"api", "config", "daemon", "dev", "render", "zones"},
+    "cli": {"api", "config", "daemon", "dev", "lint", "render", "zones"},
 }
 
 PURE = {"dns", "core"}
@@ -44,7 +45,8 @@ THIRD_PARTY_IN_PURE = {("dns.replies", "dnslib"), ("dns.text", "dns")}
 
 # `render` and `zones` do input and output in these only.
 DOING_IO = {
-    "render.apply", "render.commands", "render.files", "render.follow", "render.interrupts",
+    "render.apply", "render.commands", "render.current", "render.files", "render.follow",
+    "render.interrupts",
     "zones.publish",
 }  # fmt: skip
 IO_MODULES = {"aiohttp", "asyncio", "os", "select", "shutil", "socket", "ssl", "subprocess"}

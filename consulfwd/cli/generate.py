@@ -1,0 +1,290 @@
+"""`consulfwd generate`: Consul's zones in the configuration of a site's own DNS server."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from consulfwd.cli.options import load_from_options, settings_options
+from consulfwd.errors import UsageError
+from consulfwd.render.targets import TARGETS, read_version
+
+if TYPE_CHECKING:
+    from consulfwd.config import Loaded, Settings
+    from consulfwd.render.generate import Found, Request
+    from consulfwd.render.jobs import Job
+    from consulfwd.render.model import Server, Version
+    from consulfwd.render.quiescence import Quiescence
+
+# Where a server is asked whether it works, if not at 127.0.0.1; None: nowhere.
+_ASKED_AT = {"resolved": "127.0.0.53", "resolver": None}
+_MODES = ("diff", "check", "write", "watch")
+
+
+@click.command()
+@click.argument("server", type=click.Choice(list(TARGETS)), metavar="SERVER")
+@settings_options
+@click.option("--named-conf", is_flag=True, help="BIND: named.conf too, which includes the zones.")
+@click.option(
+    "--server-version",
+    "--bind-version",
+    default="auto",
+    show_default=True,
+    metavar="X.Y",
+    help="Write for this version; auto asks the installed server.",
+)
+@click.option(
+    "--to",
+    type=click.Choice(["agents", "consulfwd"]),
+    help="Whom the zones go to: Consul's agents, or consulfwd where it listens.",
+)
+@click.option("--from-catalog", is_flag=True, help="Name the healthy servers Consul's catalog has.")
+@click.option("--service", metavar="NAME", help="With --from-catalog: the nodes of this service.")
+@click.option(
+    "--templates",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Templates of your own, DIR/SERVER/FILE.j2, come first.",
+)
+@click.option(
+    "--dest",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where the (first) file goes, instead of its usual place.",
+)
+@click.option("--diff", is_flag=True, help="Show what would change.")
+@click.option("--check", is_flag=True, help="Exit with 1 if something would change.")
+@click.option("--write", is_flag=True, help="Check, install, reload, verify; all or nothing.")
+@click.option("--watch", is_flag=True, help="--write, and again whenever something changes.")
+@click.option(
+    "--quiescence",
+    default="1:4",
+    show_default=True,
+    metavar="MIN[:MAX]",
+    help="--watch: seconds without a change before one acts, and at most.",
+)
+@click.option("--no-check", is_flag=True, help="Do not run the server's own checker.")
+@click.option(
+    "--reload",
+    metavar="COMMAND",
+    help="What has the server use what was written (sh), instead of its usual commands.",
+)
+@click.option("--no-reload", is_flag=True, help="Do not have the server use what was written.")
+@click.option(
+    "--verify",
+    metavar="ADDR[:PORT]",
+    help="Where the server is asked for Consul's own service afterwards; none: nowhere.",
+)
+@click.option("--json", "as_json", is_flag=True, help="What was done, or the files, as JSON.")
+def generate(server: str, **params: object) -> None:
+    """Write the configuration of a DNS server that is to resolve Consul's names.
+
+    SERVER is one of: bind, dnsmasq, unbound, resolved (systemd), coredns, dnsdist, kresd (Knot
+    Resolver), pdns-recursor, resolver (macOS), nftables, resolv.conf. Without --write the text is
+    printed.
+
+    Exit codes: 0 done, or nothing to do, 1 it could not be done (or --check found a difference),
+    2 wrong use, 3 Consul could not be asked.
+    """
+    from consulfwd.render import generate as generating
+
+    modes = [one for one in _MODES if params[one]]
+    if len(modes) > 1:
+        raise UsageError(f"--{' and --'.join(modes)}: choose one of them")
+    if params["service"] and not params["from_catalog"]:
+        raise UsageError("--service is for --from-catalog")
+    version = _version(server, str(params["server_version"]))
+    loaded = load_from_options(params)
+    mode = modes[0] if modes else ""
+    if mode == "watch":
+        _watch(server, version, loaded, params)
+        return
+    for problem in loaded.warnings:
+        click.echo(f"warning: {problem}", err=True)
+    request = _request(server, version, loaded.settings, params)
+    made = generating.jobs(request, _found(request, params))
+    _MODE[mode](made, params)
+
+
+def _version(server: str, said: str) -> Version:
+    """Return the version to write for: what was said, what is installed, or else the newest."""
+    from consulfwd.render.asking import installed_version
+
+    if said != "auto":
+        return read_version(said)
+    target = TARGETS[server]
+    version = installed_version(target)
+    if version is None and target.ask_version:
+        newest = ".".join(map(str, target.newest))
+        click.echo(
+            f"{target.title} is not installed here: written for {newest}"
+            " (--server-version says for which)",
+            err=True,
+        )
+    return version or target.newest
+
+
+def _request(
+    server: str, version: Version, settings: Settings, params: dict[str, object]
+) -> Request:
+    from consulfwd.render.generate import Request
+
+    dest, templates = params["dest"], params["templates"]
+    return Request(
+        target=TARGETS[server],
+        settings=settings,
+        version=version,
+        to="consulfwd" if (params["to"] or _to(server)) == "consulfwd" else "agents",
+        options=frozenset({"named_conf"} if params["named_conf"] else ()),
+        templates=(templates,) if isinstance(templates, Path) else (),
+        dest=dest if isinstance(dest, Path) else None,
+        reload=not params["no_reload"],
+        reload_by=str(params["reload"] or ""),
+        verify=_verify(server, settings, params),
+    )
+
+
+def _to(server: str) -> str:
+    """A host's own resolver is asked at port 53, where no agent listens."""
+    return "consulfwd" if server == "resolv.conf" else "agents"
+
+
+def _verify(server: str, settings: Settings, params: dict[str, object]) -> functools.partial[str]:
+    from consulfwd.render.asking import resolves
+    from consulfwd.render.jobs import nothing_to_verify
+
+    asked = _asked_at(server, settings, str(params["verify"] or ""))
+    if asked is None:
+        return functools.partial(nothing_to_verify)
+    return functools.partial(resolves, asked, f"consul.service.{settings.consul.domain}")
+
+
+def _asked_at(server: str, settings: Settings, said: str) -> Server | None:
+    from consulfwd.config.values import Fault, endpoint
+    from consulfwd.render.model import Server
+
+    if said == "none":
+        return None
+    if said:
+        try:
+            at = endpoint(said)
+        except Fault as error:
+            raise UsageError(f"--verify: {error}") from None
+        return Server(str(at["host"]), int(str(at["port"])))
+    if server == "resolv.conf":
+        return Server(settings.listen[0].host, settings.listen[0].port)
+    address = _ASKED_AT.get(server, "127.0.0.1")
+    return None if address is None else Server(address)
+
+
+def _found(request: Request, params: dict[str, object]) -> Found | None:
+    """Return the agents the catalog names, None if they are those of the settings."""
+    if not params["from_catalog"]:
+        return None
+    import asyncio
+
+    from consulfwd.render.current import look_up
+
+    return asyncio.run(look_up(request.settings, _service(params)))
+
+
+def _service(params: dict[str, object]) -> str:
+    return str(params["service"] or "consul")
+
+
+def _watch(server: str, version: Version, loaded: Loaded, params: dict[str, object]) -> None:
+    from consulfwd.cli.logs import use
+    from consulfwd.render.current import keep_current
+    from consulfwd.render.follow import run
+
+    def request() -> Request:
+        return _request(server, version, load_from_options(params).settings, params)
+
+    use(loaded)
+    run(
+        keep_current(
+            request,
+            loaded.path,
+            _pace(str(params["quiescence"])),
+            service=_service(params) if params["from_catalog"] else None,
+            checks=not params["no_check"],
+        )
+    )
+
+
+def _pace(said: str) -> Quiescence:
+    from consulfwd.render.quiescence import Quiescence
+
+    least, _, most = said.partition(":")
+    try:
+        return Quiescence(float(least), float(most) if most else None)
+    except ValueError:
+        raise UsageError(
+            f"--quiescence: {said!r} is not MIN[:MAX] in seconds, such as 2 or 2:10"
+        ) from None
+
+
+def _show(made: list[Job], params: dict[str, object]) -> None:
+    files = [file for job in made for file in job.files]
+    if params["as_json"]:
+        texts = [{"path": str(one.path), "text": one.text} for one in files]
+        click.echo(json.dumps({"files": texts}, indent=2))
+        return
+    for number, one in enumerate(files):
+        if len(files) > 1:
+            click.echo(f"{chr(10) if number else ''}# ---- {one.path} ----")
+        click.echo(one.text, nl=False)
+
+
+def _diff(made: list[Job], params: dict[str, object]) -> None:
+    from consulfwd.render.jobs import difference
+
+    texts = [(job.files[0].path, difference(job)) for job in made]
+    if params["as_json"]:
+        click.echo(json.dumps({str(path): text for path, text in texts}, indent=2))
+        return
+    for _, text in texts:
+        click.echo(text, nl=False)
+
+
+def _check(made: list[Job], params: dict[str, object]) -> None:
+    from consulfwd.render.jobs import changed
+
+    differ = [str(file.path) for job in made for file in changed(job)]
+    if params["as_json"]:
+        click.echo(json.dumps({"differ": differ}))
+    else:
+        for path in differ:
+            click.echo(f"{path} differs: --diff shows how, --write mends it")
+    sys.exit(1 if differ else 0)
+
+
+def _write(made: list[Job], params: dict[str, object]) -> None:
+    from consulfwd.errors import ApplyError
+    from consulfwd.render.apply import apply_all
+
+    results = [result for _, result in apply_all(made, checks=not params["no_check"])]
+    for result in results:
+        if isinstance(result, ApplyError):
+            raise result
+    reports = [one for one in results if not isinstance(one, ApplyError)]
+    written = [str(path) for report in reports for path in report.files]
+    backups = [str(path) for report in reports for path in report.backups]
+    reloaded = any(report.reloaded for report in reports)
+    if params["as_json"]:
+        click.echo(json.dumps({"written": written, "backups": backups, "reloaded": reloaded}))
+        return
+    if not written:
+        click.echo("nothing to do: all is as it should be")
+    for path in written:
+        click.echo(f"{path} written{', in force' if reloaded else ''}")
+    for path in backups:
+        click.echo(f"{path} is what stood there before")
+
+
+_MODE = {"": _show, "diff": _diff, "check": _check, "write": _write}

@@ -1,0 +1,129 @@
+"""`consulfwd generate`: printed, compared, written or refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from consulfwd.cli.generate import generate
+from consulfwd.errors import ConsulfwdError, TemplateError, UsageError
+from consulfwd.render.targets import TARGETS
+
+SETTINGS = """
+consul:
+  agents: [10.0.0.11, 10.0.0.12]
+  reverse: [10.0.0.0/8]
+recursors: [10.0.0.53]
+"""
+# The others can name no port.
+SERVERS = [one for one in TARGETS if one not in ("resolv.conf", "resolver")]
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "consulfwd.yml"
+    path.write_text(SETTINGS)
+    monkeypatch.setenv("CONSULFWD_CONFIG", str(path))
+    return path
+
+
+def run(*words: str) -> Result:
+    """What it prints; an error of ours is raised."""
+    result = CliRunner().invoke(generate, list(words))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.mark.usefixtures("file")
+def test_what_is_printed_is_the_file() -> None:
+    text = run("bind", "--server-version", "9.18").stdout
+    assert 'zone "consul"' in text
+    assert 'zone "10.in-addr.arpa"' in text
+    assert "10.0.0.12 port 8600;" in text
+    both = run("bind", "--named-conf", "--server-version", "9.18", "--json")
+    files = json.loads(both.stdout)["files"]
+    assert [Path(one["path"]).name for one in files] == ["consul.conf", "named.conf"]
+    assert files[0]["text"] == text
+    assert f'include "{files[0]["path"]}";' in files[1]["text"]
+
+
+@pytest.mark.usefixtures("file")
+def test_differences_are_shown_and_counted(tmp_path: Path) -> None:
+    dest = tmp_path / "consul.conf"
+    bind = ("bind", "--server-version", "9.18", "--dest", str(dest))
+    assert run(*bind, "--check").exit_code == 1
+    assert run(*bind, "--write", "--no-reload").stdout == f"{dest} written\n"
+    assert run(*bind, "--check").exit_code == 0
+    assert run(*bind, "--write", "--no-reload").stdout == "nothing to do: all is as it should be\n"
+    changed = (*bind, "--agent", "10.0.0.13")
+    assert run(*changed, "--check", "--json").stdout == json.dumps({"differ": [str(dest)]}) + "\n"
+    lines = run(*changed, "--diff").stdout.splitlines()
+    assert "-        10.0.0.11 port 8600;" in lines
+    assert "+        10.0.0.13 port 8600;" in lines
+    old = dest.read_text()
+    said = json.loads(run(*changed, "--write", "--no-reload", "--json").stdout)
+    assert said == {"written": [str(dest)], "backups": [f"{dest}.bak"], "reloaded": False}
+    assert Path(f"{dest}.bak").read_text() == old
+
+
+@pytest.mark.usefixtures("file")
+def test_what_the_servers_checker_refuses_is_not_written(tmp_path: Path) -> None:
+    folder = tmp_path / "templates" / "bind"
+    folder.mkdir(parents=True)
+    (folder / "consul.conf.j2").write_text("zone {{ site.domain }} nonsense\n")
+    dest = tmp_path / "consul.conf"
+    dest.write_text("// as it was\n")
+    words = ("bind", "--templates", str(folder.parent), "--dest", str(dest), "--no-reload")
+    with pytest.raises(ConsulfwdError, match="named-checkconf"):
+        run(*words, "--write")
+    assert dest.read_text() == "// as it was\n"
+    (folder / "consul.conf.j2").write_text("\n{{ site.domian }}\n")
+    with pytest.raises(TemplateError, match=r"consul\.conf\.j2:2: .*domian"):
+        run(*words, "--write")
+
+
+@pytest.mark.usefixtures("file")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("bind", "--diff", "--write"), "--diff and --write: choose one"),
+        (("bind", "--service", "dns"), "--service is for --from-catalog"),
+        (("bind", "--server-version", "nine"), "'nine' is no version"),
+        (("dnsmasq", "--named-conf"), "dnsmasq has no named_conf"),
+        (("bind", "--verify", "a b"), "--verify"),
+        (("unbound", "--listen", "127.0.0.1:0", "--to", "consulfwd"), "port 0"),
+    ],
+)
+def test_wrong_use(words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        run(*words)
+    assert caught.value.exit_code == 2
+
+
+def test_an_unknown_server() -> None:
+    result = run("bund")
+    assert result.exit_code == 2
+    assert "'bind'" in result.stderr
+
+
+def test_the_help_names_every_server() -> None:
+    said = run("--help").stdout
+    assert [name for name in TARGETS if name not in said] == []
+
+
+@pytest.mark.usefixtures("file")
+@pytest.mark.parametrize("server", SERVERS)
+def test_every_server_has_its_text(server: str) -> None:
+    words = ("--agent", "127.0.0.1") if server == "nftables" else ()
+    version = ".".join(map(str, TARGETS[server].newest))
+    assert "8600" in run(server, "--server-version", version, *words).stdout
+
+
+@pytest.mark.usefixtures("file")
+def test_a_server_that_is_not_here_is_written_for_as_the_newest() -> None:
+    result = run("resolver")
+    assert "is not installed here: written for" in result.stderr
