@@ -236,9 +236,7 @@ class Replacement:
         with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
             file.write(data)
             if (before := self._before) is not None:
-                own = os.fstat(file.fileno())
-                if (own.st_uid, own.st_gid) != (before.st_uid, before.st_gid):
-                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
+                os.fchown(file.fileno(), before.st_uid, before.st_gid)
                 with contextlib.suppress(OSError):
                     _copy_attributes(self.target, file.fileno())
             os.fchmod(file.fileno(), mode)
