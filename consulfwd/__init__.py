@@ -1,3 +1,3 @@
 """consulfwd: a local DNS forwarder for hosts in a Consul datacenter."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
