@@ -114,6 +114,11 @@ class Site:
         return tuple(zone for zone in self.zones if zone.kind == REVERSE)
 
     @property
+    def deepest(self) -> tuple[Zone, ...]:
+        """`zones`, those below others before them."""
+        return tuple(sorted(self.zones, key=lambda zone: -zone.name.count(".")))
+
+    @property
     def outside(self) -> tuple[str, ...]:
         """The names of the zones that are `outside`, but for those below another one of them."""
         names = [zone.name for zone in self.zones if zone.outside]

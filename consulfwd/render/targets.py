@@ -213,18 +213,23 @@ _ALL = (
         title="Knot Resolver",
         outputs=(Output("kresd/consul.lua.j2", ("/etc/knot-resolver/consul.lua",)),),
         newest=(5, 7),
+        # Its language is Lua, and it has no checker of its own before version 6.
+        check=("luajit", "-bl", "{file}", "/dev/null"),
         reload=(("systemctl", "restart", "kresd@*.service"),),
         ask_version=("kresd", "--version"),
         version_pattern=r"version (\d+\.\d+(?:\.\d+)?)",
-        package="knot-resolver",
+        package="luajit",
     ),
     Target(
         name="pdns-recursor",
         title="PowerDNS Recursor",
         outputs=(
             Output(
-                "pdns-recursor/consul.zones.j2",
-                ("/etc/powerdns/consul.zones", "/etc/pdns-recursor/consul.zones"),
+                "pdns-recursor/consul.conf.j2",
+                (
+                    "/etc/powerdns/recursor.d/consul.conf",
+                    "/etc/pdns-recursor/recursor.d/consul.conf",
+                ),
                 checked=False,
                 max_version=(4,),
             ),
