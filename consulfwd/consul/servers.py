@@ -42,7 +42,7 @@ def addresses(parsed: object) -> list[str]:
         if not isinstance(service, dict) or not isinstance(node, dict):
             raise ValueError("the reply is not a list of servers")
         # A server without an address of its own has its node's.
-        address = _address(service.get("Address") or node.get("Address"))
+        address = host_address(service.get("Address") or node.get("Address"))
         if address is not None:
             found.append(str(address))
     return found
@@ -66,7 +66,7 @@ class Roster:
         """Take other seeds, and where consulfwd itself listens. What was learned is kept."""
         self.seeds = tuple(seeds)
         port = seeds[0].dns_port
-        self._seeded = {_address(seed.address) for seed in seeds}
+        self._seeded = {host_address(seed.address) for seed in seeds}
         self._loopback = any(one is not None and one.is_loopback for one in self._seeded)
         self._listening = {ip_address(one.host) for one in listening if one.port == port}
         self._misses = {one: missed for one, missed in self._misses.items() if self._wanted(one)}
@@ -93,7 +93,7 @@ class Roster:
         return *self.seeds, *self.others()
 
     def _wanted(self, address: str) -> bool:
-        found = _address(address)
+        found = host_address(address)
         if found is None or found in self._seeded or found in self._listening:
             return False
         # A server on all addresses of a family is also found on that family's loopback.
@@ -154,7 +154,7 @@ def _places(agents: Iterable[Agent]) -> set[str]:
     return {agent.name for agent in agents}
 
 
-def _address(text: object) -> Address | None:
+def host_address(text: object) -> Address | None:
     """Return the address of one host that queries can be sent to, or None."""
     if not isinstance(text, str) or "%" in text:
         return None

@@ -7,10 +7,12 @@ What belongs here: which facts that takes, and what follows from them. Pure: ask
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from consulfwd.config import Settings
 from consulfwd.consul.facts import Fact, Kind
+from consulfwd.consul.servers import MOST, host_address
 from consulfwd.errors import ConsulError
 from consulfwd.render.model import Server
 
@@ -43,7 +45,15 @@ def found(
         if fact not in known:
             raise faults.get(fact) or ConsulError("Consul", 0, f"{fact} is not known")
         agents = consul.datacenters[name].agents if name else consul.agents
-        healthy = [one for one in known[fact] if one.status == PASSING]
-        addresses = dict.fromkeys(one.node_address for one in healthy)
-        servers[name] = [Server(address, agents[0].dns_port) for address in addresses]
+        healthy = [one.node_address for one in known[fact] if one.status == PASSING]
+        # Whoever registers a node says what its address is: none but a host's is passed on, nor
+        # this host itself, unless agents are asked here.
+        loopback = any(ip_address(one.address).is_loopback for one in agents)
+        addresses = dict.fromkeys(
+            str(one)
+            for one in map(host_address, healthy)
+            if one is not None and (loopback or not one.is_loopback)
+        )
+        port = agents[0].dns_port
+        servers[name] = [Server(address, port) for address in list(addresses)[:MOST]]
     return servers
