@@ -19,6 +19,7 @@ VERBS = {
         "generate",
         "Write configuration for BIND, dnsmasq, unbound and others.",
     ),
+    "render": ("consulfwd.cli.render", "render", "Render any template with what Consul knows."),
     "config": ("consulfwd.cli.config", "config", "Check and show the settings."),
 }
 

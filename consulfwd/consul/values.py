@@ -25,8 +25,8 @@ _ENDS_LINES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _STATUSES = ("passing", "warning", "critical")
 
 
-class _At:
-    """Something with an `address`."""
+class Located:
+    """What has an `address`."""
 
     __slots__ = ()
     address: str
@@ -38,7 +38,7 @@ class _At:
 
 
 @dataclass(frozen=True)
-class Instance(_At):
+class Instance(Located):
     """One instance of a service. `address` is its own, or else its node's (`node_address`).
 
     `status` is the worst of its checks: passing, warning, critical. `weight` is that for passing,
@@ -67,7 +67,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Node(_At):
+class Node(Located):
     """A node of the catalog."""
 
     name: str

@@ -1,453 +1,182 @@
-"""What the templates make of a site, held to each server's grammar as far as that goes unasked.
-
-The servers themselves are asked in tests/integration/test_generated.py.
-"""
+"""Templates rendered until nothing is missing, and what becomes of those that fail."""
 
 from __future__ import annotations
 
-import configparser
-import re
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import dns.resolver
 import pytest
-import yaml
 
-from consulfwd.config import Settings
-from consulfwd.errors import TemplateError, UsageError
-from consulfwd.render.engine import Engine
-from consulfwd.render.model import Version, build
-from consulfwd.render.targets import TARGETS
-from tests.render.samples import FOLDER, RENEW, samples
+from consulfwd.consul.facts import Fact, Kind
+from consulfwd.consul.values import Entry, Listed, Node, Session
+from consulfwd.errors import ApplyError, ConsulError, TemplateError, UsageError
+from consulfwd.render.jobs import Report
+from consulfwd.render.templates import Destination, Templates, Unrendered, apply, destination
 
-SAMPLES = dict(samples())
-# Zones of every kind, each with servers of its own, of both families.
-CONSUL: dict[str, Any] = {
-    "agents": ["10.0.0.11", "[fd00::12]:8600", "127.0.0.1:8600"],
-    "datacenters": {"dc2": {"agents": ["10.2.0.11:53"]}},
-    "reverse": ["172.16.0.0/15", "fd00::/8"],
+LOCK, SERVICES = Fact(Kind.KEY, "lock"), Fact(Kind.SERVICES)
+CONSUL: dict[Fact, Any] = {
+    LOCK: Entry("lock", b"v", "5e55"),
+    Fact(Kind.SESSION, "5e55"): Session("5e55", "n1"),
+    Fact(Kind.NODE, "n1"): Node("n1", "10.0.0.1", {}, "dc1"),
+    SERVICES: (Listed("a", ()),),
 }
-MIXED: dict[str, Any] = {
-    "consul": CONSUL,
-    "forward": {"corp.example": ["10.0.0.53"], "public.example": ["9.9.9.9"]},
-    "recursors": ["10.0.0.53", "[fd00::53]:5353"],
-    "listen": ["127.0.0.1:53", "[::1]:53"],
-}
+DENIED = ConsulError("10.0.0.1:8600", 403, "keys x/: Permission denied")
 
 
-def rendered(
-    template: str, version: Version = (), settings: dict[str, Any] | None = None, to: Any = "agents"
-) -> str:
-    target = TARGETS[template.partition("/")[0]]
-    site = build(
-        Settings(**(MIXED if settings is None else settings)),
-        version or target.newest,
-        to=to,
-        whole=target.whole_needs_recursors,
-        include="/etc/x/consul.conf",
-    )
-    return Engine().render(template, {"site": site})
+class Told:
+    """Knows what is asked for, of what `consul` says; `wants` has each demand."""
+
+    def __init__(self, consul: dict[Fact, Any]) -> None:
+        self.consul = consul
+        self.known: dict[Fact, Any] = {}
+        self.faults: dict[Fact, ConsulError] = {}
+        self.wants: list[list[str]] = []
+        self._wanted: set[Fact] = set()
+
+    def want(self, facts: Iterable[Fact]) -> None:
+        self._wanted = set(facts)
+        self.wants.append(sorted(map(str, self._wanted)))
+        self.known = {fact: self.known[fact] for fact in self._wanted if fact in self.known}
+
+    async def ready(self) -> None:
+        for fact in self._wanted:
+            if fact in self.consul:
+                self.known[fact] = self.consul[fact]
+            else:
+                self.faults[fact] = DENIED
 
 
-def refused(*args: Any, **named: Any) -> str:
-    with pytest.raises(TemplateError) as caught:
-        rendered(*args, **named)
-    assert caught.value.line is not None
-    return caught.value.what
+def made(folder: Path, **texts: str) -> tuple[Templates, dict[str, Destination]]:
+    found = {}
+    for name, text in texts.items():
+        file = folder / f"{name}.tpl"
+        file.write_text(text)
+        found[name] = Destination(file, folder / name, "true")
+    return Templates(list(found.values())), found
 
 
-# --- the folder ----------------------------------------------------------------------------------
+def rendered(templates: Templates, told: Told) -> list[Any]:
+    return list(asyncio.run(templates.texts(told)).values())
 
 
-def test_folder_grammar() -> None:
-    expected = {
-        f"{target.name}/{name}"
-        for target in TARGETS.values()
-        for output in target.outputs
-        for name in (
-            "VERSIONS",
-            Path(output.template).name,
-            Path(output.template).name.replace(".j2", ".sample"),
-        )
-    }
-    found = {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file()}
-    assert found == expected
-
-
-@pytest.mark.parametrize("name", TARGETS)
-def test_versions_are_told_in_one_line(name: str) -> None:
-    text = (FOLDER / name / "VERSIONS").read_text()
-    assert re.fullmatch(r"[^\n]{20,90}\.\n", text)
-
-
-@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_samples_are_what_the_templates_make(path: Path) -> None:
-    assert path.read_text() == SAMPLES[path], f"to renew the samples: {RENEW}"
-
-
-@pytest.mark.parametrize("text", SAMPLES.values(), ids=[path.parent.name for path in SAMPLES])
-def test_every_file_says_whose_it_is_and_is_tidy(text: str) -> None:
-    assert "generated by" in text[:200].lower()
-    assert "changes made here are lost" in text[:250]
-    assert text.endswith("\n")
-    assert not text.endswith("\n\n")
-    assert not re.search(r"[ \t]$|\n\n\n|\t", text, re.MULTILINE)
-
-
-# --- BIND ----------------------------------------------------------------------------------------
-
-
-def test_bind_by_version() -> None:
-    new, old = (rendered("bind/named.conf.j2", version) for version in ((9, 16), (9, 11)))
-    assert "dnssec-validation auto;" in new
-    assert re.search(r"validate-except \{\s+\"consul\";", new)
-    assert "dnssec-validation no;" in old
-    assert "validate-except" not in old
-    assert "dnssec-enable" not in new + old
-    zones = [rendered("bind/consul.conf.j2", version) for version in ((9, 16), (9, 11))]
-    assert ["validate-except" in text for text in zones] == [True, False]
-
-
-def test_bind_excepts_from_validation_what_is_the_sites_own() -> None:
-    text = rendered("bind/named.conf.j2")
-    names = re.findall(r'"(.*)"', text[text.index("validate-except") : text.index("clients-per")])
-    assert names == [
-        "consul", "16.172.in-addr.arpa", "17.172.in-addr.arpa", "d.f.ip6.arpa", "corp.example",
-    ]  # fmt: skip
-    assert re.findall(r'disable-empty-zone "(.*)";', text) == [
-        "16.172.in-addr.arpa",
-        "17.172.in-addr.arpa",
-        "d.f.ip6.arpa",
+def test_rounds_go_on_until_nothing_is_missing(tmp_path: Path) -> None:
+    templates, _ = made(tmp_path, a="{{ leader('lock').host }}", b="{{ services()[0].name }}")
+    told = Told(CONSUL)
+    assert rendered(templates, told) == ["10.0.0.1", "a"]
+    assert told.wants == [
+        ["key lock", "services"],
+        ["key lock", "services", "session 5e55"],
+        ["key lock", "node n1", "services", "session 5e55"],
+        ["key lock", "node n1", "services", "session 5e55"],
     ]
-    assert 'zone "public.example"' in rendered("bind/consul.conf.j2")
 
 
-def test_bind_lets_no_stranger_in() -> None:
-    text = rendered("bind/named.conf.j2")
-    assert "listen-on port 53 { 127.0.0.1; };" in text
-    assert "listen-on-v6 port 53 { ::1; };" in text
-    assert 'allow-query { "consul-clients"; };' in text
-    assert "any" not in re.sub(r"//.*", "", text)
-    everywhere = {**MIXED, "listen": ["0.0.0.0:53"]}
-    assert "listen-on port 53 { any; };" in rendered("bind/named.conf.j2", settings=everywhere)
+def test_what_is_asked_for_no_more_is_forgotten(tmp_path: Path) -> None:
+    templates, found = made(tmp_path, a="{{ leader('lock').host }}")
+    told = Told(CONSUL)
+    rendered(templates, told)
+    found["a"].template.write_text("{{ services() | length }}")
+    assert rendered(templates, told) == ["1"]
+    assert told.wants[-1] == ["services"]
 
 
-def test_bind_without_recursors_resolves_itself() -> None:
-    text = rendered("bind/named.conf.j2", settings={"consul": CONSUL})
-    assert "forward only" not in text
-    assert "forwarders" not in text
+def test_a_template_that_fails_fails_alone_and_nothing_is_forgotten(tmp_path: Path) -> None:
+    templates, found = made(tmp_path, a="{{ leader('lock').host }}", b="{{ services()[0].name }}")
+    told = Told(CONSUL)
+    rendered(templates, told)
+    found["a"].template.write_text("\n{{ nothing }}{{ leader('lock').host }}")
+    error, text = rendered(templates, told)
+    assert isinstance(error, TemplateError)
+    assert (error.template, error.line) == (str(found["a"].template), 2)
+    assert "'nothing' is undefined" in str(error)
+    assert text == "a"
+    assert told.wants[-1] == ["key lock", "node n1", "services", "session 5e55"]
+
+
+def test_what_consul_cannot_be_asked_for(tmp_path: Path) -> None:
+    templates, _ = made(tmp_path, a="{{ keys('x/') }}", b="{{ services()[0].name }}")
+    assert rendered(templates, Told(CONSUL)) == [DENIED, "a"]
+
+
+def test_errors_of_functions_name_line_and_key(tmp_path: Path) -> None:
+    templates, found = made(tmp_path, a="x\n{{ key('none') }}")
+    (error,) = rendered(templates, Told({Fact(Kind.KEY, "none"): None}))
+    assert str(error).startswith(f"{found['a'].template}:2: there is no key 'none'")
+
+
+def test_a_template_that_never_has_enough(tmp_path: Path) -> None:
+    chain: dict[Fact, Any] = {
+        Fact(Kind.KEY, f"k{n}"): Entry(f"k{n}", f"k{n + 1}".encode()) for n in range(100)
+    }
+    text = "{% set at = namespace(key='k0') %}{% for n in range(50) %}"
+    text += "{% set at.key = key(at.key) %}{% endfor %}{{ at.key }}"
+    templates, _ = made(tmp_path, a=text)
+    (error,) = rendered(templates, Told(chain))
+    assert "asks for ever more of Consul" in str(error)
+
+
+def test_templates_beside_it_can_be_included(tmp_path: Path) -> None:
+    (tmp_path / "part").write_text("{{ services() | length }}")
+    templates, _ = made(tmp_path, a="{% include 'part' %}")
+    assert rendered(templates, Told(CONSUL)) == ["1"]
+
+
+def test_jobs_of_files_with_a_text_are_applied_the_others_stay(tmp_path: Path) -> None:
+    templates, found = made(tmp_path, a="{{ nothing }}", b="new", c="{{ keys('x/') }}")
+    for one in found.values():
+        one.path.write_text("old")
+    texts = asyncio.run(templates.texts(Told(CONSUL)))
+    jobs = templates.jobs(texts)
+    assert [isinstance(job, Unrendered) for job in jobs] == [True, False, True]
+    first, second, third = (result for _, result in apply(jobs))
+    assert isinstance(first, ApplyError)
+    assert str(first).startswith(f"{found['a'].path}: cannot be rendered, and stays as it is")
+    assert "a.tpl:1: 'nothing' is undefined" in first.output
+    assert isinstance(second, Report)
+    assert (second.files, second.reloaded) == ((found["b"].path,), True)
+    assert isinstance(third, ApplyError)
+    assert "Permission denied" in third.output
+    assert [one.path.read_text() for one in found.values()] == ["old", "new", "old"]
+
+
+def test_a_shared_command_is_run_once_and_only_after_a_change(tmp_path: Path) -> None:
+    _, found = made(tmp_path, a="1", b="2", c="3")
+    ran = tmp_path / "ran"
+    shared = [one._replace(command=f"echo x >> {ran}") for one in found.values()]
+    templates = Templates(shared)
+    for _ in range(2):
+        apply(templates.jobs(asyncio.run(templates.texts(Told({})))))
+        assert ran.read_text() == "x\n"
 
 
 @pytest.mark.parametrize(
-    ("include", "directory"),
+    ("written", "template", "path", "command"),
     [
-        ("/etc/bind/consul.conf", ["/var/cache/bind"]),
-        ("/etc/named/consul.conf", ["/var/named"]),
-        ("/srv/consul.conf", []),
+        ("a.tpl:/etc/a", "a.tpl", "/etc/a", ""),
+        ("a.tpl:/etc/a:nginx -s reload", "a.tpl", "/etc/a", "nginx -s reload"),
+        (r"a\:b:c\:d:echo a:b \: \\", "a:b", "c:d", r"echo a:b \: \\"),
+        (r"a\\:b\c", "a\\", r"b\c", ""),
+        ("a:b: true ", "a", "b", " true "),
     ],
 )
-def test_bind_knows_its_directory(include: str, directory: list[str]) -> None:
-    site = build(Settings(**MIXED), (9, 18), whole=True, include=include)
-    text = Engine().render("bind/named.conf.j2", {"site": site})
-    assert re.findall(r'directory "(.*)";', text) == directory
-    assert text.endswith(f'include "{include}";\n')
-
-
-# --- unbound, dnsmasq, kresd, dnsdist, PowerDNS --------------------------------------------------
-
-
-def test_unbound() -> None:
-    text = rendered("unbound/consul.conf.j2", (1, 19))
-    assert "forward-addr: fd00::12@8600" in text
-    assert "do-not-query-localhost: no" in text
-    assert "discard-timeout" not in text
-    assert "discard-timeout: 0\n" in rendered("unbound/consul.conf.j2", (1, 20))
-    assert 'local-zone: "16.172.in-addr.arpa." transparent' in text
-    assert 'domain-insecure: "public.example"' not in text
-    wide = {"consul": {"agents": ["10.0.0.11"], "reverse": ["192.0.0.0/8"]}}
-    text = rendered("unbound/consul.conf.j2", settings=wide)
-    assert "do-not-query-localhost" not in text
-    assert re.findall(r'"(.*)" nodefault', text) == [
-        "2.0.192.in-addr.arpa.",
-        "168.192.in-addr.arpa.",
-    ]
-
-
-def test_dnsmasq() -> None:
-    text = rendered("dnsmasq/consul.conf.j2")
-    assert re.findall(r"^server=/consul/(.*)$", text, re.MULTILINE) == [
-        "10.0.0.11#8600",
-        "fd00::12#8600",
-        "127.0.0.1#8600",
-    ]
-    assert "server=/corp.example/10.0.0.53#53\n" in text
-
-
-@pytest.mark.parametrize("template", ["kresd/consul.lua.j2", "dnsdist/consul.conf.j2"])
-def test_names_below_others_come_before_them(template: str) -> None:
-    text = rendered(template)
-    rules = text[text.index("first") :]
-    order = [re.search(rf"'{name}'|\"{name}\"", rules) for name in (r"dc2\.consul\.", r"consul\.")]
-    below, above = (found.start() for found in order if found)
-    assert below < above
-
-
-def test_kresd_caches_nothing_of_consul() -> None:
-    text = rendered("kresd/consul.lua.j2")
-    uncached = re.findall(r"^    '(.*)',$", text[: text.index("STUB validates")], re.MULTILINE)
-    assert "consul." in uncached
-    assert "public.example." not in uncached
-    assert "'fd00::12@8600'" in text
-
-
-def test_dnsdist_has_a_pool_for_each_list_of_servers() -> None:
-    text = rendered("dnsdist/consul.conf.j2")
-    servers = re.findall(r'address = "(.*)",\n    pool = "(.*)",\n    order = (\d)', text)
-    assert sorted(servers) == [
-        ("10.0.0.11:8600", "consulfwd-consul", "1"),
-        ("10.0.0.53:53", "consulfwd-corp.example", "1"),
-        ("10.2.0.11:53", "consulfwd-dc2.consul", "1"),
-        ("127.0.0.1:8600", "consulfwd-consul", "3"),
-        ("9.9.9.9:53", "consulfwd-public.example", "1"),
-        ("[fd00::12]:8600", "consulfwd-consul", "2"),
-    ]
-    assert 'addAction({"d.f.ip6.arpa."}, PoolAction("consulfwd-consul"))' in text
-    assert 'checkName = "public.example."' in text
-
-
-def test_powerdns_before_yaml() -> None:
-    text = rendered("pdns-recursor/consul.conf.j2", (4, 9))
-    assert (
-        "forward-zones-recurse+=consul=10.0.0.11:8600;[fd00::12]:8600;127.0.0.1:8600\n"
-        "forward-zones-recurse+=dc2.consul=10.2.0.11:53\n"
-    ) in text
-    assert '#   addNTA("consul", ' in text
-
-
-def test_powerdns_as_yaml() -> None:
-    read = yaml.safe_load(rendered("pdns-recursor/consul.yml.j2", (5, 1)))
-    zones = {one["zone"]: one["forwarders"] for one in read["recursor"]["forward_zones"]}
-    assert zones["consul"] == ["10.0.0.11:8600", "[fd00::12]:8600", "127.0.0.1:8600"]
-    assert zones["public.example"] == ["9.9.9.9:53"]
-    assert all(one["recurse"] is True for one in read["recursor"]["forward_zones"])
-    names = [one["name"] for one in read["dnssec"]["negative_trustanchors"]]
-    assert names[0] == "consul"
-    assert "public.example" not in names
-    older = rendered("pdns-recursor/consul.yml.j2", (5, 0, 2))
-    assert list(yaml.safe_load(older)) == ["recursor"]
-    assert '#   addNTA("consul", ' in older
-
-
-# --- CoreDNS -------------------------------------------------------------------------------------
-
-# Of each directive: how many arguments it takes, and what may stand in its block.
-DIRECTIVES: dict[str, tuple[range, set[str]]] = {
-    "bind": (range(1, 99), set()),
-    "import": (range(1, 2), set()),
-    "errors": (range(1), set()),
-    "cache": (range(2), set()),
-    "acl": (range(1), {"allow", "block"}),
-    "forward": (range(2, 17), {"policy", "health_check"}),
-}
-
-
-def corefile(text: str) -> dict[str, dict[str, list[list[str]]]]:
-    """Blocks of a Corefile: key -> directive -> its arguments, then the lines of its own block.
-
-    Strict: whatever the grammar of Caddy's files, and the directives used, do not allow fails.
-    """
-    blocks: dict[str, dict[str, list[list[str]]]] = {}
-    lines = iter([line for raw in text.splitlines() if (line := raw.partition("#")[0].split())])
-    for words in lines:
-        *keys, opened = words
-        assert opened == "{", words
-        assert len(keys) == 1, words
-        assert keys[0] not in blocks, f"{keys[0]} is there twice"
-        blocks[keys[0]] = dict(_directives(lines))
-    return blocks
-
-
-def _directives(lines: Iterator[list[str]]) -> Iterator[tuple[str, list[list[str]]]]:
-    for words in lines:
-        if words == ["}"]:
-            return
-        name, *rest = words
-        arguments, inner = DIRECTIVES[name]
-        block: list[list[str]] = []
-        if rest[-1:] == ["{"]:
-            rest.pop()
-            for line in lines:
-                if line == ["}"]:
-                    break
-                assert line[0] in inner, line
-                block.append(line)
-        assert len(rest) in arguments, words
-        yield name, [rest, *block]
-    pytest.fail("a block is not closed")
-
-
-def test_corefile() -> None:
-    blocks = corefile(rendered("coredns/Corefile.j2", settings={**MIXED, "listen": ["[::1]:5300"]}))
-    assert list(blocks) == [
-        "(clients)", "consul:5300", "dc2.consul:5300", "dc2.dc.consul:5300",
-        "16.172.in-addr.arpa:5300", "17.172.in-addr.arpa:5300", "d.f.ip6.arpa:5300",
-        "corp.example:5300", "public.example:5300", ".:5300",
-    ]  # fmt: skip
-    consul = blocks["consul:5300"]
-    assert consul["bind"] == [["::1"]]
-    assert consul["import"] == [["clients"]]
-    assert consul["forward"] == [
-        [".", "10.0.0.11:8600", "[fd00::12]:8600", "127.0.0.1:8600"],
-        ["policy", "sequential"],
-        ["health_check", "500ms", "domain", "consul.service.consul"],
-    ]
-    assert "cache" not in consul
-    assert blocks[".:5300"]["forward"] == [[".", "10.0.0.53:53", "[fd00::53]:5353"]]
-    assert blocks["(clients)"]["acl"][-1] == ["block"]
-    old = corefile(rendered("coredns/Corefile.j2", (1, 9, 1)))
-    assert old["consul:53"]["forward"][-1] == ["policy", "sequential"]
-
-
-def test_corefile_on_several_ports_and_without_recursors() -> None:
-    settings = {"listen": ["127.0.0.1:53", "127.0.0.1:5300", "[::1]:53"]}
-    blocks = corefile(rendered("coredns/Corefile.j2", settings=settings))
-    assert {key: block["bind"] for key, block in blocks.items() if "bind" in block} == {
-        "consul:53": [["127.0.0.1", "::1"]],
-        "consul:5300": [["127.0.0.1"]],
-    }
-
-
-def test_coredns_takes_fifteen_servers() -> None:
-    for number in (15, 16):
-        settings = {"consul": {"agents": [f"10.0.0.{n}" for n in range(1, number + 1)]}}
-        if number == 15:
-            corefile(rendered("coredns/Corefile.j2", settings=settings))
-        else:
-            assert "15 servers" in refused("coredns/Corefile.j2", settings=settings)
-
-
-# --- systemd-resolved ----------------------------------------------------------------------------
-
-
-def unit_file(text: str) -> dict[str, dict[str, list[str]]]:
-    """Sections of an ini file of systemd's: each key's words."""
-    parser = configparser.ConfigParser(
-        delimiters="=", comment_prefixes="#", interpolation=None, empty_lines_in_values=False
-    )
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string(text)
-    return {name: {k: v.split() for k, v in parser[name].items()} for name in parser.sections()}
-
-
-RESOLVED = {"consul": CONSUL, "recursors": ["10.0.0.53"]}
+def test_how_destinations_are_written(written: str, template: str, path: str, command: str) -> None:
+    assert destination(written) == Destination(Path(template), Path(path), command)
 
 
 @pytest.mark.parametrize(
-    ("template", "version", "section"),
+    ("written", "said"),
     [
-        ("resolved/consul.conf.j2", (252,), "Resolve"),
-        ("resolved/consul.dns-delegate.j2", (258,), "Delegate"),
+        ("", "is not TEMPLATE:DEST"),
+        ("a", "is not TEMPLATE:DEST"),
+        ("a:", "is not TEMPLATE:DEST"),
+        (":b", "is not TEMPLATE:DEST"),
+        (r"a\:b", "is not TEMPLATE:DEST"),
+        ("a:b:", "the command is empty"),
+        ("a:b:  ", "the command is empty"),
     ],
 )
-def test_resolved(template: str, version: Version, section: str) -> None:
-    assert unit_file(rendered(template, version, RESOLVED)) == {
-        section: {
-            "DNS": ["10.0.0.11:8600", "[fd00::12]:8600", "127.0.0.1:8600"],
-            "Domains": [
-                "~consul", "~16.172.in-addr.arpa", "~17.172.in-addr.arpa", "~d.f.ip6.arpa",
-            ],
-        }
-    }  # fmt: skip
-    assert "corp.example cannot have another" in refused(template, version)
-    own = {**MIXED, "listen": ["127.0.0.54:53"]}
-    there = unit_file(rendered(template, version, own, to="consulfwd"))[section]
-    assert there["DNS"] == ["127.0.0.54"]
-    assert "~corp.example" in there["Domains"]
-
-
-def test_resolved_before_it_knew_ports() -> None:
-    said = refused("resolved/consul.conf.j2", (245,), RESOLVED)
-    assert said.startswith("systemd before 246 asks port 53 only, not 8600")
-    plain = {"consul": {"agents": ["10.0.0.11:53"]}}
-    assert "DNS=10.0.0.11\n" in rendered("resolved/consul.conf.j2", (245,), plain)
-
-
-# --- files the C library and macOS read ----------------------------------------------------------
-
-
-def resolver(tmp_path: Path, text: str) -> dns.resolver.Resolver:
-    file = tmp_path / "resolv.conf"
-    file.write_text(text)
-    return dns.resolver.Resolver(filename=str(file))
-
-
-def test_resolv_conf(tmp_path: Path) -> None:
-    addresses = ["127.0.0.1", "::1", "127.0.0.2", "127.0.0.3"]
-    listen = [f"[{one}]:53" if ":" in one else f"{one}:53" for one in addresses]
-    text = rendered("resolv.conf/resolv.conf.j2", settings={"listen": ["127.0.0.9:54", *listen]})
-    found = resolver(tmp_path, text)
-    assert found.nameservers == addresses[:3]
-    assert found.timeout == 3
-    said = refused("resolv.conf/resolv.conf.j2", settings={"listen": ["127.0.0.1:5300"]})
-    assert "cannot name a port" in said
-
-
-def test_macos(tmp_path: Path) -> None:
-    text = rendered("resolver/consul.j2", settings={"consul": CONSUL})
-    found = resolver(tmp_path, text)
-    assert found.nameservers == ["10.0.0.11", "fd00::12", "127.0.0.1"]
-    assert str(found.domain) == "consul."
-    assert re.findall(r"^port (\d+)$", text, re.MULTILINE) == ["8600"]
-    four = {"consul": {"agents": [f"10.0.0.{n}" for n in range(1, 5)]}}
-    text = rendered("resolver/consul.j2", settings=four)
-    assert text.count("nameserver 10.") == 3
-    two = {"consul": {"agents": ["10.0.0.11:53", "10.0.0.12:8600"]}}
-    assert "not 53 and 8600" in refused("resolver/consul.j2", settings=two)
-
-
-# --- nftables ------------------------------------------------------------------------------------
-
-
-def test_nftables_takes_agents_of_this_host() -> None:
-    both = {"consul": {"agents": ["10.0.0.1", "127.0.0.2", "127.0.0.3", "[::1]:8601"]}}
-    text = rendered("nftables/consul.nft.j2", settings=both)
-    assert re.findall(r"dnat (.*)", text) == ["ip to 127.0.0.2:8600", "ip6 to [::1]:8601"]
-    for elsewhere in ({"agents": ["10.0.0.1"]}, {"agents": ["127.0.0.2:53"]}):
-        said = refused("nftables/consul.nft.j2", settings={"consul": elsewhere})
-        assert "no server on this host" in said
-
-
-def test_nftables_takes_consulfwd() -> None:
-    settings = {"listen": ["127.0.0.1:5300"]}
-    text = rendered("nftables/consul.nft.j2", settings=settings, to="consulfwd")
-    assert "dnat ip to 127.0.0.1:5300" in text
-    with pytest.raises(TemplateError, match="no server on this host"):
-        rendered("nftables/consul.nft.j2", settings={"listen": ["127.0.0.1"]}, to="consulfwd")
-
-
-# --- in front of consulfwd -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("template", ["bind/named.conf.j2", "coredns/Corefile.j2"])
-def test_what_asks_consulfwd_does_not_take_its_place(template: str) -> None:
-    text = rendered(template, settings={**MIXED, "listen": ["127.0.0.1:5300"]}, to="consulfwd")
-    assert "53" in text
-    for listen in (["127.0.0.1:53"], ["0.0.0.0:53"], ["127.0.0.1:5300", "[::]:53"]):
-        with pytest.raises(UsageError, match="is where the server is to listen"):
-            rendered(template, settings={**MIXED, "listen": listen}, to="consulfwd")
-
-
-DENYING = [
-    path.relative_to(FOLDER).as_posix()
-    for path in sorted(FOLDER.glob("*/*.j2"))
-    if "there is no name" in path.read_text()
-]
-
-
-@pytest.mark.parametrize("template", DENYING)
-def test_only_agents_deny_what_they_do_not_know(template: str) -> None:
-    settings = {"consul": {"reverse": ["10.0.0.0/8"]}, "listen": ["127.0.0.2:5300"]}
-    assert "there is no name" not in rendered(template, settings=settings, to="consulfwd")
-    assert "there is no name" in rendered(template, settings=settings)
+def test_what_is_no_destination(written: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        destination(written)

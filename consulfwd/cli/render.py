@@ -1,0 +1,172 @@
+"""`consulfwd render`: files of any kind, made of templates and of what Consul knows."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from consulfwd.cli.options import load_from_options, settings_options
+from consulfwd.errors import ApplyError, UsageError
+
+if TYPE_CHECKING:
+    from consulfwd.config import Agent
+    from consulfwd.render.jobs import Job
+    from consulfwd.render.quiescence import Quiescence
+    from consulfwd.render.templates import Destination
+
+_MODES = ("once", "watch", "dry_run", "diff", "check")
+
+
+@click.command()
+@click.argument("written", nargs=-1, required=True, metavar="TEMPLATE:DEST[:COMMAND]...")
+@settings_options
+@click.option("--once", is_flag=True, help="Render, replace what changed, and end. [default]")
+@click.option("--watch", is_flag=True, help="Go on: again whenever Consul or a template changes.")
+@click.option("--dry-run", is_flag=True, help="Print the texts instead.")
+@click.option("--diff", is_flag=True, help="Show what would change instead.")
+@click.option("--check", is_flag=True, help="Exit with 1 if something would change.")
+@click.option(
+    "--quiescence",
+    default="1:4",
+    show_default=True,
+    metavar="MIN[:MAX]",
+    help="With --watch: seconds without a further change, and at most, until files are replaced.",
+)
+@click.option("--json", "as_json", is_flag=True, help="What was done, or the texts, as JSON.")
+def render(written: tuple[str, ...], **params: object) -> None:
+    r"""Render templates with what Consul knows, and run a command after files that changed.
+
+    Each TEMPLATE is rendered to the file DEST, whose directory must exist; COMMAND is then run by
+    /bin/sh, once for all files that share it. If it fails, the old files are put back. A colon in
+    a path is written as \: and all after the second colon is the command.
+
+    Templates ask with service('web'), services(), nodes(), key('path'), keys('prefix/'),
+    leader('lock/key') and datacenters().
+
+    Exit codes: 0 done, or nothing to do, 1 it could not be done (or --check found a difference),
+    2 wrong use, 3 Consul could not be asked.
+    """
+    from consulfwd.render.templates import destination
+
+    modes = [one for one in _MODES if params[one]]
+    if len(modes) > 1:
+        said = " and ".join("--" + one.replace("_", "-") for one in modes)
+        raise UsageError(f"{said}: choose one of them")
+    mode = modes[0] if modes else "once"
+    destinations = [destination(one) for one in written]
+    _usable(destinations, printed=mode == "dry_run")
+    pace = _pace(str(params["quiescence"]))
+    loaded = load_from_options(params)
+    agents = loaded.settings.consul.agents
+    if mode == "watch":
+        from consulfwd.cli import logs
+        from consulfwd.render.follow import run
+        from consulfwd.render.live import keep_current
+
+        logs.use(loaded)
+        run(keep_current(destinations, agents, pace))
+        return
+    for problem in loaded.warnings:
+        click.echo(f"warning: {problem}", err=True)
+    _TO_DO[mode](_jobs(destinations, agents), bool(params["as_json"]))
+
+
+def _usable(destinations: Sequence[Destination], *, printed: bool) -> None:
+    """Raise UsageError for paths that lead nowhere."""
+    for one in destinations:
+        if not one.template.is_file():
+            raise UsageError(f"{one.template}: there is no such template")
+        if not printed and not one.path.parent.is_dir():
+            raise UsageError(f"{one.path}: there is no directory {one.path.parent} (make it first)")
+        if not printed and one.path.is_dir():
+            raise UsageError(f"{one.path}: is a directory (give the file's name too)")
+
+
+def _pace(said: str) -> Quiescence:
+    from consulfwd.render.quiescence import Quiescence
+
+    least, _, most = said.partition(":")
+    try:
+        return Quiescence(float(least), float(most) if most else None)
+    except ValueError:
+        mend = "is not MIN[:MAX] in seconds, such as 2 or 2:10"
+        raise UsageError(f"--quiescence: {said!r} {mend}") from None
+
+
+def _jobs(destinations: Sequence[Destination], agents: Sequence[Agent]) -> list[Job]:
+    """Return the jobs with the texts of all templates. Raises what is wrong with the first."""
+    import asyncio
+
+    from consulfwd.render.live import texts
+    from consulfwd.render.templates import Templates
+
+    made, told = asyncio.run(texts(destinations, agents))
+    for text in made.values():
+        if not isinstance(text, str):
+            raise text
+    for line in told:
+        click.echo(f"warning: {line}", err=True)
+    return Templates(destinations).jobs(made)
+
+
+def _print(jobs: Sequence[Job], as_json: bool) -> None:
+    files = [file for job in jobs for file in job.files]
+    if as_json:
+        found = [{"path": str(one.path), "text": one.text} for one in files]
+        click.echo(json.dumps({"files": found}, indent=2))
+        return
+    for number, one in enumerate(files):
+        if len(files) > 1:
+            click.echo(f"{chr(10) if number else ''}# ---- {one.path} ----")
+        click.echo(one.text, nl=False)
+
+
+def _diff(jobs: Sequence[Job], as_json: bool) -> None:
+    from consulfwd.render.jobs import difference
+
+    found = {str(job.files[0].path): difference(job) for job in jobs}
+    click.echo(json.dumps(found, indent=2) if as_json else "".join(found.values()), nl=as_json)
+
+
+def _check(jobs: Sequence[Job], as_json: bool) -> None:
+    from consulfwd.render.jobs import changed
+
+    differ = [str(file.path) for job in jobs for file in changed(job)]
+    if as_json:
+        click.echo(json.dumps({"differ": differ}))
+    else:
+        for path in differ:
+            click.echo(f"{path} differs: --diff shows how, --once mends it")
+    sys.exit(1 if differ else 0)
+
+
+def _once(jobs: Sequence[Job], as_json: bool) -> None:
+    from consulfwd.render.apply import apply_all
+
+    results = [result for _, result in apply_all(jobs)]
+    reports = [one for one in results if not isinstance(one, ApplyError)]
+    written = [str(path) for report in reports for path in report.files]
+    backups = [str(path) for report in reports for path in report.backups]
+    # Those that share a command share its fault.
+    faults = list(dict.fromkeys(one for one in results if isinstance(one, ApplyError)))
+    if as_json:
+        failed = [str(one) for one in faults]
+        click.echo(json.dumps({"written": written, "backups": backups, "failed": failed}))
+    else:
+        if not written and not faults:
+            click.echo("nothing to do: all is as it should be")
+        for path in written:
+            click.echo(f"{path} written")
+        for path in backups:
+            click.echo(f"{path} is what stood there before")
+    if faults:
+        for one in faults[:-1]:
+            click.echo(f"consulfwd: {one}", err=True)
+        raise faults[-1]
+
+
+_TO_DO = {"once": _once, "dry_run": _print, "diff": _diff, "check": _check}
