@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -315,22 +318,42 @@ def test_a_lock_that_was_removed_meanwhile_locks_nothing(
     assert names(place.parent) == {"consul.conf"}
 
 
-def killed(place: Path, data: bytes, *, replaced: bool) -> None:
+PROGRAM = """
+import os, signal, sys
+from pathlib import Path
+from consulfwd.render.files import Replacement
+place, data, replaced = sys.argv[1:]
+with Replacement(Path(place)) as one:
+    one.stage(os.fsencode(data))
+    if replaced:
+        one.replace()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def killed(place: Path, project: Path) -> Callable[[bytes, bool], None]:
     """A replacement in a process that is killed in the middle."""
-    child = os.fork()
-    if child == 0:
-        one = Replacement(place)
-        one.__enter__()
-        one.stage(data)
-        if replaced:
-            one.replace()
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+
+    def kill(data: bytes, replaced: bool) -> None:
+        words = [
+            sys.executable,
+            "-c",
+            PROGRAM,
+            str(place),
+            os.fsdecode(data),
+            "yes" if replaced else "",
+        ]
+        assert subprocess.run(words, cwd=project, check=False).returncode == -signal.SIGKILL
+
+    return kill
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_what_a_killed_one_left_is_cleared_away(place: Path, replaced: bool) -> None:
-    killed(place, b"half-way", replaced=replaced)
+def test_what_a_killed_one_left_is_cleared_away(
+    place: Path, killed: Callable[[bytes, bool], None], replaced: bool
+) -> None:
+    killed(b"half-way", replaced)
     assert unfinished(place)
     assert len(names(place.parent)) == 3
     with Replacement(place) as one:
@@ -345,8 +368,10 @@ def test_what_a_killed_one_left_is_cleared_away(place: Path, replaced: bool) -> 
 
 
 @pytest.mark.parametrize("good", [False, True])
-def test_what_a_killed_one_replaced_is_brought_to_its_end(place: Path, good: bool) -> None:
-    killed(place, NEW, replaced=True)
+def test_what_a_killed_one_replaced_is_brought_to_its_end(
+    place: Path, killed: Callable[[bytes, bool], None], good: bool
+) -> None:
+    killed(NEW, True)
     with Replacement(place) as one:
         one.stage(NEW)
         assert one.candidate.read_bytes() == NEW
@@ -358,8 +383,10 @@ def test_what_a_killed_one_replaced_is_brought_to_its_end(place: Path, good: boo
     assert names(place.parent) == rest
 
 
-def test_what_a_killed_one_left_stays_known_until_it_is_done(place: Path) -> None:
-    killed(place, NEW, replaced=True)
+def test_what_a_killed_one_left_stays_known_until_it_is_done(
+    place: Path, killed: Callable[[bytes, bool], None]
+) -> None:
+    killed(NEW, True)
     with Replacement(place) as one:
         one.stage(NEW)
     assert unfinished(place)

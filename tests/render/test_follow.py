@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -391,6 +392,7 @@ run(main())
     try:
         while not (tmp_path / "begun").exists():
             assert child.poll() is None
+            time.sleep(0.02)
         os.kill(child.pid, signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             child.wait(0.3)

@@ -44,7 +44,7 @@ def test_it_fires_when_it_is_due_and_not_before() -> None:
     with pytest.raises(ValueError, match="not due"):
         quiescence.fired(0)
     quiescence.changed(0)
-    with pytest.raises(ValueError, match="not due at 1.999, but at 2"):
+    with pytest.raises(ValueError, match=r"not due at 1\.999, but at 2"):
         quiescence.fired(1.999)
     assert quiescence.due_at == 2
     quiescence.fired(2)
