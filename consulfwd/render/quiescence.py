@@ -5,6 +5,8 @@ What belongs here: the two times. Must not know what changes, nor read a clock: 
 
 from __future__ import annotations
 
+from math import inf
+
 
 class Quiescence:
     """Waits `least` seconds from the last change, `most` (4 x `least`) from the first at most.
@@ -20,8 +22,8 @@ class Quiescence:
     def __init__(self, least: float, most: float | None = None) -> None:
         self._least = least
         self._most = 4 * least if most is None else most
-        if not 0 <= self._least <= self._most:
-            raise ValueError(f"not 0 <= {self._least} <= {self._most}")
+        if not 0 <= self._least <= self._most < inf:
+            raise ValueError(f"not 0 <= {self._least} <= {self._most} < inf")
         self._due_at: float | None = None
         self._deadline = 0.0
 

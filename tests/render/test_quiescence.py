@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf, nan
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,7 +52,7 @@ def test_it_fires_when_it_is_due_and_not_before() -> None:
     quiescence.fired(2)
 
 
-@pytest.mark.parametrize(("least", "most"), [(2, 1.9), (-1, 1)])
+@pytest.mark.parametrize(("least", "most"), [(2, 1.9), (-1, 1), (1, inf), (nan, 1)])
 def test_pauses_that_contradict_each_other_are_refused(least: float, most: float) -> None:
     with pytest.raises(ValueError, match="not 0 <="):
         Quiescence(least, most)
