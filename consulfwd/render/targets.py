@@ -178,7 +178,7 @@ _ALL = (
         reload=(("systemctl", "reload-or-restart", "systemd-resolved"),),
         ask_version=("systemctl", "--version"),
         version_pattern=r"systemd (\d+)",
-        package="systemd-resolved",
+        package="systemd",
     ),
     Target(
         name="coredns",
@@ -225,11 +225,8 @@ _ALL = (
         title="PowerDNS Recursor",
         outputs=(
             Output(
-                "pdns-recursor/consul.conf.j2",
-                (
-                    "/etc/powerdns/recursor.d/consul.conf",
-                    "/etc/pdns-recursor/recursor.d/consul.conf",
-                ),
+                "pdns-recursor/consul.zones.j2",
+                ("/etc/powerdns/consul.zones", "/etc/pdns-recursor/consul.zones"),
                 checked=False,
                 max_version=(4,),
             ),

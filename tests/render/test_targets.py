@@ -98,5 +98,5 @@ def test_files_by_version_and_option() -> None:
     assert templates("bind", (9, 18), "named_conf") == ["bind/consul.conf.j2", "bind/named.conf.j2"]
     assert templates("resolved", (252,)) == ["resolved/consul.conf.j2"]
     assert templates("resolved", (258,)) == ["resolved/consul.dns-delegate.j2"]
-    assert templates("pdns-recursor", (4, 9, 9)) == ["pdns-recursor/consul.conf.j2"]
+    assert templates("pdns-recursor", (4, 9, 9)) == ["pdns-recursor/consul.zones.j2"]
     assert templates("pdns-recursor", (5, 0)) == ["pdns-recursor/consul.yml.j2"]
