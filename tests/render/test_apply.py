@@ -475,6 +475,16 @@ def test_a_signal_leaves_the_old_state(
     assert lines == ["check: old", *(["reload: new", "reload: old"] if step != "check" else [])]
 
 
+def test_a_roll_back_is_not_interrupted(tmp_path: Path, place: Path, told: Path) -> None:
+    before = here(place.parent)
+    first = says(tmp_path, "first", f'if ! grep -q new {place}; then kill -INT "$PPID"; fi')
+    second = says(tmp_path, "second", f"! grep -q new {place}")
+    with pytest.raises(KeyboardInterrupt):
+        apply(Job((File(place, NEW),), reload=(first, second)))
+    assert here(place.parent) == before
+    assert told.read_text() == "first: new\nsecond: new\nfirst: old\nsecond: old\n"
+
+
 def test_signals_do_as_before_when_it_is_done(place: Path) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     apply(Job((File(place, NEW),)))

@@ -170,6 +170,26 @@ def test_what_stood_there_is_put_back(
     assert names(place.parent) == {"consul.conf", "consul.conf.bak"}
 
 
+@pytest.mark.parametrize("good", [False, True])
+def test_renamings_are_on_disk_before_one_goes_on(
+    place: Path, good: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+    synced = []
+
+    def note(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            synced.append(place.read_bytes())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    with Replacement(place) as one:
+        one.stage(NEW)
+        one.replace()
+        one.settle() if good else one.put_back()
+    assert synced == [NEW, NEW if good else OLD]
+
+
 def test_a_file_that_was_new_is_removed_again(tmp_path: Path) -> None:
     with Replacement(tmp_path / "new") as one:
         one.stage(NEW)
@@ -396,3 +416,15 @@ def test_what_a_killed_one_left_stays_known_until_it_is_done(
         one.settle()
     assert backup_of(place).read_bytes() == OLD
     assert not unfinished(place)
+
+
+def test_what_a_killed_one_kept_is_the_backup_until_there_is_a_better_one(
+    place: Path, killed: Callable[[bytes, bool], None]
+) -> None:
+    killed(b"half-way", True)
+    with Replacement(place) as one:
+        one.stage(NEW)
+        one.replace()
+        one.put_back()
+    assert place.read_bytes() == b"half-way"
+    assert backup_of(place).read_bytes() == OLD

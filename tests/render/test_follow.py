@@ -183,17 +183,15 @@ async def test_jobs_that_fail_together_have_one_line(lines: Callable[[], list[st
     ]
 
 
-async def test_a_job_that_is_no_more_is_not_told_as_mended(
-    lines: Callable[[], list[str]],
-) -> None:
-    world = World(20)
-    world.jobs = [JOB, OTHER]
+async def test_a_job_that_is_no_more_is_forgotten(lines: Callable[[], list[str]]) -> None:
+    world = World(40)
+    world.changes = [1, 20]
     world.results = lambda jobs: [
         (job, ApplyError("/etc/b.conf", "is full") if job is OTHER else Report()) for job in jobs
     ]
 
     def make() -> Sequence[Job]:
-        return world.jobs if world.now == 0 else [JOB]
+        return [JOB] if 1 < world.now < 20 else [JOB, OTHER]
 
     with pytest.raises(Stop):
         await follow(
@@ -204,7 +202,8 @@ async def test_a_job_that_is_no_more_is_not_told_as_mended(
             clock=world.clock,
             pause=world.pause,
         )
-    assert len(lines()) == 1
+    line = "ERROR not brought into force; next try in 5.0 s: /etc/b.conf: is full"
+    assert lines() == [line, line]
 
 
 async def test_rendering_that_fails_is_told_and_mended(lines: Callable[[], list[str]]) -> None:
