@@ -20,7 +20,7 @@ from consulfwd.errors import TemplateError, UsageError
 from consulfwd.render.engine import Engine
 from consulfwd.render.model import Version, build
 from consulfwd.render.targets import TARGETS
-from tests.render.samples import FOLDER, RENEW, samples
+from tests.render.samples import EXAMPLE, FOLDER, RENEW, ROOT, samples
 
 SAMPLES = dict(samples())
 # Zones of every kind, each with servers of its own, of both families.
@@ -449,3 +449,15 @@ def test_only_agents_deny_what_they_do_not_know(template: str) -> None:
     settings = {"consul": {"reverse": ["10.0.0.0/8"]}, "listen": ["127.0.0.2:5300"]}
     assert "there is no name" not in rendered(template, settings=settings, to="consulfwd")
     assert "there is no name" in rendered(template, settings=settings)
+
+
+# --- the guide -----------------------------------------------------------------------------------
+
+
+def test_the_guide_shows_what_is_generated() -> None:
+    text = (ROOT / "docs" / "generate.md").read_text()
+    shown = re.findall(r"^```conf\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(shown) >= len(TARGETS)
+    assert [one for one in shown if not any(one in sample for sample in SAMPLES.values())] == []
+    (settings,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert EXAMPLE.read_text().endswith(settings)
