@@ -158,16 +158,17 @@ def _verify(server: str, settings: Settings, params: dict[str, object]) -> funct
     from consulfwd.render.asking import resolves
     from consulfwd.render.jobs import nothing_to_verify
 
-    asked = _asked_at(server, settings, str(params["verify"] or ""))
+    asked = _asked_at(server, settings, params)
     if asked is None:
         return functools.partial(nothing_to_verify)
     return functools.partial(resolves, asked, f"consul.service.{settings.consul.domain}")
 
 
-def _asked_at(server: str, settings: Settings, said: str) -> Server | None:
+def _asked_at(server: str, settings: Settings, params: dict[str, object]) -> Server | None:
     from consulfwd.config.values import Fault, endpoint
-    from consulfwd.render.model import Server
+    from consulfwd.render.model import Server, listening
 
+    said = str(params["verify"] or "")
     if said == "none":
         return None
     if said:
@@ -176,8 +177,9 @@ def _asked_at(server: str, settings: Settings, said: str) -> Server | None:
         except Fault as error:
             raise UsageError(f"--verify: {error}") from None
         return Server(str(at["host"]), int(str(at["port"])))
-    if server == "resolv.conf":
-        return Server(settings.listen[0].host, settings.listen[0].port)
+    whole = params["named_conf"] or server == "coredns"
+    if server == "resolv.conf" or (whole and params["to"] != "consulfwd"):
+        return listening(settings)[0]
     address = _ASKED_AT.get(server, "127.0.0.1")
     return None if address is None else Server(address)
 

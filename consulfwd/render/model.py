@@ -156,7 +156,7 @@ def build(
     nobody to name, or what cannot be written.
     """
     consul = settings.consul
-    own = _own(settings)
+    own = listening(settings)
     if (to == "consulfwd" or whole) and any(one.port == 0 for one in own):
         raise UsageError("listen: port 0 is any free one; give the port that is to be asked")
     found = found or {}
@@ -220,7 +220,7 @@ def _serves(settings: Settings, to: To, whole: bool) -> tuple[Server, ...]:
     return before
 
 
-def _own(settings: Settings) -> tuple[Server, ...]:
+def listening(settings: Settings) -> tuple[Server, ...]:
     """Where this host reaches consulfwd, if it runs with these settings."""
     own = []
     for one in settings.listen:
