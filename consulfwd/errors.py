@@ -119,3 +119,19 @@ class ConsulError(ConsulfwdError):
         self.status = status
         self.reason = reason
         super().__init__(f"{agent}: HTTP {status}: {reason}" if status else f"{agent}: {reason}")
+
+
+class LintError(ConsulfwdError):
+    """Another server's configuration that cannot be read or parsed: which file, line, and why.
+
+    `line` counts from 1; 0 is the file as a whole.
+    """
+
+    exit_code = 2
+
+    def __init__(self, file: str, line: int, what: str, mend: str = "") -> None:
+        self.file = file
+        self.line = line
+        self.what = what
+        self.mend = mend
+        super().__init__(str(Problem(f"{file}:{line}" if line else file, what, mend)))

@@ -20,6 +20,7 @@ VERBS = {
         "Write configuration for BIND, dnsmasq, unbound and others.",
     ),
     "render": ("consulfwd.cli.render", "render", "Render any template with what Consul knows."),
+    "lint": ("consulfwd.cli.lint", "lint", "Say what will bite in another server's files."),
     "config": ("consulfwd.cli.config", "config", "Check and show the settings."),
 }
 

@@ -1,0 +1,161 @@
+"""What a named.conf means: its scopes, its zones, and who gets Consul's names."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import NamedTuple
+
+from consulfwd.lint.findings import Context, Group, Upstream
+from consulfwd.lint.names import is_address, is_reverse, normal, under
+from consulfwd.lint.rules.common import number
+from consulfwd.lint.tree import Node, find, last
+
+FORWARD = "forward"
+MAX_VIEWS = 256
+
+
+class Scope(NamedTuple):
+    """Where settings hold: a view with the options behind it, or the options alone.
+
+    `settings` are the statements in force by name.
+    """
+
+    node: Node
+    settings: Mapping[str, Node]
+    zones: tuple[Node, ...]
+    behind: Node | None = None
+
+    def setting(self, name: str) -> Node | None:
+        """Return the statement in force."""
+        return self.settings.get(name)
+
+    def all_values(self, name: str) -> set[str]:
+        """Return the names all statements of a name give."""
+        both = (self.node, *([self.behind] if self.behind else []))
+        return {normal(found.value) for node in both for found in node.find(name)}
+
+    def is_off(self, name: str) -> bool:
+        """Is a switch off?"""
+        found = self.setting(name)
+        return found is not None and found.value.lower() in {"no", "false", "0"}
+
+
+def scopes(nodes: Iterable[Node]) -> list[Scope]:
+    """Return the views, or else the options; nothing for a file that has neither."""
+    nodes = tuple(nodes)
+    options = last(nodes, "options")
+    general = {node.name: node for node in options.body} if options else {}
+    views = list(islice(find(nodes, "view"), MAX_VIEWS))
+    if not views:
+        return [Scope(options, general, tuple(find(nodes, "zone")))] if options else []
+    return [
+        Scope(
+            view,
+            ChainMap({node.name: node for node in view.body}, general),
+            tuple(view.find("zone")),
+            options,
+        )
+        for view in views
+    ]
+
+
+def zones(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Yield every zone statement, those in views too."""
+    for node in nodes:
+        if node.name == "zone":
+            yield node
+        elif node.name == "view":
+            yield from node.find("zone")
+
+
+def zone_name(zone: Node) -> str:
+    """Return the zone's name."""
+    return normal(zone.value)
+
+
+def zone_type(zone: Node) -> str:
+    """Return the zone's type in lower case, or nothing."""
+    found = zone.last("type")
+    return found.value.lower() if found else ""
+
+
+def is_first(zone: Node) -> bool:
+    """Is the rest of the Internet asked when the forwarders fail? That is the default."""
+    found = zone.last("forward")
+    return found is None or found.value.lower() != "only"
+
+
+def _upstreams(forwarders: Node) -> Iterator[Upstream]:
+    default = number(_after(forwarders.words, "port"))
+    for node in forwarders.body:
+        written = _after(node.words, "port")
+        port = number(written) if written else default
+        if node.words and not is_address(node.words[0]):
+            port = 0
+        yield Upstream(node, " ".join(node.words), node.words[0] if node.words else "", port)
+
+
+def _after(words: tuple[str, ...], name: str) -> str:
+    return words[words.index(name) + 1] if name in words[:-1] else ""
+
+
+def groups(nodes: tuple[Node, ...], domains: tuple[str, ...]) -> list[Group]:
+    """Return who gets Consul's names; and the reverse names, where these go to the same."""
+    found = []
+    for zone in zones(nodes):
+        name = zone_name(zone)
+        consul = any(under(name, domain) for domain in domains)
+        if zone_type(zone) != FORWARD or not (consul or is_reverse(name)):
+            continue
+        forwarders = zone.last("forwarders")
+        upstreams = tuple(_upstreams(forwarders)) if forwarders else ()
+        if consul or upstreams:
+            found.append(Group(forwarders or zone, name, upstreams))
+    return found
+
+
+def everyone(scope: Scope, lists: Mapping[str, Node]) -> Node | None:
+    """Return the statement that lets anybody ask for recursion, if one does.
+
+    `lists` are the acl statements by name.
+    """
+    names = ("allow-recursion", "allow-query-cache", "allow-query")
+    ruling = next((one for name in names if (one := scope.setting(name))), None)
+    if ruling is None:
+        return None
+    todo, seen = [ruling], set[str]()
+    while todo:
+        for element in todo.pop().body:
+            name = " ".join(element.words).lower()
+            if name in {"any", "0.0.0.0/0", "::/0"}:
+                return ruling
+            if name in lists and name not in seen:
+                seen.add(name)
+                todo.append(lists[name])
+    return None
+
+
+def to_agents(ctx: Context, scope: Scope) -> bool:
+    """Has the scope a forward zone for a domain of Consul's?"""
+    return any(
+        zone_type(zone) == FORWARD and ctx.domain_of(zone_name(zone)) for zone in scope.zones
+    )
+
+
+def except_for(node: Node | None, domain: str) -> bool:
+    """Is the domain among the names in a statement's block?"""
+    names = (normal(one.words[0]) for one in node.body if one.words) if node else ()
+    return any(under(domain, name) for name in names)
+
+
+def peers(nodes: Iterable[Node]) -> dict[tuple[str, str], Node]:
+    """Return the settings of the server statements by address and name."""
+    found: dict[tuple[str, str], Node] = {}
+    for node in nodes:
+        for server in (node,) if node.name == "server" else ():
+            found.update({(server.value, one.name): one for one in server.body})
+        for server in node.find("server") if node.name == "view" else ():
+            found.update({(server.value, one.name): one for one in server.body})
+    return found

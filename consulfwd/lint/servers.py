@@ -1,0 +1,158 @@
+"""The servers whose files are looked at: grammar, rules, version, and how they are told apart.
+
+Pure. One entry of `SERVERS` is all there is to say of a server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from consulfwd.lint.findings import Group, Rule, Version
+from consulfwd.lint.grammars import bind, corefile, dnsmasq, resolved, unbound
+from consulfwd.lint.rules import bind as bind_rules
+from consulfwd.lint.rules import bind_model, common, unbound_model
+from consulfwd.lint.rules import coredns as coredns_rules
+from consulfwd.lint.rules import dnsmasq as dnsmasq_rules
+from consulfwd.lint.rules import resolved as resolved_rules
+from consulfwd.lint.rules import unbound as unbound_rules
+from consulfwd.lint.tree import Node
+
+
+def _same(nodes: Iterable[Node]) -> list[Node]:
+    return list(nodes)
+
+
+def _nowhere(_: list[Node]) -> str | None:
+    return None
+
+
+def _nothing(_: Node) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Server:
+    """All about one kind of server.
+
+    `program` asks it for its version, which follows `before` in what it prints; `newest` is
+    supposed where it is not installed. `looks` is what its files have at the start of a line.
+    `included`, `directory` and `joined` serve reading: what a statement includes, where relative
+    names start from, and the last step to a tree.
+    """
+
+    title: str
+    parse: Callable[[str, str], list[Node]]
+    groups: Callable[[tuple[Node, ...], tuple[str, ...]], list[Group]]
+    rules: tuple[Rule, ...]
+    spell: Callable[[str, int], str]
+    looks: re.Pattern[str]
+    program: tuple[str, ...]
+    before: str
+    newest: Version
+    included: Callable[[Node], str | None] = _nothing
+    directory: Callable[[list[Node]], str | None] = _nowhere
+    joined: Callable[[Iterable[Node]], list[Node]] = field(default=_same)
+
+
+def _bracketed(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+# Blanks and a comment may end a line.
+_END = r"[ \t]*(?:#[^\n]*)?$"
+
+
+def _looks(pattern: str) -> re.Pattern[str]:
+    return re.compile(rf"^[ \t]*(?:{pattern})", re.MULTILINE)
+
+
+# The order is that in which they are told apart.
+SERVERS: Mapping[str, Server] = {
+    "resolved": Server(
+        title="systemd-resolved",
+        parse=resolved.parse,
+        groups=resolved_rules.groups,
+        rules=(*common.RULES, *resolved_rules.RULES),
+        spell=lambda address, port: f"DNS={_bracketed(address, port)}",
+        looks=_looks(r"\[(?:Resolve|Network|Delegate)\][ \t]*$"),
+        program=("systemctl", "--version"),
+        before="systemd ",
+        newest=(258,),
+    ),
+    "unbound": Server(
+        title="unbound",
+        parse=unbound.parse,
+        groups=unbound_model.groups,
+        rules=(*common.RULES, *unbound_rules.RULES),
+        spell=lambda address, port: f"forward-addr: {address}@{port}",
+        looks=_looks(rf"(?:{'|'.join(sorted(unbound.SECTIONS))}|include(?:-toplevel)?):(?:\s|$)"),
+        program=("unbound", "-V"),
+        before="Version ",
+        newest=(1, 24),
+        included=unbound.included,
+        directory=unbound.directory,
+        joined=unbound.joined,
+    ),
+    "bind": Server(
+        title="BIND",
+        parse=bind.parse,
+        groups=bind_model.groups,
+        rules=(*common.RULES, *bind_rules.RULES),
+        spell=lambda address, port: f"{address} port {port};",
+        looks=_looks(
+            r"(?:options|logging|controls|statistics-channels|managed-keys|trusted-keys)\s*\{"
+            r'|(?:zone|view|acl|key|server)\s+"?[^\s";{}:=]+"?(?:\s+\w+)?\s*\{'
+            r'|include\s+"[^"\n]*"\s*;'
+        ),
+        program=("named", "-v"),
+        before="BIND ",
+        newest=(9, 20),
+        included=bind.included,
+        directory=bind.directory,
+    ),
+    "dnsmasq": Server(
+        title="dnsmasq",
+        parse=dnsmasq.parse,
+        groups=dnsmasq_rules.groups,
+        rules=(*common.RULES, *dnsmasq_rules.RULES),
+        spell=lambda address, port: f"server=/DOMAIN/{address}#{port}",
+        looks=_looks(rf"[a-z][a-z0-9-]*(?:[ \t]*=[^\n]*)?{_END}"),
+        program=("dnsmasq", "--version"),
+        before="version ",
+        newest=(2, 91),
+        included=dnsmasq.included,
+    ),
+    "coredns": Server(
+        title="CoreDNS",
+        parse=corefile.parse,
+        groups=coredns_rules.groups,
+        rules=(*common.RULES, *coredns_rules.RULES),
+        spell=_bracketed,
+        looks=_looks(rf"[^\s#{{}};]+(?:[ \t]+[^\s#{{}};]+)*[ \t]*\{{{_END}|import[ \t]+\S+{_END}"),
+        program=("coredns", "-version"),
+        before="CoreDNS-",
+        newest=(1, 12),
+        included=corefile.included,
+    ),
+}
+
+
+def guess(text: str) -> str | None:
+    """Return the name of the server a file is for, by what stands in it, or None."""
+    # A block like a Corefile's may hold lines like dnsmasq's options, not the other way round.
+    if SERVERS["coredns"].looks.search(text) and not SERVERS["bind"].looks.search(text):
+        return "coredns"
+    return next((name for name, one in SERVERS.items() if one.looks.search(text)), None)
+
+
+def codes() -> dict[str, Rule]:
+    """Return every rule by its code."""
+    return {rule.code: rule for server in SERVERS.values() for rule in server.rules}
+
+
+def read_version(text: str) -> Version | None:
+    """Return `9.18.49-1+deb12` as numbers: (9, 18, 49); None if it does not begin with one."""
+    match = re.match(r"\d{1,6}(?:\.\d{1,6}){0,3}", text)
+    return tuple(map(int, match[0].split("."))) if match else None

@@ -1,0 +1,98 @@
+"""What a configuration file becomes when it is read: statements with their places.
+
+One form for every server, so that files are read, joined and looked at the same way. Pure: nothing
+here knows a server, and nothing reads a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from consulfwd.errors import LintError
+
+MAX_DEPTH = 32
+
+
+@dataclass(frozen=True)
+class Node:
+    """One statement: where it stands, its words without quotes, and the statements within it.
+
+    `file` and `line` (from 1) are those of the first word.
+    """
+
+    file: str
+    line: int
+    words: tuple[str, ...]
+    body: tuple[Node, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The first word in lower case, or nothing."""
+        return self.words[0].lower() if self.words else ""
+
+    @property
+    def value(self) -> str:
+        """The second word, or nothing."""
+        return self.words[1] if len(self.words) > 1 else ""
+
+    def find(self, *names: str) -> Iterator[Node]:
+        """Yield the statements directly within this one that have one of the names."""
+        return find(self.body, *names)
+
+    def last(self, *names: str) -> Node | None:
+        """Return the last of them, which is the one in force where one may be repeated."""
+        return last(self.body, *names)
+
+
+def find(nodes: Iterable[Node], *names: str) -> Iterator[Node]:
+    """Yield the statements that have one of the names."""
+    return (node for node in nodes if node.name in names)
+
+
+def last(nodes: Iterable[Node], *names: str) -> Node | None:
+    """Return the last statement that has one of the names."""
+    found = None
+    for node in find(nodes, *names):
+        found = node
+    return found
+
+
+class Opened:
+    """Blocks within blocks while a file is read, without recursion and not endlessly deep."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self._stack: list[tuple[tuple[str, ...], int]] = []
+        self._bodies: list[list[Node]] = [[]]
+
+    @property
+    def depth(self) -> int:
+        """How many blocks are open."""
+        return len(self._stack)
+
+    def add(self, line: int, words: Iterable[str], body: Iterable[Node] = ()) -> None:
+        """Put a statement into the innermost block."""
+        self._bodies[-1].append(Node(self.file, line, tuple(words), tuple(body)))
+
+    def open(self, line: int, words: Iterable[str]) -> None:
+        """Open a block that these words begin."""
+        if self.depth >= MAX_DEPTH:
+            what = f"blocks are nested more than {MAX_DEPTH} deep"
+            raise LintError(self.file, line, what, "no server's configuration is; check the braces")
+        self._stack.append((tuple(words), line))
+        self._bodies.append([])
+
+    def close(self, line: int) -> tuple[tuple[str, ...], int, list[Node]]:
+        """Close the innermost block; return its words, its line, what is in it."""
+        if not self._stack:
+            raise LintError(self.file, line, "a } without a {", "take it out")
+        words, start = self._stack.pop()
+        return words, start, self._bodies.pop()
+
+    def done(self) -> list[Node]:
+        """Return the statements of the whole file."""
+        if self._stack:
+            line = self._stack[-1][1]
+            raise LintError(self.file, line, "the { is never closed", "close it with a }")
+        return self._bodies[0]

@@ -1,0 +1,215 @@
+"""Files and what they include: found, noted where missing, bounded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consulfwd.errors import LintError, UsageError
+from consulfwd.lint import Report, Wanted, check, reading
+from consulfwd.lint.findings import Version
+from consulfwd.lint.servers import Server
+
+NEVER = Wanted(version="9.18")
+
+
+def lint(path: Path, **wanted: Any) -> Report:
+    return check(path, NEVER._replace(**wanted), lambda _: {}, lambda _: None)
+
+
+def codes(report: Report) -> list[str]:
+    return [f"{Path(one.file).name}:{one.line} {one.code}" for one in report.findings]
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Write files, `a__b` as a/b, with .conf; return the first."""
+    paths = [folder / (name.replace("__", "/") + ".conf") for name in files]
+    for path, text in zip(paths, files.values(), strict=True):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return paths[0]
+
+
+ZONE = "zone consul { type forward; forward only; forwarders { 10.0.0.1 port 8600; }; };"
+
+
+def test_bind_reads_what_is_included_from_its_directory(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        named=f'options {{ directory "{tmp_path}/sub"; dnssec-validation no;'
+        '\n  include "o.conf"; };\n'
+        'include "part.conf"; include "z*.conf";',
+        sub__o="clients-per-query 0;\nmin-cache-ttl 5; edns-udp-size 4096;",
+        part="\ndlz x { };",
+        z1=ZONE,
+        z2="key k { };\ntrusted-keys { };",
+    )
+    report = lint(path)
+    assert codes(report) == [
+        "o.conf:2 bind-ttl-floor",
+        "z1.conf:1 single-agent",
+        "z2.conf:2 bind-obsolete-option",
+    ]
+
+
+def test_unbound_goes_on_with_the_section_after_an_include(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        unbound='server:\n  include: "d/*.conf"\n  discard-timeout: 0\n  cache-min-ttl: 1\n',
+        d__1="edns-buffer-size: 4096\ndomain-insecure: consul",
+        d__2="forward-zone:\nname: consul\nforward-addr: 10.0.0.1@8600\nserver:",
+    )
+    assert codes(lint(path)) == ["unbound.conf:4 unbound-ttl-floor", "2.conf:3 single-agent"]
+
+
+def test_dnsmasq_reads_folders_by_suffix(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        d__a="server=/consul/10.0.0.1#8600",
+        d__b="min-cache-ttl=1",
+    )
+    (tmp_path / "d/c.bak").write_text("filterwin2k")
+    (tmp_path / "d/.hidden.conf").write_text("filterwin2k")
+    (tmp_path / "d/d.conf~").write_text("filterwin2k")
+    one, two, three = (
+        "a.conf:1 single-agent",
+        "b.conf:1 dnsmasq-ttl-floor",
+        "c.bak:1 dnsmasq-filterwin2k",
+    )
+    for suffixes, expected in (
+        ("", [one, two, three]),
+        (",*.conf", [one, two]),
+        (",.bak", [one, two]),
+        (",.conf,.x", [three]),
+    ):
+        path = write(tmp_path, dnsmasq=f"conf-dir={tmp_path}/d{suffixes}\nconf-file=none")
+        report = lint(path)
+        assert codes(report) == expected
+        assert f"{path}:2: none is not there to be read" in report.notes
+
+
+def test_coredns_imports_snippets_and_files(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        Corefile="(say) {\n  errors\n}\n(more) {\n import say\n cache\n}\n"
+        "consul {\n import more\n import up.conf\n}\n",
+        up="forward . 10.0.0.1:8600\n",
+    )
+    assert codes(lint(path)) == ["Corefile.conf:6 coredns-cache-floor", "up.conf:1 single-agent"]
+    path = write(tmp_path, Corefile="(a) {\n import b\n}\n(b) {\n import a\n}\nx {\n import a\n}")
+    with pytest.raises(LintError, match=":2: 'b' imports itself"):
+        lint(path)
+    lines = [f"(a{n}) {{\n import a{n + 1}\n import a{n + 1}\n}}" for n in range(40)]
+    path = write(
+        tmp_path, Corefile="\n".join([*lines, "(a40) {\n errors\n}", "x {\n import a0\n}"])
+    )
+    with pytest.raises(LintError, match="too much is imported"):
+        lint(path)
+
+
+def test_what_includes_itself_ends_in_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path, a='include "b.conf";', b='\ninclude "a.conf";')
+    with pytest.raises(LintError, match=r"b.conf:2: .*a.conf includes itself"):
+        lint(path)
+    path = write(tmp_path, **{f"f{n}": f'include "f{n + 1}.conf";' for n in range(12)})
+    with pytest.raises(LintError, match=r"f9.conf:1: files are included more than 10 deep"):
+        lint(path)
+
+
+def test_too_many_files_end_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_FILES", 3)
+    path = write(tmp_path, a='include "b*.conf";', b1="", b2="", b3="")
+    with pytest.raises(LintError, match="is one included file too many"):
+        lint(path)
+    monkeypatch.setattr(reading, "MAX_FILES", 4)
+    assert codes(lint(path)) == []
+
+
+def test_a_mistake_in_an_included_file_is_told_with_its_place(tmp_path: Path) -> None:
+    path = write(tmp_path, a='include "b.conf";', b="\nzone {")
+    with pytest.raises(LintError, match=r"b.conf:2: the { is never closed"):
+        lint(path)
+
+
+def test_what_is_not_there_or_no_file_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    path = write(tmp_path, a='include "gone.conf";\ninclude "folder";\ninclude "g*.conf";')
+    notes = lint(path).notes
+    assert f"{path}:1: gone.conf is not there to be read" in notes
+    assert f"{path}:2: {tmp_path}/folder cannot be read: Is a directory" in notes
+    assert f"{path}:3: g*.conf is not there to be read" in notes
+    assert f"{path}: sends no names under consul anywhere" in notes
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"options {\n\0", r":2: holds binary data"),
+        (b"\x7fELF" + bytes(100), ":1: holds binary data"),
+        (b"# nothing\n", "does not look like a file of any server"),
+        (b"a" * (reading.MAX_FILE + 1), "is larger than 4 MiB"),
+        (b"options { \xff }\n", ":1: a ; is missing before the }"),
+    ],
+)
+def test_what_cannot_be_read_ends_in_one_error(tmp_path: Path, data: bytes, said: str) -> None:
+    path = tmp_path / "named.conf"
+    path.write_bytes(data)
+    with pytest.raises(LintError, match=said):
+        lint(path)
+
+
+def test_what_is_no_file_ends_in_one_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, said in (
+        (tmp_path, "cannot be read: Is a directory"),
+        (tmp_path / "pipe", "is not a file"),
+        (Path("/dev/null"), "is not a file"),
+        (tmp_path / "none", "cannot be read: No such file"),
+        (tmp_path / ("x" * 300), "cannot be read: File name too long"),
+        (tmp_path / "a\0b", "cannot be read: embedded null"),
+    ):
+        with pytest.raises(LintError, match=said):
+            lint(path)
+
+
+def test_more_servers_than_can_be_meant_end_in_one_error(tmp_path: Path) -> None:
+    path = write(tmp_path, r="[Resolve]\nDNS=" + "10.0.0.1 " * 200 + "\nDomains=" + "~consul " * 60)
+    with pytest.raises(LintError, match="sends names to more than 10000 servers"):
+        lint(path)
+
+
+def test_the_version_is_given_asked_or_the_newest(tmp_path: Path) -> None:
+    path = write(tmp_path, named="options { dnssec-enable no; dnssec-validation no; };")
+
+    def version(written: str | None, found: Version | None) -> tuple[Version, str, str]:
+        def installed(server: Server) -> Version | None:
+            assert server.title == "BIND"
+            return found
+
+        report = check(path, Wanted(version=written), lambda _: {}, installed)
+        worst = sorted(one.code for one in report.findings)[-1]
+        return report.version, report.origin, worst
+
+    assert version("9.16", (9, 18)) == ((9, 16), "given", "bind-obsolete-option")
+    assert version(None, (9, 18, 49)) == ((9, 18, 49), "installed", "bind-dnssec-enable")
+    assert version(None, None) == ((9, 20), "newest known", "bind-dnssec-enable")
+    with pytest.raises(UsageError, match="'nine' is no version, such as"):
+        version("nine", None)
+
+
+def test_codes_can_be_ignored(tmp_path: Path) -> None:
+    path = write(tmp_path, named=ZONE)
+    assert codes(lint(path)) == ["named.conf:1 single-agent"]
+    assert codes(lint(path, ignored=frozenset({"single-agent"}))) == []
+    with pytest.raises(UsageError, match="there is no code 'singel-agent'"):
+        lint(path, ignored=frozenset({"singel-agent"}))
+
+
+def test_other_domains_and_consulfwd_itself(tmp_path: Path) -> None:
+    path = write(tmp_path, named=ZONE)
+    assert codes(lint(path, domains=("Corp.example.",))) == []
+    assert codes(lint(path, domains=("corp", "CONSUL."))) == ["named.conf:1 single-agent"]
+    assert codes(lint(path, own=frozenset({("10.0.0.1", 8600)}))) == []
