@@ -15,7 +15,7 @@ from types import EllipsisType
 from typing import Any
 
 from consulfwd.consul.facts import Fact, Kind
-from consulfwd.consul.values import Entry, Instance, Listed, Located, Node
+from consulfwd.consul.values import Entry, Instance, Listed, Located, Node, Session
 
 # Each fact keeps a connection busy; Consul allows a host 200.
 MOST_FACTS = 100
@@ -100,16 +100,29 @@ class Functions:
         return {key: one.text() for key, one in found.items() if not key.endswith("/")}
 
     def leader(self, key: str, datacenter: str | None = None) -> Leader | None:
-        """Return who holds the lock of this key, None if nobody does."""
+        """Return who holds the lock of this key, None if nobody does. Raises ValueError."""
         entry: Entry | None = self._ask(Kind.KEY, key, datacenter)
         if entry is None or not entry.session:
             return None
-        session = self._ask(Kind.SESSION, entry.session, datacenter)
-        # A session, or a node, that is gone: that the lock is free will be known in a moment.
-        node = None if session is None else self._ask(Kind.NODE, session.node, datacenter)
+        of_session = _fact(Kind.SESSION, entry.session, datacenter)
+        session: Session | None = self._look(of_session)
+        if session is None:
+            self._unseen(of_session, key)
+            return None
+        of_node = _fact(Kind.NODE, session.node, datacenter)
+        node: Node | None = self._look(of_node)
         if node is None:
+            self._unseen(of_node, key)
             return None
         return Leader(session.id, node.name, node.address, entry.text())
+
+    def _unseen(self, fact: Fact, key: str) -> None:
+        """What a lock's key names is not there. That is not to say that nobody holds the lock."""
+        if fact in self.known:
+            raise ValueError(
+                f"who holds {key!r} cannot be seen: there is no {fact}"
+                " (it has just ended, or the token may not read sessions or nodes)"
+            )
 
     def datacenters(self) -> list[str]:
         """Return the names of all datacenters, sorted."""

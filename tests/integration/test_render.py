@@ -109,6 +109,10 @@ def acquire(cluster: RealCluster, holder: str) -> bool:
     return cluster.http("PUT", f"/v1/kv/{LOCK}?acquire={holder}", "primary") is True
 
 
+def write(agent: RealAgent, value: int) -> bool:
+    return agent.http("PUT", "/v1/kv/render/value", value) is True
+
+
 @pytest.fixture
 def keys(cluster: RealCluster) -> Iterator[Callable[[str, object], None]]:
     """Writes keys under render/, as JSON; they are gone afterwards."""
@@ -329,13 +333,26 @@ def test_an_agent_that_dies_and_comes_back_never_empties_a_file(
             agent.kill()
             wait_until(lambda: said(child, "Consul cannot be asked"), "away")
             others[0].wait_until(others[0].knows_leader, "led")
-            others[0].wait_until(
-                lambda: others[0].http("PUT", "/v1/kv/render/value", "new"), "writing"
-            )
+            others[0].wait_until(lambda: write(others[0], 2), "writing")
             agent.restart()
-            wait_until(lambda: dest.read_text() == f'{addresses} "new"\n', "followed again")
+            wait_until(lambda: dest.read_text() == f"{addresses} 2\n", "followed again")
             wait_until(lambda: said(child, "again"), "back")
         finally:
             stop.set()
             looking.join()
-    assert seen == {f'{addresses} "{mark}"\n', f'{addresses} "new"\n'}
+    assert seen == {f'{addresses} "{mark}"\n', f"{addresses} 2\n"}
+
+
+def test_the_next_agent_is_followed_when_one_freezes(
+    cluster: RealCluster, guard: Guard, keys: Callable[[str, object], None], tmp_path: Path
+) -> None:
+    keys("value", 1)
+    cluster.settle()
+    template, dest = tmp_path / "a.tpl", tmp_path / "a"
+    template.write_text("{{ key('render/value') }}")
+    with rendering(tmp_path, guard, cluster.servers, f"{template}:{dest}") as child:
+        wait_until(dest.exists, "rendered")
+        cluster.servers[0].freeze()
+        cluster.servers[1].wait_until(lambda: write(cluster.servers[1], 2), "writing")
+        wait_until(lambda: dest.read_text() == "2", "followed at the next one")
+        assert said(child, "Consul cannot be asked") == 0

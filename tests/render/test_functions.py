@@ -111,19 +111,24 @@ def test_the_leader_is_found_step_by_step() -> None:
     assert made.missing == set()
 
 
+@pytest.mark.parametrize("entry", [None, Entry("x", b"v")])
+def test_nobody_holds_the_lock(entry: Entry | None) -> None:
+    made = functions({LOCK: entry})
+    assert made.leader(LOCK.name) is None
+    assert (made.asked, made.missing) == ({LOCK}, set())
+
+
 @pytest.mark.parametrize(
-    ("known", "asked"),
+    ("known", "said"),
     [
-        ({LOCK: None}, 1),
-        ({LOCK: Entry("x", b"")}, 1),
-        ({LOCK: Entry("x", b"", "5e55"), SESSION: None}, 2),
-        ({LOCK: Entry("x", b"", "5e55"), SESSION: Session("5e55", "n1"), NODE: None}, 3),
+        ({SESSION: None}, "there is no session 5e55"),
+        ({SESSION: Session("5e55", "n1"), NODE: None}, "there is no node n1"),
     ],
 )
-def test_nobody_holds_the_lock(known: dict[Fact, Any], asked: int) -> None:
-    made = functions(known)
-    assert made.leader(LOCK.name) is None
-    assert (len(made.asked), made.missing) == (asked, set())
+def test_a_holder_that_cannot_be_seen_is_not_nobody(known: dict[Fact, Any], said: str) -> None:
+    made = functions({LOCK: Entry(LOCK.name, b"", "5e55"), **known})
+    with pytest.raises(ValueError, match=f"who holds '{LOCK.name}' cannot be seen: {said}"):
+        made.leader(LOCK.name)
 
 
 def test_what_cannot_be_asked_for() -> None:
