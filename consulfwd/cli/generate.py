@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from consulfwd.cli import applying
 from consulfwd.cli.options import load_from_options, settings_options
 from consulfwd.errors import UsageError
 from consulfwd.render.targets import TARGETS, read_version
@@ -17,9 +16,7 @@ from consulfwd.render.targets import TARGETS, read_version
 if TYPE_CHECKING:
     from consulfwd.config import Loaded, Settings
     from consulfwd.render.generate import Found, Request
-    from consulfwd.render.jobs import Job
     from consulfwd.render.model import Server, Version
-    from consulfwd.render.quiescence import Quiescence
 
 # Where a server is asked whether it works, if not at 127.0.0.1; None: nowhere.
 _ASKED_AT = {"resolved": "127.0.0.53", "resolver": None}
@@ -108,7 +105,15 @@ def generate(server: str, **params: object) -> None:
         click.echo(f"warning: {problem}", err=True)
     request = _request(server, version, loaded.settings, params)
     made = generating.jobs(request, _found(request, params))
-    _MODE[mode](made, params)
+    as_json = bool(params["as_json"])
+    if mode == "diff":
+        applying.diff(made, as_json=as_json)
+    elif mode == "check":
+        applying.check(made, as_json=as_json, mend="--write")
+    elif mode == "write":
+        applying.write(made, as_json=as_json, checks=not params["no_check"])
+    else:
+        applying.show(made, as_json=as_json)
 
 
 def _version(server: str, said: str) -> Version:
@@ -212,81 +217,8 @@ def _watch(server: str, version: Version, loaded: Loaded, params: dict[str, obje
         keep_current(
             request,
             loaded.path,
-            _pace(str(params["quiescence"])),
+            applying.pace(str(params["quiescence"])),
             service=_service(params) if params["from_catalog"] else None,
             checks=not params["no_check"],
         )
     )
-
-
-def _pace(said: str) -> Quiescence:
-    from consulfwd.render.quiescence import Quiescence
-
-    least, _, most = said.partition(":")
-    try:
-        return Quiescence(float(least), float(most) if most else None)
-    except ValueError:
-        raise UsageError(
-            f"--quiescence: {said!r} is not MIN[:MAX] in seconds, such as 2 or 2:10"
-        ) from None
-
-
-def _show(made: list[Job], params: dict[str, object]) -> None:
-    files = [file for job in made for file in job.files]
-    if params["as_json"]:
-        texts = [{"path": str(one.path), "text": one.text} for one in files]
-        click.echo(json.dumps({"files": texts}, indent=2))
-        return
-    for number, one in enumerate(files):
-        if len(files) > 1:
-            click.echo(f"{chr(10) if number else ''}# ---- {one.path} ----")
-        click.echo(one.text, nl=False)
-
-
-def _diff(made: list[Job], params: dict[str, object]) -> None:
-    from consulfwd.render.jobs import difference
-
-    texts = [(job.files[0].path, difference(job)) for job in made]
-    if params["as_json"]:
-        click.echo(json.dumps({str(path): text for path, text in texts}, indent=2))
-        return
-    for _, text in texts:
-        click.echo(text, nl=False)
-
-
-def _check(made: list[Job], params: dict[str, object]) -> None:
-    from consulfwd.render.jobs import changed
-
-    differ = [str(file.path) for job in made for file in changed(job)]
-    if params["as_json"]:
-        click.echo(json.dumps({"differ": differ}))
-    else:
-        for path in differ:
-            click.echo(f"{path} differs: --diff shows how, --write mends it")
-    sys.exit(1 if differ else 0)
-
-
-def _write(made: list[Job], params: dict[str, object]) -> None:
-    from consulfwd.errors import ApplyError
-    from consulfwd.render.apply import apply_all
-
-    results = [result for _, result in apply_all(made, checks=not params["no_check"])]
-    for result in results:
-        if isinstance(result, ApplyError):
-            raise result
-    reports = [one for one in results if not isinstance(one, ApplyError)]
-    written = [str(path) for report in reports for path in report.files]
-    backups = [str(path) for report in reports for path in report.backups]
-    reloaded = any(report.reloaded for report in reports)
-    if params["as_json"]:
-        click.echo(json.dumps({"written": written, "backups": backups, "reloaded": reloaded}))
-        return
-    if not written:
-        click.echo("nothing to do: all is as it should be")
-    for path in written:
-        click.echo(f"{path} written{', in force' if reloaded else ''}")
-    for path in backups:
-        click.echo(f"{path} is what stood there before")
-
-
-_MODE = {"": _show, "diff": _diff, "check": _check, "write": _write}

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from consulfwd.cli import applying
 from consulfwd.cli.options import load_from_options, settings_options
-from consulfwd.errors import ApplyError, UsageError
+from consulfwd.errors import UsageError
 
 if TYPE_CHECKING:
     from consulfwd.config import Agent
     from consulfwd.render.jobs import Job
-    from consulfwd.render.quiescence import Quiescence
     from consulfwd.render.templates import Destination
 
 _MODES = ("once", "watch", "dry_run", "diff", "check")
@@ -59,7 +57,7 @@ def render(written: tuple[str, ...], **params: object) -> None:
     mode = modes[0] if modes else "once"
     destinations = [destination(one) for one in written]
     _usable(destinations, printed=mode == "dry_run")
-    pace = _pace(str(params["quiescence"]))
+    pace = applying.pace(str(params["quiescence"]))
     loaded = load_from_options(params)
     agents = loaded.settings.consul.agents
     if mode == "watch":
@@ -72,7 +70,15 @@ def render(written: tuple[str, ...], **params: object) -> None:
         return
     for problem in loaded.warnings:
         click.echo(f"warning: {problem}", err=True)
-    _TO_DO[mode](_jobs(destinations, agents), bool(params["as_json"]))
+    made, as_json = _jobs(destinations, agents), bool(params["as_json"])
+    if mode == "dry_run":
+        applying.show(made, as_json=as_json)
+    elif mode == "diff":
+        applying.diff(made, as_json=as_json)
+    elif mode == "check":
+        applying.check(made, as_json=as_json, mend="--once")
+    else:
+        applying.write(made, as_json=as_json)
 
 
 def _usable(destinations: Sequence[Destination], *, printed: bool) -> None:
@@ -84,17 +90,6 @@ def _usable(destinations: Sequence[Destination], *, printed: bool) -> None:
             raise UsageError(f"{one.path}: there is no directory {one.path.parent} (make it first)")
         if not printed and one.path.is_dir():
             raise UsageError(f"{one.path}: is a directory (give the file's name too)")
-
-
-def _pace(said: str) -> Quiescence:
-    from consulfwd.render.quiescence import Quiescence
-
-    least, _, most = said.partition(":")
-    try:
-        return Quiescence(float(least), float(most) if most else None)
-    except ValueError:
-        mend = "is not MIN[:MAX] in seconds, such as 2 or 2:10"
-        raise UsageError(f"--quiescence: {said!r} {mend}") from None
 
 
 def _jobs(destinations: Sequence[Destination], agents: Sequence[Agent]) -> list[Job]:
@@ -111,62 +106,3 @@ def _jobs(destinations: Sequence[Destination], agents: Sequence[Agent]) -> list[
     for line in told:
         click.echo(f"warning: {line}", err=True)
     return Templates(destinations).jobs(made)
-
-
-def _print(jobs: Sequence[Job], as_json: bool) -> None:
-    files = [file for job in jobs for file in job.files]
-    if as_json:
-        found = [{"path": str(one.path), "text": one.text} for one in files]
-        click.echo(json.dumps({"files": found}, indent=2))
-        return
-    for number, one in enumerate(files):
-        if len(files) > 1:
-            click.echo(f"{chr(10) if number else ''}# ---- {one.path} ----")
-        click.echo(one.text, nl=False)
-
-
-def _diff(jobs: Sequence[Job], as_json: bool) -> None:
-    from consulfwd.render.jobs import difference
-
-    found = {str(job.files[0].path): difference(job) for job in jobs}
-    click.echo(json.dumps(found, indent=2) if as_json else "".join(found.values()), nl=as_json)
-
-
-def _check(jobs: Sequence[Job], as_json: bool) -> None:
-    from consulfwd.render.jobs import changed
-
-    differ = [str(file.path) for job in jobs for file in changed(job)]
-    if as_json:
-        click.echo(json.dumps({"differ": differ}))
-    else:
-        for path in differ:
-            click.echo(f"{path} differs: --diff shows how, --once mends it")
-    sys.exit(1 if differ else 0)
-
-
-def _once(jobs: Sequence[Job], as_json: bool) -> None:
-    from consulfwd.render.apply import apply_all
-
-    results = [result for _, result in apply_all(jobs)]
-    reports = [one for one in results if not isinstance(one, ApplyError)]
-    written = [str(path) for report in reports for path in report.files]
-    backups = [str(path) for report in reports for path in report.backups]
-    # Those that share a command share its fault.
-    faults = list(dict.fromkeys(one for one in results if isinstance(one, ApplyError)))
-    if as_json:
-        failed = [str(one) for one in faults]
-        click.echo(json.dumps({"written": written, "backups": backups, "failed": failed}))
-    else:
-        if not written and not faults:
-            click.echo("nothing to do: all is as it should be")
-        for path in written:
-            click.echo(f"{path} written")
-        for path in backups:
-            click.echo(f"{path} is what stood there before")
-    if faults:
-        for one in faults[:-1]:
-            click.echo(f"consulfwd: {one}", err=True)
-        raise faults[-1]
-
-
-_TO_DO = {"once": _once, "dry_run": _print, "diff": _diff, "check": _check}

@@ -66,7 +66,8 @@ def test_differences_are_shown_and_counted(tmp_path: Path) -> None:
     assert "+        10.0.0.13 port 8600;" in lines
     old = dest.read_text()
     said = json.loads(run(*changed, "--write", "--no-reload", "--json").stdout)
-    assert said == {"written": [str(dest)], "backups": [f"{dest}.bak"], "reloaded": False}
+    done = {"written": [str(dest)], "backups": [f"{dest}.bak"]}
+    assert said == {**done, "reloaded": False, "failed": []}
     assert Path(f"{dest}.bak").read_text() == old
 
 

@@ -24,14 +24,15 @@ def test_once_writes_and_runs_then_there_is_nothing_to_do(
     dest, ran = tmp_path / "a.conf", tmp_path / "ran"
     dest.write_text("zero\n")
     what = f"{template}:{dest}:echo done >> {ran}"
-    assert run("render", what).out == (f"{dest} written\n{dest}.bak is what stood there before\n")
+    said = f"{dest} written, in force\n{dest}.bak is what stood there before\n"
+    assert run("render", what).out == said
     assert (dest.read_text(), ran.read_text()) == ("one\n", "done\n")
     assert run("render", "--once", what).out == "nothing to do: all is as it should be\n"
     assert ran.read_text() == "done\n"
     template.write_text("two\n")
     ended = run("render", "--json", what)
     assert json.loads(ended.out) == {
-        "written": [str(dest)], "backups": [f"{dest}.bak"], "failed": []
+        "written": [str(dest)], "backups": [f"{dest}.bak"], "reloaded": True, "failed": []
     }  # fmt: skip
 
 
