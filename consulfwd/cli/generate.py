@@ -216,7 +216,7 @@ def _watch(server: str, version: Version, loaded: Loaded, params: dict[str, obje
     run(
         keep_current(
             request,
-            loaded.path,
+            [one for one in (loaded.path, params["templates"]) if isinstance(one, Path)],
             applying.pace(str(params["quiescence"])),
             service=_service(params) if params["from_catalog"] else None,
             checks=not params["no_check"],

@@ -7,7 +7,6 @@ is told is in `follow`, what is in the files in `generate`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import signal
@@ -21,12 +20,10 @@ from consulfwd.render.apply import apply_all
 from consulfwd.render.follow import follow
 from consulfwd.render.generate import Found, Request, jobs
 from consulfwd.render.jobs import Job
+from consulfwd.render.looking import look_at
 from consulfwd.render.quiescence import Quiescence
 
 log = logging.getLogger("consulfwd.render")
-
-# Seconds between two looks at the settings' file.
-LOOK = 2.0
 
 
 async def look_up(settings: Settings, service: str) -> Found:
@@ -43,7 +40,7 @@ async def look_up(settings: Settings, service: str) -> Found:
 
 async def keep_current(
     request: Callable[[], Request],
-    file: Path | None,
+    files: Sequence[Path],
     quiescence: Quiescence,
     *,
     service: str | None,
@@ -51,7 +48,8 @@ async def keep_current(
 ) -> None:
     """Write the files now and whenever the settings or the catalog change, until cancelled.
 
-    `request` reads the settings, of which `file` is looked at for changes (SIGHUP says so too).
+    `request` reads the settings; `files` (and folders) that matter to it are looked at for changes,
+    and SIGHUP has it look again at once.
     With a `service` its healthy nodes are the agents. No failure ends it.
     """
     changes = asyncio.Event()
@@ -64,7 +62,7 @@ async def keep_current(
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, changes.set)
-    looking = asyncio.create_task(_look_at(file, changes))
+    looking = asyncio.create_task(look_at(files, changes))
     try:
         await follow(
             changes, made, quiescence, apply=functools.partial(apply_all, checks=checks)
@@ -102,21 +100,3 @@ class _Catalog:
     async def close(self) -> None:
         if self._following is not None:
             await self._following.close()
-
-
-async def _look_at(file: Path | None, changes: asyncio.Event) -> None:
-    """Set `changes` whenever the file is another one, or was written to."""
-    before = _state(file)
-    while file is not None:
-        await asyncio.sleep(LOOK)
-        if (now := _state(file)) != before:
-            before = now
-            changes.set()
-
-
-def _state(file: Path | None) -> tuple[int, int, int] | None:
-    with contextlib.suppress(OSError):
-        if file is not None:
-            found = file.stat()
-            return found.st_ino, found.st_mtime_ns, found.st_size
-    return None

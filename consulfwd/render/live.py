@@ -7,24 +7,20 @@ jobs is in `templates`, when to apply those in `follow`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import signal
 from collections.abc import Sequence
-from pathlib import Path
 
 from consulfwd.config import Agent
 from consulfwd.consul.following import Following
 from consulfwd.render.follow import follow
 from consulfwd.render.jobs import Job
+from consulfwd.render.looking import look_at
 from consulfwd.render.quiescence import Quiescence
 from consulfwd.render.templates import Destination, Fault, Templates, apply
 
 log = logging.getLogger("consulfwd.render")
-
-# Seconds between two looks at the templates.
-LOOK = 1.0
 
 
 async def texts(
@@ -55,27 +51,10 @@ async def keep_current(
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, changes.set)
-    looking = asyncio.create_task(_look_at([one.template for one in destinations], changes))
+    looking = asyncio.create_task(look_at([one.template for one in destinations], changes))
     try:
         await follow(changes, made, quiescence, apply=apply)
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
         looking.cancel()
         await following.close()
-
-
-async def _look_at(files: Sequence[Path], changes: asyncio.Event) -> None:
-    """Set `changes` whenever one of the files is another one, or was written to."""
-    before = [_state(file) for file in files]
-    while True:
-        await asyncio.sleep(LOOK)
-        if (now := [_state(file) for file in files]) != before:
-            before = now
-            changes.set()
-
-
-def _state(file: Path) -> tuple[int, int, int] | None:
-    with contextlib.suppress(OSError):
-        found = file.stat()
-        return found.st_ino, found.st_mtime_ns, found.st_size
-    return None

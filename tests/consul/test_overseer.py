@@ -43,8 +43,10 @@ class Scripted(Client):
         *,
         timeout: float,
         limit: int = 0,
+        absent: bool = False,
     ) -> Reply:
         assert (path, params, timeout, limit) == (PATH, {"stale": ""}, TIMEOUT, LIMIT)
+        assert not absent
         self._world.asked.append(self.agent.address)
         await asyncio.sleep(0)
         said = self._world.says.get(self.agent.address, reply())
