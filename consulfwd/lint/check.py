@@ -62,7 +62,7 @@ def check(
     nodes = reader.read(path, text)
     domains = tuple(normal(one) for one in wanted.domains)
     groups = tuple(server.groups(nodes, domains))
-    if sum(len(group.upstreams) for group in groups) > MAX_UPSTREAMS:
+    if sum(1 + len(group.upstreams) for group in groups) > MAX_UPSTREAMS:
         what = f"sends names to more than {MAX_UPSTREAMS} servers"
         raise LintError(printable(str(path)), 0, what, "lint parts of it")
     notes = list(reader.notes)

@@ -20,6 +20,8 @@ MAX_FILE = 4 << 20
 MAX_ALL = 16 << 20
 MAX_FILES = 500
 MAX_INCLUDES = 10
+MAX_STATEMENTS = 500_000
+MAX_NOTES = 100
 MAX_IMPORTED = 100_000  # statements of snippets
 
 
@@ -57,6 +59,7 @@ class Reader:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._size = 0
+        self._statements_seen = 0
         self._imported = 0
         self._directory: str | None = None
         self.files = 0
@@ -69,10 +72,13 @@ class Reader:
     def _statements(self, path: Path, text: str, above: tuple[Path, ...]) -> list[Node]:
         self.files += 1
         self._size += len(text)
+        self._statements_seen += text.count("\n") + text.count(";")
+        shown = printable(str(path))
         if self.files > MAX_FILES or self._size > MAX_ALL:
-            raise LintError(
-                printable(str(path)), 0, "is one included file too many", "lint parts of it"
-            )
+            raise LintError(shown, 0, "is one included file too many", "lint parts of it")
+        if self._statements_seen > MAX_STATEMENTS:
+            what = f"makes it more than {MAX_STATEMENTS} lines and statements"
+            raise LintError(shown, 0, what, "lint the part that concerns Consul")
         nodes = self._server.parse(text, printable(str(path)))
         self._directory = self._server.directory(nodes) or self._directory
         snippets = {node.name: node.body for node in nodes if node.name[:1] == "("}
@@ -123,7 +129,7 @@ class Reader:
         except LintError as error:
             if error.line:
                 raise
-            self.notes.append(f"{node.file}:{node.line}: {error.file} {error.what}")
+            self._note(f"{node.file}:{node.line}: {error.file} {error.what}")
             return []
         return self._statements(path, text, way)
 
@@ -144,8 +150,14 @@ class Reader:
                     return [full]
             except (OSError, ValueError):
                 continue
-        self.notes.append(f"{node.file}:{node.line}: {printable(target)} is not there to be read")
+        self._note(f"{node.file}:{node.line}: {printable(target)} is not there to be read")
         return []
+
+    def _note(self, text: str) -> None:
+        if len(self.notes) < MAX_NOTES:
+            self.notes.append(text)
+        elif len(self.notes) == MAX_NOTES:
+            self.notes.append("and more that is not there to be read")
 
 
 def _wanted(name: str, suffixes: str) -> bool:

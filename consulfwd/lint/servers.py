@@ -133,7 +133,7 @@ SERVERS: Mapping[str, Server] = {
         looks=_looks(rf"[^\s#{{}};]+(?:[ \t]+[^\s#{{}};]+)*[ \t]*\{{{_END}|import[ \t]+\S+{_END}"),
         program=("coredns", "-version"),
         before="CoreDNS-",
-        newest=(1, 12),
+        newest=(1, 13),
         included=corefile.included,
     ),
 }

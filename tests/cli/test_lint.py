@@ -76,6 +76,42 @@ def test_agents_are_asked(run: Run, named: Path, agents: object, options: list[s
     assert ended.out.endswith(": no findings\n")
 
 
+VERSIONS = {
+    "bind": ("9.11", "9.16", "9.18", "9.20"),
+    "unbound": ("1.9", "1.17", "1.20", "1.24"),
+    "dnsmasq": ("2.80", "2.90"),
+    "resolved": ("246", "252", "258"),
+    "coredns": ("1.9", "1.13"),
+}
+
+
+@pytest.mark.parametrize("to", ["agents", "consulfwd"])
+@pytest.mark.parametrize(
+    ("server", "version"), [(server, one) for server in SERVERS for one in VERSIONS[server]]
+)
+def test_what_is_generated_has_no_findings(
+    run: Run, tmp_path: Path, server: str, version: str, to: str
+) -> None:
+    settings = tmp_path / "consulfwd.yml"
+    settings.write_text(
+        "listen: [127.0.0.1:5300]\nrecursors: [10.0.0.53]\nconsul:\n"
+        "  agents: [127.0.0.1, 10.0.0.11, 10.0.0.12]\n"
+        "  datacenters: {dc2: {agents: [10.2.0.11, 10.2.0.12]}}\n"
+        "  alt_domains: [corp.example]\n  reverse: [10.0.0.0/8, 172.16.1.0/24]\n"
+    )
+    options = ("-c", str(settings), "--server-version", version)
+    whole = ("--named-conf",) if server == "bind" else ()
+    written = run("generate", server, "--to", to, *whole, *options)
+    assert written.code == 0
+    path = tmp_path / "generated.conf"
+    # Of several files, one after the other; what includes them is not needed then.
+    kept = [line for line in written.out.splitlines() if not line.startswith("include ")]
+    path.write_text("\n".join(kept))
+    ended = run("lint", "--offline", str(path), *options)
+    assert ended.err == ""
+    assert ended.out.endswith(f"{version} (given): no findings\n")
+
+
 @pytest.mark.parametrize(
     ("text", "words", "said"),
     [

@@ -144,11 +144,22 @@ def test_what_is_not_there_or_no_file_is_noted(tmp_path: Path) -> None:
     assert f"{path}: sends no names under consul anywhere" in notes
 
 
+def test_notes_do_not_grow_without_end(tmp_path: Path) -> None:
+    path = write(tmp_path, a='include "gone.conf";\n' * 200)
+    notes = lint(path).notes
+    assert notes[99:101] == (
+        f"{path}:100: gone.conf is not there to be read",
+        "and more that is not there to be read",
+    )
+    assert len(notes) == 102  # the last says that no names are sent anywhere
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
         (b"options {\n\0", r":2: holds binary data"),
         (b"\x7fELF" + bytes(100), ":1: holds binary data"),
+        (b"acl a { };\n" * 250_001, "makes it more than 500000 lines and statements"),
         (b"# nothing\n", "does not look like a file of any server"),
         (b"a" * (reading.MAX_FILE + 1), "is larger than 4 MiB"),
         (b"options { \xff }\n", ":1: a ; is missing before the }"),
