@@ -15,6 +15,10 @@ from consulfwd.render.model import Version
 
 Command = tuple[str, ...]
 
+_PARSE_LUA = (
+    "local _, wrong = loadfile(arg[1]) if wrong then io.stderr:write(wrong, '\\n') os.exit(1) end"
+)
+
 
 @dataclass(frozen=True)
 class Output:
@@ -214,7 +218,8 @@ _ALL = (
         outputs=(Output("kresd/consul.lua.j2", ("/etc/knot-resolver/consul.lua",)),),
         newest=(5, 7),
         # Its language is Lua, and it has no checker of its own before version 6.
-        check=("luajit", "-bl", "{file}", "/dev/null"),
+        # Its -b would run a jit/bcsave.lua that lies in the directory of the file.
+        check=("luajit", "-e", _PARSE_LUA, "/dev/null", "{file}"),
         reload=(("systemctl", "restart", "kresd@*.service"),),
         ask_version=("kresd", "--version"),
         version_pattern=r"version (\d+\.\d+(?:\.\d+)?)",
