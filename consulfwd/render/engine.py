@@ -21,6 +21,8 @@ from jinja2 import sandbox
 from consulfwd.errors import TemplateError
 
 SUFFIX = ".j2"
+# Characters of what is told of an error.
+_TOLD = 400
 
 
 def refuse(text: str) -> str:
@@ -104,9 +106,11 @@ def _one_line(value: object) -> object:
 
 
 def _said(error: Exception) -> str:
-    if isinstance(error, jinja2.UndefinedError):
-        return str(error.message)
-    return str(error) or type(error).__name__
+    """Return what is wrong as one line: values that strangers wrote may be part of it."""
+    message = error.message if isinstance(error, jinja2.UndefinedError) else str(error)
+    text = "".join(one if one.isprintable() else "?" for one in message or "")
+    cut = text if len(text) <= _TOLD else text[:_TOLD] + "..."
+    return cut or type(error).__name__
 
 
 def _place(traceback: TracebackType | None, name: str) -> tuple[str, int | None]:

@@ -75,3 +75,13 @@ def test_any_file_is_a_template_and_its_errors_name_it(tmp_path: Path) -> None:
 def test_line_breaks_of_the_template_are_kept(tmp_path: Path) -> None:
     made = engine(tmp_path, a="a\n  {% if true %}\n  b\n  {% endif %}\nc\n")
     assert made.render("site/a.j2", {}) == "a\n  b\nc\n"
+
+
+def test_what_strangers_wrote_is_told_in_one_short_line(tmp_path: Path) -> None:
+    template = tmp_path / "motd.tpl"
+    template.write_text("{{ refuse('no ' ~ value) }}")
+    with pytest.raises(TemplateError) as caught:
+        Engine(free=True).render_file(template, {"value": "\nERROR \x1b[2J" + 9999 * "x"})
+    assert str(caught.value).startswith(f"{template}:1: no ?ERROR ?[2Jxxx")
+    assert str(caught.value).isprintable()
+    assert len(caught.value.what) < 500
