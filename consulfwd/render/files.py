@@ -106,7 +106,7 @@ class Replacement:
         self.unfinished = False
         self._old = _hidden(self.target, "old")
         self._lock_path = _hidden(self.target, "lock")
-        self._lock = -1
+        self._lock = self._made = -1  # descriptors: of the lock, of the candidate
         self._before: os.stat_result | None = None
         self._same = False  # it stands there already
         self._begun = False  # there is a way back, and it may be needed
@@ -138,6 +138,8 @@ class Replacement:
                     self._lock_path.unlink(missing_ok=True)
         finally:
             os.close(self._lock)
+            if self._made != -1:
+                os.close(self._made)
 
     def stage(self, data: bytes) -> None:
         """Make the candidate: `data`, on disk, with owner and mode of what it will replace.
@@ -150,9 +152,10 @@ class Replacement:
             if backup.is_dir():
                 raise ApplyError(str(backup), "a directory is where the backup goes", "move it")
             self._same = before is not None and self.target.read_bytes() == data
+            self._drop_strange()
             if self._old.exists() and not self._same:
                 self._old.replace(backup)
-            self._write(self.candidate, data, self._mode() & ~0o022)
+            self._made = self._write(self.candidate, data, self._mode() & ~0o022)
 
     def replace(self) -> None:
         """Put the candidate in the place, keeping aside what stands there."""
@@ -164,7 +167,12 @@ class Replacement:
             if self._before is not None:
                 self._keep()
             self._begun = True
-            self.candidate.chmod(self._mode())
+            # Whoever may write to the directory may have put something else there meanwhile, such
+            # as a link to a file that is to be neither opened to all nor read.
+            if not os.path.samestat(os.fstat(self._made), self.candidate.lstat()):
+                what = "its candidate was replaced by somebody else"
+                raise ApplyError(str(self.path), what, "see who may write to the directory")
+            os.fchmod(self._made, self._mode())
             self.candidate.replace(self.target)
             self._sync_folder()
 
@@ -223,14 +231,23 @@ class Replacement:
                 raise
             os.close(self._lock)
 
+    def _drop_strange(self) -> None:
+        """Remove what is called like the old file, but was not left by one that was killed."""
+        with contextlib.suppress(FileNotFoundError):
+            kept = self._old.lstat()
+            owner = os.geteuid() if self._before is None else self._before.st_uid
+            if not stat.S_ISREG(kept.st_mode) or kept.st_uid != owner:
+                self._old.unlink()
+
     def _keep(self) -> None:
         """Keep what stands there under a second name; copied where links are not allowed."""
         try:
             os.link(self.target, self._old)
         except OSError:
-            self._write(self._old, self.target.read_bytes(), self._mode())
+            os.close(self._write(self._old, self.target.read_bytes(), self._mode()))
 
-    def _write(self, path: Path, data: bytes, mode: int) -> None:
+    def _write(self, path: Path, data: bytes, mode: int) -> int:
+        """Make a file with these octets, on disk; return a descriptor of it."""
         path.unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
@@ -242,6 +259,7 @@ class Replacement:
             os.fchmod(file.fileno(), mode)
             file.flush()
             os.fsync(file.fileno())
+            return os.dup(file.fileno())
 
     def _sync_folder(self) -> None:
         folder = os.open(self.target.parent, os.O_RDONLY | os.O_DIRECTORY)

@@ -428,3 +428,46 @@ def test_what_a_killed_one_kept_is_the_backup_until_there_is_a_better_one(
         one.put_back()
     assert place.read_bytes() == b"half-way"
     assert backup_of(place).read_bytes() == OLD
+
+
+def test_a_candidate_that_somebody_swapped_is_not_followed(tmp_path: Path, place: Path) -> None:
+    # A directory of the server's user, who may rename what is in it.
+    other = tmp_path / "secret"
+    other.write_bytes(b"secret")
+    other.chmod(0o600)
+    with Replacement(place) as one:
+        one.stage(NEW)
+        one.candidate.unlink()
+        one.candidate.symlink_to(other)
+        with pytest.raises(ApplyError, match="replaced by somebody else"):
+            one.replace()
+        one.put_back()
+    assert stat.S_IMODE(other.stat().st_mode) == 0o600
+    assert not place.is_symlink()
+    assert place.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_what_a_stranger_calls_the_old_file_is_never_put_back(
+    place: Path, link: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A directory all may write to, such as /tmp: names are free there, files are not.
+    replace(place, NEW)
+    (place.parent / ".consulfwd-lock.consul.conf").touch()
+    planted = place.parent / ".consulfwd-old.consul.conf"
+    if link:
+        planted.symlink_to(place.parent / "consul.conf.bak")
+    else:
+        planted.write_bytes(b"planted")
+        fields = list(planted.lstat())
+        fields[stat.ST_UID] = OWNER[0] + 1
+        monkeypatch.setattr(Path, "lstat", lambda _: os.stat_result(fields))
+    with Replacement(place) as one:
+        assert one.unfinished
+        one.stage(NEW)
+        monkeypatch.undo()
+        one.replace()
+        one.put_back()
+    assert place.read_bytes() == NEW
+    assert not place.is_symlink()
+    assert names(place.parent) == {"consul.conf", "consul.conf.bak"}
