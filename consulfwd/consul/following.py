@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from consulfwd.config import Agent
@@ -54,6 +54,7 @@ class Following:
     ) -> None:
         self.known: dict[Fact, Any] = {}
         self.faults: dict[Fact, ConsulError] = {}
+        self._ports = [agent.http_port for agent in agents]
         self._clients = [connect(agent) for agent in agents]
         self._turns = Turns(len(agents))
         self._changed = changed
@@ -109,7 +110,7 @@ class Following:
 
     async def _follow(self, fact: Fact, told: asyncio.Event) -> None:
         belief = Belief(fact, self._rng)
-        refused: set[int] = set()
+        refused: dict[int, ConsulError] = {}
         while True:
             now = self._clock()
             at = self._turns.first(now, refused)
@@ -119,10 +120,10 @@ class Following:
                 reply = await self._get(at, belief, ask)
                 news = belief.take(reply, ask, self._clock())
             except ConsulError as error:
-                refused.add(at)
+                refused[at] = error
                 if len(refused) == len(self._clients):
+                    self._note_fault(fact, _all_of(fact, refused), told)
                     refused.clear()
-                    self._note_fault(fact, error, told)
                 continue
             refused.clear()
             if belief.known:
@@ -143,7 +144,10 @@ class Following:
             if error.status == 0 or (error.status in _BUSY and not fact.datacenter):
                 self._turns.failed(at, now)
             belief.failed(error, now)
-            raise ConsulError(error.agent, error.status, f"{fact}: {error.reason}") from error
+            # Agents are called by their DNS ports.
+            where = "" if error.status else f" over HTTP, port {self._ports[at]}"
+            reason = f"{fact}: {error.reason}{where}"
+            raise ConsulError(error.agent, error.status, reason) from error
         self._turns.answered(at)
         return reply
 
@@ -176,3 +180,10 @@ class Following:
         if news:
             what = "what is known of it stays" if fact in self.known else "it is not known yet"
             self._tell(f"Consul cannot be asked: {error}; {what}")
+
+
+def _all_of(fact: Fact, refused: Mapping[int, ConsulError]) -> ConsulError:
+    """Return why no agent can be asked, each for its own reason: any may be the one to mend."""
+    first, *others = (refused[at] for at in sorted(refused))
+    reasons = [str(one).replace(f"{fact}: ", "", 1) for one in others]
+    return ConsulError(first.agent, first.status, "; ".join([first.reason, *reasons]))

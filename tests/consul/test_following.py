@@ -189,7 +189,7 @@ async def test_nobody_answers_and_what_is_known_stays() -> None:
         await until(lambda: len(one.faults) == 2)
         assert (names(one), world.changes) == (["a"], 0)
         assert len(world.told) == 1
-        assert "connection refused; what is known of it stays" in world.told[0]
+        assert "connection refused over HTTP, port 8500; what is known of it stays" in world.told[0]
         # An agent that was restarted knows nothing at first.
         del world.asked[:]
         world.say(SERVICES.path, services())
@@ -210,11 +210,24 @@ async def test_what_no_agent_can_be_asked_for_is_a_fault_and_may_be_known_later(
         await ready(one, SERVICES)
         assert SERVICES not in one.known
         error = one.faults[SERVICES]
-        assert (error.status, error.reason) == (403, "services: Permission denied")
+        reason = f"services: Permission denied; {B}:8600: HTTP 403: Permission denied"
+        assert (error.agent, error.status, error.reason) == (f"{A}:8600", 403, reason)
         assert world.told == [f"Consul cannot be asked: {error}; it is not known yet"]
         world.say(SERVICES.path, services("a"))
         await until(lambda: world.changes)
         assert (names(one), one.faults) == (["a"], {})
+
+
+async def test_each_agents_reason_is_told() -> None:
+    async with following(A, B, C) as (world, one):
+        world.say(SERVICES.path, reply({"a": ["\n"]}), A)
+        world.say(SERVICES.path, ConsulError(f"{B}:8600", 0, "connection refused"), B)
+        world.say(SERVICES.path, ConsulError(f"{C}:8600", 403, "Permission denied"), C)
+        await ready(one, SERVICES)
+    assert len(world.told) == 1
+    assert "services: a tag holds control characters: '\\n'; " in world.told[0]
+    assert f"; {B}:8600: connection refused over HTTP, port 8500; " in world.told[0]
+    assert f"; {C}:8600: HTTP 403: Permission denied; it is not known yet" in world.told[0]
 
 
 async def test_an_agent_that_refuses_one_thing_is_asked_for_others() -> None:
