@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -84,12 +86,24 @@ def render(written: tuple[str, ...], **params: object) -> None:
 def _usable(destinations: Sequence[Destination], *, printed: bool) -> None:
     """Raise UsageError for paths that lead nowhere."""
     for one in destinations:
-        if not one.template.is_file():
+        if not stat.S_ISREG(_mode(one.template)):
             raise UsageError(f"{one.template}: there is no such template")
-        if not printed and not one.path.parent.is_dir():
+        if not printed and not stat.S_ISDIR(_mode(one.path.parent)):
             raise UsageError(f"{one.path}: there is no directory {one.path.parent} (make it first)")
-        if not printed and one.path.is_dir():
+        if not printed and stat.S_ISDIR(_mode(one.path)):
             raise UsageError(f"{one.path}: is a directory (give the file's name too)")
+
+
+def _mode(path: Path) -> int:
+    """Return the mode of what is there, 0 if nothing is. Raises UsageError if none can tell."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        mend = "see to the path, and to who may enter the directories on the way"
+        raise UsageError(f"{path}: {reason} ({mend})") from None
 
 
 def _jobs(destinations: Sequence[Destination], agents: Sequence[Agent]) -> list[Job]:

@@ -79,6 +79,7 @@ def test_looking_without_writing(run: Run, template: Path, tmp_path: Path) -> No
         (["{t}"], "is not TEMPLATE:DEST"),
         (["{t}:{d}:"], "the command is empty"),
         (["{d}/none:{d}/x"], "there is no such template"),
+        (["{t}:{d}/" + 300 * "x"], "file name too long (see to the path"),
         (["{t}:{d}/none/x"], "there is no directory {d}/none (make it first)"),
         (["{t}:{d}"], "{d}: is a directory"),
         (["--once", "--dry-run", "{t}:{d}/x"], "--once and --dry-run: choose one"),
@@ -105,10 +106,10 @@ def test_consul_that_does_not_answer(
     run: Run, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     template.write_text("{{ services() }}")
-    file = tmp_path / "consulfwd.yml"
-    file.write_text(f"consul: {{agents: [{{address: 127.0.0.1, http_port: {free_port()}}}]}}\n")
+    file, port = tmp_path / "consulfwd.yml", free_port()
+    file.write_text(f"consul: {{agents: [{{address: 127.0.0.1, http_port: {port}}}]}}\n")
     ended = run("render", "-c", str(file), f"{template}:{tmp_path}/x")
     assert (ended.code, ended.err) == (
         3,
-        "consulfwd: 127.0.0.1:8600: services: connection refused\n",
+        f"consulfwd: 127.0.0.1:8600: services: connection refused over HTTP, port {port}\n",
     )
