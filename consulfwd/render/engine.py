@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.resources
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -52,7 +52,7 @@ class Engine:
     ) -> None:
         paths = [*folders, packaged()]
         self._environment = sandbox.ImmutableSandboxedEnvironment(
-            loader=jinja2.FileSystemLoader([str(path) for path in paths]),
+            loader=_Folders([str(path) for path in paths]),
             undefined=jinja2.StrictUndefined,
             keep_trailing_newline=True,
             trim_blocks=True,
@@ -79,6 +79,19 @@ class Engine:
             code = self._environment.compile(source, path.name, str(path))
             names = self._environment.make_globals(None)
             return jinja2.Template.from_code(self._environment, code, names).render(values)
+
+
+class _Folders(jinja2.FileSystemLoader):
+    """Reads templates; one of the user's that cannot be read is not passed over."""
+
+    def get_source(
+        self, environment: jinja2.Environment, template: str
+    ) -> tuple[str, str, Callable[[], bool]]:
+        for folder in self.searchpath:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                Path(folder, template).stat()
+                break
+        return super().get_source(environment, template)
 
 
 @contextmanager
@@ -108,6 +121,8 @@ def _one_line(value: object) -> object:
 def _said(error: Exception) -> str:
     """Return what is wrong as one line: values that strangers wrote may be part of it."""
     message = error.message if isinstance(error, jinja2.UndefinedError) else str(error)
+    if isinstance(error, OSError) and error.filename:
+        message = f"{error.filename} cannot be read: {error.strerror}"
     text = "".join(one if one.isprintable() else "?" for one in message or "")
     cut = text if len(text) <= _TOLD else text[:_TOLD] + "..."
     return cut or type(error).__name__

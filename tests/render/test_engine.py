@@ -85,3 +85,9 @@ def test_what_strangers_wrote_is_told_in_one_short_line(tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"{template}:1: no ?ERROR ?[2Jxxx")
     assert str(caught.value).isprintable()
     assert len(caught.value.what) < 500
+
+
+def test_a_users_template_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "bind").symlink_to("bind")
+    with pytest.raises(TemplateError, match=r"consul\.conf\.j2 cannot be read: Too many levels"):
+        Engine([tmp_path]).render("bind/consul.conf.j2", {})
