@@ -17,11 +17,15 @@ from consulfwd.errors import ApplyError, ConsulError, TemplateError, UsageError
 from consulfwd.render.apply import apply_all
 from consulfwd.render.commands import shell
 from consulfwd.render.engine import Engine
-from consulfwd.render.functions import Functions
+from consulfwd.render.functions import MOST_FACTS, Functions
 from consulfwd.render.jobs import File, Job, Report
 
 # A lock's holder takes three: the key, its session, the session's node.
 ROUNDS = 10
+_TOO_MANY = (
+    f"more than {MOST_FACTS} things are asked of Consul by this template and those before it"
+    " (have another consulfwd render it)"
+)
 
 Fault = TemplateError | ConsulError
 
@@ -98,6 +102,11 @@ class Templates:
             for one in self.destinations:
                 texts[one] = self._render(one, known.known)
                 asked, unknown = self._functions.asked, self._functions.missing
+                if len(wanted | asked) > MOST_FACTS:
+                    # What one asks for alone is told with the line.
+                    if len(asked) <= MOST_FACTS:
+                        texts[one] = TemplateError(str(one.template), None, _TOO_MANY)
+                    asked, unknown = set(), set()
                 if unknown:
                     fault = next((known.faults[f] for f in unknown if f in known.faults), None)
                     text = TemplateError(str(one.template), None, "asks for ever more of Consul")
@@ -106,8 +115,9 @@ class Templates:
                 elif isinstance(texts[one], str):
                     self._whole[one] = asked
                 wanted |= asked
-                if not isinstance(texts[one], str):
-                    wanted |= self._whole.get(one, set())
+                whole = self._whole.get(one, set())
+                if not isinstance(texts[one], str) and len(wanted | whole) <= MOST_FACTS:
+                    wanted |= whole
             known.want(wanted)
             if not missing:
                 break

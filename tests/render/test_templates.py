@@ -106,6 +106,20 @@ def test_errors_of_functions_name_line_and_key(tmp_path: Path) -> None:
     assert str(error).startswith(f"{found['a'].template}:2: there is no key 'none'")
 
 
+def test_templates_ask_for_so_much_together_and_no_more(tmp_path: Path) -> None:
+    # Beyond that they would wait for each other's connections, and take the agent for dead.
+    text = "{% for n in range({}, {}) %}{{ key('%d' % n) }}{% endfor %}"
+    texts = {name: text.replace("{}", begin, 1).replace("{}", end, 1) for name, begin, end in (
+        ("a", "0", "60"), ("b", "50", "101"), ("c", "40", "100"), ("d", "0", "300")
+    )}  # fmt: skip
+    told = Told({Fact(Kind.KEY, str(n)): Entry(str(n), b"v") for n in range(300)})
+    a, b, c, d = rendered(made(tmp_path, **texts)[0], told)
+    assert (a, c) == (60 * "v", 60 * "v")
+    assert "b.tpl: more than 100 things are asked of Consul by this template and those" in str(b)
+    assert "d.tpl:1: more than 100 things are asked of Consul" in str(d)
+    assert len(told.wants[-1]) == 100
+
+
 def test_a_template_that_never_has_enough(tmp_path: Path) -> None:
     chain: dict[Fact, Any] = {
         Fact(Kind.KEY, f"k{n}"): Entry(f"k{n}", f"k{n + 1}".encode()) for n in range(100)
