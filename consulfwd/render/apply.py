@@ -203,7 +203,8 @@ class _Applying:
         pause = VERIFY_PAUSE
         while wrong := self._wrong(verify):
             if self._clock() + pause > until:
-                raise ApplyError(where, f"not in force after the reload: {wrong}")
+                mend = "see whether the server runs and reads this file, and whom it asks is there"
+                raise ApplyError(where, f"not in force after the reload: {wrong}", mend)
             with self._waiting():
                 self._sleep(pause)
             pause = min(2 * pause, VERIFY_PAUSE_MAX)

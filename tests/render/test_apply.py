@@ -144,6 +144,12 @@ def test_what_is_verified_late_is_good(place: Path, clock: Clock) -> None:
     assert 4 < clock.now <= module.VERIFY_FOR
 
 
+def test_a_server_that_does_not_answer_is_not_blamed_on_the_text(place: Path, clock: Clock) -> None:
+    job = Job((File(place, NEW),), verify=wrong)
+    with pytest.raises(ApplyError, match="see whether the server runs and reads this file"):
+        apply(job, sleep=clock.sleep, clock=clock)
+
+
 def test_texts_that_are_no_characters_are_replaced(place: Path) -> None:
     apply(Job((File(place, "tag \ud800"),)))
     assert place.read_bytes() == b"tag ?"
