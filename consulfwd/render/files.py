@@ -23,6 +23,8 @@ from consulfwd.errors import ApplyError
 NEW_MODE = 0o644
 # Directories of which servers read every file but hidden ones and those ending in a tilde.
 READ_WHOLE = {"dnsmasq.d", "resolver"}
+# Those of which servers (nginx) read every file but hidden ones.
+READ_BUT_HIDDEN = {"sites-enabled"}
 
 _DENIED = ("permission denied", "run it as root, or as the owner of the file and its directory")
 _FULL = ("no space left on the file system", "make room; the old file stands")
@@ -71,8 +73,13 @@ def installed(path: Path) -> bytes | None:
 
 
 def backup_of(path: Path) -> Path:
-    """Return where the backup of `path` is: NAME.bak beside it, NAME~ where that would be read."""
+    """Return where the backup of `path` is: NAME.bak beside it, unless that would be read there.
+
+    Then it is NAME~, or .NAME.bak.
+    """
     target = target_of(path)
+    if target.parent.name in READ_BUT_HIDDEN:
+        return target.with_name(f".{target.name}.bak")
     suffix = "~" if target.parent.name in READ_WHOLE else ".bak"
     return target.with_name(target.name + suffix)
 

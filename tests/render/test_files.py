@@ -83,6 +83,15 @@ def test_the_backup_is_hidden_where_every_file_is_read(tmp_path: Path) -> None:
     assert replace(place, NEW) == place.with_name("consul~")
 
 
+def test_nginx_does_not_read_the_backup_of_a_site(tmp_path: Path) -> None:
+    # It includes sites-enabled/*: a second `upstream` of one name, and it refuses the next change.
+    place = tmp_path / "sites-enabled" / "web"
+    place.parent.mkdir()
+    place.write_bytes(OLD)
+    assert replace(place, NEW) == place.with_name(".web.bak")
+    assert [path.name for path in place.parent.glob("[!.]*")] == ["web"]
+
+
 def test_attributes_stay_as_far_as_they_can(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Not every file system has them.
     kept = []
