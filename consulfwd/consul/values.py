@@ -110,7 +110,7 @@ def _instance(fields: Mapping[str, Any]) -> Instance:
     node = _node(_object(fields.get("Node"), "Node"))
     service = _object(fields.get("Service"), "Service")
     name = _word(service.get("Service"), "Service")
-    what = f"instance of {name!r} on {node.name!r}"
+    what = f"instance of {name[:60]!r} on {node.name[:60]!r}"
     port = service.get("Port", 0)
     if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
         raise ValueError(f"{what}: the port is {port!r}"[:200])
@@ -129,8 +129,8 @@ def _instance(fields: Mapping[str, Any]) -> Instance:
         id=_word(service.get("ID"), "ID"),
         address=_address(own, what) if own else node.address,
         port=port,
-        tags=tuple(_word(tag, "a tag") for tag in _list(service.get("Tags"), "Tags")),
-        meta=_meta(service.get("Meta")),
+        tags=_tags(service.get("Tags"), what),
+        meta=_meta(service.get("Meta"), what),
         node=node.name,
         node_address=node.address,
         datacenter=node.datacenter,
@@ -145,7 +145,7 @@ def services(parsed: object) -> tuple[Listed, ...]:
     return tuple(
         Listed(
             _word(name, "a service's name"),
-            tuple(sorted(_word(tag, "a tag") for tag in _list(found[name], "tags"))),
+            tuple(sorted(_tags(found[name], f"service {name[:60]!r}"))),
         )
         for name in sorted(found)
     )
@@ -166,8 +166,8 @@ def _node(fields: Mapping[str, Any]) -> Node:
     name = _word(fields.get("Node"), "a node's name")
     return Node(
         name=name,
-        address=_address(fields.get("Address"), f"node {name!r}"),
-        meta=_meta(fields.get("Meta")),
+        address=_address(fields.get("Address"), f"node {name[:60]!r}"),
+        meta=_meta(fields.get("Meta"), f"node {name[:60]!r}"),
         datacenter=_word(fields.get("Datacenter") or "", "Datacenter"),
     )
 
@@ -247,6 +247,14 @@ def _address(thing: object, what: str) -> str:
     return thing
 
 
-def _meta(thing: object) -> dict[str, str]:
-    fields = _object(thing or {}, "Meta")
-    return {_word(name, "Meta"): _word(fields[name], f"Meta {name!r}") for name in sorted(fields)}
+# Whoever is to mend a tag or pair must be told `whose` it is.
+
+
+def _tags(thing: object, whose: str) -> tuple[str, ...]:
+    return tuple(_word(tag, f"a tag of {whose}") for tag in _list(thing, f"Tags of {whose}"))
+
+
+def _meta(thing: object, whose: str) -> dict[str, str]:
+    what = f"Meta of {whose}"
+    fields = _object(thing or {}, what)
+    return {_word(name, what): _word(fields[name], what) for name in sorted(fields)}

@@ -225,7 +225,7 @@ async def test_each_agents_reason_is_told() -> None:
         world.say(SERVICES.path, ConsulError(f"{C}:8600", 403, "Permission denied"), C)
         await ready(one, SERVICES)
     assert len(world.told) == 1
-    assert "services: a tag holds control characters: '\\n'; " in world.told[0]
+    assert "services: a tag of service 'a' holds control characters: '\\n'; " in world.told[0]
     assert f"; {B}:8600: connection refused over HTTP, port 8500; " in world.told[0]
     assert f"; {C}:8600: HTTP 403: Permission denied; it is not known yet" in world.told[0]
 
