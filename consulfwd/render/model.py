@@ -168,9 +168,14 @@ def build(
         servers = tuple(dict.fromkeys(found.get(datacenter, listed)))
         if not servers:
             what = f"datacenter {datacenter}" if datacenter else "the Consul domain"
+            mend = "name some in consul.agents"
+            if datacenter in found:
+                mend = (
+                    "Consul's catalog lists no node where the service, consul or that of --service,"
+                    " passes its checks"
+                )
             raise UsageError(
-                f"no agents for {what}: an empty list would turn forwarding off"
-                " (name some in consul.agents, or see whether the catalog lists any)"
+                f"no agents for {what}: an empty list would turn forwarding off ({mend})"
             )
         return servers
 
