@@ -11,7 +11,7 @@ import click
 from consulfwd.cli import applying
 from consulfwd.cli.options import load_from_options, settings_options
 from consulfwd.errors import UsageError
-from consulfwd.render.targets import TARGETS, read_version
+from consulfwd.render.targets import TARGETS, known_version
 
 if TYPE_CHECKING:
     from consulfwd.config import Loaded, Settings
@@ -93,6 +93,10 @@ def generate(server: str, **params: object) -> None:
     modes = [one for one in _MODES if params[one]]
     if len(modes) > 1:
         raise UsageError(f"--{' and --'.join(modes)}: choose one of them")
+    if params["reload"] and params["no_reload"]:
+        raise UsageError("--reload and --no-reload: choose one of them")
+    if params["as_json"] and params["watch"]:
+        raise UsageError("--watch writes a log, not --json (log.format: json makes its lines JSON)")
     if params["service"] and not params["from_catalog"]:
         raise UsageError("--service is for --from-catalog")
     version = _version(server, str(params["server_version"]))
@@ -120,9 +124,9 @@ def _version(server: str, said: str) -> Version:
     """Return the version to write for: what was said, what is installed, or else the newest."""
     from consulfwd.render.asking import installed_version
 
-    if said != "auto":
-        return read_version(said)
     target = TARGETS[server]
+    if said != "auto":
+        return known_version(target, said)
     version = installed_version(target)
     if version is None and target.ask_version:
         newest = ".".join(map(str, target.newest))

@@ -57,6 +57,8 @@ def render(written: tuple[str, ...], **params: object) -> None:
         said = " and ".join("--" + one.replace("_", "-") for one in modes)
         raise UsageError(f"{said}: choose one of them")
     mode = modes[0] if modes else "once"
+    if params["as_json"] and mode == "watch":
+        raise UsageError("--watch writes a log, not --json (log.format: json makes its lines JSON)")
     destinations = [destination(one) for one in written]
     _usable(destinations, printed=mode == "dry_run")
     pace = applying.pace(str(params["quiescence"]))

@@ -18,6 +18,8 @@ from consulfwd.render.jobs import File, Job, nothing_to_verify
 from consulfwd.render.model import Server, Site, To, Version, build
 from consulfwd.render.targets import Output, Target
 
+# What would end the quotes of a path in some configuration.
+_BREAKING = {ord(one): None for one in "\"'\\\n\r\0"}
 # The agents the catalog names, by datacenter ("" is the local one).
 Found = Mapping[str, Sequence[Server]]
 
@@ -60,6 +62,8 @@ def jobs(request: Request, found: Found | None = None) -> list[Job]:
     paths = [usual_place(output) for output in outputs]
     if request.dest is not None:
         paths[0] = request.dest
+    if (dest := str(paths[0])) != dest.translate(_BREAKING):
+        raise UsageError(f"{dest!r}: no path with quotes, backslashes or line breaks is included")
     site = _site(request, found, include=str(paths[0].absolute()))
     engine = Engine(request.templates)
     made = []

@@ -53,14 +53,16 @@ class Target:
     are the commands, in order, that make the server use what is installed. In commands, "{file}"
     is the file (the candidate, or the installed one) and "{domain}" Consul's domain.
     `ask_version` prints the version, found by `version_pattern`; `newest` is assumed where it
-    cannot be asked. `whole_needs_recursors` is whether the whole configuration (the optional file,
-    if there is one) answers for all other names too. `package` is Debian's, with the checker.
+    cannot be asked; nothing is written for what came before `oldest`. `whole_needs_recursors` is
+    whether the whole configuration (the optional file, if there is one) answers for all other
+    names too. `package` is Debian's, with the checker.
     """
 
     name: str
     title: str
     outputs: tuple[Output, ...]
     newest: Version
+    oldest: Version
     check: Command = ()
     whole: Command = ()
     reload: tuple[Command, ...] = ()
@@ -88,6 +90,21 @@ def parse_version(target: Target, output: str) -> Version:
             f" {first[:80]!r} (name it with --server-version)"
         )
     return read_version(found[1])
+
+
+def known_version(target: Target, text: str) -> Version:
+    """Return a version that files can be written for. Raises UsageError for impossible ones.
+
+    One that is newer than all known is taken for like the newest, within reason.
+    """
+    version = read_version(text)
+    if version < target.oldest or version[0] > 2 * target.newest[0] + 1:
+        oldest, newest = (".".join(map(str, one)) for one in (target.oldest, target.newest))
+        raise UsageError(
+            f"--server-version: there is no {target.title} {text} to write for"
+            f" (known are {oldest} to {newest})"
+        )
+    return version
 
 
 def read_version(text: str) -> Version:
@@ -119,6 +136,7 @@ _ALL = (
             ),
         ),
         newest=(9, 20),
+        oldest=(9, 11),
         check=("named-checkconf", "{file}"),
         whole=("named-checkconf",),
         reload=(("rndc", "reconfig"), ("rndc", "flushtree", "{domain}")),
@@ -132,6 +150,7 @@ _ALL = (
         title="dnsmasq",
         outputs=(Output("dnsmasq/consul.conf.j2", ("/etc/dnsmasq.d/consul.conf",)),),
         newest=(2, 91),
+        oldest=(2, 60),
         check=("dnsmasq", "--test", "--conf-file={file}"),
         whole=("dnsmasq", "--test"),
         # SIGHUP does not make it read `server` lines again.
@@ -154,6 +173,7 @@ _ALL = (
             ),
         ),
         newest=(1, 24),
+        oldest=(1, 4),
         check=("unbound-checkconf", "{file}"),
         whole=("unbound-checkconf",),
         reload=(("systemctl", "reload", "unbound"),),
@@ -177,6 +197,7 @@ _ALL = (
             ),
         ),
         newest=(258,),
+        oldest=(229,),
         whole=("systemd-analyze", "cat-config", "systemd/resolved.conf"),
         # Older ones cannot reload.
         reload=(("systemctl", "reload-or-restart", "systemd-resolved"),),
@@ -189,6 +210,7 @@ _ALL = (
         title="CoreDNS",
         outputs=(Output("coredns/Corefile.j2", ("/etc/coredns/Corefile",)),),
         newest=(1, 13),
+        oldest=(1, 4),
         reload=(("systemctl", "reload", "coredns"),),
         ask_version=("coredns", "-version"),
         version_pattern=r"CoreDNS-(\d+\.\d+(?:\.\d+)?)",
@@ -204,6 +226,7 @@ _ALL = (
             ),
         ),
         newest=(1, 9),
+        oldest=(1, 3),
         check=("dnsdist", "--check-config", "--config={file}"),
         whole=("dnsdist", "--check-config"),
         # It reads its configuration once.
@@ -217,6 +240,7 @@ _ALL = (
         title="Knot Resolver",
         outputs=(Output("kresd/consul.lua.j2", ("/etc/knot-resolver/consul.lua",)),),
         newest=(5, 7),
+        oldest=(3,),
         # Its language is Lua, and it has no checker of its own before version 6.
         # Its -b would run a jit/bcsave.lua that lies in the directory of the file.
         check=("luajit", "-e", _PARSE_LUA, "/dev/null", "{file}"),
@@ -243,6 +267,7 @@ _ALL = (
             ),
         ),
         newest=(5, 2),
+        oldest=(4,),
         whole=("pdns_recursor", "--config=check"),
         reload=(("rec_control", "reload-zones"), ("rec_control", "wipe-cache", "{domain}$")),
         ask_version=("pdns_recursor", "--version"),
@@ -254,6 +279,7 @@ _ALL = (
         title="macOS",
         outputs=(Output("resolver/consul.j2", ("/etc/resolver/consul",)),),
         newest=(26,),
+        oldest=(10,),
         reload=(("dscacheutil", "-flushcache"), ("killall", "-HUP", "mDNSResponder")),
         ask_version=("sw_vers", "-productVersion"),
     ),
@@ -262,6 +288,7 @@ _ALL = (
         title="nftables",
         outputs=(Output("nftables/consul.nft.j2", ("/etc/nftables.d/consul.nft",)),),
         newest=(1, 1),
+        oldest=(0, 6),
         check=("nft", "--check", "--file", "{file}"),
         reload=(("nft", "--file", "{file}"),),
         ask_version=("nft", "--version"),
@@ -273,6 +300,7 @@ _ALL = (
         title="resolv.conf",
         outputs=(Output("resolv.conf/resolv.conf.j2", ("/etc/resolv.conf",)),),
         newest=(1,),
+        oldest=(1,),
     ),
 )
 
