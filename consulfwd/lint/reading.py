@@ -29,10 +29,15 @@ def read_text(path: Path) -> str:
     """Return the text of a file. Raises LintError for what is not one."""
     shown = printable(str(path))
     try:
+        # To open a device may be enough to set it off.
+        if not S_ISREG(path.stat().st_mode) and not path.is_dir():
+            raise LintError(shown, 0, "is not a file", "name a configuration file")
         with open(path, "rb", opener=_at_once) as file:
-            if not S_ISREG(os.fstat(file.fileno()).st_mode):
+            found = os.fstat(file.fileno())
+            if not S_ISREG(found.st_mode):
                 raise LintError(shown, 0, "is not a file", "name a configuration file")
-            data = file.read(MAX_FILE + 1)
+            # What the kernel makes up has size 0; to read it may wait, or take something away.
+            data = file.read(min(found.st_size, MAX_FILE + 1)) or b""
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise LintError(shown, 0, f"cannot be read: {why}", "check path and permissions") from None
@@ -47,7 +52,7 @@ def read_text(path: Path) -> str:
 
 def _at_once(path: str, flags: int) -> int:
     """Open without waiting for somebody who writes to a pipe."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 class Reader:

@@ -186,6 +186,21 @@ def test_what_is_no_file_ends_in_one_error(tmp_path: Path) -> None:
             lint(path)
 
 
+def test_what_is_no_file_is_not_even_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    opened: list[str] = []
+    monkeypatch.setattr(os, "open", lambda path, flags: opened.append(path))
+    with pytest.raises(LintError, match="is not a file"):
+        lint(tmp_path / "pipe")
+    assert opened == []
+
+
+def test_what_the_kernel_makes_up_is_not_read() -> None:
+    assert reading.read_text(Path("/proc/self/status")) == ""
+
+
 def test_more_servers_than_can_be_meant_end_in_one_error(tmp_path: Path) -> None:
     path = write(tmp_path, r="[Resolve]\nDNS=" + "10.0.0.1 " * 200 + "\nDomains=" + "~consul " * 60)
     with pytest.raises(LintError, match="sends names to more than 10000 servers"):
