@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from consulfwd.consul.reply import Reply
 
-# Bad news must be told twice, so many seconds apart: a new leader is elected in less.
+# Bad news must be told twice, so many seconds apart: a new leader is elected in less. From then on
+# twice as many each time, until it is a usual turn.
 CONFIRM = 1.5
 # So long (seconds) it holds that an agent was poor, when no more can be learned.
 KEPT = 60.0
@@ -81,8 +82,9 @@ class Sight:
         self._bad = self._bad + 1 if why else 0
         if not why or self.poor or self._bad > 1:
             self.poor = why
-            return Look(self.every, news)
-        return Look(min(CONFIRM, self.every), news)
+        # Most of what is bad is an election, soon over: looked at again soon, then ever later.
+        soon = CONFIRM * 2 ** (min(self._bad, 30) - 1)
+        return Look(min(soon, self.every) if why else self.every, news)
 
     def failed(self, now: float, answers: bool) -> Look:
         """Take it that there was no good reply; `answers` is whether the agent's DNS is up.

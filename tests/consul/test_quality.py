@@ -48,12 +48,18 @@ def test_bad_news_count_when_told_twice(sight: Sight) -> None:
     assert sight.heard(GOOD, 0) == Look(EVERY)
     assert sight.heard(LEADERLESS, 10) == Look(CONFIRM)
     assert sight.poor == ""
-    assert sight.heard(LEADERLESS, 11.5) == Look(EVERY)
+    assert sight.heard(LEADERLESS, 11.5) == Look(2 * CONFIRM)
     assert sight.poor == "knows no leader"
-    assert sight.heard(reply(contact_ms=8_000), 21.5) == Look(EVERY)
+    assert sight.heard(reply(contact_ms=8_000), 14.5) == Look(4 * CONFIRM)
     assert sight.poor == "its data is 8 s behind the leader's"
-    assert sight.heard(GOOD, 31.5) == Look(EVERY)
+    assert sight.heard(GOOD, 20.5) == Look(EVERY)
     assert sight.poor == ""
+
+
+def test_a_poor_one_is_looked_at_soon_then_ever_later(sight: Sight) -> None:
+    pauses = [sight.heard(LEADERLESS, 0).pause for _ in range(6)]
+    assert pauses == [CONFIRM, 2 * CONFIRM, 4 * CONFIRM, EVERY, EVERY, EVERY]
+    assert [sight.heard(LEADERLESS, 0).pause for _ in range(2_000)][-1] == EVERY
 
 
 def test_an_election_passes_unnoticed(sight: Sight) -> None:

@@ -94,7 +94,7 @@ class Site:
             **more,
         }
 
-    def wait_for_the_first(self, seconds: float = 10.0) -> float:
+    def wait_for_the_first(self, seconds: float = 40.0) -> float:
         """Return when nearly all queries go to the first agent again; how long that took."""
         begin = time.monotonic()
         before = self._asked()
