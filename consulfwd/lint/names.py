@@ -39,16 +39,7 @@ def is_reverse(name: str) -> bool:
 
 def private_zone(name: str) -> str | None:
     """Return the zone answered by default that a reverse name lies in."""
-    labels = name.split(".")
-    above = (".".join(labels[start:]) for start in range(len(labels)))
-    return next((zone for zone in above if zone in PRIVATE), None)
-
-
-def between(name: str, zone: str) -> list[str]:
-    """Return a name and all above it, up to a zone it lies in."""
-    labels = name.split(".")
-    count = len(labels) - len(zone.split(".")) + 1
-    return [".".join(labels[start:]) for start in range(count)]
+    return next((zone for zone in PRIVATE if under(name, zone)), None)
 
 
 def is_address(text: str) -> bool:

@@ -186,6 +186,25 @@ def test_what_is_no_file_ends_in_one_error(tmp_path: Path) -> None:
             lint(path)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"zone {'1.' * 500_000}10.in-addr.arpa {{ type forward; forwarders {{ 10.0.0.1; }}; }};",
+        f"forward-zone:\nname: {'1.' * 500_000}10.in-addr.arpa\nforward-addr: 10.0.0.1\nserver:\n",
+    ],
+)
+def test_a_name_of_endless_labels_takes_no_time(tmp_path: Path, text: str) -> None:
+    found = codes(lint(write(tmp_path, a=text)))
+    assert any(one.endswith(("bind-empty-zone", "unbound-local-zone")) for one in found)
+
+
+def test_many_zones_with_many_servers_take_no_time(tmp_path: Path) -> None:
+    zones = ", ".join(f"a{n}.consul" for n in range(9_000))
+    path = write(tmp_path, a=f"{zones} {{\n forward . {'10.0.0.1 ' * 50_000}\n}}\n")
+    with pytest.raises(LintError, match="sends names to more than 10000 servers"):
+        lint(path)
+
+
 def test_what_is_no_file_is_not_even_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

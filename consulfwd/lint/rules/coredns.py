@@ -57,8 +57,12 @@ def _forwards(
 def groups(nodes: tuple[Node, ...], domains: tuple[str, ...]) -> list[Group]:
     """Return who gets Consul's names."""
     found = []
+    before: Node | None = None
+    upstreams: tuple[Upstream, ...] = ()
     for _, node, zone in islice(_forwards(nodes, domains), MAX_GROUPS):
-        upstreams = tuple(_upstream(node, word) for word in node.words[2:])
+        if node is not before:
+            before = node
+            upstreams = tuple(_upstream(node, word) for word in node.words[2:])
         found.append(Group(node, zone, upstreams))
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
 from consulfwd.lint.findings import CONSUL_PORT, Context, Hit, Rule
-from consulfwd.lint.names import between, is_address, is_reverse, normal, private_zone, under
+from consulfwd.lint.names import is_address, is_reverse, normal, private_zone, under
 from consulfwd.lint.rules import unbound_model as model
 from consulfwd.lint.rules.common import number
 
@@ -131,7 +131,7 @@ def local_zone(ctx: Context) -> Iterator[Hit]:
     }
     for group in ctx.groups:
         zone = private_zone(group.zone) if is_reverse(group.zone) else None
-        if zone and not any(one in passing for one in between(group.zone, zone)):
+        if zone and not any(under(group.zone, one) and under(one, zone) for one in passing):
             what = f"the default local zone {zone} answers instead of the forwarders"
             yield Hit(group.node, what, f'local-zone: "{zone}." nodefault')
 
