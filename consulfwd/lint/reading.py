@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from glob import glob
 from pathlib import Path
 from stat import S_ISREG
 
 from consulfwd.config.values import printable
 from consulfwd.errors import LintError
+from consulfwd.lint.looking import MAX_LOOKED_AT, MAX_PATTERN, Looker, TooMuch
 from consulfwd.lint.servers import Server
 from consulfwd.lint.tree import Node
 
@@ -66,6 +66,7 @@ class Reader:
         self._size = 0
         self._statements_seen = 0
         self._imported = 0
+        self._looker = Looker()
         self._directory: str | None = None
         self.files = 0
         self.notes: list[str] = []
@@ -146,16 +147,22 @@ class Reader:
             full = folder / target
             try:
                 if node.name == "conf-dir":
-                    names = sorted(one for one in full.iterdir() if _wanted(one.name, suffixes))
-                    return [one for one in names if one.is_file()]
+                    names = [one for one in self._looker.names(full) if _wanted(one, suffixes)]
+                    return [full / one for one in names if (full / one).is_file()]
                 if any(one in target for one in "*?["):
-                    if matched := sorted(map(Path, glob(str(full)))):  # noqa: PTH207
+                    if matched := self._looker.matches(full):
                         return matched
                 elif full.exists():
                     return [full]
             except (OSError, ValueError):
                 continue
-        self._note(f"{node.file}:{node.line}: {printable(target)} is not there to be read")
+            except TooMuch:
+                what = f"looks for files among more than {MAX_LOOKED_AT}"
+                mend = "name the files it includes, or their folder"
+                raise LintError(node.file, node.line, what, mend) from None
+        self._note(
+            f"{node.file}:{node.line}: {printable(target[:MAX_PATTERN])} is not there to be read"
+        )
         return []
 
     def _note(self, text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from consulfwd.errors import LintError, UsageError
-from consulfwd.lint import Report, Wanted, check, reading
+from consulfwd.lint import Report, Wanted, check, looking, reading
 from consulfwd.lint.findings import Version
 from consulfwd.lint.servers import Server
 
@@ -203,6 +203,29 @@ def test_many_zones_with_many_servers_take_no_time(tmp_path: Path) -> None:
     path = write(tmp_path, a=f"{zones} {{\n forward . {'10.0.0.1 ' * 50_000}\n}}\n")
     with pytest.raises(LintError, match="sends names to more than 10000 servers"):
         lint(path)
+
+
+def test_patterns_hold_in_folders_too_and_hidden_files_are_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path, a='include "d*/[xy].conf";', d1__x=ZONE, d1__z=ZONE, d2__y=ZONE)
+    (tmp_path / ".d3").mkdir()
+    (tmp_path / ".d3/x.conf").write_text("}")
+    assert codes(lint(path)) == ["x.conf:1 single-agent", "y.conf:1 single-agent"]
+
+
+@pytest.mark.parametrize("include", ["e*/none*", "*/*/../*/none*"])
+def test_a_pattern_does_not_look_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, include: str
+) -> None:
+    monkeypatch.setattr(looking, "MAX_LOOKED_AT", 20)
+    path = write(tmp_path, a=f'include "{include}";\n' * 9, e__1="", e__2="", e__3="", f__1="")
+    with pytest.raises(LintError, match=r"a.conf:\d: looks for files among more than"):
+        lint(path)
+
+
+def test_an_endless_pattern_matches_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path, a=f'include "{"a?*" * 100_000}";')
+    (note, _) = lint(path).notes
+    assert len(note) < 5_000
 
 
 def test_what_is_no_file_is_not_even_opened(
