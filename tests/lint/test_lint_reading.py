@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,17 @@ def test_an_endless_pattern_matches_nothing(tmp_path: Path) -> None:
     path = write(tmp_path, a=f'include "{"a?*" * 100_000}";')
     (note, _) = lint(path).notes
     assert len(note) < 5_000
+
+
+def test_what_many_views_share_is_looked_through_once(tmp_path: Path) -> None:
+    settings = (
+        f"allow-recursion {{ {'a; ' * 100_000}}}; validate-except {{ {'a; ' * 50_000}consul; }};"
+        f"{'disable-empty-zone a; ' * 50_000} clients-per-query 0;"
+    )
+    views = "".join(f"view v{n} {{ match-clients {{ any; }}; }};\n" for n in range(256))
+    before = time.process_time()
+    assert codes(lint(write(tmp_path, a=f"options {{ {settings} }};\n{views}"))) == []
+    assert time.process_time() - before < 15
 
 
 def test_what_is_no_file_is_not_even_opened(

@@ -17,6 +17,7 @@ DEFAULT_EDNS = 1232  # what cannot do harm off this host, where fragments get lo
 
 def validation(ctx: Context) -> Iterator[Hit]:
     """Validation on, and the domain not excepted."""
+    excepted = model.Exceptions()
     for scope in scopes(ctx.nodes):
         setting = scope.setting("dnssec-validation")
         if setting is None and ctx.version < (9, 14):
@@ -25,7 +26,7 @@ def validation(ctx: Context) -> Iterator[Hit]:
             continue
         said = f"dnssec-validation {setting.value}" if setting else "validation is on by default"
         for domain in ctx.domains:
-            if not model.except_for(scope.setting("validate-except"), domain):
+            if not excepted.cover(scope.setting("validate-except"), domain):
                 mend = f'validate-except {{ "{domain}"; }}; in the options'
                 if ctx.version < (9, 14):
                     mend = "dnssec-validation no; (validate-except came with 9.14)"
@@ -104,26 +105,36 @@ def recursion_off(ctx: Context) -> Iterator[Hit]:
 def open_recursion(ctx: Context) -> Iterator[Hit]:
     """Anybody may ask for recursion."""
     lists = {node.value.lower(): node for node in find(ctx.nodes, "acl")}
+    open_ones: dict[int, bool] = {}  # by statement: views share that of the options
     for scope in scopes(ctx.nodes):
-        if not scope.is_off("recursion") and (found := model.everyone(scope, lists)):
+        found = None if scope.is_off("recursion") else model.who_may_recurse(scope)
+        if found and id(found) not in open_ones:
+            open_ones[id(found)] = model.everyone(found, lists)
+        if found and open_ones[id(found)]:
             what = f"{found.words[0]} lets anybody resolve through this server"
             yield Hit(found, what, "allow-recursion { localhost; localnets; };")
 
 
 def deny_answer(ctx: Context) -> Iterator[Hit]:
     """Protection against rebinding, without Consul's domain excepted."""
+    excepted = model.Exceptions()
     for scope in scopes(ctx.nodes):
         found = scope.setting("deny-answer-addresses")
         for domain in ctx.domains if found and found.body else ():
-            if found and not model.except_for(found, domain):
+            if found and not excepted.cover(found, domain):
                 what = f"answers with these addresses are refused, under {domain} too"
                 yield Hit(found, what, f'except-from {{ "{domain}"; }}')
 
 
 def empty_zone(ctx: Context) -> Iterator[Hit]:
     """Reverse names that an automatic empty zone answers instead."""
+    general: dict[int, set[str]] = {}  # by options: views share them
     for scope in _scopes_or_file(ctx):
-        disabled = scope.all_values("disable-empty-zone")
+        disabled = model.names_of(scope.node, "disable-empty-zone")
+        if behind := scope.behind:
+            if id(behind) not in general:
+                general[id(behind)] = model.names_of(behind, "disable-empty-zone")
+            disabled = disabled | general[id(behind)] if disabled else general[id(behind)]
         if scope.is_off("empty-zones-enable"):
             continue
         for zone in scope.zones:

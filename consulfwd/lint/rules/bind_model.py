@@ -31,11 +31,6 @@ class Scope(NamedTuple):
         """Return the statement in force."""
         return self.settings.get(name)
 
-    def all_values(self, name: str) -> set[str]:
-        """Return the names all statements of a name give."""
-        both = (self.node, *([self.behind] if self.behind else []))
-        return {normal(found.value) for node in both for found in node.find(name)}
-
     def is_off(self, name: str) -> bool:
         """Is a switch off?"""
         found = self.setting(name)
@@ -116,25 +111,29 @@ def groups(nodes: tuple[Node, ...], domains: tuple[str, ...]) -> list[Group]:
     return found
 
 
-def everyone(scope: Scope, lists: Mapping[str, Node]) -> Node | None:
-    """Return the statement that lets anybody ask for recursion, if one does.
+def names_of(block: Node, name: str) -> set[str]:
+    """Return the names all statements of a name in a block give."""
+    return {normal(found.value) for found in block.find(name)}
 
-    `lists` are the acl statements by name.
-    """
+
+def who_may_recurse(scope: Scope) -> Node | None:
+    """Return the statement that says who may ask for recursion."""
     names = ("allow-recursion", "allow-query-cache", "allow-query")
-    ruling = next((one for name in names if (one := scope.setting(name))), None)
-    if ruling is None:
-        return None
+    return next((one for name in names if (one := scope.setting(name))), None)
+
+
+def everyone(ruling: Node, lists: Mapping[str, Node]) -> bool:
+    """Does a list of addresses let anybody in? `lists` are the acl statements by name."""
     todo, seen = [ruling], set[str]()
     while todo:
         for element in todo.pop().body:
             name = " ".join(element.words).lower()
             if name in {"any", "0.0.0.0/0", "::/0"}:
-                return ruling
+                return True
             if name in lists and name not in seen:
                 seen.add(name)
                 todo.append(lists[name])
-    return None
+    return False
 
 
 def to_agents(ctx: Context, scope: Scope) -> bool:
@@ -144,10 +143,22 @@ def to_agents(ctx: Context, scope: Scope) -> bool:
     )
 
 
-def except_for(node: Node | None, domain: str) -> bool:
-    """Is the domain among the names in a statement's block?"""
-    names = (normal(one.words[0]) for one in node.body if one.words) if node else ()
-    return any(under(domain, name) for name in names)
+class Exceptions:
+    """Lists of excepted names, each looked through once although many views may share it."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, frozenset[str]] = {}
+
+    def cover(self, node: Node | None, domain: str) -> bool:
+        """Is the domain, or one it lies in, among the names in a statement's block?"""
+        if node is None:
+            return False
+        if id(node) not in self._names:
+            found = (normal(one.words[0]) for one in node.body if one.words)
+            self._names[id(node)] = frozenset(found)
+        labels = domain.split(".")
+        above = (".".join(labels[start:]) for start in range(len(labels) + 1))
+        return any(one in self._names[id(node)] for one in above)
 
 
 def peers(nodes: Iterable[Node]) -> dict[tuple[str, str], Node]:
