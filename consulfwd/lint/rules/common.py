@@ -36,6 +36,8 @@ def agent_port(ctx: Context) -> Iterator[Hit]:
         for agent in ctx.agents(group):
             if agent.port is not None or not is_address(agent.address):
                 continue
+            if is_public(agent.address):
+                continue  # no agent; agent_public says so
             reply = ctx.reply(group, agent)
             if reply is None or reply.problem:
                 what = f"{agent.text} has no port, so it is asked on port 53"
