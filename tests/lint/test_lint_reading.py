@@ -293,3 +293,14 @@ def test_other_domains_and_consulfwd_itself(tmp_path: Path) -> None:
     assert codes(lint(path, domains=("Corp.example.",))) == []
     assert codes(lint(path, domains=("corp", "CONSUL."))) == ["named.conf:1 single-agent"]
     assert codes(lint(path, own=frozenset({("10.0.0.1", 8600)}))) == []
+
+
+def test_a_public_resolver_is_not_taken_for_an_agent_without_its_port(tmp_path: Path) -> None:
+    path = write(tmp_path, a="[Resolve]\nDNS=10.0.0.1:8600 8.8.8.8\nDomains=~consul\n")
+    assert codes(lint(path, version="252")) == ["a.conf:2 agent-public"]
+
+
+def test_the_mend_of_dnssec_enable_has_the_domain_that_is_meant(tmp_path: Path) -> None:
+    path = write(tmp_path, a="options { dnssec-enable no; dnssec-validation no; };")
+    found = {one.code: one for one in lint(path, domains=("corp",)).findings}
+    assert 'validate-except { "corp"; };' in found["bind-dnssec-enable"].mend

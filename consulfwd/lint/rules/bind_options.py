@@ -81,7 +81,8 @@ def dnssec_enable(ctx: Context) -> Iterator[Hit]:
     for node in _statements(ctx):
         if node.name == DNSSEC_ENABLE and since(REMOVED, node.name, ctx.version):
             what = "BIND 9.18 and later do not start with dnssec-enable"
-            yield Hit(node, what, 'take it out; validate-except { "consul"; }; is what is meant')
+            mend = f'take it out; validate-except {{ "{ctx.domains[0]}"; }}; is what is meant'
+            yield Hit(node, what, mend)
 
 
 def removed(ctx: Context) -> Iterator[Hit]:
