@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from consulfwd.cli.options import load_from_options, settings_options
+from consulfwd.errors import LintError
 
 if TYPE_CHECKING:
     from consulfwd.config import Loaded
@@ -58,7 +59,12 @@ def lint(
         ignored=frozenset(ignore),
     )
     ask = (lambda _: {}) if offline else ask_all
-    reports = [check(path, wanted, ask, installed_version) for path in files]
+    reports, faults = [], []
+    for path in files:
+        try:
+            reports.append(check(path, wanted, ask, installed_version))
+        except LintError as error:
+            faults.append(error)
     if as_json:
         click.echo(_as_json(reports))
     else:
@@ -66,6 +72,11 @@ def lint(
             _show(report)
     for note in dict.fromkeys(note for report in reports for note in report.notes):
         click.echo(f"note: {note}", err=True)
+    # What could be read has been told; the exit code is that of the worst.
+    for fault in faults[:-1]:
+        click.echo(f"consulfwd: {fault}", err=True)
+    if faults:
+        raise faults[-1]
     sys.exit(1 if any(report.findings for report in reports) else 0)
 
 

@@ -50,6 +50,20 @@ def test_no_findings(run: Run, named: Path) -> None:
     assert ended.err == f"note: {named}: sends no names under corp.example anywhere\n"
 
 
+def test_a_file_that_cannot_be_read_hides_no_other(run: Run, named: Path, tmp_path: Path) -> None:
+    missing, binary = tmp_path / "missing.conf", tmp_path / "binary.conf"
+    binary.write_bytes(b"\x00\x01options")
+    words = ("lint", "--offline", "--server-version", "9.18")
+    ended = run(*words, str(missing), str(named), str(binary))
+    assert ended.code == 2
+    assert "bind-dnssec-enable" in ended.out
+    first, second = ended.err.splitlines()
+    assert str(missing) in first
+    assert str(binary) in second
+    ended = run(*words, "--json", str(named), str(missing))
+    assert (ended.code, len(json.loads(ended.out))) == (2, 1)
+
+
 def test_json(run: Run, named: Path) -> None:
     ended = run("lint", "--offline", "--server-version", "9.18", "--json", str(named), str(named))
     assert ended.code == 1
