@@ -34,13 +34,21 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         took, stolen = time.monotonic() - began, stolen_s() - stolen
         if not more or stolen < SHARE * took or not any(report.failed for report in reports):
             break
-        _told.append(f"{item.nodeid}: {stolen:.1f} s of {took:.0f} s stolen")
+        _told.append(f"{item.nodeid}: {stolen:.1f} s of {took:.0f} s stolen: {_why(reports)}")
         assert isinstance(item, pytest.Function)
         item._initrequest()  # its fixtures, anew
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(**where)
     return True
+
+
+def _why(reports: list[pytest.TestReport]) -> str:
+    """The first line of what went wrong."""
+    failed = next(report for report in reports if report.failed)
+    crash = getattr(failed.longrepr, "reprcrash", None)
+    lines = str(crash.message if crash is not None else failed.longrepr).splitlines()
+    return f"{failed.when}: {lines[0][:160] if lines else ''}"
 
 
 def allow_time(item: pytest.Item) -> None:
