@@ -1,8 +1,8 @@
 """Services change at random while readers ask all the time: no answer is older than it may be.
 
-10,000 changes in 60 s, as many a second for as long as CONSULFWD_HISTORY_S says (default 5 s):
+10,000 changes in 60 s, as many a second for as long as HISTORY_SECONDS says (default 5 s):
 
-    CONSULFWD_HISTORY_S=60 python -m pytest tests/integration/test_freshness_history.py
+    HISTORY_SECONDS=60 python -m pytest tests/integration/test_freshness_history.py
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.integration.history import Change, Read, Verdict, check
 from tests.integration.load import Load, Result
 from tests.integration.served import Served, at, consul, serve
 
-SECONDS = float(os.environ.get("CONSULFWD_HISTORY_S", "5"))
+SECONDS = float(os.environ.get("HISTORY_SECONDS", "5"))
 RATE, BATCH = 10_000 / 60, 4
 SERVICES, NODES = 100, ("history-1", "history-2")
 # Agents learn of a change within 100 ms, and we with them; as much again is for us.
