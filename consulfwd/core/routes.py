@@ -106,7 +106,7 @@ class Routes:
 
 
 # Private and special reverse zones (RFC 6303 section 4) that public recursors cannot know.
-_PRIVATE_NETWORKS = (
+PRIVATE_NETWORKS = (
     "0.0.0.0/8", "10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.2.0/24",
     "192.168.0.0/16", "198.51.100.0/24", "203.0.113.0/24", "255.255.255.255/32", "::/128",
     "fd00::/8", "fe80::/10", "2001:db8::/32",
@@ -127,7 +127,7 @@ def special_routes(*, public_recursors: bool) -> list[Route]:
     ]
     if public_recursors:
         why = "a private reverse zone, unknown to public recursors (RFC 6303)"
-        for network in _PRIVATE_NETWORKS:
+        for network in PRIVATE_NETWORKS:
             for zone in reverse_zones(ip_network(network)):
                 routes.append(Route(zone, Kind.NOTHING, why=why))
     return routes

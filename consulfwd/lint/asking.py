@@ -1,24 +1,19 @@
 """Asks the world: agents over DNS, and installed servers for their version.
 
-This is where sockets and processes are. What the answers mean is for the rules.
+This is where sockets are. What the answers mean is for the rules.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from consulfwd.errors import UsageError
 from consulfwd.lint.findings import Reply, Version
-from consulfwd.lint.servers import Server, read_version
+from consulfwd.lint.servers import Server
 
 TIMEOUT_S = 1.0
 MAX_ASKED = 64
-# Servers live where the PATH of an ordinary user does not look.
-_PLACES = os.pathsep.join(("/usr/sbin", "/usr/local/sbin", "/sbin"))
 
 
 def ask_all(questions: Iterable[tuple[str, int, str]]) -> dict[tuple[str, int, str], Reply]:
@@ -58,20 +53,10 @@ def _ask(address: str, port: int, name: str) -> Reply:
 
 
 def installed_version(server: Server) -> Version | None:
-    """Return the version of the server installed on this host, or None."""
-    program = shutil.which(server.program[0]) or shutil.which(server.program[0], path=_PLACES)
-    if program is None:
-        return None
+    """Return the version of the server installed on this host; None if it cannot be told."""
+    from consulfwd.render import asking
+
     try:
-        ended = subprocess.run(
-            [program, *server.program[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=5,
-        )
-    except (OSError, subprocess.SubprocessError):
+        return asking.installed_version(server.target)
+    except UsageError:
         return None
-    said = ended.stdout.decode("utf-8", "replace")
-    match = re.search(rf"{re.escape(server.before)}(\d\S*)", said)
-    return read_version(match[1]) if match else None

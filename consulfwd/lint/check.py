@@ -95,4 +95,4 @@ def _version(
             raise UsageError(f"--server-version: {shown!r} is no version, such as 9.18")
         return version, "given"
     found = installed(server)
-    return (found, "installed") if found else (server.newest, "newest known")
+    return (found, "installed") if found else (server.target.newest, "newest known")

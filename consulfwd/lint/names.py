@@ -7,19 +7,9 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-REVERSE = ("in-addr.arpa", "ip6.arpa")
+from consulfwd.render.model import EMPTY_ZONES, within
 
-# The zones of RFC 6303 and 7793 that BIND answers as empty and unbound as static, by default.
-PRIVATE = frozenset(
-    [
-        *(f"{first}.in-addr.arpa" for first in ("0", "10", "127", "254.169", "168.192")),
-        *(f"{second}.172.in-addr.arpa" for second in range(16, 32)),
-        *(f"{second}.100.in-addr.arpa" for second in range(64, 128)),
-        *(f"{net}.in-addr.arpa" for net in ("2.0.192", "100.51.198", "113.0.203")),
-        *(f"{net}.ip6.arpa" for net in ("d.f", "8.e.f", "9.e.f", "a.e.f", "b.e.f")),
-        "8.b.d.0.1.0.0.2.ip6.arpa",
-    ]
-)
+REVERSE = ("in-addr.arpa", "ip6.arpa")
 
 
 def normal(name: str) -> str:
@@ -29,7 +19,7 @@ def normal(name: str) -> str:
 
 def under(name: str, zone: str) -> bool:
     """Is the name the zone's own, or below it? Both as `normal` returns them."""
-    return not zone or name == zone or name.endswith(f".{zone}")
+    return not zone or within(name, zone)
 
 
 def is_reverse(name: str) -> bool:
@@ -39,7 +29,7 @@ def is_reverse(name: str) -> bool:
 
 def private_zone(name: str) -> str | None:
     """Return the zone answered by default that a reverse name lies in."""
-    return next((zone for zone in PRIVATE if under(name, zone)), None)
+    return next((zone for zone in EMPTY_ZONES if under(name, zone)), None)
 
 
 def is_address(text: str) -> bool:

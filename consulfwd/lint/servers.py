@@ -18,6 +18,7 @@ from consulfwd.lint.rules import dnsmasq as dnsmasq_rules
 from consulfwd.lint.rules import resolved as resolved_rules
 from consulfwd.lint.rules import unbound as unbound_rules
 from consulfwd.lint.tree import Node
+from consulfwd.render.targets import TARGETS, Target
 
 
 def _same(nodes: Iterable[Node]) -> list[Node]:
@@ -36,24 +37,26 @@ def _nothing(_: Node) -> str | None:
 class Server:
     """All about one kind of server.
 
-    `program` asks it for its version, which follows `before` in what it prints; `newest` is
-    supposed where it is not installed. `looks` is what its files have at the start of a line.
+    `target` is what is known of its name and versions. `looks` is what its files have at the start
+    of a line.
     `included`, `directory` and `joined` serve reading: what a statement includes, where relative
     names start from, and the last step to a tree.
     """
 
-    title: str
+    target: Target
     parse: Callable[[str, str], list[Node]]
     groups: Callable[[tuple[Node, ...], tuple[str, ...]], list[Group]]
     rules: tuple[Rule, ...]
     spell: Callable[[str, int], str]
     looks: re.Pattern[str]
-    program: tuple[str, ...]
-    before: str
-    newest: Version
     included: Callable[[Node], str | None] = _nothing
     directory: Callable[[list[Node]], str | None] = _nowhere
     joined: Callable[[Iterable[Node]], list[Node]] = field(default=_same)
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.target.title
 
 
 def _bracketed(address: str, port: int) -> str:
@@ -71,32 +74,26 @@ def _looks(pattern: str) -> re.Pattern[str]:
 # The order is that in which they are told apart.
 SERVERS: Mapping[str, Server] = {
     "resolved": Server(
-        title="systemd-resolved",
+        target=TARGETS["resolved"],
         parse=resolved.parse,
         groups=resolved_rules.groups,
         rules=(*common.RULES, *resolved_rules.RULES),
         spell=lambda address, port: f"DNS={_bracketed(address, port)}",
         looks=_looks(r"\[(?:Resolve|Network|Delegate)\][ \t]*$"),
-        program=("systemctl", "--version"),
-        before="systemd ",
-        newest=(258,),
     ),
     "unbound": Server(
-        title="unbound",
+        target=TARGETS["unbound"],
         parse=unbound.parse,
         groups=unbound_model.groups,
         rules=(*common.RULES, *unbound_rules.RULES),
         spell=lambda address, port: f"forward-addr: {address}@{port}",
         looks=_looks(rf"(?:{'|'.join(sorted(unbound.SECTIONS))}|include(?:-toplevel)?):(?:\s|$)"),
-        program=("unbound", "-V"),
-        before="Version ",
-        newest=(1, 24),
         included=unbound.included,
         directory=unbound.directory,
         joined=unbound.joined,
     ),
     "bind": Server(
-        title="BIND",
+        target=TARGETS["bind"],
         parse=bind.parse,
         groups=bind_model.groups,
         rules=(*common.RULES, *bind_rules.RULES),
@@ -106,34 +103,25 @@ SERVERS: Mapping[str, Server] = {
             r'|(?:zone|view|acl|key|server)\s+"?[^\s";{}:=]+"?(?:\s+\w+)?\s*\{'
             r'|include\s+"[^"\n]*"\s*;'
         ),
-        program=("named", "-v"),
-        before="BIND ",
-        newest=(9, 20),
         included=bind.included,
         directory=bind.directory,
     ),
     "dnsmasq": Server(
-        title="dnsmasq",
+        target=TARGETS["dnsmasq"],
         parse=dnsmasq.parse,
         groups=dnsmasq_rules.groups,
         rules=(*common.RULES, *dnsmasq_rules.RULES),
         spell=lambda address, port: f"server=/DOMAIN/{address}#{port}",
         looks=_looks(rf"[a-z][a-z0-9-]*(?:[ \t]*=[^\n]*)?{_END}"),
-        program=("dnsmasq", "--version"),
-        before="version ",
-        newest=(2, 91),
         included=dnsmasq.included,
     ),
     "coredns": Server(
-        title="CoreDNS",
+        target=TARGETS["coredns"],
         parse=corefile.parse,
         groups=coredns_rules.groups,
         rules=(*common.RULES, *coredns_rules.RULES),
         spell=_bracketed,
         looks=_looks(rf"[^\s#{{}};]+(?:[ \t]+[^\s#{{}};]+)*[ \t]*\{{{_END}|import[ \t]+\S+{_END}"),
-        program=("coredns", "-version"),
-        before="CoreDNS-",
-        newest=(1, 13),
         included=corefile.included,
     ),
 }

@@ -13,6 +13,7 @@ from typing import Literal
 
 from consulfwd.config import Agent, Recursor, Settings
 from consulfwd.config.settings import LOOPBACK, PRIVATE
+from consulfwd.core.routes import PRIVATE_NETWORKS
 from consulfwd.dns.names import reverse_zones, to_text
 from consulfwd.errors import UsageError
 
@@ -21,17 +22,17 @@ Version = tuple[int, ...]
 CONSUL, DATACENTER, REVERSE, FORWARD = "consul", "datacenter", "reverse", "forward"
 DNS_PORT = 53
 
-# What a resolver takes to be empty unless told otherwise (RFC 6303, RFC 7793, RFC 8375).
-_EMPTY_NETWORKS = (
-    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-    "192.0.2.0/24", "192.168.0.0/16", "198.51.100.0/24", "203.0.113.0/24", "255.255.255.255/32",
-    "::/128", "::1/128", "2001:db8::/32", "fd00::/8", "fe80::/10",
-)  # fmt: skip
-_EMPTY_ZONES = (
+# What a resolver takes to be empty unless told otherwise (RFC 6303, RFC 7793, RFC 8375), sorted as
+# the addresses are.
+_EMPTY_NETWORKS = sorted(
+    map(ip_network, (*PRIVATE_NETWORKS, "100.64.0.0/10", "127.0.0.0/8", "::1/128")),
+    key=lambda network: (network.version, network.network_address.packed),
+)
+EMPTY_ZONES = (
     *(
         to_text(zone).removesuffix(".")
         for network in _EMPTY_NETWORKS
-        for zone in reverse_zones(ip_network(network))
+        for zone in reverse_zones(network)
     ),
     "home.arpa",
 )
@@ -125,7 +126,7 @@ class Site:
         return tuple(
             name
             for name in names
-            if not any(_within(name, other) for other in names if other != name)
+            if not any(within(name, other) for other in names if other != name)
         )
 
     @property
@@ -135,8 +136,8 @@ class Site:
         ours = [zone.name for zone in self.zones]
         return tuple(
             empty
-            for empty in _EMPTY_ZONES
-            if any(_within(empty, name) or _within(name, empty) for name in ours)
+            for empty in EMPTY_ZONES
+            if any(within(empty, name) or within(name, empty) for name in ours)
         )
 
 
@@ -207,7 +208,8 @@ def build(
     )
 
 
-def _within(name: str, zone: str) -> bool:
+def within(name: str, zone: str) -> bool:
+    """Return whether a name is a zone's own, or below it; both in lower case, no dot at the end."""
     return name == zone or name.endswith(f".{zone}")
 
 

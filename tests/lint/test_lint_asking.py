@@ -15,10 +15,11 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from consulfwd.lint import SERVERS, Wanted, ask_all, asking, check, installed_version
+from consulfwd.lint import SERVERS, Wanted, ask_all, check, installed_version
 from consulfwd.lint.asking import MAX_ASKED, TIMEOUT_S
 from consulfwd.lint.findings import Reply
 from consulfwd.lint.names import consul_question
+from consulfwd.render import commands
 
 Answer = Callable[[dns.message.Message], dns.message.Message | bytes | None]
 
@@ -186,7 +187,7 @@ def test_the_version_of_installed_servers(tmp_path: Path, monkeypatch: pytest.Mo
     }
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     for name, (text, version) in said.items():
-        program = tmp_path / SERVERS[name].program[0]
+        program = tmp_path / SERVERS[name].target.ask_version[0]
         program.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
         program.chmod(0o755)
         assert installed_version(SERVERS[name]) == version
@@ -196,5 +197,5 @@ def test_the_version_of_installed_servers(tmp_path: Path, monkeypatch: pytest.Mo
     assert installed_version(SERVERS["coredns"]) is None
     program.unlink()
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(asking, "_PLACES", str(tmp_path))
+    monkeypatch.setattr(commands, "MORE_PATHS", (str(tmp_path),))
     assert installed_version(SERVERS["coredns"]) is None

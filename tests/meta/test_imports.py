@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "net": {"dns", "core", "config"},
     "consul": {"dns", "core", "config"},
     "render": {"consul", "config", "core", "dns"},
-    "lint": {"config", "core", "dns"},
+    "lint": {"config", "core", "dns", "render"},
     "zones": {"consul", "config", "dns"},
     "ops": {"dns", "core", "config", "net", "consul"},
     "dev": {"dns", "core", "config"},
