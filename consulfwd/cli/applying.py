@@ -1,4 +1,4 @@
-"""What `generate` and `render` do with the files they made: print, compare, write; and the pace.
+"""What `generate` and `render` do with the files they made, and how they are told which.
 
 Must not know where the files come from.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +17,27 @@ from consulfwd.errors import ApplyError, UsageError
 if TYPE_CHECKING:
     from consulfwd.render.jobs import Job
     from consulfwd.render.quiescence import Quiescence
+
+
+QUIESCENCE = click.option(
+    "--quiescence",
+    default="1:4",
+    show_default=True,
+    metavar="MIN[:MAX]",
+    help="With --watch: seconds without a further change, and at most, until files are replaced.",
+)
+
+
+def chosen(params: Mapping[str, object], modes: Sequence[str], usual: str) -> str:
+    """Return which of `modes` was asked for, `usual` if none was. Raises UsageError for several."""
+    asked = [one for one in modes if params[one]]
+    if len(asked) > 1:
+        said = " and ".join("--" + one.replace("_", "-") for one in asked)
+        raise UsageError(f"{said}: choose one of them")
+    mode = asked[0] if asked else usual
+    if params["as_json"] and mode == "watch":
+        raise UsageError("--watch writes a log, not --json (log.format: json makes its lines JSON)")
+    return mode
 
 
 def pace(said: str) -> Quiescence:
@@ -31,7 +52,21 @@ def pace(said: str) -> Quiescence:
         raise UsageError(f"--quiescence: {said!r} {mend}") from None
 
 
-def show(jobs: Sequence[Job], *, as_json: bool) -> None:
+def carry_out(
+    mode: str, jobs: Sequence[Job], *, as_json: bool, writes: str, checks: bool = True
+) -> None:
+    """Do what `mode` says: diff, check, what `writes` is called, or else print the texts."""
+    if mode == "diff":
+        _diff(jobs, as_json)
+    elif mode == "check":
+        _check(jobs, as_json, f"--{writes}")
+    elif mode == writes:
+        _write(jobs, as_json, checks)
+    else:
+        _show(jobs, as_json)
+
+
+def _show(jobs: Sequence[Job], as_json: bool) -> None:
     """Print the texts, each below its path if there are several."""
     files = [file for job in jobs for file in job.files]
     if as_json:
@@ -44,7 +79,7 @@ def show(jobs: Sequence[Job], *, as_json: bool) -> None:
         click.echo(one.text, nl=False)
 
 
-def diff(jobs: Sequence[Job], *, as_json: bool) -> None:
+def _diff(jobs: Sequence[Job], as_json: bool) -> None:
     """Print how what is installed differs."""
     from consulfwd.render.jobs import difference
 
@@ -52,7 +87,7 @@ def diff(jobs: Sequence[Job], *, as_json: bool) -> None:
     click.echo(json.dumps(found, indent=2) if as_json else "".join(found.values()), nl=as_json)
 
 
-def check(jobs: Sequence[Job], *, as_json: bool, mend: str) -> None:
+def _check(jobs: Sequence[Job], as_json: bool, mend: str) -> None:
     """Print which files differ, and what would `mend` that; end with 1 if any does."""
     from consulfwd.render.jobs import changed
 
@@ -65,7 +100,7 @@ def check(jobs: Sequence[Job], *, as_json: bool, mend: str) -> None:
     sys.exit(1 if differ else 0)
 
 
-def write(jobs: Sequence[Job], *, as_json: bool, checks: bool = True) -> None:
+def _write(jobs: Sequence[Job], as_json: bool, checks: bool) -> None:
     """Bring the files into force, and print what was done. Raises the last ApplyError."""
     from consulfwd.render.apply import apply_all
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from consulfwd.render.generate import Found, Request
     from consulfwd.render.model import Server, Version
 
-# Where a server is asked whether it works, if not at 127.0.0.1; None: nowhere.
-_ASKED_AT = {"resolved": "127.0.0.53", "resolver": None}
 _MODES = ("diff", "check", "write", "watch")
 
 
@@ -58,13 +57,7 @@ _MODES = ("diff", "check", "write", "watch")
 @click.option("--check", is_flag=True, help="Exit with 1 if something would change.")
 @click.option("--write", is_flag=True, help="Check, install, reload, verify; all or nothing.")
 @click.option("--watch", is_flag=True, help="--write, and again whenever something changes.")
-@click.option(
-    "--quiescence",
-    default="1:4",
-    show_default=True,
-    metavar="MIN[:MAX]",
-    help="--watch: seconds without a change before one acts, and at most.",
-)
+@applying.QUIESCENCE
 @click.option("--no-check", is_flag=True, help="Do not run the server's own checker.")
 @click.option(
     "--reload",
@@ -90,18 +83,13 @@ def generate(server: str, **params: object) -> None:
     """
     from consulfwd.render import generate as generating
 
-    modes = [one for one in _MODES if params[one]]
-    if len(modes) > 1:
-        raise UsageError(f"--{' and --'.join(modes)}: choose one of them")
+    mode = applying.chosen(params, _MODES, "show")
     if params["reload"] and params["no_reload"]:
         raise UsageError("--reload and --no-reload: choose one of them")
-    if params["as_json"] and params["watch"]:
-        raise UsageError("--watch writes a log, not --json (log.format: json makes its lines JSON)")
     if params["service"] and not params["from_catalog"]:
         raise UsageError("--service is for --from-catalog")
     version = _version(server, str(params["server_version"]))
     loaded = load_from_options(params)
-    mode = modes[0] if modes else ""
     if mode == "watch":
         _watch(server, version, loaded, params)
         return
@@ -109,15 +97,13 @@ def generate(server: str, **params: object) -> None:
         click.echo(f"warning: {problem}", err=True)
     request = _request(server, version, loaded.settings, params)
     made = generating.jobs(request, _found(request, params))
-    as_json = bool(params["as_json"])
-    if mode == "diff":
-        applying.diff(made, as_json=as_json)
-    elif mode == "check":
-        applying.check(made, as_json=as_json, mend="--write")
-    elif mode == "write":
-        applying.write(made, as_json=as_json, checks=not params["no_check"])
-    else:
-        applying.show(made, as_json=as_json)
+    applying.carry_out(
+        mode,
+        made,
+        as_json=bool(params["as_json"]),
+        writes="write",
+        checks=not params["no_check"],
+    )
 
 
 def _version(server: str, said: str) -> Version:
@@ -141,43 +127,34 @@ def _version(server: str, said: str) -> Version:
 def _request(
     server: str, version: Version, settings: Settings, params: dict[str, object]
 ) -> Request:
+    from consulfwd.render.asking import resolves
     from consulfwd.render.generate import Request
 
     dest, templates = params["dest"], params["templates"]
-    return Request(
-        target=TARGETS[server],
+    target = TARGETS[server]
+    request = Request(
+        target=target,
         settings=settings,
         version=version,
-        to="consulfwd" if (params["to"] or _to(server)) == "consulfwd" else "agents",
+        to="consulfwd" if (params["to"] or target.to) == "consulfwd" else "agents",
         options=frozenset({"named_conf"} if params["named_conf"] else ()),
         templates=(templates,) if isinstance(templates, Path) else (),
         dest=dest if isinstance(dest, Path) else None,
         reload=not params["no_reload"],
         reload_by=str(params["reload"] or ""),
-        verify=_verify(server, settings, params),
     )
-
-
-def _to(server: str) -> str:
-    """A host's own resolver is asked at port 53, where no agent listens."""
-    return "consulfwd" if server == "resolv.conf" else "agents"
-
-
-def _verify(server: str, settings: Settings, params: dict[str, object]) -> functools.partial[str]:
-    from consulfwd.render.asking import resolves
-    from consulfwd.render.jobs import nothing_to_verify
-
-    asked = _asked_at(server, settings, params)
+    asked = _asked_at(request, str(params["verify"] or ""))
     if asked is None:
-        return functools.partial(nothing_to_verify)
-    return functools.partial(resolves, asked, f"consul.service.{settings.consul.domain}")
+        return request
+    verify = functools.partial(resolves, asked, f"consul.service.{settings.consul.domain}")
+    return dataclasses.replace(request, verify=verify)
 
 
-def _asked_at(server: str, settings: Settings, params: dict[str, object]) -> Server | None:
+def _asked_at(request: Request, said: str) -> Server | None:
+    """Return where the server is asked whether it works, None for nowhere."""
     from consulfwd.config.values import Fault, endpoint
     from consulfwd.render.model import Server, listening
 
-    said = str(params["verify"] or "")
     if said == "none":
         return None
     if said:
@@ -186,10 +163,9 @@ def _asked_at(server: str, settings: Settings, params: dict[str, object]) -> Ser
         except Fault as error:
             raise UsageError(f"--verify: {error}") from None
         return Server(str(at["host"]), int(str(at["port"])))
-    whole = params["named_conf"] or server == "coredns"
-    if server == "resolv.conf" or (whole and params["to"] != "consulfwd"):
-        return listening(settings)[0]
-    address = _ASKED_AT.get(server, "127.0.0.1")
+    if request.listens_as_set:
+        return listening(request.settings)[0]
+    address = request.target.asked_at
     return None if address is None else Server(address)
 
 

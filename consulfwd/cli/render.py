@@ -29,13 +29,7 @@ _MODES = ("once", "watch", "dry_run", "diff", "check")
 @click.option("--dry-run", is_flag=True, help="Print the texts instead.")
 @click.option("--diff", is_flag=True, help="Show what would change instead.")
 @click.option("--check", is_flag=True, help="Exit with 1 if something would change.")
-@click.option(
-    "--quiescence",
-    default="1:4",
-    show_default=True,
-    metavar="MIN[:MAX]",
-    help="With --watch: seconds without a further change, and at most, until files are replaced.",
-)
+@applying.QUIESCENCE
 @click.option("--json", "as_json", is_flag=True, help="What was done, or the texts, as JSON.")
 def render(written: tuple[str, ...], **params: object) -> None:
     r"""Render templates with what Consul knows, and run a command after files that changed.
@@ -52,13 +46,7 @@ def render(written: tuple[str, ...], **params: object) -> None:
     """
     from consulfwd.render.templates import destination
 
-    modes = [one for one in _MODES if params[one]]
-    if len(modes) > 1:
-        said = " and ".join("--" + one.replace("_", "-") for one in modes)
-        raise UsageError(f"{said}: choose one of them")
-    mode = modes[0] if modes else "once"
-    if params["as_json"] and mode == "watch":
-        raise UsageError("--watch writes a log, not --json (log.format: json makes its lines JSON)")
+    mode = applying.chosen(params, _MODES, "once")
     destinations = [destination(one) for one in written]
     _usable(destinations, printed=mode == "dry_run")
     pace = applying.pace(str(params["quiescence"]))
@@ -74,15 +62,8 @@ def render(written: tuple[str, ...], **params: object) -> None:
         return
     for problem in loaded.warnings:
         click.echo(f"warning: {problem}", err=True)
-    made, as_json = _jobs(destinations, agents), bool(params["as_json"])
-    if mode == "dry_run":
-        applying.show(made, as_json=as_json)
-    elif mode == "diff":
-        applying.diff(made, as_json=as_json)
-    elif mode == "check":
-        applying.check(made, as_json=as_json, mend="--once")
-    else:
-        applying.write(made, as_json=as_json)
+    made = _jobs(destinations, agents)
+    applying.carry_out(mode, made, as_json=bool(params["as_json"]), writes="once")
 
 
 def _usable(destinations: Sequence[Destination], *, printed: bool) -> None:

@@ -45,6 +45,17 @@ class Request:
     reload_by: str = ""
     verify: Callable[[], str] = nothing_to_verify
 
+    @property
+    def whole(self) -> bool:
+        """Whether the server's whole configuration is written, for all other names too."""
+        optional = any(one.optional for one in self.target.outputs)
+        return self.target.whole_needs_recursors and (bool(self.options) or not optional)
+
+    @property
+    def listens_as_set(self) -> bool:
+        """Whether who answers then listens where the settings say: it, or consulfwd itself."""
+        return self.target.to == "consulfwd" or (self.whole and self.to == "agents")
+
 
 def jobs(request: Request, found: Found | None = None) -> list[Job]:
     """Return what installs the files, one job for each. Raises TemplateError and UsageError.
@@ -103,13 +114,11 @@ def _reload(request: Request, path: Path) -> tuple[tuple[str, ...], ...]:
 
 
 def _site(request: Request, found: Found | None, include: str) -> Site:
-    target = request.target
-    optional = any(one.optional for one in target.outputs)
     return build(
         request.settings,
         request.version,
         to=request.to,
         found=found,
-        whole=target.whole_needs_recursors and (bool(request.options) or not optional),
+        whole=request.whole,
         include=include,
     )

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from consulfwd.errors import UsageError
-from consulfwd.render.model import Version
+from consulfwd.render.model import To, Version
 
 Command = tuple[str, ...]
 
@@ -55,7 +55,9 @@ class Target:
     `ask_version` prints the version, found by `version_pattern`; `newest` is assumed where it
     cannot be asked; nothing is written for what came before `oldest`. `whole_needs_recursors` is
     whether the whole configuration (the optional file, if there is one) answers for all other
-    names too. `package` is Debian's, with the checker.
+    names too. `to` is whom its zones go to unless said otherwise. `asked_at` is where it is asked
+    whether it works, None for nowhere; where it listens as the settings say, it is asked there.
+    `package` is Debian's, with the checker.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Target:
     ask_version: Command = ()
     version_pattern: str = r"(\d+(?:\.\d+)*)"
     whole_needs_recursors: bool = False
+    to: To = "agents"
+    asked_at: str | None = "127.0.0.1"
     package: str = ""
 
     def files(self, version: Version, options: Collection[str] = ()) -> tuple[Output, ...]:
@@ -204,6 +208,7 @@ _ALL = (
         ask_version=("systemctl", "--version"),
         version_pattern=r"systemd (\d+)",
         package="systemd",
+        asked_at="127.0.0.53",
     ),
     Target(
         name="coredns",
@@ -282,6 +287,7 @@ _ALL = (
         oldest=(10,),
         reload=(("dscacheutil", "-flushcache"), ("killall", "-HUP", "mDNSResponder")),
         ask_version=("sw_vers", "-productVersion"),
+        asked_at=None,
     ),
     Target(
         name="nftables",
@@ -301,6 +307,8 @@ _ALL = (
         outputs=(Output("resolv.conf/resolv.conf.j2", ("/etc/resolv.conf",)),),
         newest=(1,),
         oldest=(1,),
+        # A host's own resolver is asked at port 53, where no agent listens.
+        to="consulfwd",
     ),
 )
 
