@@ -185,8 +185,8 @@ class _Applying:
                     _or_raise(where, self._command(whole, CHECK_TIMEOUT, folder))
             for command in reloads(jobs):
                 _or_raise(where, self._command(command, RELOAD_TIMEOUT))
-            for job in jobs:
-                self._verify(where, job.verify)
+            for verify in dict.fromkeys(job.verify for job in jobs):
+                self._verify(where, verify)
         except BaseException as error:
             self._waiting = nullcontext  # the way back is not interrupted
             lost = _put_back(replacements)

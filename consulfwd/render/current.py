@@ -6,10 +6,8 @@ is told is in `follow`, what is in the files in `generate`.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
-import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from consulfwd.render.apply import apply_all
 from consulfwd.render.follow import follow
 from consulfwd.render.generate import Found, Request, jobs
 from consulfwd.render.jobs import Job
-from consulfwd.render.looking import look_at
+from consulfwd.render.looking import changes_of
 from consulfwd.render.quiescence import Quiescence
 
 log = logging.getLogger("consulfwd.render")
@@ -28,14 +26,11 @@ log = logging.getLogger("consulfwd.render")
 
 async def look_up(settings: Settings, service: str) -> Found:
     """Ask Consul once who answers. Raises ConsulError where no agent can be asked."""
-    wanted = catalog.facts(settings, service)
-    following = Following(settings.consul.agents)
+    source = _Catalog(service)
     try:
-        following.want(wanted.values())
-        await following.ready()
-        return catalog.found(settings, wanted, following.known, following.faults)
+        return await source.found(settings)
     finally:
-        await following.close()
+        await source.close()
 
 
 async def keep_current(
@@ -52,34 +47,36 @@ async def keep_current(
     and SIGHUP has it look again at once.
     With a `service` its healthy nodes are the agents. No failure ends it.
     """
-    changes = asyncio.Event()
-    source = _Catalog(changes.set, service) if service else None
+    async with changes_of(files) as changes:
+        tell = functools.partial(log.warning, "%s")
+        source = _Catalog(service, changes.set, tell) if service else None
 
-    async def made() -> Sequence[Job]:
-        # Reading settings may take a moment; nothing else runs here that could not wait.
-        asked = request()
-        return jobs(asked, await source.found(asked.settings) if source else None)
+        async def made() -> Sequence[Job]:
+            # Reading settings may take a moment; nothing else runs here that could not wait.
+            asked = request()
+            return jobs(asked, await source.found(asked.settings) if source else None)
 
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, changes.set)
-    looking = asyncio.create_task(look_at(files, changes))
-    try:
-        await follow(
-            changes, made, quiescence, apply=functools.partial(apply_all, checks=checks)
-        )
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)
-        looking.cancel()
-        if source:
-            await source.close()
+        try:
+            await follow(
+                changes, made, quiescence, apply=functools.partial(apply_all, checks=checks)
+            )
+        finally:
+            if source:
+                await source.close()
 
 
 class _Catalog:
     """Follows the nodes of a service, at the agents of whatever settings there are."""
 
-    def __init__(self, changed: Callable[[], None], service: str) -> None:
-        self._changed = changed
+    def __init__(
+        self,
+        service: str,
+        changed: Callable[[], None] = lambda: None,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self._service = service
+        self._changed = changed
+        self._tell = tell
         self._agents: tuple[Agent, ...] = ()
         self._following: Following | None = None
 
@@ -89,7 +86,7 @@ class _Catalog:
         if self._following is None or agents != self._agents:
             await self.close()
             self._agents = agents
-            self._following = Following(agents, self._changed, functools.partial(log.warning, "%s"))
+            self._following = Following(agents, self._changed, self._tell)
         wanted = catalog.facts(settings, self._service)
         self._following.want(wanted.values())
         await self._following.ready()

@@ -89,14 +89,6 @@ def unfinished(path: Path) -> bool:
     return os.path.lexists(_hidden(target_of(path), "lock"))
 
 
-def replace(path: Path, data: bytes) -> Path | None:
-    """Replace one file, without checks. Returns its backup, if there is one. Raises ApplyError."""
-    with Replacement(path) as one:
-        one.stage(data)
-        one.replace()
-        return one.settle()
-
-
 class Replacement:
     """One file's way to its place. The context holds its lock, and leaves nothing behind.
 

@@ -6,17 +6,15 @@ jobs is in `templates`, when to apply those in `follow`.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
-import signal
 from collections.abc import Sequence
 
 from consulfwd.config import Agent
 from consulfwd.consul.following import Following
 from consulfwd.render.follow import follow
 from consulfwd.render.jobs import Job
-from consulfwd.render.looking import look_at
+from consulfwd.render.looking import changes_of
 from consulfwd.render.quiescence import Quiescence
 from consulfwd.render.templates import Destination, Fault, Templates, apply
 
@@ -42,19 +40,14 @@ async def keep_current(
 
     SIGHUP has it look again at once. No failure ends it; a template that fails holds up no other.
     """
-    changes = asyncio.Event()
     templates = Templates(destinations)
-    following = Following(agents, changes.set, functools.partial(log.warning, "%s"))
+    async with changes_of([one.template for one in destinations]) as changes:
+        following = Following(agents, changes.set, functools.partial(log.warning, "%s"))
 
-    async def made() -> list[Job]:
-        return templates.jobs(await templates.texts(following))
+        async def made() -> list[Job]:
+            return templates.jobs(await templates.texts(following))
 
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, changes.set)
-    looking = asyncio.create_task(look_at([one.template for one in destinations], changes))
-    try:
-        await follow(changes, made, quiescence, apply=apply)
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)
-        looking.cancel()
-        await following.close()
+        try:
+            await follow(changes, made, quiescence, apply=apply)
+        finally:
+            await following.close()

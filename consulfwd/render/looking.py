@@ -7,11 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+import signal
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 # Seconds between two looks.
 LOOK = 1.0
+
+
+@contextlib.asynccontextmanager
+async def changes_of(files: Sequence[Path]) -> AsyncIterator[asyncio.Event]:
+    """An event that is set when one of the files changes, and on SIGHUP; others may set it too."""
+    changes = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, changes.set)
+    looking = asyncio.create_task(look_at(files, changes))
+    try:
+        yield changes
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        looking.cancel()
 
 
 async def look_at(files: Sequence[Path], changes: asyncio.Event) -> None:

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from consulfwd import daemon
 from consulfwd.cli import logs
@@ -22,6 +22,13 @@ from consulfwd.config import Loaded, load
 from consulfwd.dev.stolen import stolen_s
 
 EVERY_S = 0.1
+
+
+def written(file: Path) -> list[dict[str, Any]]:
+    """What a server with the settings in `file` has written down so far, a line each."""
+    lines = file.with_name("counters").read_text().split("\n")
+    # What is behind the last line break is not a whole line yet.
+    return [json.loads(line) for line in lines[:-1]]
 
 
 async def _main(file: Path, out: TextIO) -> None:

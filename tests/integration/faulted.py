@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import bisect
 import inspect
-import json
 import socket
 import threading
 import time
@@ -28,7 +27,7 @@ from consulfwd.dev import DevAgent, DevCluster
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real_config import free_port
 from tests.integration.asking import At, ask, facts, question
-from tests.integration.counted import EVERY_S
+from tests.integration.counted import EVERY_S, written
 from tests.integration.load import Load, Result
 from tests.integration.served import HOST, Served, serve
 from tests.integration.services import DEFINITIONS, QUERY, TEXT_NODE
@@ -233,10 +232,10 @@ class Run:
         place = bisect.bisect([begin for begin, _ in self._marks], at)
         return self._marks[place - 1][1] if place else ""
 
-    def complete(self, results: list[Result], counters: Path) -> None:
+    def complete(self, results: list[Result]) -> None:
         """Take everything there is to know."""
         self.results += results
-        self._counters += map(json.loads, counters.read_text().splitlines())
+        self._counters += written(self.served.file)
 
 
 @contextmanager
@@ -271,7 +270,7 @@ def run(
                 results = load.stop()
     finally:
         load.kill()
-    made.complete(results, folder / "counters")
+    made.complete(results)
 
 
 def consul(*agents: Agent, **more: Any) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +22,7 @@ from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealAgent
 from consulfwd.dev.stolen import stolen_s
 from tests.integration.asking import ask, data, question, rcode
-from tests.integration.counted import EVERY_S
+from tests.integration.counted import EVERY_S, written
 from tests.integration.load import Load, Result
 from tests.integration.served import Served, at, serve
 
@@ -134,7 +133,7 @@ class Course:
         now, stolen = time.monotonic(), stolen_s()
         begin = now if since is None else since
         while now < begin + within + PATIENCE_S + WINDOW_S + stolen_s() - stolen:
-            self._counters = self._read()
+            self._counters = written(self.served.file)
             took = self.watched_again(begin)
             if took < float("inf"):
                 return took
@@ -143,11 +142,6 @@ class Course:
         label = self.changes[-1].label
         text = f"{within} s after {label!r} agents are still asked for more than {SHARE:.0%}"
         raise AssertionError(f"{text}\n{self.served.said()}")
-
-    def _read(self) -> list[dict[str, Any]]:
-        lines = self.served.file.with_name("counters").read_text().split("\n")
-        # What is behind the last line break is not a whole line yet.
-        return [json.loads(line) for line in lines[:-1]]
 
     def _await(self, agent: RealAgent, answer: Answer, until: float) -> float:
         found: Answer = frozenset()
@@ -164,7 +158,7 @@ class Course:
     def complete(self, results: list[Result]) -> None:
         """Take everything there is to know."""
         self.results = results
-        self._counters = self._read()
+        self._counters = written(self.served.file)
 
     # -- what came of it ----------------------------------------------------------------------
 

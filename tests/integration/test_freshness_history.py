@@ -26,6 +26,7 @@ from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealAgent, RealCluster
 from consulfwd.dev.stolen import stolen_s
 from tests.integration.asking import At, data, question
+from tests.integration.counted import written
 from tests.integration.freshly import PROGRAM, Tell, arrived
 from tests.integration.history import Change, Read, Verdict, check
 from tests.integration.load import Load, Result
@@ -138,18 +139,10 @@ def reads(results: list[Result]) -> list[Read]:
     ]
 
 
-def counted(served: Served) -> dict[str, Any]:
-    """The last line of what it counted."""
-    # What is behind the last line break is not a whole line yet.
-    lines = served.file.with_name("counters").read_text().split("\n")[:-1]
-    found: dict[str, Any] = json.loads(lines[-1]) if lines else {}
-    return found
-
-
 def warm(served: Served) -> None:
     """Wait until every service is watched."""
     until = time.monotonic() + 10.0
-    while counted(served).get("watches", 0) < SERVICES:
+    while not (lines := written(served.file)) or lines[-1]["watches"] < SERVICES:
         assert time.monotonic() < until, served.said()
         time.sleep(0.1)
     time.sleep(1.0)
@@ -209,9 +202,9 @@ def test_every_read_is_explained(
         warm(served)
         theirs = stack.enter_context(load(at(first), CONTROL))
         writer = stack.enter_context(closing(Writer(cluster.servers[1], seed=1)))
-        before, stolen = counted(served), stolen_s()
+        before, stolen = written(served.file)[-1], stolen_s()
         writer.run(SECONDS)
-        after, stolen = counted(served), stolen_s() - stolen
+        after, stolen = written(served.file)[-1], stolen_s() - stolen
         time.sleep(1.0)
     found, control = ours.results, theirs.results
     assert len(writer.changes) > RATE * SECONDS / 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,13 +98,6 @@ class Site:
             child.kill()
 
 
-def until(true: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
-
-
 def resolves(at: At) -> bool:
     try:
         return data(ask(at, NAME)) == GALERA
@@ -133,6 +125,10 @@ def test_forwarders_follow_the_catalog(site: Site) -> None:
     cluster.register_all(nodes[:1])
     with site.watching() as watch:
         log = watch.log
+
+        def until(true: Callable[[], object], what: str) -> None:
+            watch.wait_until(true, what, PATIENCE_S)
+
         until(lambda: site.reloads() == 1, "the first file is written")
         assert site.forwarders() == set(addresses[:1])
         until(lambda: resolves(site.at), "BIND asks the one forwarder")

@@ -20,13 +20,21 @@ from consulfwd.render.files import (
     backup_of,
     fault,
     installed,
-    replace,
     unfinished,
 )
 
 OLD, NEW = b"old\n", b"new\xff\n"
 # Only root can give files away.
 OWNER = (1234, 2345) if os.geteuid() == 0 else (os.getuid(), os.getgid())
+
+
+def replace(path: Path, data: bytes) -> Path | None:
+    """Replace one file; its backup, if there is one."""
+    with Replacement(path) as one:
+        one.stage(data)
+        one.replace()
+        return one.settle()
+
 
 
 @pytest.fixture
