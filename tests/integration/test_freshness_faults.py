@@ -17,7 +17,7 @@ import pytest
 
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import DNS_RULES, ApiError, RealAgent, RealCluster
-from tests.integration.freshly import NOISE_S, Course, Tell, course
+from tests.integration.freshly import CALM_S, NOISE_S, Course, Tell, course
 from tests.integration.proxy import Proxy
 from tests.integration.served import consul
 
@@ -89,9 +89,14 @@ def test_the_carrier_is_lost(
             said = frozenset({"10.8.0.3", "10.8.0.2"})
             run.change(fault, write(servers, "10.8.0.3"), said, *servers, watched_within=0)
             time.sleep(HIDDEN_S + 0.5)
-            moved = run.wait_watched(MOVED_S)
+            # What an agent says whose HTTP is silent is passed on and not reused: as long as it
+            # is quick, nobody else is asked.
+            moves = fault in ("frozen", "killed")
+            moved = run.wait_watched(MOVED_S) if moves else 0.0
             said = frozenset({"10.8.0.4", "10.8.0.2"})
-            run.change("by another agent", write(servers, "10.8.0.4"), said, *servers)
+            within = CALM_S if moves else 0.0
+            change = write(servers, "10.8.0.4")
+            run.change("by another agent", change, said, *servers, watched_within=within)
             cluster.heal()
             proxy.mend()
             time.sleep(1.0)
@@ -99,7 +104,9 @@ def test_the_carrier_is_lost(
             said = frozenset({"10.8.0.5", "10.8.0.2"})
             run.change("back", write(servers, "10.8.0.5"), said, *servers)
     label = f"Consul {cluster.version:6} carrier {fault:11}"
-    record_property("freshness", f"{label} watched again {moved + HIDDEN_S + 0.5:.1f} s at most")
+    if moves:
+        text = f"watched again {moved + HIDDEN_S + 0.5:.1f} s at most"
+        record_property("freshness", f"{label} {text}")
     judge(run, label, record_property)
     assert [
         change.label
