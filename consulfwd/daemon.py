@@ -34,6 +34,7 @@ from consulfwd.net.reuse import Reuse
 from consulfwd.net.routing import build_routes, cache_limits, probe_question
 from consulfwd.net.tcp import TcpListener
 from consulfwd.net.udp import BaseListener, listen
+from consulfwd.notify import Manager, Notifier
 from consulfwd.process import (
     drop_privileges,
     find_user,
@@ -259,6 +260,13 @@ class Server:
         log.info("settings reloaded; listening on %s", ", ".join(map(str, self.endpoints)))
         self._tell(recursors)
 
+    def status(self) -> str:
+        """Return one line for people: where it listens, how many agents are up."""
+        agents = [one for one in self.engine.upstreams() if one.is_agent]
+        up = sum(one.up for one in agents)
+        where = ", ".join(map(str, self.endpoints))
+        return f"listening on {where}; {up} of {len(agents)} agents up"
+
     async def stop(self) -> None:
         """Read no more queries, answer those in flight, then close."""
         async with self._changing:
@@ -305,7 +313,7 @@ async def serve(
 ) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP reads the settings again, whole or not at all.
 
-    SIGUSR1 logs what was done so far.
+    SIGUSR1 logs what was done so far. A service manager is told of it all (see `notify`).
     `ready` is called once, when the server runs; `taken` whenever it took new settings. Raises
     StartError when it cannot start.
     """
@@ -314,6 +322,7 @@ async def serve(
         find_user(user)
     raise_descriptor_limit()
     server = Server(loaded.settings)
+    manager = Manager(Notifier.take(os.environ, os.getpid()), server.status)
     await server.start()
     if os.getuid() == 0:
         if user is not None:
@@ -325,13 +334,18 @@ async def serve(
     reloading: set[asyncio.Task[None]] = set()
 
     async def reload() -> None:
+        note = "the last reload was refused, see the log; "
+        manager.reloading()
         try:
             again = load_again()
             await server.reload(again.settings)
             if taken is not None:
                 taken(again)
+            note = ""
         except ConsulfwdError as error:
             log.error("not reloaded, the old settings stay in force:\n%s", error)
+        finally:
+            manager.reloaded(note)
 
     def hang_up() -> None:
         task = running.create_task(reload())
@@ -345,10 +359,13 @@ async def serve(
     quieten_collector()
     if ready is not None:
         ready(server)
+    manager.ready()
     try:
         await stopping.wait()
         log.info("stopping: answering what is in flight")
+        manager.stopping()
     finally:
         with contextlib.suppress(asyncio.CancelledError):
             await server.stop()
+        manager.close()
     log.info("stopped")

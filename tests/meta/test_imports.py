@@ -17,6 +17,7 @@ COMMON = {"", "errors"}
 ALLOWED: dict[str, set[str]] = {
     "": set(),
     "errors": set(),
+    "notify": set(),
     "process": set(),
     "dns": {"core"},
     "core": {"dns"},
@@ -28,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "zones": {"consul", "config", "dns"},
     "ops": {"dns", "core", "config", "net", "consul"},
     "dev": {"dns", "core", "config"},
-    "daemon": {"dns", "core", "config", "net", "consul", "ops", "process"},
+    "daemon": {"dns", "core", "config", "net", "consul", "notify", "ops", "process"},
     "api": {"dns", "core", "config", "net", "consul", "daemon"},
     # `dev` is for `serve --dev`; the generators are reached by their own verbs.
     "cli": {"api", "config", "daemon", "dev", "lint", "render", "zones"},
