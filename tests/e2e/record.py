@@ -1,0 +1,165 @@
+"""Clients of all three ways at work on one host, and what they and Icinga went through, recorded.
+
+What belongs here is how the recording is made; what it comes to is in `story`, what is broken
+meanwhile in the tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.e2e import icinga
+from tests.e2e.client import Done, Settings
+from tests.e2e.machines import SHARED
+from tests.e2e.site import ADDRESSES, AGENT_53, GALERA, ICINGA, NAME, OUTSIDE_NAME, Site
+from tests.e2e.story import WAYS, Connected, Mark, Story
+
+# On which host the clients work.
+HOST = "icinga1"
+PASSWORD = "/etc/writer-password"
+# The name servers of each way; consulfwd's are the host's own, as provisioning left them.
+SERVERS = {"agent": [AGENT_53], "bind": [ADDRESSES[name] for name in GALERA], "consulfwd": None}
+ICINGA_EVERY_S = 1.0
+
+
+class Recorder:
+    """Three clients and a look at Icinga, for as long as a block; stories are cut out of it."""
+
+    def __init__(self, site: Site, stories: list[Story]) -> None:
+        self.site = site
+        self.stories = stories
+        self.done: dict[str, list[Done]] = {way: [] for way in WAYS}
+        self.icinga: list[Connected] = []
+        self.faults: list[str] = []
+        self._clients: dict[str, subprocess.Popen[str]] = {}
+        self._threads: list[threading.Thread] = []
+        self._ending = threading.Event()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """The clients at work; they must end in order."""
+        self._prepare()
+        try:
+            for way in WAYS:
+                self._begin(way)
+            for host in ICINGA:
+                self._thread(lambda host=host: self._watch(host))  # type: ignore[misc]
+            yield
+        finally:
+            self._ending.set()
+            # The client itself is told, not what runs it there.
+            self.site.machines[HOST].run("pkill", "-f", "tests.e2e.client", check=False)
+            for client in self._clients.values():
+                client.wait(20)
+            for thread in self._threads:
+                thread.join()
+        assert self.faults == []
+
+    def _prepare(self) -> None:
+        machine = self.site.machines[HOST]
+        machine.write(PASSWORD, self.site.secret("DB_WRITER_PASSWORD"), "600")
+        for way, servers in SERVERS.items():
+            if servers:
+                lines = "".join(f"nameserver {one}\n" for one in servers)
+                machine.write(f"/etc/resolv.conf.{way}", f"{lines}options edns0\n")
+        self.site.sql(
+            GALERA[0],
+            "CREATE TABLE `load`.row_written (way VARCHAR(16) NOT NULL, number INT NOT NULL,"
+            " PRIMARY KEY (way, number)) ENGINE=InnoDB",
+        )
+
+    def _begin(self, way: str) -> None:
+        settings = Settings(way, NAME, OUTSIDE_NAME, "writer", "load", PASSWORD)
+        python = SHARED / ".venv" / "bin" / "python"
+        work = f'cd {SHARED} && exec {python} -m tests.e2e.client "$0"'
+        if SERVERS[way]:
+            work = f"mount --bind /etc/resolv.conf.{way} /etc/resolv.conf && {work}"
+        command = self.site.machines[HOST].command(
+            *("unshare", "--mount", "--propagation=private"),
+            *("sh", "-c", work, json.dumps(asdict(settings))),
+            environ={"PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        client = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
+        self._clients[way] = client
+
+        def read() -> None:
+            assert client.stdout is not None
+            for line in client.stdout:
+                found = json.loads(line)
+                self.done[way].append(Done(**{**found, "answer": tuple(found["answer"])}))
+            if client.wait():
+                self.faults.append(f"the client of {way} ended with {client.returncode}")
+
+        self._thread(read)
+
+    def _watch(self, host: str) -> None:
+        while not self._ending.wait(ICINGA_EVERY_S):
+            at = time.monotonic()
+            status = icinga.ido_status(
+                self.site.machines[host], self.site.secret("ICINGA_API_PASSWORD")
+            )
+            self.icinga.append(Connected(at, host, status.active, status.connected))
+
+    def _thread(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work)
+        thread.start()
+        self._threads.append(thread)
+
+    # -- stories ------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def story(self, name: str, title: str, folder: Path, bad: str = "") -> Iterator[Story]:
+        """What happens in the block, and a moment before and after it; kept in `folder`."""
+        story = Story(name, title, time.monotonic(), bad=bad)
+        time.sleep(2.0)
+        yield story
+        time.sleep(2.0)
+        story.end = time.monotonic()
+        story.done = {way: list(done) for way, done in self.done.items()}
+        story.icinga = [one for one in self.icinga if story.begin <= one.at <= story.end]
+        story.lost = {way: self.lost(way) for way in WAYS}
+        story.write(folder)
+        self.stories.append(story)
+
+    def lost(self, way: str) -> int:
+        """How many rows were acknowledged so far and are not on every node."""
+        acknowledged = [
+            one.row for one in list(self.done[way]) if one.what == "row" and not one.error
+        ]
+        most = 0
+        for name in GALERA:
+            query = f"SELECT number FROM `load`.row_written WHERE way = '{way}'"
+            found = set(map(int, self.site.sql(name, f"SET wsrep_sync_wait = 1; {query}").split()))
+            most = max(most, len(set(acknowledged) - found))
+        return most
+
+    def given(self, way: str = "consulfwd") -> tuple[str, ...]:
+        """What the name resolved to last."""
+        answers = [one.answer for one in self.done[way][-40:] if one.what == "name" and one.answer]
+        return answers[-1] if answers else ()
+
+
+def harmed(story: Story, text: str) -> None:
+    """Note that it was broken just now."""
+    story.harmed = time.monotonic()
+    story.marks.append(Mark(story.harmed, text))
+
+
+def mended(story: Story, text: str) -> None:
+    """Note that it was mended just now."""
+    story.mended = time.monotonic()
+    story.marks.append(Mark(story.mended, text))
+
+
+def seen(story: Story, text: str) -> None:
+    """Note what was seen just now."""
+    story.marks.append(Mark(time.monotonic(), text))

@@ -1,0 +1,250 @@
+"""The cluster of the case, set up from nothing by the scripts in vagrant/provision.
+
+Three hosts with MariaDB Galera, Consul and BIND; two with Icinga 2 and consulfwd; one for the web;
+and one that is the world outside. What belongs here is how it comes up, and what a test may ask
+and do to it. What is measured of it is `record`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import secrets
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from consulfwd.dev.real import find_binaries
+from tests.e2e.machines import PROJECT, SHARED, Machine, machines
+from tests.integration.namespaces import Network
+
+GALERA = ("galera1", "galera2", "galera3")
+ICINGA = ("icinga1", "icinga2")
+ADDRESSES = {
+    "galera1": "192.168.56.11",
+    "galera2": "192.168.56.12",
+    "galera3": "192.168.56.13",
+    "icinga1": "192.168.56.21",
+    "icinga2": "192.168.56.22",
+    "web": "192.168.56.31",
+    "outside": "192.168.56.53",
+}
+# The way "one agent" needs a port 53 that is Consul's.
+AGENT_53 = "192.168.56.111"
+NAME, OUTSIDE_NAME = "galeradb.service.consul", "www.outside.test"
+SECRETS = "/etc/site-secrets"
+KEYS = (
+    "DB_ICINGA_PASSWORD",
+    "DB_WRITER_PASSWORD",
+    "SST_PASSWORD",
+    "ICINGA_API_PASSWORD",
+    "ICINGA_TICKET_SALT",
+)
+SYNCED_S, ANSWERED_S = 90.0, 60.0
+
+# The world outside: one zone, and BIND's own answers for everything else.
+_OUTSIDE_CONF = """
+options {
+    directory "/var/cache/bind"; listen-on { any; }; listen-on-v6 { none; };
+    recursion no; allow-query { any; }; dnssec-validation no;
+};
+zone "outside.test" { type primary; file "/etc/bind/outside.test"; };
+"""
+_OUTSIDE_ZONE = """
+$TTL 5
+@ SOA ns hostmaster 1 3600 600 86400 5
+@ NS ns
+ns A 192.168.56.53
+www A 198.51.100.80
+"""
+
+
+class Site:
+    """The running cluster."""
+
+    def __init__(self, lan: Network, made: dict[str, Machine], tell: Callable[[str], None]) -> None:
+        self.lan = lan
+        self.machines = made
+        self._tell = tell
+        self._secrets = {key: secrets.token_hex(16) for key in KEYS}
+        self._environ = {
+            "FORWARDERS": ADDRESSES["outside"],
+            "DNSSEC": "no",
+            "OUTSIDE_NAME": OUTSIDE_NAME,
+            "WHEELS": "/wheels",
+            "CONSUL_BINARY": "/consul/consul",
+            "SECRETS": SECRETS,
+        }
+
+    def secret(self, key: str) -> str:
+        """One of the passwords of this run."""
+        return self._secrets[key]
+
+    # -- coming up ----------------------------------------------------------------------------
+
+    def set_up(self) -> None:
+        """Run the provisioning of every host, those beside each other that need not wait."""
+        self._outside()
+        everywhere = [one for one in self.machines.values() if one.name != "outside"]
+        text = "".join(f"{key}={value}\n" for key, value in self._secrets.items())
+        for machine in everywhere:
+            machine.write(SECRETS, text, "600")
+        with ThreadPoolExecutor() as pool:
+            galera = [self.machines[name] for name in GALERA]
+            clients = [self.machines[name] for name in (*ICINGA, "web")]
+            list(pool.map(lambda one: self.provision(one, "hosts.sh"), everywhere))
+            consul = [pool.submit(self.provision, one, "consul.sh") for one in everywhere]
+            first = pool.submit(self.provision, galera[0], "galera.sh")
+            for one in consul:
+                one.result()
+            first.result()
+            rest = [pool.submit(self.provision, one, "galera.sh") for one in galera[1:]]
+            named = [pool.submit(self._resolver, one) for one in galera]
+            for future in (*rest, *named):
+                future.result()
+            list(pool.map(lambda one: self.provision(one, "consulfwd.sh", "--stub"), clients))
+            web = pool.submit(self.provision, self.machines["web"], "web.sh")
+            for name in ICINGA:
+                self.provision(self.machines[name], "icinga.sh")
+            web.result()
+        self.provision(galera[0], "consul-port-53.sh", AGENT_53)
+        self.wait_whole()
+
+    def _resolver(self, machine: Machine) -> None:
+        self.provision(machine, "consulfwd.sh")
+        self.provision(machine, "bind.sh")
+
+    def provision(self, machine: Machine, script: str, *arguments: str) -> None:
+        """Run one of the scripts on a host."""
+        begin = time.monotonic()
+        machine.run(
+            "bash",
+            SHARED / "vagrant" / "provision" / script,
+            *arguments,
+            environ=self._environ,
+            timeout=150.0,
+        )
+        self._tell(f"{machine.name:8} {script:18} {time.monotonic() - begin:5.1f} s")
+
+    def _outside(self) -> None:
+        machine = self.machines["outside"]
+        machine.write("/etc/bind/named.conf", _OUTSIDE_CONF)
+        machine.write("/etc/bind/outside.test", _OUTSIDE_ZONE)
+        machine.sh("systemctl start named")
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def wait_whole(self) -> None:
+        """Return when all is as it should be: Galera has three members, and Consul gives them."""
+        members = [functools.partial(self.size, name) for name in GALERA]
+        wait(
+            lambda: all(size() == "3" for size in members), "all three members of Galera", SYNCED_S
+        )
+        everyone = {ADDRESSES[name] for name in GALERA}
+        wait(
+            lambda: all(self.answer(name) == everyone for name in ICINGA),
+            "all three nodes in the answer",
+            ANSWERED_S,
+        )
+
+    def size(self, name: str) -> str:
+        """How many members Galera has, as this one knows; "" while it takes no queries."""
+        query = (
+            "SELECT IF(MAX(variable_value = 'ON'), size.n, '') FROM"
+            " information_schema.global_status, (SELECT variable_value AS n FROM"
+            " information_schema.global_status WHERE variable_name = 'wsrep_cluster_size') AS size"
+            " WHERE variable_name = 'wsrep_ready'"
+        )
+        return self.sql(name, query, check=False)
+
+    def sql(self, name: str, query: str, *, check: bool = True) -> str:
+        """What a Galera node's server says, as its root."""
+        text = self.machines[name].run(
+            "mysql", "--batch", "--skip-column-names", given=query, check=check, timeout=30
+        )
+        return "" if text.startswith("ERROR") else text.strip()
+
+    def answer(self, name: str, wanted: str = NAME) -> set[str]:
+        """The addresses a host's programs get for a name."""
+        lines = self.machines[name].run("getent", "ahostsv4", wanted, check=False).splitlines()
+        return {line.split()[0] for line in lines if line}
+
+    def consul(self, path: str, name: str = "icinga1") -> object:
+        """What the agent of a host says over HTTP."""
+        url = f"http://127.0.0.1:8500{path}"
+        return json.loads(self.machines[name].run("curl", "--silent", "--fail", url))
+
+    def leader(self) -> str:
+        """The name of the host whose Consul server leads."""
+        address = str(self.consul("/v1/status/leader")).partition(":")[0]
+        return next(name for name, one in ADDRESSES.items() if one == address)
+
+    # -- doing --------------------------------------------------------------------------------
+
+    def stop(self, name: str, unit: str) -> None:
+        """Kill a service as a crash does, and keep systemd from starting it again."""
+        folder = f"/run/systemd/system/{unit}.service.d"
+        self.machines[name].sh(
+            f"mkdir -p {folder}; printf '[Service]\\nRestart=no\\n' > {folder}/down.conf;"
+            f" systemctl daemon-reload; systemctl kill --signal=KILL {unit}"
+        )
+
+    def start(self, name: str, unit: str) -> None:
+        """Let a service that was stopped so come back."""
+        self.machines[name].sh(
+            f"rm -r /run/systemd/system/{unit}.service.d; systemctl daemon-reload;"
+            f" systemctl reset-failed {unit}; systemctl start --no-block {unit}"
+        )
+
+
+def wait(condition: Callable[[], object], what: str, within: float) -> None:
+    """Return when `condition` holds; AssertionError when it does not within so many seconds."""
+    end = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {within:g} s"
+        time.sleep(0.2)
+
+
+def wheels(folder: Path) -> None:
+    """Make what a host without any network installs consulfwd from."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run([*pip, "wheel", "--wheel-dir", folder, PROJECT], check=True, timeout=180)
+
+
+@contextlib.contextmanager
+def site(folder: Path, tell: Callable[[str], None]) -> Iterator[Site]:
+    """The cluster, for as long as the block; `tell` hears what took how long."""
+    begin = time.monotonic()
+    found = find_binaries()
+    assert found, "no Consul is installed: scripts/install-consul"
+    *_, binary = found.values()
+    wheels(folder / "wheels")
+    shared = {folder / "wheels": Path("/wheels"), binary.parent: Path("/consul")}
+    tell(f"wheels in {time.monotonic() - begin:.1f} s")
+    with machines(ADDRESSES, folder, shared) as (lan, made):
+        up = Site(lan, made, tell)
+        tell(f"booted after {time.monotonic() - begin:.1f} s")
+        up.set_up()
+        tell(f"all is up after {time.monotonic() - begin:.1f} s")
+        yield up
+
+
+def _main() -> None:
+    """Set it up to be looked at."""
+    with (
+        tempfile.TemporaryDirectory(prefix="site-") as folder,
+        site(Path(folder), lambda text: print(text, flush=True)) as up,
+    ):
+        for machine in up.machines.values():
+            print(f"{machine.name}: {shlex.join(machine.command('bash'))}", flush=True)
+        sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    _main()
