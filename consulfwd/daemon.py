@@ -26,8 +26,8 @@ from consulfwd.core.upstreams import Health, Upstream
 from consulfwd.dns.const import type_text
 from consulfwd.dns.names import from_text, to_text
 from consulfwd.errors import ConsulfwdError
+from consulfwd.kept import Kept
 from consulfwd.net import host, loop
-from consulfwd.net.binding import bind_all
 from consulfwd.net.report import report
 from consulfwd.net.resolver import Engine
 from consulfwd.net.reuse import Reuse
@@ -52,8 +52,11 @@ DRAIN_SECONDS = 5.0
 class Server:
     """A running resolver: one engine, and a UDP and a TCP listener on each address."""
 
-    def __init__(self, settings: Settings, *, rng: random.Random | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, rng: random.Random | None = None, kept: Kept | None = None
+    ) -> None:
         self.settings = settings
+        self._kept = kept or Kept(Notifier())
         self.endpoints: list[Endpoint] = []
         self.engine: Engine
         self._rng = rng or random.Random()
@@ -72,7 +75,7 @@ class Server:
     async def start(self) -> None:
         """Bind every address and begin to answer. Raises StartError; then nothing is running."""
         running = asyncio.get_running_loop()
-        sockets = bind_all(self.settings.listen)
+        sockets = self._kept.bind(self.settings.listen)
         recursors = self._recursors(self.settings)
         self.engine = Engine(
             build_routes(self.settings, recursors, self._health),
@@ -224,7 +227,7 @@ class Server:
 
     async def _reload(self, settings: Settings) -> None:
         new = [one for one in settings.listen if one not in self._listeners]
-        sockets = bind_all(new)
+        sockets = self._kept.bind(new)
         gone = [one for one in self._listeners if one not in settings.listen]
         if gone:
             await self._drain(gone)
@@ -248,6 +251,7 @@ class Server:
             at = list(self._listeners).index(asked)
             for listener in self._listeners.pop(asked):
                 listener.close()
+            self._kept.let_go(asked)
             del self.endpoints[at]
         for udp, tcp in self._listeners.values():
             udp.query_log = tcp.query_log = log_query if settings.log.queries else None
@@ -321,8 +325,9 @@ async def serve(
     if os.getuid() == 0 and user is not None:
         find_user(user)
     raise_descriptor_limit()
-    server = Server(loaded.settings)
-    manager = Manager(Notifier.take(os.environ, os.getpid()), server.status)
+    notifier = Notifier.take(os.environ, os.getpid())
+    server = Server(loaded.settings, kept=Kept.take(notifier, os.environ, os.getpid()))
+    manager = Manager(notifier, server.status)
     await server.start()
     if os.getuid() == 0:
         if user is not None:

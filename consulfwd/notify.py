@@ -9,8 +9,9 @@ import asyncio
 import logging
 import socket
 import time
+from array import array
 from collections import deque
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 
 log = logging.getLogger("consulfwd.notify")
 
@@ -61,17 +62,36 @@ class Notifier:
             return
         self._waiting.append("\n".join(one.replace("\n", " ") for one in assignments).encode())
         try:
-            if self._socket is None:
-                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                self._socket.setblocking(False)
             while self._waiting:
-                self._socket.sendto(self._waiting[0], self._address)
+                self._open().sendto(self._waiting[0], self._address)
                 self._waiting.popleft()
         except BlockingIOError:
             log.debug("the service manager is busy: %d messages wait", len(self._waiting))
         except OSError as error:
             log.debug("the service manager cannot be told: %s", error.strerror or error)
             self._waiting.clear()
+
+    def keep(self, name: str, sockets: Iterable[socket.socket]) -> None:
+        """Have the manager keep these sockets under a name while the process is restarted.
+
+        As with `send`, no error gets out: without it, they are bound anew.
+        """
+        if not self._address:
+            return
+        # A socket with an error in its queue is still one to listen on.
+        lines = f"FDSTORE=1\nFDNAME={name}\nFDPOLL=0".encode()
+        numbers = array("i", [sock.fileno() for sock in sockets])
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)]
+        try:
+            self._open().sendmsg([lines], rights, 0, self._address)
+        except OSError as error:
+            log.debug("the service manager keeps no sockets: %s", error.strerror or error)
+
+    def _open(self) -> socket.socket:
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
+        return self._socket
 
     def close(self) -> None:
         """Say nothing more."""

@@ -17,6 +17,7 @@ COMMON = {"", "errors"}
 ALLOWED: dict[str, set[str]] = {
     "": set(),
     "errors": set(),
+    "kept": {"config", "net", "notify"},
     "notify": set(),
     "process": set(),
     "dns": {"core"},
@@ -29,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "zones": {"consul", "config", "dns"},
     "ops": {"dns", "core", "config", "net", "consul"},
     "dev": {"dns", "core", "config"},
-    "daemon": {"dns", "core", "config", "net", "consul", "notify", "ops", "process"},
+    "daemon": {"dns", "core", "config", "net", "consul", "kept", "notify", "ops", "process"},
     "api": {"dns", "core", "config", "net", "consul", "daemon"},
     # `dev` is for `serve --dev`; the generators are reached by their own verbs.
     "cli": {"api", "config", "daemon", "dev", "lint", "render", "zones"},
