@@ -4,13 +4,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SOURCE := consulfwd tests $(wildcard benchmarks)
-REAL   := $(wildcard tests/integration tests/e2e)
+REAL   := tests/integration tests/e2e
 
 .DEFAULT_GOAL := help
-.PHONY: help run test tools consul lint unit integration bench clean
+.PHONY: help run test tools consul lint unit integration e2e bench clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z0-9]*\):[^#]*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 22
 	@echo '  (make PYTHON=/path/to/python3.12 ... uses that Python for a new .venv)'
 
 run: $(VENV)/.run ## install, and serve the embedded development agents on 127.0.0.1:5300
@@ -33,7 +33,12 @@ unit: $(VENV)/.test ## the fast tests
 	@$(BIN)/python -m pytest $(REAL:%=--ignore=%) tests
 
 integration: $(VENV)/.test ## the tests on real Consul, unbound and BIND
-	@$(BIN)/python -m pytest $(REAL)
+	@$(BIN)/python -m pytest tests/integration
+
+e2e: $(VENV)/.test ## a whole cluster of MariaDB Galera, Icinga, BIND and Consul, and what breaks it (as root)
+	@scripts/install-test-tools --e2e
+	@scripts/install-consul
+	@$(BIN)/python -m pytest tests/e2e
 
 bench: $(VENV)/.test ## the side-by-side benchmarks
 	@scripts/install-test-tools --bench
