@@ -107,7 +107,7 @@ class Recorder:
             status = icinga.ido_status(
                 self.site.machines[host], self.site.secret("ICINGA_API_PASSWORD")
             )
-            self.icinga.append(Connected(at, host, status.active, status.connected))
+            self.icinga.append(Connected(at, host, status.active, status.writing))
 
     def _thread(self, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work)
@@ -141,6 +141,11 @@ class Recorder:
             found = set(map(int, self.site.sql(name, f"SET wsrep_sync_wait = 1; {query}").split()))
             most = max(most, len(set(acknowledged) - found))
         return most
+
+    def icinga_writes(self) -> bool:
+        """Whether a master wrote to the database when it was asked last."""
+        now = time.monotonic()
+        return any(one.connected for one in self.icinga[-4:] if now - one.at < 5.0)
 
     def given(self, way: str = "consulfwd") -> tuple[str, ...]:
         """What the name resolved to last."""
