@@ -55,7 +55,7 @@ for name in $GALERA; do
     [ "$name" = "$HOST" ] || others+=("$(address "$name")")
 done
 mapfile -t recursors < <(forwarders)
-if is_one_of "$HOST" $GALERA; then
+if is_one_of "$HOST" "$GALERA"; then
     # A server that is restarted stays one of the three that vote.
     part="\"server\": true,
   \"bootstrap_expect\": ${#servers[@]},

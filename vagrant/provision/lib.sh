@@ -40,18 +40,17 @@ address() {
     printf '%s\n' "${!name}"
 }
 hosts() { printf '%s\n' $GALERA $ICINGA $WEB; }
+# is_one_of NAME NAMES: NAMES is one argument, as lists are in site.env.
 is_one_of() {
-    local name wanted=$1
-    shift
-    for name; do
-        [ "$name" != "$wanted" ] || return 0
+    local name
+    for name in $2; do
+        [ "$name" != "$1" ] || return 0
     done
     return 1
 }
 # role NAMES: fails unless this host is among them.
 role() {
-    # shellcheck disable=SC2086
-    is_one_of "$HOST" $1 || fail "this host is $HOST, this script is for: $1" \
+    is_one_of "$HOST" "$1" || fail "this host is $HOST, this script is for: $1" \
         "(hostnamectl set-hostname NAME, or name it in $PROVISION/site.env)"
 }
 # addresses_of NAMES: one a line.
