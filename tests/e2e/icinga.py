@@ -217,7 +217,7 @@ class Ido(Enum):
     TAKES_OVER = "Taking over"
     RESUMED = "resumed."
     PAUSED = "paused."
-    STANDS_STILL = "Pending queries"
+    QUEUED = "Pending queries"
 
 
 @dataclass(frozen=True)

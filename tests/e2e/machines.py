@@ -1,8 +1,9 @@
 """Whole hosts for the tests: systemd-nspawn containers that boot, on a network of their own.
 
-Each has this host's root below a layer of its own that is gone afterwards, so what is installed
-here is installed there, and nothing that happens there is seen here. Its network is a namespace
-of `tests.integration.namespaces`: there is no way out. Needs root. What belongs here is how they
+Each has this host's root below a layer of its own, so what is installed here is installed there,
+and nothing that happens there is seen here. The layer is gone afterwards, unless it is to be kept:
+then it can be laid below others, which have what was installed in it. Its network is a namespace of
+`tests.integration.namespaces`: there is no way out. Needs root. What belongs here is how they
 start, run commands and end; it must not know what they are for.
 
 `python -m tests.e2e.machines NAME=ADDRESS ...` boots some to try things out in.
@@ -46,9 +47,10 @@ for top in $CGROUPS; do
     mkdir -p "$top/$name"
     echo 0 > "$top/$name/cgroup.procs"
 done
-mount -t tmpfs -o mode=755 tmpfs "$folder"
+[ -n "$KEEP" ] || mount -t tmpfs -o mode=755 tmpfs "$folder"
 mkdir "$folder/upper" "$folder/work" "$folder/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"
+mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$folder/upper,workdir=$folder/work" \
+    "$folder/root"
 cd "$folder/root"
 rm -rf etc/systemd/system/*.wants/* var/log/journal usr/sbin/policy-rc.d
 for unit in console-getty.service systemd-resolved.service; do
@@ -74,20 +76,33 @@ exit "$code"
 class Machine(Child):
     """One host, by the name and addresses of its network namespace.
 
-    `shared` are folders of this host, read-only, and where they are there.
+    `shared` are folders of this host, read-only, and where they are there. It stands on the layer
+    of `base`, a machine that was kept, if there is one.
     """
 
-    def __init__(self, host: Host, folder: Path, guard: Guard, shared: Mapping[Path, Path]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        folder: Path,
+        guard: Guard,
+        shared: Mapping[Path, Path],
+        *,
+        base: Machine | None = None,
+        keep: bool = False,
+    ) -> None:
         self.host = host
         self.address = host.addresses.get(LAN, "")
         self.folder = folder / host.name
         self.folder.mkdir(parents=True)
+        self.lower: str = "/" if base is None else f"{base.folder / 'upper'}:{base.lower}"
         self._group = f"machine-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._leader = 0
         settings = {
             "CGROUPS": " ".join(map(str, _cgroups())),
             "MACHINE_ID": uuid.uuid4().hex,
             "NAME": host.name,
+            "LOWER": self.lower,
+            "KEEP": "yes" if keep else "",
         }
         binds = [f"--bind-ro={here}:{there}" for here, there in shared.items()]
         command: list[str | Path] = [
@@ -224,15 +239,24 @@ def machines(
     addresses: Mapping[str, str],
     folder: Path,
     shared: Mapping[Path, Path] | None = None,
+    *,
+    base: Machine | None = None,
+    keep: bool = False,
 ) -> Iterator[tuple[Network, dict[str, Machine]]]:
-    """Booted machines by name on one network, each with its address; gone after the block."""
+    """Booted machines by name on one network, each with its address; gone after the block.
+
+    What was written to them stays in `folder` if it is to be kept.
+    """
     plan = {name: {LAN: f"{address}/24"} for name, address in addresses.items()}
     shared = {PROJECT: SHARED, **(shared or {})}
     with contextlib.ExitStack() as stack:
         guard = Guard()
         stack.callback(guard.close)
         lan = stack.enter_context(network(plan))
-        made = {name: Machine(host, folder, guard, shared) for name, host in lan.hosts.items()}
+        made = {
+            name: Machine(host, folder, guard, shared, base=base, keep=keep)
+            for name, host in lan.hosts.items()
+        }
         for machine in made.values():
             stack.callback(machine.kill)
         at_once(Machine.start, made.values())

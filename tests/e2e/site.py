@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -120,14 +120,20 @@ class Site:
         self.provision(machine, "consulfwd.sh")
         self.provision(machine, "bind.sh")
 
-    def provision(self, machine: Machine, script: str, *arguments: str) -> None:
+    def provision(
+        self,
+        machine: Machine,
+        script: str,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         """Run one of the scripts on a host."""
         begin = time.monotonic()
         machine.run(
             "bash",
             SHARED / "vagrant" / "provision" / script,
             *arguments,
-            environ=self._environ,
+            environ={**self._environ, **(environ or {})},
             timeout=150.0,
         )
         self._tell(f"{machine.name:8} {script:18} {time.monotonic() - begin:5.1f} s")
@@ -227,7 +233,12 @@ def site(folder: Path, tell: Callable[[str], None]) -> Iterator[Site]:
     wheels(folder / "wheels")
     shared = {folder / "wheels": Path("/wheels"), binary.parent: Path("/consul")}
     tell(f"wheels in {time.monotonic() - begin:.1f} s")
-    with machines(ADDRESSES, folder, shared) as (lan, made):
+    # What takes longest, and is the same everywhere, is installed once.
+    with machines({"base": ADDRESSES["web"]}, folder, shared, keep=True) as (lan, made):
+        base = made["base"]
+        Site(lan, made, tell).provision(base, "consulfwd.sh", environ={"HOST": "web"})
+        base.sh("sync")
+    with machines(ADDRESSES, folder, shared, base=base) as (lan, made):
         up = Site(lan, made, tell)
         tell(f"booted after {time.monotonic() - begin:.1f} s")
         up.set_up()

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 from tests.e2e.icinga import outside_checks
-
 from tests.e2e.record import HOST, Recorder, harmed, mended, seen
 from tests.e2e.site import ADDRESSES, GALERA, Site, wait
 from tests.e2e.story import WAYS, Story, figures
