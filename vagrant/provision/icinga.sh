@@ -7,8 +7,7 @@ usage "$@" <<'END'
 usage: icinga.sh
 Makes this host one of the Icinga 2 masters ($ICINGA in site.env). The first one makes the CA and the
 tables of the database, the other one gets its certificate from it. Needs the database under its
-name, and passwords in $SECRETS. To be run again at any time; restarts Icinga only when something
-changed. ICINGA_CHECK_INTERVAL: seconds between two checks of the same thing, 30 if not set.
+name, and passwords in $SECRETS. Can be run again; restarts Icinga only when something changed.
 END
 (($# == 0)) || misused
 as_root
@@ -99,7 +98,7 @@ const NodeName = "$HOST"
 const ZoneName = "masters"
 const DatabaseHost = "$DATABASE_HOST"
 const OutsideName = "$OUTSIDE_NAME"
-const CheckInterval = ${ICINGA_CHECK_INTERVAL:-30}s
+const CheckInterval = ${ICINGA_CHECK_INTERVAL}s
 $(printf 'const GaleraHosts = '; dictionary $GALERA)
 $(printf 'const IcingaHosts = '; dictionary $ICINGA)
 END
