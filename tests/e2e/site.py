@@ -77,6 +77,7 @@ class Site:
             "FORWARDERS": ADDRESSES["outside"],
             "DNSSEC": "no",
             "OUTSIDE_NAME": OUTSIDE_NAME,
+            "ICINGA_CHECK_INTERVAL": "5",
             "WHEELS": "/wheels",
             "CONSUL_BINARY": "/consul/consul",
             "SECRETS": SECRETS,
