@@ -35,7 +35,7 @@ table ip $table {
         ip daddr $given meta l4proto { tcp, udp } th dport 53 dnat to $to:8600
     }
     chain output {
-        type nat hook output priority dstnat;
+        type nat hook output priority -100;
         ip daddr $given meta l4proto { tcp, udp } th dport 53 dnat to $to:8600
     }
 }
