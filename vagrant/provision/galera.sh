@@ -50,6 +50,7 @@ lets_in() {
 sql() { mariadb --no-defaults --batch --skip-column-names "$@"; }
 status() { sql --execute "SHOW STATUS LIKE '$1'" 2>/dev/null | cut -f 2; }
 synced() { [ "$(status wsrep_local_state)" = 4 ] && [ "$(status wsrep_ready)" = ON ]; }
+in_a_cluster() { a_member_answers || synced; }
 running() { systemctl --quiet is-active mariadb; }
 was_member() {
     [ -e "$state" ] && ! grep -q '^uuid: *00000000-0000-0000-0000-000000000000' "$state"
@@ -59,7 +60,8 @@ stopped_last() { grep -q '^safe_to_bootstrap: *1' "$state"; }
 if [ "$mode" = --position ]; then
     ! running || fail "MariaDB runs here: stop it first, or ask it for wsrep_last_committed"
     # It prints --wsrep_start_position=CLUSTER:NUMBER.
-    runuser -u mysql -- galera_recovery | sed 's/.*wsrep_start_position=//'
+    runuser -u mysql -- galera_recovery 2>/dev/null | sed 's/.*wsrep_start_position=//' \
+        || fail "the position cannot be read: runuser -u mysql -- galera_recovery says why"
     exit
 fi
 
@@ -131,8 +133,11 @@ elif ! was_member || stopped_last; then
     systemctl stop mariadb
     galera_new_cluster
 else
-    fail "no other member runs, and this host did not stop last: start the one whose $state says" \
-        "safe_to_bootstrap: 1. If none does, see galera.sh --help"
+    # It tries to join meanwhile: after a crash of all, they find together by themselves.
+    systemctl --no-block start mariadb
+    wait_for 60 "no other member runs, and this host did not stop last: first start the one whose \
+$state says safe_to_bootstrap: 1. If none does, see galera.sh --help" in_a_cluster
+    [ -z "$CHANGED" ] || systemctl restart mariadb
 fi
 wait_for 120 "MariaDB is not in the cluster: journalctl -u mariadb" synced
 
