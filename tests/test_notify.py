@@ -222,7 +222,7 @@ def test_a_server_tells_its_manager(listener: Listener, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "consulfwd.cli.main", "serve", "-c", str(settings)]
     with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL) as server:
         try:
-            *states, status = listener.next()
+            *states, status = listener.until("READY=1")
             assert states == ["READY=1", "WATCHDOG=1"]
             said = rf"listening on 127\.0\.0\.1:{port}; [01] of 1 agents up"
             assert re.fullmatch(f"STATUS={said}", status)
