@@ -103,7 +103,7 @@ put /etc/mysql/mariadb.conf.d/71-sst.cnf 640 root:mysql <<TEXT
 [galera]
 wsrep_sst_auth = sst:$sst_password
 TEXT
-put /etc/systemd/system/mariadb.service.d/site.conf 644 root:root <<'TEXT'
+put /etc/systemd/system/mariadb.service.d/10-restart.conf 644 root:root <<'TEXT'
 [Service]
 # Debian restarts it when it was killed. A member that found no cluster to join ends by itself, and
 # has to try again, too.
