@@ -103,6 +103,8 @@ class Machine(Child):
             "NAME": host.name,
             "LOWER": self.lower,
             "KEEP": "yes" if keep else "",
+            # Provisioning sets how patient TCP is; each network namespace has its own.
+            "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",
         }
         binds = [f"--bind-ro={here}:{there}" for here, there in shared.items()]
         command: list[str | Path] = [
