@@ -185,18 +185,24 @@ database() {
     mariadb --defaults-extra-file="$ETC/database.cnf" --host="$DATABASE_HOST" --connect-timeout=5 \
         --batch --skip-column-names "$DATABASE" "$@"
 }
+# version: that of the tables, empty when there are none; fails when the database does not say.
 version() {
-    database --execute="SELECT version FROM icinga_dbversion WHERE name = 'idoutils'" 2>/dev/null
+    local found
+    found=$(database --execute="SELECT 1 FROM information_schema.tables
+        WHERE table_schema = DATABASE() AND table_name = 'icinga_dbversion'") || return
+    [ -z "$found" ] \
+        || database --execute="SELECT version FROM icinga_dbversion WHERE name = 'idoutils'"
 }
 
-# Its last statement writes the version: without one, whatever is there is the rest of an attempt
-# that was interrupted, and holds nothing.
+# The last statement of the schema writes the version. Without one, whatever is there is the rest of
+# an attempt that was interrupted, and empty.
 tables() {
     wait_for "$WAIT" "no database $DATABASE for $DATABASE_USER at $DATABASE_HOST within $WAIT s:
     getent hosts $DATABASE_HOST; mariadb --defaults-extra-file=$ETC/database.cnf --host=$DATABASE_HOST" \
         database --execute="SELECT 1"
-    [ -z "$(version)" ] || return 0
-    local rest
+    local found rest
+    found=$(version) || fail "$DATABASE_HOST stopped answering: run this again"
+    [ -z "$found" ] || return 0
     rest=$(database --execute="SELECT CONCAT('DROP TABLE \`', table_name, '\`;')
         FROM information_schema.tables WHERE table_schema = DATABASE()
         AND table_name LIKE 'icinga\\_%'")
