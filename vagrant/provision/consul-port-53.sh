@@ -8,11 +8,13 @@ Adds ADDRESS (a free one of the site's network) to this host, and has queries to
 TCP, go to port 8600 of Consul's agent here: so /etc/resolv.conf of another host can name one agent.
 It lasts until the next start, or --undo.
 TEXT
-[ $# -eq 1 ] || { [ $# -eq 2 ] && [ "$2" = --undo ]; } || misused
+given=${1:-}
+if [[ ! $given =~ ^[0-9]+(\.[0-9]+){3}$ ]] || [ $# -gt 2 ] || [ "${2:---undo}" != --undo ]; then
+    misused
+fi
 as_root
+role "$GALERA $ICINGA $WEB"
 to=$(address "$HOST")
-given=$1
-[[ $given =~ ^[0-9]+(\.[0-9]+){3}$ ]] || fail "$given is no IPv4 address"
 [ "$given" != "$to" ] || fail "$given is the address of this host itself, and BIND has its port 53"
 interface=$(ip -o -4 address show to "$to" | awk '{ print $2 }')
 [ -n "$interface" ] || fail "no interface of this host has its address $to"

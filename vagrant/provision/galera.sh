@@ -15,12 +15,12 @@ the highest number after the colon; then run it without on the others.
   --position   print where this member's data ends, as CLUSTER:NUMBER (MariaDB must not run)
   --bootstrap  begin the cluster with the data of this host
 TEXT
-as_root
-role "$GALERA"
 mode=${1:-join}
 if [ $# -gt 1 ] || ! is_one_of "$mode" "join --bootstrap --position"; then
     misused
 fi
+as_root
+role "$GALERA"
 address=$(address "$HOST")
 first=${GALERA%% *}
 state=/var/lib/mysql/grastate.dat

@@ -1,0 +1,208 @@
+"""vagrant/: its scripts, its site and its pages agree with each other, and hold no secret."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.site import ADDRESSES, KEYS
+from tests.meta.test_docs import blocks, broken_links, commands_in_blocks, parse
+
+ROOT = Path(__file__).parent.parent.parent / "vagrant"
+PROVISION = ROOT / "provision"
+LIBRARY = PROVISION / "lib.sh"
+SCRIPTS = sorted(set(PROVISION.glob("*.sh")) - {LIBRARY})
+# Nothing a host is set up with.
+BY_HAND = {"consul-port-53.sh"}
+README = ROOT / "README.md"
+VAGRANTFILE = (ROOT / "Vagrantfile").read_text()
+ON_SCRIPTS = pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+
+
+def site() -> dict[str, str]:
+    """What site.env says: each line is empty, a comment, or KEY=value with nothing to expand."""
+    found: dict[str, str] = {}
+    for line in (PROVISION / "site.env").read_text().splitlines():
+        if line and not line.startswith("#"):
+            match = re.fullmatch(r'([A-Za-z]\w*)=("[^"$`\\]*"|[^\s"$`\\]*)', line)
+            assert match, line
+            assert match[1] not in found, line
+            found[match[1]] = match[2].strip('"')
+    return found
+
+
+def hosts() -> list[str]:
+    return " ".join(site()[group] for group in ("GALERA", "ICINGA", "WEB")).split()
+
+
+def shell(script: str, **environ: str) -> str:
+    """What some lines print that have read the library."""
+    done = subprocess.run(
+        ["bash", "-c", f'. "$0"\n{script}', LIBRARY],
+        env={"PATH": os.environ["PATH"], "HOST": "icinga1", **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_every_host_has_an_address_of_its_own_in_the_network() -> None:
+    values = site()
+    named = {key.removeprefix("ADDRESS_"): values[key] for key in values if key[:8] == "ADDRESS_"}
+    assert list(named) == hosts()
+    assert len(set(named.values())) == len(named)
+    network = ipaddress.ip_network(f"{values['NETWORK']}.0/24")
+    assert [one for one in named.values() if ipaddress.ip_address(one) not in network] == []
+    # The test's cluster is this one, and the world outside.
+    assert named == {name: one for name, one in ADDRESSES.items() if name != "outside"}
+
+
+def test_the_vagrantfile_takes_the_hosts_from_the_site() -> None:
+    assert re.findall(r"\d+\.\d+\.\d+\.\d+", VAGRANTFILE) == []
+    words = re.findall(r"\w+", VAGRANTFILE.replace("web.sh", ""))
+    assert [name for name in hosts() if name in words] == []
+    assert "site.env" in VAGRANTFILE
+
+
+def test_the_vagrantfile_runs_every_script() -> None:
+    named = set(re.findall(r"[\w-]+\.sh\b", VAGRANTFILE))
+    assert named == {script.name for script in SCRIPTS} - BY_HAND
+
+
+def test_the_vagrantfile_makes_the_passwords_the_scripts_read() -> None:
+    match = re.search(r"%w\[([A-Z_\s]+)\]", VAGRANTFILE)
+    assert match
+    read = {
+        key
+        for script in SCRIPTS
+        for key in re.findall(r"\$\(secret ([A-Z_]+)\)", script.read_text())
+    }
+    assert set(match[1].split()) == read == set(KEYS)
+
+
+@ON_SCRIPTS
+def test_scripts_can_be_run_and_explain_themselves(script: Path) -> None:
+    assert os.access(script, os.X_OK)
+    lines = script.read_text().splitlines()
+    assert lines[0] == "#!/usr/bin/env bash"
+    assert next(line for line in lines if line[:1] != "#") == '. "$(dirname "$0")/lib.sh"'
+    subprocess.run(["bash", "-n", script], check=True)
+    done = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"usage: {script.name}")
+    # As a host of no role, so that nothing can happen here whatever is wrong with a script.
+    environ = {**os.environ, "HOST": "nobody"}
+    for arguments, code in (["--wrong"], 2), (["--undo", "--wrong"], 2), ([], None):
+        command = [str(script), *arguments]
+        wrong = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        assert wrong.returncode == (code or (2 if script.name in BY_HAND else 1))
+        told = "usage: " if wrong.returncode == 2 else r"this host is nobody|run it as root"
+        assert re.search(told, wrong.stderr)
+
+
+def test_scripts_of_python_and_bash_are_what_they_say() -> None:
+    for path in (PROVISION / "icinga").iterdir():
+        first = path.read_text().partition("\n")[0] if path.is_file() else ""
+        if first.endswith(" bash"):
+            subprocess.run(["bash", "-n", path], check=True)
+        elif first.endswith(" python3"):
+            compile(path.read_text(), str(path), "exec")
+        assert os.access(path, os.X_OK) == (path.is_dir() or first.startswith("#!")), path
+
+
+def test_no_secret_is_kept_or_shown() -> None:
+    kept = (ROOT / ".gitignore").read_text().split()
+    assert "/.secrets" in kept
+    assert site()["SECRETS"] == f"/vagrant/vagrant/{'.secrets'}"
+    files = [path for path in ROOT.rglob("*") if path.is_file() and ".vagrant" not in path.parts]
+    for path in files:
+        if path.name == ".secrets" or ".consul" in path.parts:
+            continue
+        text = path.read_text()
+        assert re.findall(r"\b[0-9a-f]{20,}\b", text) == [], path
+        # Every user sees what stands in the arguments of a program.
+        assert re.findall(r"--password|MYSQL_PWD|\s-p\$", text) == [], path
+
+
+def test_the_environment_takes_precedence_over_the_site() -> None:
+    assert shell('echo "$DNSSEC $DATACENTER"') == "auto dc1\n"
+    assert shell('echo "$DNSSEC $DATACENTER"', DNSSEC="no") == "no dc1\n"
+    # Also where it says nothing.
+    assert shell('echo "[$GALERA]"', GALERA="") == "[]\n"
+    assert shell("hosts").split() == hosts()
+    assert shell("address web") == f"{site()['ADDRESS_web']}\n"
+    assert "set ADDRESS_nobody in" in shell("address nobody")
+
+
+def test_scripts_are_for_hosts_of_their_role() -> None:
+    assert shell('role "$GALERA $ICINGA"; echo mine') == "mine\n"
+    text = shell('role "$GALERA"; echo mine')
+    assert "this host is icinga1, this script is for: galera1 galera2 galera3" in text
+    assert "mine" not in text
+
+
+def test_files_are_written_once(tmp_path: Path) -> None:
+    file = tmp_path / "folder" / "file"
+    script = f"""
+        put {shlex.quote(str(file))} "$1" "$(id -un):$(id -gn)" <<<"$2" >/dev/null
+        echo "[$CHANGED]"
+    """
+    for mode, text, changed in (
+        ("640", "one", "[yes]\n"),
+        ("640", "one", "[]\n"),
+        ("600", "one", "[yes]\n"),
+        ("600", "two", "[yes]\n"),
+        ("600", "two", "[]\n"),
+    ):
+        assert shell(f"set -- {mode} {text}\n{script}") == changed
+        assert file.read_text() == f"{text}\n"
+        assert f"{file.stat().st_mode & 0o777:o}" == mode
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_passwords_come_from_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "secrets"
+    assert "no passwords in" in shell("secret ONE", SECRETS=str(file))
+    file.write_text("ONE=first\nTWO=a=b\n")
+    assert shell("secret TWO", SECRETS=str(file)) == "a=b\n"
+    assert "no THREE in" in shell("secret THREE", SECRETS=str(file))
+    # A script does not go on without it.
+    assert "went on" not in shell("x=$(secret THREE)\necho went on", SECRETS=str(file))
+
+
+def test_forwarders_are_those_given_or_those_of_before(tmp_path: Path) -> None:
+    kept = tmp_path / "resolv.conf"
+    kept.write_text(
+        "# before\nnameserver 127.0.0.53\nnameserver 10.0.0.53\nsearch x\nnameserver ::1\n"
+        "nameserver fd00::53\n"
+    )
+    before = f"FIRST_RESOLV_CONF={shlex.quote(str(kept))}\nforwarders"
+    assert shell(before) == "10.0.0.53\nfd00::53\n"
+    assert shell(before, FORWARDERS="192.0.2.1 192.0.2.2") == "192.0.2.1\n192.0.2.2\n"
+
+
+def test_the_page_shows_what_is_there() -> None:
+    text = README.read_text()
+    assert list(broken_links(README)) == []
+    for command in commands_in_blocks(README):
+        parse(shlex.split(command))
+    for language, block in blocks(README):
+        assert not language, block
+        subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+    # The table of hosts, and the picture.
+    network = site()["NETWORK"]
+    for group in ("GALERA", "ICINGA", "WEB"):
+        names = site()[group].split()
+        first, *rest = (site()[f"ADDRESS_{name}"] for name in names)
+        short = [one.removeprefix(network) for one in rest]
+        assert f"| {', '.join(names)} | {', '.join([first, *short])} |" in text
+    picture = (ROOT / "cluster.svg").read_text()
+    drawn = dict(re.findall(r">(\w+), ([\d.]+)<", picture))
+    assert drawn == {name: site()[f"ADDRESS_{name}"] for name in hosts()}
+    assert [key for key in re.findall(r"\b([A-Z]+_[A-Z_]+)=", text) if key not in site()] == []
