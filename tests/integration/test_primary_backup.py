@@ -7,6 +7,7 @@ only paths and times are others. CASE_NUMBERS=60:15:20:5:10:5 runs the case with
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.client
 import itertools
@@ -15,12 +16,12 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -229,11 +230,14 @@ class Case:
         self._guard = guard
         self._application = folder / "app.py"
         self._application.write_text(APPLICATION)
+        # What the first host's campaign tells systemd, and when.
+        self.notified: list[tuple[float, str]] = []
+        self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._manager.bind(str(folder / "notify"))
+        self._manager.settimeout(0.1)
         self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._watch, args=(look,))
-            for look in (self._ask, self._look_at_the_file, self._look_at_the_lock)
-        ]
+        looks = (self._ask, self._look_at_the_file, self._look_at_the_lock, self._be_told)
+        self._threads = [threading.Thread(target=self._watch, args=(look,)) for look in looks]
         (folder / "nginx.conf").write_text(NGINX.format(folder=folder, example=EXAMPLE))
         # That nothing of this host's own settings is read.
         (folder / "consulfwd.yml").write_text("{}")
@@ -265,6 +269,7 @@ class Case:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
+        self._manager.close()
         for child in (self._render, self._nginx):
             if child.running:
                 child.terminate()
@@ -279,7 +284,7 @@ class Case:
             thread.start()
         self.wait(lambda: self.replies and self.replies[-1].status == 503, "a page for nobody")
 
-    @contextmanager
+    @contextlib.contextmanager
     def campaign(self, number: int, of: Numbers = NUMBERS, kind: str = "") -> Iterator[Child]:
         """What app-campaign.service runs, on the host of this number."""
         name = self.site.agent(number).name
@@ -292,6 +297,8 @@ class Case:
             "/usr/local/bin/app": shlex.join(map(str, app)),
         }
         words = command("app-campaign.service", replaced)
+        if number == 0:
+            words = ["env", f"NOTIFY_SOCKET={self.folder}/notify", *words]
         child = Child(f"campaign {name}", words, self.folder / f"{name}.log", self._guard)
         with self.site.host(number).inside():
             child.start()
@@ -396,6 +403,11 @@ class Case:
         finally:
             connection.close()
 
+    def _be_told(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            text = self._manager.recv(100).decode()
+            self.notified.append((time.monotonic(), text))
+
     def _look_at_the_file(self) -> None:
         match = re.match("# active: (.*)", self.dest.read_text())
         assert match is not None
@@ -423,12 +435,19 @@ def test_the_holder_is_stopped_in_order(
         case.wait_until_serving(0)
         with case.campaign(1, of) as second:
             case.stands_by(second)
+            (entry,) = site.cluster.http("GET", LOCK)
+            (session,) = site.cluster.http("GET", f"/v1/session/info/{entry['Session']}")
             begin = time.monotonic()
             first.terminate()
             case.wait_until_serving(1)
             case.check()
         case.tell("stopped in order", begin, record_property)
         assert [one.name for one in case.lives()] == ["server-1", "server-2"]
+        assert [text for _, text in case.notified][:3] == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
+        assert (session["TTL"], session["LockDelay"]) == (f"{of.ttl:g}s", of.lock_delay * 1e9)
+        # The check of its node's health would end it before its TTL.
+        assert not session.get("NodeChecks")
+        assert not session.get("Checks")
         # The lock was released: neither lock delay nor retry were waited for.
         assert case.lives()[1].first - begin < 2 * SLACK_S
 
@@ -440,10 +459,6 @@ def test_the_lock_delay_holds_unless_the_lock_is_released(
         agent = site.agent(0)
         body = {"TTL": "60s", "LockDelay": "2s", "NodeChecks": [], "Checks": []}
         made: str = agent.http("PUT", "/v1/session/create", body)["ID"]
-        # Without the check of the node's health, which would end it before its TTL.
-        (info,) = agent.http("GET", f"/v1/session/info/{made}")
-        assert not info.get("NodeChecks")
-        assert not info.get("Checks")
         return made
 
     def acquire(holder: str) -> Any:
@@ -527,6 +542,8 @@ def test_the_holder_is_cut_off(
             lease = NUMBERS.ttl - NUMBERS.margin + NUMBERS.grace
             assert lease - NUMBERS.renew - 3.0 < one.last - begin < NUMBERS.ttl
             assert one.last < min(at for at in case.freed if at > begin) < other.first
+            # The watchdog would have been the last to end it.
+            assert not [at for at, _ in case.notified if begin + 2.0 < at < one.last]
 
 
 @pytest.mark.parametrize(
