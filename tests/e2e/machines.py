@@ -1,10 +1,10 @@
 """Whole hosts for the tests: systemd-nspawn containers that boot, on a network of their own.
 
 Each has this host's root below a layer of its own, so what is installed here is installed there,
-and nothing that happens there is seen here. The layer is gone afterwards, unless it is to be kept:
-then it can be laid below others, which have what was installed in it. Its network is a namespace of
-`tests.integration.namespaces`: there is no way out. Needs root. What belongs here is how they
-start, run commands and end; it must not know what they are for.
+and nothing that happens there is seen here. The layer is gone afterwards; a copy of it can be laid
+below that of others. Its network is a namespace of `tests.integration.namespaces`: there is no way
+out. Needs root. What belongs here is how they start, run commands and end; it must not know what
+they are for.
 
 `python -m tests.e2e.machines NAME=ADDRESS ...` boots some to try things out in.
 """
@@ -47,9 +47,15 @@ for top in $CGROUPS; do
     mkdir -p "$top/$name"
     echo 0 > "$top/$name/cgroup.procs"
 done
-[ -n "$KEEP" ] || mount -t tmpfs -o mode=755 tmpfs "$folder"
+mount -t tmpfs -o mode=755 tmpfs "$folder"
 mkdir "$folder/upper" "$folder/work" "$folder/root"
-mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$folder/upper,workdir=$folder/work" \
+lower=/
+if [ -n "$BASE" ]; then
+    # Not where it is: that is below the other one, and layers must not overlap.
+    cp --archive "$BASE" "$folder/base"
+    lower=$folder/base:/
+fi
+mount -t overlay overlay -o "lowerdir=$lower,upperdir=$folder/upper,workdir=$folder/work" \
     "$folder/root"
 cd "$folder/root"
 rm -rf etc/systemd/system/*.wants/* var/log/journal usr/sbin/policy-rc.d
@@ -76,8 +82,8 @@ exit "$code"
 class Machine(Child):
     """One host, by the name and addresses of its network namespace.
 
-    `shared` are folders of this host, read-only, and where they are there. It stands on the layer
-    of `base`, a machine that was kept, if there is one.
+    `shared` are folders of this host, read-only, and where they are there. It stands on
+    `base`, another one's layer that was copied, if there is one.
     """
 
     def __init__(
@@ -87,22 +93,19 @@ class Machine(Child):
         guard: Guard,
         shared: Mapping[Path, Path],
         *,
-        base: Machine | None = None,
-        keep: bool = False,
+        base: Path | None = None,
     ) -> None:
         self.host = host
         self.address = host.addresses.get(LAN, "")
         self.folder = folder / host.name
         self.folder.mkdir(parents=True)
-        self.lower: str = "/" if base is None else f"{base.folder / 'upper'}:{base.lower}"
         self._group = f"machine-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._leader = 0
         settings = {
             "CGROUPS": " ".join(map(str, _cgroups())),
             "MACHINE_ID": uuid.uuid4().hex,
             "NAME": host.name,
-            "LOWER": self.lower,
-            "KEEP": "yes" if keep else "",
+            "BASE": str(base or ""),
             # Provisioning sets how patient TCP is; each network namespace has its own.
             "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",
         }
@@ -202,6 +205,11 @@ class Machine(Child):
         script = 'umask 077; mkdir -p "${1%/*}"; cat > "$1"; chmod "$2" "$1"'
         self.run("bash", "-c", script, "write", path, mode, given=text)
 
+    def copy(self, folder: Path) -> None:
+        """Copy what was written there, for others to stand on; a layer as overlayfs has it."""
+        layer = f"/proc/{self.pid}/root{self.folder}/upper"
+        subprocess.run(["cp", "--archive", layer, folder], check=True, timeout=60)
+
     def _system(self) -> str:
         return self.run("systemctl", "is-system-running", check=False).strip()
 
@@ -242,13 +250,9 @@ def machines(
     folder: Path,
     shared: Mapping[Path, Path] | None = None,
     *,
-    base: Machine | None = None,
-    keep: bool = False,
+    base: Path | None = None,
 ) -> Iterator[tuple[Network, dict[str, Machine]]]:
-    """Booted machines by name on one network, each with its address; gone after the block.
-
-    What was written to them stays in `folder` if it is to be kept.
-    """
+    """Booted machines by name on one network, each with its address; gone after the block."""
     plan = {name: {LAN: f"{address}/24"} for name, address in addresses.items()}
     shared = {PROJECT: SHARED, **(shared or {})}
     with contextlib.ExitStack() as stack:
@@ -256,7 +260,7 @@ def machines(
         stack.callback(guard.close)
         lan = stack.enter_context(network(plan))
         made = {
-            name: Machine(host, folder, guard, shared, base=base, keep=keep)
+            name: Machine(host, folder, guard, shared, base=base)
             for name, host in lan.hosts.items()
         }
         for machine in made.values():

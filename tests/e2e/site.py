@@ -105,15 +105,19 @@ class Site:
             for one in consul:
                 one.result()
             first.result()
-            rest = [pool.submit(self.provision, one, "galera.sh") for one in galera[1:]]
             named = [pool.submit(self._resolver, one) for one in galera]
-            for future in (*rest, *named):
+            # Galera may fail to take in two at once: what one is sent ends before the other came.
+            for one in galera[1:]:
+                self.provision(one, "galera.sh")
+            for future in named:
                 future.result()
             list(pool.map(lambda one: self.provision(one, "consulfwd.sh", "--stub"), clients))
             web = pool.submit(self.provision, self.machines["web"], "web.sh")
-            for name in ICINGA:
-                self.provision(self.machines[name], "icinga.sh")
-            web.result()
+            masters = [
+                pool.submit(self.provision, self.machines[name], "icinga.sh") for name in ICINGA
+            ]
+            for future in (web, *masters):
+                future.result()
         self.provision(galera[0], "consul-port-53.sh", AGENT_53)
         self.wait_whole()
 
@@ -221,7 +225,8 @@ def wait(condition: Callable[[], object], what: str, within: float) -> None:
 def wheels(folder: Path) -> None:
     """Make what a host without any network installs consulfwd from."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--wheel-dir", folder, PROJECT], check=True, timeout=180)
+    make = ["wheel", "--no-build-isolation", "--wheel-dir", folder, PROJECT]
+    subprocess.run([*pip, *make], check=True, timeout=180)
 
 
 @contextlib.contextmanager
@@ -235,11 +240,10 @@ def site(folder: Path, tell: Callable[[str], None]) -> Iterator[Site]:
     shared = {folder / "wheels": Path("/wheels"), binary.parent: Path("/consul")}
     tell(f"wheels in {time.monotonic() - begin:.1f} s")
     # What takes longest, and is the same everywhere, is installed once.
-    with machines({"base": ADDRESSES["web"]}, folder, shared, keep=True) as (lan, made):
-        base = made["base"]
-        Site(lan, made, tell).provision(base, "consulfwd.sh", environ={"HOST": "web"})
-        base.sh("sync")
-    with machines(ADDRESSES, folder, shared, base=base) as (lan, made):
+    with machines({"base": ADDRESSES["web"]}, folder, shared) as (lan, made):
+        Site(lan, made, tell).provision(made["base"], "consulfwd.sh", environ={"HOST": "web"})
+        made["base"].copy(folder / "layer")
+    with machines(ADDRESSES, folder, shared, base=folder / "layer") as (lan, made):
         up = Site(lan, made, tell)
         tell(f"booted after {time.monotonic() - begin:.1f} s")
         up.set_up()
