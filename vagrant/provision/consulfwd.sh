@@ -67,12 +67,14 @@ else
     mapfile -t agents < <(addresses_of "$GALERA")
     recursors=("${agents[@]}")
 fi
+others=
+[ ${#recursors[@]} -eq 0 ] || others="recursors: $(json_list "${recursors[@]}")"
 put /etc/consulfwd/consulfwd.yml 644 root:root <<TEXT
 listen: ["$listen"]
 consul:
   datacenter: $DATACENTER
   agents: $(json_list "${agents[@]}")
-recursors: $(json_list "${recursors[@]}")
+$others
 TEXT
 /opt/consulfwd/bin/consulfwd config check
 [ -n "$stub" ] || exit 0
