@@ -101,9 +101,8 @@ class Site:
             list(pool.map(lambda one: self.provision(one, "hosts.sh"), everywhere))
             consul = [pool.submit(self.provision, one, "consul.sh") for one in everywhere]
             first = pool.submit(self.provision, galera[0], "galera.sh")
-            for one in consul:
-                one.result()
-            first.result()
+            for future in (*consul, first):
+                future.result()
             named = [pool.submit(self._resolver, one) for one in galera]
             # Galera may fail to take in two at once: what one is sent ends before the other came.
             for one in galera[1:]:
@@ -221,7 +220,7 @@ def wait(condition: Callable[[], object], what: str, within: float) -> None:
 def wheels(folder: Path) -> None:
     """Make what a host without any network installs consulfwd from."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    make = ["wheel", "--no-build-isolation", "--wheel-dir", folder, PROJECT]
+    make: list[str | Path] = ["wheel", "--no-build-isolation", "--wheel-dir", folder, PROJECT]
     subprocess.run([*pip, *make], check=True, timeout=180)
 
 
