@@ -15,7 +15,9 @@ from pathlib import Path
 from tests.e2e.story import SLOW_S, WAYS, Story, outage, table
 
 LEFT, WIDTH, RIGHT = 168, 760, 12
-ROW, TOP = 12, 34
+ROW, TOP = 12, 44
+# What is nearer together is shown as one.
+GAP_S = 0.25
 GOOD, SLOW, BAD, PALE = "#4c9a6a", "#d9a441", "#c0392b", "#dfe6e9"
 BEGIN, END = "<!-- figures of a run: begin -->", "<!-- figures of a run: end -->"
 ORDER = ("mysqld", "node", "leader", "bind", "restart", "rolling")
@@ -84,7 +86,7 @@ class _Picture:
             begin, end = self._x(at), self._x(at + took)
             if colour == GOOD:
                 begin = max(end - 0.1 * self._scale, begin)
-            if runs and runs[-1][2] == colour and begin - runs[-1][1] < 0.15 * self._scale:
+            if runs and runs[-1][2] == colour and begin - runs[-1][1] < GAP_S * self._scale:
                 runs[-1] = (runs[-1][0], end, colour)
             else:
                 runs.append((begin, end, colour))
@@ -103,7 +105,7 @@ class _Picture:
         height = 3 * (4 * (ROW + 2) + 8) + ROW + 4
         for n, mark in enumerate(self._story.marks):
             x = self._x(mark.at)
-            y = 12 + 11 * (n % 2)
+            y = 11 + 11 * (n % 3)
             end = x > LEFT + WIDTH * 0.75
             self._text(x - 3 if end else x + 3, y, mark.text, end=end)
             self._parts.append(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.machines import PROJECT
 from tests.e2e.record import Recorder
-from tests.e2e.site import Site, site
+from tests.e2e.site import Layer, Site, lowest, site
 from tests.e2e.story import Story, table
 
 RESULTS = PROJECT / "build" / "e2e"
@@ -21,11 +21,17 @@ _stories: list[Story] = []
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """All hosts, provisioned; takes about a minute."""
+def layer(tmp_path_factory: pytest.TempPathFactory) -> Layer:
+    """What every host of these tests stands on."""
     if os.geteuid():
         pytest.fail("hosts of their own need root: run these tests as root", pytrace=False)
-    with site(tmp_path_factory.mktemp("site"), _told.append) as up:
+    return lowest(tmp_path_factory.mktemp("layer"), _told.append)
+
+
+@pytest.fixture(scope="session")
+def cluster(layer: Layer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """All hosts, provisioned; takes about a minute."""
+    with site(tmp_path_factory.mktemp("site"), layer, _told.append) as up:
         yield up
 
 

@@ -93,9 +93,10 @@ class Recorder:
 
         def read() -> None:
             assert client.stdout is not None
-            for line in client.stdout:
-                found = json.loads(line)
-                self.done[way].append(Done(**{**found, "answer": tuple(found["answer"])}))
+            with client.stdout:
+                for line in client.stdout:
+                    found = json.loads(line)
+                    self.done[way].append(Done(**{**found, "answer": tuple(found["answer"])}))
             if client.wait():
                 self.faults.append(f"the client of {way} ended with {client.returncode}")
 

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from consulfwd.dev.real import find_binaries
@@ -155,6 +156,7 @@ class Site:
         wait(
             lambda: all(size() == "3" for size in members), "all three members of Galera", SYNCED_S
         )
+        wait(self.leader, "a leader of Consul", ANSWERED_S)
         everyone = {ADDRESSES[name] for name in GALERA}
         wait(
             lambda: all(self.answer(name) == everyone for name in ICINGA),
@@ -224,9 +226,16 @@ def wheels(folder: Path) -> None:
     subprocess.run([*pip, *make], check=True, timeout=180)
 
 
-@contextlib.contextmanager
-def site(folder: Path, tell: Callable[[str], None]) -> Iterator[Site]:
-    """The cluster, for as long as the block; `tell` hears what took how long."""
+@dataclass(frozen=True)
+class Layer:
+    """What hosts stand on: one on which consulfwd is installed. `shared` is theirs to read."""
+
+    folder: Path
+    shared: Mapping[Path, Path]
+
+
+def lowest(folder: Path, tell: Callable[[str], None]) -> Layer:
+    """Install once what takes longest, and is the same everywhere."""
     begin = time.monotonic()
     found = find_binaries()
     assert found, "no Consul is installed: scripts/install-consul"
@@ -234,11 +243,17 @@ def site(folder: Path, tell: Callable[[str], None]) -> Iterator[Site]:
     wheels(folder / "wheels")
     shared = {folder / "wheels": Path("/wheels"), binary.parent: Path("/consul")}
     tell(f"wheels in {time.monotonic() - begin:.1f} s")
-    # What takes longest, and is the same everywhere, is installed once.
     with machines({"base": ADDRESSES["web"]}, folder, shared) as (lan, made):
         Site(lan, made, tell).provision(made["base"], "consulfwd.sh", environ={"HOST": "web"})
         made["base"].copy(folder / "layer")
-    with machines(ADDRESSES, folder, shared, base=folder / "layer") as (lan, made):
+    return Layer(folder / "layer", shared)
+
+
+@contextlib.contextmanager
+def site(folder: Path, layer: Layer, tell: Callable[[str], None]) -> Iterator[Site]:
+    """The cluster, for as long as the block; `tell` hears what took how long."""
+    begin = time.monotonic()
+    with machines(ADDRESSES, folder, layer.shared, base=layer.folder) as (lan, made):
         up = Site(lan, made, tell)
         tell(f"booted after {time.monotonic() - begin:.1f} s")
         up.set_up()
@@ -248,13 +263,16 @@ def site(folder: Path, tell: Callable[[str], None]) -> Iterator[Site]:
 
 def _main() -> None:
     """Set it up to be looked at."""
-    with (
-        tempfile.TemporaryDirectory(prefix="site-") as folder,
-        site(Path(folder), lambda text: print(text, flush=True)) as up,
-    ):
-        for machine in up.machines.values():
-            print(f"{machine.name}: {shlex.join(machine.command('bash'))}", flush=True)
-        sys.stdin.readline()
+
+    def tell(text: str) -> None:
+        print(text, flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="site-") as made:
+        folder = Path(made)
+        with site(folder, lowest(folder, tell), tell) as up:
+            for machine in up.machines.values():
+                print(f"{machine.name}: {shlex.join(machine.command('bash'))}", flush=True)
+            sys.stdin.readline()
 
 
 if __name__ == "__main__":
