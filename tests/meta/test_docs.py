@@ -178,9 +178,9 @@ def test_settings_named_exist(page: Path) -> None:
 
 @ON_PAGES
 def test_make_targets_exist(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     code = [*INLINE.findall(prose(page)), *(text for _, text in blocks(page))]
-    shown = {name for text in code for name in re.findall(r"^make ([a-z]+)", text, re.MULTILINE)}
+    shown = {name for text in code for name in re.findall(r"^make ([a-z0-9]+)", text, re.MULTILINE)}
     assert shown - targets == set()
 
 
