@@ -304,6 +304,13 @@ def log_query(ask: Ask, client: str, transport: str) -> None:
     )
 
 
+def give_up() -> None:
+    """Have the service manager close the sockets it kept: this process cannot even begin."""
+    notifier = Notifier.take(os.environ, os.getpid())
+    Kept.take(notifier, os.environ, os.getpid()).give_up()
+    notifier.close()
+
+
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run `main` to its end on the server's event loop."""
     loop.run(main)
@@ -321,14 +328,19 @@ async def serve(
     `ready` is called once, when the server runs; `taken` whenever it took new settings. Raises
     StartError when it cannot start.
     """
-    user = loaded.settings.user
-    if os.getuid() == 0 and user is not None:
-        find_user(user)
-    raise_descriptor_limit()
     notifier = Notifier.take(os.environ, os.getpid())
-    server = Server(loaded.settings, kept=Kept.take(notifier, os.environ, os.getpid()))
+    kept = Kept.take(notifier, os.environ, os.getpid())
+    user = loaded.settings.user
+    server = Server(loaded.settings, kept=kept)
     manager = Manager(notifier, server.status)
-    await server.start()
+    try:
+        if os.getuid() == 0 and user is not None:
+            find_user(user)
+        raise_descriptor_limit()
+        await server.start()
+    except ConsulfwdError:
+        kept.give_up()
+        raise
     if os.getuid() == 0:
         if user is not None:
             drop_privileges(user)

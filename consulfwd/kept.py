@@ -8,7 +8,6 @@ know what is read from them.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import socket
 import time
@@ -27,26 +26,36 @@ RELEASE_S = 1.0
 
 
 class Kept:
-    """The sockets handed over to this process, and what becomes of them."""
+    """The sockets handed over to this process, and what becomes of them.
 
-    def __init__(self, notifier: Notifier, handed_over: Iterable[socket.socket] = ()) -> None:
+    `names` are those the manager knows them by, in the same order.
+    """
+
+    def __init__(
+        self,
+        notifier: Notifier,
+        handed_over: Iterable[socket.socket] = (),
+        names: Iterable[str] = (),
+    ) -> None:
         self._notifier = notifier
         self._spare = list(handed_over)
+        self._names = dict(zip(self._spare, names, strict=False))
 
     @classmethod
     def take(cls, notifier: Notifier, environ: MutableMapping[str, str], pid: int) -> Kept:
         """Return what was handed over, and take word of it out of the environment."""
         count = environ.pop("LISTEN_FDS", "")
         meant = environ.pop("LISTEN_PID", "") == str(pid)
-        environ.pop("LISTEN_FDNAMES", None)
-        found = []
+        names = environ.pop("LISTEN_FDNAMES", "").split(":")
+        found: dict[socket.socket, str] = {}
         if meant and count.isascii() and count.isdigit():
-            for number in range(_FIRST, _FIRST + int(count)):
+            for at, number in enumerate(range(_FIRST, _FIRST + int(count))):
                 # What is no socket, or not there, was not meant for us.
                 with contextlib.suppress(OSError):
-                    found.append(socket.socket(fileno=number))
-                    found[-1].set_inheritable(False)
-        return cls(notifier, found)
+                    sock = socket.socket(fileno=number)
+                    sock.set_inheritable(False)
+                    found[sock] = names[at] if at < len(names) else ""
+        return cls(notifier, found, found.values())
 
     def bind(self, endpoints: Iterable[Endpoint]) -> dict[Endpoint, Pair]:
         """Return {endpoint: (UDP, TCP socket)}, all bound, those handed over among them.
@@ -77,15 +86,26 @@ class Kept:
 
     def let_go(self, endpoint: Endpoint) -> None:
         """Have the manager keep the sockets of an address no longer."""
-        self._notifier.send("FDSTOREREMOVE=1", f"FDNAME={_name(endpoint)}")
+        self._let_go([_name(endpoint)])
+
+    def give_up(self) -> None:
+        """Have the manager close all that was handed over: this process will not serve.
+
+        Whoever asks is refused at once then, and can ask another server. Were the sockets still
+        open, each query would wait in vain.
+        """
+        self._let_go(self._names.values())
+
+    def _let_go(self, names: Iterable[str]) -> None:
+        for name in dict.fromkeys(names):
+            if name:
+                self._notifier.send("FDSTOREREMOVE=1", f"FDNAME={name}")
 
     def _drop_spare(self) -> bool:
         """Give up what was handed over and is not wanted any more; return whether there was any."""
         spare, self._spare = self._spare, []
+        self._let_go(self._names.get(sock, "") for sock in spare)
         for sock in spare:
-            if _is_internet(sock):
-                host, port = sock.getsockname()[:2]
-                self.let_go(Endpoint(host=host, port=port))
             sock.close()
         return bool(spare)
 
@@ -112,12 +132,13 @@ def _serves(sock: socket.socket, endpoint: Endpoint, kind: socket.SocketKind) ->
     """Return whether a socket is bound to an address, and of that kind."""
     if sock.type != kind or not _is_internet(sock) or not endpoint.port:
         return False
-    host, port = sock.getsockname()[:2]
-    return port == endpoint.port and _address(host) == _address(endpoint.host)
-
-
-def _address(host: str) -> str:
-    return str(ipaddress.ip_address(host))
+    host, port = endpoint.host, endpoint.port
+    try:
+        found = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        # The interface that it names is gone.
+        return False
+    return bool(sock.getsockname() == found[0][4])
 
 
 def _name(endpoint: Endpoint) -> str:

@@ -109,11 +109,11 @@ def test_an_address_without_both_sockets_is_bound_anew(notifier: Notifier, pair:
 def test_what_is_not_wanted_any_more_is_let_go(
     manager: Manager, notifier: Notifier, pair: Pair
 ) -> None:
-    port = pair[0].getsockname()[1]
-    found = Kept(notifier, pair).bind([LOOPBACK])
+    # By the name it was kept with, however that came to be.
+    found = Kept(notifier, pair, ["one", "other"]).bind([LOOPBACK])
     assert [sock.fileno() for sock in pair] == [-1, -1]
-    name = f"FDNAME=dns-127.0.0.1-{port}"
-    assert [manager.heard()[0] for _ in pair] == [["FDSTOREREMOVE=1", name]] * 2
+    for name in ("one", "other"):
+        assert manager.heard()[0] == ["FDSTOREREMOVE=1", f"FDNAME={name}"]
     for sock in found[LOOPBACK]:
         sock.close()
 
@@ -148,12 +148,43 @@ def test_what_is_not_meant_for_this_process_is_left_alone(environ: dict[str, str
     assert environ == {}
 
 
+def serve_with(pair: Pair, file: Path, manager: Manager | None = None) -> subprocess.Popen[str]:
+    """Start the program on settings, with sockets handed over by the name "kept"."""
+    for sock in pair:
+        sock.set_inheritable(True)
+    udp, tcp = (sock.fileno() for sock in pair)
+    script = f'exec 3<&{udp} 4<&{tcp}; export LISTEN_PID=$$ LISTEN_FDS=2; exec "$@"'
+    command = [sys.executable, "-m", "consulfwd.cli.main", "serve", "-c", str(file)]
+    environ = {**os.environ, "LISTEN_FDNAMES": "kept:kept"}
+    if manager is not None:
+        environ["NOTIFY_SOCKET"] = str(manager.path)
+    return subprocess.Popen(
+        ["bash", "-c", script, "bash", *command],
+        pass_fds=[udp, tcp],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ,
+    )
+
+
+@pytest.mark.parametrize(
+    "settings", ["nonsense: 1\n", "listen: ['192.0.2.1:5399']\n", "user: there-is-no-such-user\n"]
+)
+def test_who_cannot_start_does_not_let_queries_wait_in_vain(
+    tmp_path: Path, manager: Manager, pair: Pair, settings: str
+) -> None:
+    file = tmp_path / "consulfwd.yml"
+    file.write_text(f"recursors: ['127.0.0.1:9']\n{settings}")
+    with serve_with(pair, file, manager) as process:
+        _, said = process.communicate(timeout=20)
+    assert process.returncode in (2, 3), said
+    assert manager.heard()[0] == ["FDSTOREREMOVE=1", "FDNAME=kept"]
+
+
 def test_queries_wait_for_the_next_process(tmp_path: Path, pair: Pair) -> None:
     file = tmp_path / "consulfwd.yml"
     file.write_text(f"listen: ['{at(pair)}']\nrecursors: ['127.0.0.1:9']\n")
     query = dns.message.make_query("localhost", "A")
-    for sock in pair:
-        sock.set_inheritable(True)
     pair[1].listen()
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
@@ -164,15 +195,7 @@ def test_queries_wait_for_the_next_process(tmp_path: Path, pair: Pair) -> None:
         client.sendto(query.to_wire(), pair[0].getsockname())
         stream.sendall(query.to_wire(prepend_length=True))
         # The program begins when nobody has read the query yet.
-        udp, tcp = (sock.fileno() for sock in pair)
-        script = f'exec 3<&{udp} 4<&{tcp}; export LISTEN_PID=$$ LISTEN_FDS=2; exec "$@"'
-        command = [sys.executable, "-m", "consulfwd.cli.main", "serve", "-c", str(file)]
-        with subprocess.Popen(
-            ["bash", "-c", script, "bash", *command],
-            pass_fds=[udp, tcp],
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
+        with serve_with(pair, file) as process:
             try:
                 reply = dns.message.from_wire(client.recv(4096))
                 length = int.from_bytes(stream.recv(2, socket.MSG_WAITALL), "big")
@@ -184,3 +207,14 @@ def test_queries_wait_for_the_next_process(tmp_path: Path, pair: Pair) -> None:
     assert f"taken over: the sockets of {at(pair)}" in said
     for one in (reply, other):
         assert str(one.answer[0][0]) == "127.0.0.1"
+
+
+def test_what_is_handed_over_is_told_apart_by_its_names(manager: Manager, pair: Pair) -> None:
+    environ = {"LISTEN_PID": "7", "LISTEN_FDS": "0", "LISTEN_FDNAMES": "kept"}
+    notifier = Notifier(str(manager.path))
+    Kept.take(notifier, environ, 7).give_up()
+    Kept(notifier, pair, ["kept", ""]).give_up()
+    notifier.send("STOPPING=1")
+    heard = [manager.heard()[0] for _ in range(2)]
+    assert heard == [["FDSTOREREMOVE=1", "FDNAME=kept"], ["STOPPING=1"]]
+    notifier.close()

@@ -12,7 +12,7 @@ from consulfwd import daemon
 from consulfwd.cli import logs
 from consulfwd.cli.options import load_from_options, settings_options
 from consulfwd.config import Loaded
-from consulfwd.errors import UsageError
+from consulfwd.errors import ConsulfwdError, UsageError
 
 
 @click.command()
@@ -42,7 +42,11 @@ def serve(dev: str | None, definitions: Path | None, **params: Any) -> None:
             raise UsageError("--dev brings its own agents: leave out --agent")
         dev_mode.run(dev, definitions, params)
         return
-    loaded = load_from_options(params)
+    try:
+        loaded = load_from_options(params)
+    except ConsulfwdError:
+        daemon.give_up()
+        raise
     logs.use(loaded)
     daemon.run(daemon.serve(loaded, _again(params), taken=logs.use))
 
