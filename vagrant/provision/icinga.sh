@@ -24,8 +24,7 @@ PID_FILE=/run/icinga2/icinga2.pid
 PORT=5665
 WAIT=120
 
-masters=($ICINGA)
-first=${masters[0]}
+first=${ICINGA%% *}
 
 # Keeps the package from looking for a database on this host.
 if command -v debconf-set-selections >/dev/null; then
