@@ -341,6 +341,54 @@ def test_it_is_taken_back_when_it_is_interrupted(host: Host) -> None:
     assert host.files() == before
 
 
+def test_two_at_once_do_not_keep_each_other_s_file(host: Host) -> None:
+    before = host.files()
+    begun, may_go_on = host.folder / "begun", host.folder / "may go on"
+    waits = f"until [ -e '{may_go_on}' ]; do /bin/sleep 0.1; done"
+    # Only the first one is held up.
+    host.program("cp", f'mkdir {begun} 2>/dev/null && {waits}; exec /bin/cp "$@"')
+    with host.start("resolv.conf") as first:
+        ends = time.monotonic() + 20
+        while not begun.exists():
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        with host.start("resolv.conf") as second:
+            try:
+                second.wait(2)
+            except subprocess.TimeoutExpired:
+                assert host.files() == before
+            may_go_on.touch()
+            said = [process.communicate(timeout=20)[0] for process in (first, second)]
+    assert said[1] == "host-dns: resolv.conf: in force already\n"
+    host.does("resolv.conf", "--undo")
+    assert host.files() == before
+
+
+def test_who_else_reads_it_can(host: Host) -> None:
+    (host.root / "etc/NetworkManager").mkdir()
+    before = os.umask(0o077)
+    try:
+        host.does("resolv.conf")
+    finally:
+        os.umask(before)
+    for name in ("etc/resolv.conf", "etc/NetworkManager/conf.d/90-consulfwd.conf"):
+        assert (host.root / name).stat().st_mode & 0o777 == 0o644
+    assert (host.root / "etc/NetworkManager/conf.d").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("step", ["resolv.conf", "resolved"])
+def test_settings_that_cannot_be_read_are_not_taken_for_good(stub: Host, step: str) -> None:
+    stub.program("consulfwd", "exit 2")
+    assert "settings cannot be read, so nothing was changed" in stub.refuses(step)
+    stub.does(step, "--force")
+
+
+def test_what_a_link_leads_to_is_not_written(stub: Host) -> None:
+    stub.program("mv", f'[ "${{@: -1}}" != {stub.root}/etc/resolv.conf ] && exec /bin/mv "$@"')
+    assert "cannot be replaced" in stub.run("resolv.conf").err
+    assert stub.read("run/systemd/resolve/stub-resolv.conf") == STUB
+
+
 def test_consulfwd_is_not_left_without_recursors(host: Host) -> None:
     host.has(resolv_conf="/etc/resolv.conf")
     assert f"set 'resolv_conf: /{KEPT}' in" in host.refuses("resolv.conf")
