@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -38,17 +38,26 @@ SHARED = Path("/vagrant")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BOOT_S = 60.0
 
-# The mounts are in a namespace of their own, and go with the processes in it. Nothing is to start
-# that is enabled on this host, and no name to be resolved as on this host.
+# The mounts and the processes are in namespaces of their own, and go with the first process there,
+# which goes with `unshare`. Nothing is to start that is enabled on this host, and no name to be
+# resolved as on this host.
 _BOOT = r"""
 set -eu
-folder=$1 name=$2; shift 2
+umask 022
+folder=$1 name=$2 network=$3; shift 3
 for top in $CGROUPS; do
     mkdir -p "$top/$name"
     echo 0 > "$top/$name/cgroup.procs"
 done
 mount -t tmpfs -o mode=755 tmpfs "$folder"
 mkdir "$folder/upper" "$folder/work" "$folder/root"
+# It is at a process that is not to be seen any more in a moment.
+: > "$folder/network"
+mount --bind "$network" "$folder/network"
+mount -t proc proc /proc
+# Where systemd-nspawn leaves things behind.
+mkdir -p /run/systemd/nspawn
+mount -t tmpfs -o mode=755 tmpfs /run/systemd/nspawn
 lower=/
 if [ -n "$BASE" ]; then
     # Not where it is: that is below the other one, and layers must not overlap.
@@ -72,8 +81,8 @@ code=133
 while [ "$code" = 133 ]; do
     code=0
     systemd-nspawn --quiet --register=no --keep-unit --boot --link-journal=no --console=pipe \
-        --resolv-conf=off --timezone=off --directory="$folder/root" --machine="$NAME" "$@" \
-        || code=$?
+        --resolv-conf=off --timezone=off --directory="$folder/root" --machine="$NAME" \
+        --network-namespace-path="$folder/network" "$@" || code=$?
 done
 exit "$code"
 """
@@ -112,9 +121,9 @@ class Machine(Child):
         binds = [f"--bind-ro={here}:{there}" for here, there in shared.items()]
         command: list[str | Path] = [
             *("env", *(f"{name}={value}" for name, value in settings.items())),
-            *("unshare", "--mount", "--propagation=private", "--"),
-            *("bash", "-c", _BOOT, "boot", self.folder, self._group),
-            *(f"--network-namespace-path={host.path}", *binds),
+            *("unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"),
+            *("--", "bash", "-c", _BOOT, "boot", self.folder, self._group, host.path),
+            *binds,
         ]
         super().__init__(host.name, command, folder / f"{host.name}.log", guard)
 
@@ -125,11 +134,8 @@ class Machine(Child):
 
     def wait_booted(self, before: int) -> None:
         """Return when it runs, with another first process than `before`."""
-        if before:
-            self._guard.forget(before)
         self.wait_until(lambda: self._first() not in (0, before), "booting", BOOT_S)
         self._leader = self._first()
-        self._guard.watch(self._leader)
         said = self._system()
         end = time.monotonic() + BOOT_S
         while said not in ("running", "degraded"):
@@ -145,19 +151,10 @@ class Machine(Child):
 
     def kill(self) -> None:
         """As if its power was cut; what was in its own layer is gone."""
-        if self.running:
-            os.killpg(self.pid, signal.SIGKILL)
         super().kill()
-        leader, self._leader = self._leader, 0
-        if leader:
-            self._guard.forget(leader)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(leader, signal.SIGKILL)
-            while Path(f"/proc/{leader}").exists():
-                time.sleep(0.01)
+        self._leader = 0
         for top in _cgroups():
-            for group in sorted(top.glob(f"{self._group}/**/"), reverse=True):
-                _remove(group)
+            _remove(top / self._group, within=20.0)
 
     def command(
         self, *arguments: str | Path, environ: Mapping[str, str] | None = None
@@ -190,6 +187,7 @@ class Machine(Child):
             errors="replace",
             timeout=timeout,
             check=False,
+            umask=0o022,
         )
         if check and done.returncode:
             text = shlex.join(map(str, arguments))
@@ -205,10 +203,14 @@ class Machine(Child):
         script = 'umask 077; mkdir -p "${1%/*}"; cat > "$1"; chmod "$2" "$1"'
         self.run("bash", "-c", script, "write", path, mode, given=text)
 
+    @property
+    def layer(self) -> Path:
+        """Where this host finds what was written there while it runs."""
+        return Path(f"/proc/{self.pid}/root{self.folder}/upper")
+
     def copy(self, folder: Path) -> None:
         """Copy what was written there, for others to stand on; a layer as overlayfs has it."""
-        layer = f"/proc/{self.pid}/root{self.folder}/upper"
-        subprocess.run(["cp", "--archive", layer, folder], check=True, timeout=60)
+        subprocess.run(["cp", "--archive", self.layer, folder], check=True, timeout=60)
 
     def _system(self) -> str:
         return self.run("systemctl", "is-system-running", check=False).strip()
@@ -217,7 +219,7 @@ class Machine(Child):
         """The process id of its first process, once that is systemd; 0 before."""
         pid = self.pid
         with contextlib.suppress(OSError, ValueError):
-            for _ in range(2):
+            for _ in range(3):
                 (pid,) = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
             if Path(f"/proc/{pid}/comm").read_text() == "systemd\n":
                 return pid
@@ -232,16 +234,27 @@ def _cgroups() -> list[Path]:
     return [one for one in (top / "systemd", top / "unified") if one.exists()]
 
 
-def _remove(group: Path) -> None:
-    """Remove a control group as soon as the last of its processes is gone."""
-    end = time.monotonic() + 5.0
+def _remove(group: Path, within: float) -> None:
+    """Remove a control group and those in it as soon as the last of their processes is gone."""
+    end = time.monotonic() + within
     while group.exists():
         try:
-            group.rmdir()
+            for folder, _, _ in os.walk(group, topdown=False):
+                Path(folder).rmdir()
         except OSError:
             if time.monotonic() > end:
                 raise
             time.sleep(0.01)
+
+
+def _sweep() -> None:
+    """Remove the control groups of runs that could not do it themselves, as they were killed."""
+    for top in _cgroups():
+        for group in top.glob("machine-*"):
+            name = re.fullmatch(r"machine-(\d+)-[0-9a-f]{8}", group.name)
+            if name and not Path(f"/proc/{name[1]}").exists():
+                with contextlib.suppress(OSError):
+                    _remove(group, within=0.0)
 
 
 @contextlib.contextmanager
@@ -255,6 +268,7 @@ def machines(
     """Booted machines by name on one network, each with its address; gone after the block."""
     plan = {name: {LAN: f"{address}/24"} for name, address in addresses.items()}
     shared = {PROJECT: SHARED, **(shared or {})}
+    _sweep()
     with contextlib.ExitStack() as stack:
         guard = Guard()
         stack.callback(guard.close)
