@@ -166,11 +166,41 @@ def test_files_are_written_once(tmp_path: Path) -> None:
     assert list(file.parent.iterdir()) == [file]
 
 
+def test_what_was_not_applied_is_so_in_the_next_run(tmp_path: Path) -> None:
+    file = shlex.quote(str(tmp_path / "folder" / "file"))
+    write = f"""
+        STATE={shlex.quote(str(tmp_path / "state"))}
+        begin one
+        put {file} 640 "$(id -un):$(id -gn)" <<<text >/dev/null
+        echo "[$CHANGED]"
+    """
+    assert shell(f"{write}\nexit 1\napplied") == "[yes]\n"
+    # What another service is told does not count.
+    assert shell(write + 'begin two\napplied\necho "[$CHANGED]"') == "[yes]\n[]\n"
+    assert shell(write + 'applied\necho "[$CHANGED]"') == "[yes]\n[]\n"
+    assert shell(write) == "[]\n"
+
+
+def test_services_can_read_what_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    before = os.umask(0o077)
+    try:
+        shell(f'put {shlex.quote(str(folder))}/file 644 "$(id -un):$(id -gn)" <<<text')
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
 def test_passwords_come_from_the_file(tmp_path: Path) -> None:
     file = tmp_path / "secrets"
     assert "no passwords in" in shell("secret ONE", SECRETS=str(file))
-    file.write_text("ONE=first\nTWO=a=b\n")
-    assert shell("secret TWO", SECRETS=str(file)) == "a=b\n"
+    file.write_text("ONE=first\nTWO=a-b\nQUOTED=a'b\nEMPTY=\n")
+    assert shell("secret TWO", SECRETS=str(file)) == "a-b\n"
+    # It would end a string of SQL, or be no password.
+    for key in ("QUOTED", "EMPTY"):
+        said = shell(f"x=$(secret {key})\necho went on", SECRETS=str(file))
+        assert f"{key} in {file}: letters" in said
+        assert "went on" not in said
     assert "no THREE in" in shell("secret THREE", SECRETS=str(file))
     # A script does not go on without it.
     assert "went on" not in shell("x=$(secret THREE)\necho went on", SECRETS=str(file))

@@ -14,6 +14,7 @@ role "$GALERA"
 [ -x /opt/consulfwd/bin/consulfwd ] || fail "no consulfwd here: run consulfwd.sh first"
 packages bind9 bind9-utils
 address=$(address "$HOST")
+begin named
 
 outside=
 for one in $(forwarders); do
@@ -50,11 +51,11 @@ before=$(cat /etc/named/consul.conf 2>/dev/null || true)
 install -d -m 755 /etc/named
 /opt/consulfwd/bin/consulfwd generate bind --dest /etc/named/consul.conf --write --no-reload \
     --verify none
-[ "$before" = "$(cat /etc/named/consul.conf)" ] || CHANGED=yes
+[ "$before" = "$(cat /etc/named/consul.conf)" ] || changed
 include='include "/etc/named/consul.conf";'
 if ! grep -qxF "$include" /etc/bind/named.conf.local; then
+    changed
     printf '%s\n' "$include" >>/etc/bind/named.conf.local
-    CHANGED=yes
 fi
 # Debian confines BIND to its usual folders.
 if [ -e /etc/apparmor.d/usr.sbin.named ]; then
@@ -75,4 +76,5 @@ if ! systemctl --quiet is-active named; then
 elif [ -n "$CHANGED" ]; then
     systemctl reload named
 fi
+applied
 wait_for 30 "BIND does not answer: journalctl -u named" rndc status

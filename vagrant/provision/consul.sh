@@ -33,6 +33,7 @@ find_consul() {
 }
 
 packages curl
+begin consul
 id consul >/dev/null 2>&1 \
     || useradd --system --home-dir /var/lib/consul --shell /usr/sbin/nologin consul
 install -d -o consul -g consul -m 750 /var/lib/consul
@@ -42,8 +43,8 @@ binary=$(find_consul) || fail "no Consul: run scripts/install-consul, or name it
 if ! cmp -s "$binary" /usr/local/bin/consul; then
     # Beside it and renamed: a running program cannot be written to.
     install -m 755 "$binary" /usr/local/bin/consul.new
+    changed
     mv -T /usr/local/bin/consul.new /usr/local/bin/consul
-    CHANGED=yes
     say "installed $(/usr/local/bin/consul version | head -n 1)"
 fi
 
@@ -104,6 +105,7 @@ if [ -n "$CHANGED" ]; then
     systemctl daemon-reload
     systemctl --quiet enable consul
     systemctl --no-block restart consul
+    applied
 else
     systemctl --quiet enable consul
     systemctl --no-block start consul

@@ -21,6 +21,8 @@ esac
 as_root
 role "$GALERA $ICINGA $WEB"
 packages python3-venv
+begin consulfwd
+restart=$CHANGED
 
 # What the installed program was made of: another source is installed anew.
 if [ -n "$WHEELS" ]; then
@@ -31,6 +33,8 @@ else
         ! -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum)
 fi
 if [ "$made_of" != "$(cat /opt/consulfwd/made-of 2>/dev/null)" ]; then
+    changed
+    restart=yes
     # Without a pip of its own, which would be twice as much as all the rest.
     [ -x /opt/consulfwd/bin/python ] || /usr/bin/python3 -m venv --without-pip /opt/consulfwd
     pip=(/usr/bin/python3 "$(printf '%s\n' /usr/share/python-wheels/pip-*.whl | tail -n 1)/pip"
@@ -47,10 +51,8 @@ if [ "$made_of" != "$(cat /opt/consulfwd/made-of 2>/dev/null)" ]; then
         "${pip[@]}" "$copy"
     fi
     printf '%s\n' "$made_of" >/opt/consulfwd/made-of
-    CHANGED=yes
     say "installed $(/opt/consulfwd/bin/consulfwd --version)"
 fi
-restart=$CHANGED
 
 CHANGED=
 if is_one_of "$HOST" "$GALERA"; then
@@ -77,12 +79,15 @@ consul:
 $others
 TEXT
 /opt/consulfwd/bin/consulfwd config check
-[ -n "$stub" ] || exit 0
+if [ -z "$stub" ]; then
+    applied
+    exit
+fi
 
 reload=$CHANGED
 CHANGED=
 put /etc/systemd/system/consulfwd.service 644 root:root <"$SOURCE/packaging/consulfwd.service"
-if [ -n "$CHANGED" ]; then
+if [ -n "$CHANGED$restart" ]; then
     systemctl daemon-reload
     restart=yes
 fi
@@ -94,4 +99,5 @@ elif [ -n "$reload" ]; then
 else
     systemctl start consulfwd
 fi
+applied
 "$SOURCE/packaging/host-dns" resolv.conf

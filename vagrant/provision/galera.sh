@@ -55,6 +55,8 @@ running() { systemctl --quiet is-active mariadb; }
 was_member() {
     [ -e "$state" ] && ! grep -q '^uuid: *00000000-0000-0000-0000-000000000000' "$state"
 }
+# Whoever starts it from here on starts it with the new settings.
+stop() { systemctl stop mariadb; applied; }
 stopped_last() { grep -q '^safe_to_bootstrap: *1' "$state"; }
 
 if [ "$mode" = --position ]; then
@@ -69,6 +71,7 @@ packages mariadb-server mariadb-backup galera-4 socat rsync curl
 sst_password=$(secret SST_PASSWORD)
 icinga_password=$(secret DB_ICINGA_PASSWORD)
 writer_password=$(secret DB_WRITER_PASSWORD)
+begin mariadb
 members=$(addresses_of "$GALERA" | paste -sd ,)
 put /etc/mysql/mariadb.conf.d/70-site.cnf 644 root:root <<TEXT
 [mariadbd]
@@ -117,34 +120,41 @@ if [ "$mode" = --bootstrap ]; then
     ! running || fail "MariaDB runs here already"
     ! a_member_answers || fail "another host has a running member: this one is to join it"
     # It may be trying to join.
-    systemctl stop mariadb
+    stop
     rm -f /var/lib/mysql/gvwstate.dat
     [ ! -e "$state" ] || sed -i 's/^safe_to_bootstrap:.*/safe_to_bootstrap: 1/' "$state"
     galera_new_cluster
 elif running && [ -z "$CHANGED" ]; then
     :
 elif was_member && a_member_answers; then
-    systemctl restart mariadb
+    stop
+    systemctl start mariadb
 elif ! was_member && { [ "$HOST" != "$first" ] || a_member_answers; }; then
     wait_for 120 "no member on $(others | paste -sd ' ') lets this one in: galera.sh on $first first" \
         lets_in
-    systemctl restart mariadb
+    stop
+    systemctl start mariadb
 elif ! was_member || stopped_last; then
-    systemctl stop mariadb
+    stop
     galera_new_cluster
 else
     # It tries to join meanwhile: after a crash of all, they find together by themselves.
     systemctl --no-block start mariadb
     wait_for 60 "no other member runs, and this host did not stop last: first start the one whose \
 $state says safe_to_bootstrap: 1. If none does, see galera.sh --help" in_a_cluster
-    [ -z "$CHANGED" ] || systemctl restart mariadb
+    if [ -n "$CHANGED" ]; then
+        stop
+        systemctl start mariadb
+    fi
 fi
 wait_for 120 "MariaDB is not in the cluster: journalctl -u mariadb" synced
 
-# Once for the whole cluster. The passwords come on standard input.
+# Once for the whole cluster. The passwords come on standard input. What is looked for is what the last
+# statement does.
 create() {
     local database=$1 user=$2 password=$3
-    [ -z "$(sql --execute "SELECT 1 FROM mysql.global_priv WHERE User = '$user'")" ] || return 0
+    [ -z "$(sql --execute "SELECT 1 FROM mysql.db WHERE User = '$user' AND Host = '$NETWORK.%'")" ] \
+        || return 0
     sql <<TEXT
 CREATE DATABASE IF NOT EXISTS \`$database\`;
 CREATE USER IF NOT EXISTS '$user'@'localhost' IDENTIFIED BY '$password';
@@ -155,7 +165,7 @@ TEXT
     say "created the database $database and its user $user"
 }
 if [ "$HOST" = "$first" ] || [ "$mode" = --bootstrap ]; then
-    if [ -z "$(sql --execute "SELECT 1 FROM mysql.global_priv WHERE User = 'sst'")" ]; then
+    if [ -z "$(sql --execute "SHOW GRANTS FOR sst@localhost" 2>/dev/null | grep RELOAD)" ]; then
         sql <<TEXT
 CREATE USER IF NOT EXISTS 'sst'@'localhost' IDENTIFIED BY '$sst_password';
 GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR, REPLICA MONITOR ON *.* TO 'sst'@'localhost';
@@ -165,7 +175,7 @@ TEXT
     create load writer "$writer_password"
 fi
 
-CHANGED=
+begin galeradb
 put /etc/consul.d/galeradb.json 640 root:consul <<'TEXT'
 {
   "service": {
@@ -185,3 +195,4 @@ TEXT
 [ -z "$CHANGED" ] \
     || curl --silent --fail --max-time 10 --request PUT http://127.0.0.1:8500/v1/agent/reload \
     || fail "Consul's agent did not take the service: journalctl -u consul"
+applied

@@ -3,6 +3,8 @@
 # packages, waiting. Each of them begins with it:  . "$(dirname "$0")/lib.sh"
 # It knows no server: what belongs to one server stands in its script.
 set -euo pipefail
+# Services with users of their own read what is written here.
+umask 022
 
 PROVISION=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 SOURCE=$(cd "$PROVISION/../.." && pwd)
@@ -76,6 +78,9 @@ secret() {
         "the Vagrantfile makes it"
     while IFS='=' read -r key value; do
         if [ "$key" = "$1" ]; then
+            # It is written into SQL and into settings of several kinds.
+            [[ $value =~ ^[A-Za-z0-9._-]+$ ]] \
+                || fail "$1 in $SECRETS: letters, digits and . _ - only, at least one"
             printf '%s\n' "$value"
             return
         fi
@@ -83,8 +88,29 @@ secret() {
     fail "no $1 in $SECRETS"
 }
 
-# put FILE MODE OWNER:GROUP <CONTENT: sets CHANGED if the file was not so already.
-CHANGED=
+# What a script leaves on the host for its next runs.
+STATE=/var/lib/consulfwd-site
+
+# begin NAME: what is written from here on is for one service. CHANGED says whether that has to be told,
+# and does so in the next run, too, if this one ends before `applied`.
+CHANGED= PENDING=
+begin() {
+    PENDING=$STATE/$1.pending CHANGED=
+    [ ! -e "$PENDING" ] || CHANGED=yes
+}
+changed() {
+    if [ -n "$PENDING" ]; then
+        mkdir -p "$STATE"
+        : >"$PENDING"
+    fi
+    CHANGED=yes
+}
+applied() {
+    rm -f "$PENDING"
+    CHANGED=
+}
+
+# put FILE MODE OWNER:GROUP <CONTENT: `changed` if the file was not so already.
 put() {
     local file=$1 mode=$2 owner=$3 new
     mkdir -p "$(dirname "$file")"
@@ -96,8 +122,8 @@ put() {
     then
         rm "$new"
     else
+        changed
         mv -T "$new" "$file"
-        CHANGED=yes
         say "wrote $file"
     fi
 }
@@ -129,7 +155,7 @@ wait_for() {
 answers() { timeout 1 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; }
 
 # The name servers of before, kept at the first run: later /etc/resolv.conf may name this host.
-FIRST_RESOLV_CONF=/var/lib/consulfwd-site/resolv.conf
+FIRST_RESOLV_CONF=$STATE/resolv.conf
 keep_resolv_conf() {
     local from=/etc/resolv.conf
     [ ! -e "$FIRST_RESOLV_CONF" ] || return 0
