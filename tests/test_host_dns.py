@@ -341,6 +341,19 @@ def test_it_is_taken_back_when_it_is_interrupted(host: Host) -> None:
     assert host.files() == before
 
 
+def test_what_others_put_before_it_is_told(host: Host) -> None:
+    host.does("resolv.conf")
+    host.write(
+        "etc/resolv.conf", host.read().replace("nameserver", "nameserver 10.7.7.7\nnameserver")
+    )
+    ended = host.run("status")
+    assert ended.code == 1
+    assert "resolv.conf: in force, but somebody put 10.7.7.7 before it\n" in ended.out
+    assert "somebody put 10.7.7.7 before 127.0.0.1" in host.refuses("resolv.conf")
+    host.does("resolv.conf", "--undo")
+    assert host.read() == OLD
+
+
 def test_two_at_once_do_not_keep_each_other_s_file(host: Host) -> None:
     before = host.files()
     begun, may_go_on = host.folder / "begun", host.folder / "may go on"
