@@ -22,6 +22,7 @@ from pathlib import Path
 import pymysql
 
 PORT = 3306
+TURN_S, LATE_S = 0.2, 0.1
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Done:
 
     It began `at` and took so many seconds. `error` is "" if it succeeded; `answer` the addresses
     found, in their order; `row` the number of the row, and `node` the address it was written at.
+
+    Or "late": the client was to wake up `at` that time, and no core was free for so many seconds.
     """
 
     what: str
@@ -61,6 +64,7 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._ending = threading.Event()
+        self._output = threading.Lock()
         self._row = 0
         line = Path(settings.password_file).read_text()
         self._password = line.strip()
@@ -78,18 +82,25 @@ class Client:
         for thread in threads:
             thread.start()
         # A signal is handled by the main thread, and only while that runs.
-        while not self._ending.wait(0.2):
-            pass
+        due = time.monotonic() + TURN_S
+        while not self._ending.wait(due - time.monotonic()):
+            late = time.monotonic() - due
+            if late > LATE_S:
+                self._tell(Done("late", due, late))
+            due = time.monotonic() + TURN_S
         for thread in threads:
             thread.join()
 
     def _repeat(self, work: Callable[[], Done]) -> None:
         due = time.monotonic()
         while not self._ending.is_set():
-            done = work()
-            print(json.dumps(asdict(done)), flush=True)
+            self._tell(work())
             due = max(due + self._settings.every, time.monotonic())
             self._ending.wait(due - time.monotonic())
+
+    def _tell(self, done: Done) -> None:
+        with self._output:
+            print(json.dumps(asdict(done)), flush=True)
 
     def _look_up(self, what: str, name: str) -> Done:
         begin = time.monotonic()

@@ -12,8 +12,12 @@ from tests.e2e.machines import PROJECT
 from tests.e2e.record import Recorder
 from tests.e2e.site import Layer, Site, lowest, site
 from tests.e2e.story import Story, table
+from tests.integration import again
+from tests.integration.again import pytest_runtest_protocol as pytest_runtest_protocol
 
 RESULTS = PROJECT / "build" / "e2e"
+# A test and, if it is the first one, all the hosts for it.
+TIMEOUT_S = 300
 Tell = Callable[[str], None]
 
 _told: list[str] = []
@@ -36,7 +40,7 @@ def cluster(layer: Layer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def recorder(cluster: Site) -> Iterator[Recorder]:
+def clients(cluster: Site) -> Iterator[Recorder]:
     """Clients at work for all scenarios."""
     recording = Recorder(cluster, _stories)
     with recording.running():
@@ -44,9 +48,26 @@ def recorder(cluster: Site) -> Iterator[Recorder]:
 
 
 @pytest.fixture
+def recorder(clients: Recorder) -> Recorder:
+    """The same; all is whole when the test begins, even if the one before failed half-way."""
+    clients.site.mend()
+    clients.wait_whole()
+    return clients
+
+
+@pytest.fixture
 def results() -> Path:
     """Where what was recorded is kept."""
     return RESULTS
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Allow for setting up, and for tests that are run again."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+            again.allow_time(item)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -57,6 +78,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             "what each way of resolving went through",
             table(_stories).splitlines() if _stories else [],
         ),
+        ("run again: the host ran others meanwhile", again.told()),
     ):
         if lines:
             terminalreporter.section(title)

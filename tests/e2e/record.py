@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.e2e import icinga
 from tests.e2e.client import Done, Settings
 from tests.e2e.machines import SHARED
-from tests.e2e.site import ADDRESSES, AGENT_53, GALERA, ICINGA, NAME, OUTSIDE_NAME, Site
+from tests.e2e.site import ADDRESSES, AGENT_53, GALERA, ICINGA, NAME, OUTSIDE_NAME, Site, wait
 from tests.e2e.story import WAYS, Connected, Mark, Story
 
 # On which host the clients work.
@@ -26,7 +26,7 @@ HOST = "icinga1"
 PASSWORD = "/etc/writer-password"
 # The name servers of each way; consulfwd's are the host's own, as provisioning left them.
 SERVERS = {"agent": [AGENT_53], "bind": [ADDRESSES[name] for name in GALERA], "consulfwd": None}
-ICINGA_EVERY_S = 1.0
+ICINGA_EVERY_S, ICINGA_BACK_S = 1.0, 90.0
 
 
 class Recorder:
@@ -122,13 +122,18 @@ class Recorder:
         """What happens in the block, and a moment before and after it; kept in `folder`."""
         story = Story(name, title, time.monotonic(), bad=bad)
         time.sleep(2.0)
-        yield story
-        time.sleep(2.0)
-        story.end = time.monotonic()
-        story.done = {way: list(done) for way, done in self.done.items()}
-        story.icinga = [one for one in self.icinga if story.begin <= one.at <= story.end]
+        try:
+            yield story
+            time.sleep(2.0)
+        finally:
+            # What failed is looked at in its file, too.
+            story.end = time.monotonic()
+            story.done = {way: list(done) for way, done in self.done.items()}
+            story.icinga = [one for one in self.icinga if story.begin <= one.at <= story.end]
+            story.write(folder)
         story.lost = {way: self.lost(way) for way in WAYS}
         story.write(folder)
+        self.stories[:] = [one for one in self.stories if one.name != name]
         self.stories.append(story)
 
     def lost(self, way: str) -> int:
@@ -147,6 +152,11 @@ class Recorder:
         """Whether a master wrote to the database when it was asked last."""
         now = time.monotonic()
         return any(one.connected for one in self.icinga[-4:] if now - one.at < 5.0)
+
+    def wait_whole(self) -> None:
+        """Return when nothing is left of what was broken."""
+        self.site.wait_whole()
+        wait(self.icinga_writes, "Icinga writing to its database", ICINGA_BACK_S)
 
     def given(self, way: str = "consulfwd") -> tuple[str, ...]:
         """What the name resolved to last."""

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +35,15 @@ ADDRESSES = {
     "web": "192.168.56.31",
     "outside": "192.168.56.53",
 }
+# What is broken here and there.
+UNITS = {
+    **dict.fromkeys(GALERA, "consul mariadb named"),
+    **dict.fromkeys(ICINGA, "consul consulfwd"),
+}
 # The way "one agent" needs a port 53 that is Consul's.
 AGENT_53 = "192.168.56.111"
 NAME, OUTSIDE_NAME = "galeradb.service.consul", "www.outside.test"
+OUTSIDE_ADDRESS = "198.51.100.80"
 SECRETS = "/etc/site-secrets"
 KEYS = (
     "DB_ICINGA_PASSWORD",
@@ -56,12 +62,12 @@ options {
 };
 zone "outside.test" { type primary; file "/etc/bind/outside.test"; };
 """
-_OUTSIDE_ZONE = """
+_OUTSIDE_ZONE = f"""
 $TTL 5
 @ SOA ns hostmaster 1 3600 600 86400 5
 @ NS ns
-ns A 192.168.56.53
-www A 198.51.100.80
+ns A {ADDRESSES["outside"]}
+www A {OUTSIDE_ADDRESS}
 """
 
 
@@ -91,34 +97,42 @@ class Site:
 
     def set_up(self) -> None:
         """Run the provisioning of every host, those beside each other that need not wait."""
+        with ThreadPoolExecutor() as pool:
+            try:
+                self._provision_all(pool)
+            except BaseException:
+                # What still runs there would be waited for.
+                pool.shutdown(wait=False, cancel_futures=True)
+                for machine in self.machines.values():
+                    machine.kill()
+                raise
+        self.wait_whole()
+
+    def _provision_all(self, pool: Executor) -> None:
         self._outside()
         everywhere = [one for one in self.machines.values() if one.name != "outside"]
         text = "".join(f"{key}={value}\n" for key, value in self._secrets.items())
         for machine in everywhere:
             machine.write(SECRETS, text, "600")
-        with ThreadPoolExecutor() as pool:
-            galera = [self.machines[name] for name in GALERA]
-            clients = [self.machines[name] for name in (*ICINGA, "web")]
-            list(pool.map(lambda one: self.provision(one, "hosts.sh"), everywhere))
-            consul = [pool.submit(self.provision, one, "consul.sh") for one in everywhere]
-            first = pool.submit(self.provision, galera[0], "galera.sh")
-            for future in (*consul, first):
-                future.result()
-            named = [pool.submit(self._resolver, one) for one in galera]
-            # Galera may fail to take in two at once: what one is sent ends before the other came.
-            for one in galera[1:]:
-                self.provision(one, "galera.sh")
-            for future in named:
-                future.result()
-            list(pool.map(lambda one: self.provision(one, "consulfwd.sh", "--stub"), clients))
-            web = pool.submit(self.provision, self.machines["web"], "web.sh")
-            masters = [
-                pool.submit(self.provision, self.machines[name], "icinga.sh") for name in ICINGA
-            ]
-            for future in (web, *masters):
-                future.result()
+        galera = [self.machines[name] for name in GALERA]
+        clients = [self.machines[name] for name in (*ICINGA, "web")]
+        list(pool.map(lambda one: self.provision(one, "hosts.sh"), everywhere))
+        consul = [pool.submit(self.provision, one, "consul.sh") for one in everywhere]
+        first = pool.submit(self.provision, galera[0], "galera.sh")
+        for future in (*consul, first):
+            future.result()
+        named = [pool.submit(self._resolver, one) for one in galera]
+        # Galera may fail to take in two at once: what one is sent ends before the other came.
+        for one in galera[1:]:
+            self.provision(one, "galera.sh")
+        for future in named:
+            future.result()
+        list(pool.map(lambda one: self.provision(one, "consulfwd.sh", "--stub"), clients))
+        web = pool.submit(self.provision, self.machines["web"], "web.sh")
+        masters = [pool.submit(self.provision, self.machines[name], "icinga.sh") for name in ICINGA]
+        for future in (web, *masters):
+            future.result()
         self.provision(galera[0], "consul-port-53.sh", AGENT_53)
-        self.wait_whole()
 
     def _resolver(self, machine: Machine) -> None:
         self.provision(machine, "consulfwd.sh")
@@ -209,6 +223,17 @@ class Site:
             f"rm -r /run/systemd/system/{unit}.service.d; systemctl daemon-reload;"
             f" systemctl reset-failed {unit}; systemctl start --no-block {unit}"
         )
+
+    def mend(self) -> None:
+        """Mend what a test may have broken and left so; nothing happens where all is well."""
+        for name, units in UNITS.items():
+            self.lan.mend(self.lan.hosts[name])
+            self.machines[name].sh(
+                f"for unit in {units}; do folder=/run/systemd/system/$unit.service.d;"
+                " [ ! -e $folder/zz-down.conf ] || { rm -r $folder; systemctl daemon-reload; };"
+                " systemctl is-active --quiet $unit || { systemctl reset-failed $unit || true;"
+                " systemctl start --no-block $unit; }; done"
+            )
 
 
 def wait(condition: Callable[[], object], what: str, within: float) -> None:

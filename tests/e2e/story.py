@@ -66,6 +66,16 @@ class Story:
             one for one in self.done[way] if one.what in what and self.begin <= one.at <= self.end
         ]
 
+    def late(self, way: str, one: Done) -> float:
+        """For how many seconds of one thing a client did it was on no core, as far as it knows."""
+        end = one.at + one.took
+        spans = [
+            (max(other.at, one.at), min(other.at + other.took, end))
+            for other in self.done[way]
+            if other.what == "late"
+        ]
+        return sum(after - before for before, after in spans if after > before)
+
     # -- files --------------------------------------------------------------------------------
 
     def write(self, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """The case, end to end: what is broken on the cluster, and that no program is left without names.
 
-The scenarios share one running cluster and leave it whole. What each of the three ways of
+The scenarios share one running cluster; each begins with it whole. What each of the three ways of
 resolving went through is recorded; what is asserted is what consulfwd promises, and that no row
 that was acknowledged is lost.
 """
@@ -10,49 +10,76 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from tests.e2e.client import Done
 from tests.e2e.icinga import outside_checks
 from tests.e2e.record import HOST, Recorder, harmed, mended, seen
-from tests.e2e.site import ADDRESSES, GALERA, Site, wait
-from tests.e2e.story import WAYS, Story, figures
+from tests.e2e.site import ADDRESSES, GALERA, OUTSIDE_ADDRESS, Site, wait
+from tests.e2e.story import WAYS, Story, figures, outage
 
 # Consul looks every 10 s, for 1 s; its servers take up to so long to hold a silent one for dead.
 CHECKED_S, FAILED_S, BACK_S = 10.0 + 1.0, 45.0, 90.0
 NOISE_S = 4.0
 HELD_S = 5.0
+# The slowest look-up: two seconds of silence are to be seen, less is left to a busy host. And while
+# consulfwd itself is killed: systemd waits before it starts it again, queries wait in its sockets.
+SLOWEST_S, AGAIN_S = 1.9, 4.0
+# Galera waits up to 15 s for a silent member, and a client 3 s for each node it tries. Icinga tries
+# again every 10 s, and one master waits for so long before it takes over from the other.
+PAUSE_S, OUTAGE_S = 30.0, 75.0
+LEFT = "left the answer"
 
 
-def judge(story: Story, cluster: Site) -> None:
+def judge(story: Story, cluster: Site, slowest: float = SLOWEST_S) -> None:
     """What holds whatever was broken."""
-    ours = figures(story, "consulfwd")
-    failed = [one for one in story.within("consulfwd", "name", "outside") if one.error]
-    assert failed == []
-    assert ours.slowest < 3.0
+    looked_up = story.within("consulfwd", "name", "outside")
+    assert [one for one in looked_up if one.error] == []
+    assert [one for one in looked_up if one.took > slowest + story.late("consulfwd", one)] == []
+    assert wrong(story) == []
     seconds = story.end - story.begin
-    # Whatever else is slow: names were looked up all the time, and rows written most of it.
-    assert ours.lookups > seconds * 10
-    assert ours.rows > seconds
+    # Each look-up waits for the one before, so that few would mean that they were not looked at.
+    assert len(looked_up) > seconds * 4
+    assert figures(story, "consulfwd").pause < PAUSE_S
+    assert outage(story) < OUTAGE_S
     assert {way: figures(story, way).lost for way in WAYS} == dict.fromkeys(WAYS, 0)
     since = time.time() - (time.monotonic() - story.begin)
     assert outside_checks(cluster, since) == []
 
 
+def wrong(story: Story) -> list[Done]:
+    """Answers of consulfwd's that are not true, or of no use: without any node that works; with
+    the bad one after it had left."""
+    nodes = {ADDRESSES[name] for name in GALERA}
+    left = next((mark.at for mark in story.marks if mark.text == LEFT), story.end)
+    mended = story.mended or story.end
+    found = [
+        one
+        for one in story.within("consulfwd", "outside")
+        if not one.error and one.answer != (OUTSIDE_ADDRESS,)
+    ]
+    for one in story.within("consulfwd", "name"):
+        given = set(one.answer)
+        returned = left < one.at and one.at + one.took < mended and story.bad in given
+        if not one.error and (not given - {story.bad} or not given <= nodes or returned):
+            found.append(one)
+    return found
+
+
 def away(recorder: Recorder, story: Story, within: float) -> None:
     """Return when the bad node has left the answer."""
-    wait(lambda: story.bad not in recorder.given(), f"{story.bad} out of the answer", within)
-    seen(story, "left the answer")
+
+    def gone() -> bool:
+        given = recorder.given()
+        return bool(given) and story.bad not in given
+
+    wait(gone, f"{story.bad} out of the answer", within)
+    seen(story, LEFT)
 
 
 def back(recorder: Recorder, story: Story, cluster: Site) -> None:
     """Return when it is in the answer again, and all is whole."""
     wait(lambda: story.bad in recorder.given(), f"{story.bad} in the answer again", BACK_S)
     seen(story, "back in the answer")
-    whole(recorder, cluster)
-
-
-def whole(recorder: Recorder, cluster: Site) -> None:
-    """Return when nothing is left of what was broken."""
-    cluster.wait_whole()
-    wait(recorder.icinga_writes, "Icinga writing to its database", BACK_S)
+    recorder.wait_whole()
 
 
 def test_the_database_server_is_killed(cluster: Site, recorder: Recorder, results: Path) -> None:
@@ -119,7 +146,7 @@ def test_consulfwd_is_restarted_under_load(
         host.sh("systemctl kill --signal=KILL consulfwd")
         seen(story, "killed")
         time.sleep(2 * HELD_S)
-    judge(story, cluster)
+    judge(story, cluster, slowest=AGAIN_S)
     assert host.sh("systemctl is-active consulfwd").strip() == "active"
 
 
@@ -129,6 +156,6 @@ def test_all_nodes_are_restarted_in_turn(cluster: Site, recorder: Recorder, resu
             seen(story, f"{node} restarts")
             cluster.machines[node].reboot()
             cluster.wait_whole()
-        whole(recorder, cluster)
+        recorder.wait_whole()
         seen(story, "all back")
     judge(story, cluster)
