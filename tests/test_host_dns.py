@@ -24,7 +24,7 @@ consul:
   domain: {domain}
   alt_domains: []  # default
 recursors: {recursors}
-resolv_conf: {resolv_conf}  # default
+resolv_conf: {resolv_conf}  # /etc/consulfwd/consulfwd.yml:7
 forward: {{}}  # default
 """
 
