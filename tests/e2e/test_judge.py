@@ -93,7 +93,7 @@ def test_a_client_that_was_on_no_core_waits_for_that_long() -> None:
     made = with_one(Done("name", 10.0, 2.0, answer=NODES))
     made.done["consulfwd"].append(Done("late", 10.5, 1.0))
     judged(made)
-    made.done["consulfwd"][-1] = Done("late", 11.8, 1.0)
+    made.done["consulfwd"][-1] = Done("late", 12.0, 1.0)
     with pytest.raises(AssertionError):
         judged(made)
 
