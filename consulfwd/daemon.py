@@ -1,6 +1,6 @@
-"""The composition root: settings become running tasks; reload and an orderly stop.
+"""The process of a server: its signals, its user, its service manager; reload and an orderly stop.
 
-What belongs here is putting parts together. How a query is answered is `net` and `core`.
+What a server is made of is in `server`.
 """
 
 from __future__ import annotations
@@ -9,31 +9,15 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import signal
-import socket
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from consulfwd.config import Agent, Endpoint, Loaded, Recursor, Settings
-from consulfwd.config.checks import agent_lists
-from consulfwd.consul.overseer import Overseer
-from consulfwd.consul.watch import Watcher
-from consulfwd.core.access import Access
-from consulfwd.core.ask import Ask
-from consulfwd.core.freshness import Rules
-from consulfwd.core.upstreams import Health, Upstream
-from consulfwd.dns.const import type_text
-from consulfwd.dns.names import from_text, to_text
+from consulfwd.config import Loaded
 from consulfwd.errors import ConsulfwdError
 from consulfwd.kept import Kept
-from consulfwd.net import host, loop
+from consulfwd.net import loop
 from consulfwd.net.report import report
-from consulfwd.net.resolver import Engine
-from consulfwd.net.reuse import Reuse
-from consulfwd.net.routing import build_routes, cache_limits, probe_question
-from consulfwd.net.tcp import TcpListener
-from consulfwd.net.udp import BaseListener, listen
 from consulfwd.notify import Manager, Notifier
 from consulfwd.process import (
     drop_privileges,
@@ -41,267 +25,9 @@ from consulfwd.process import (
     quieten_collector,
     raise_descriptor_limit,
 )
+from consulfwd.server import Server
 
 log = logging.getLogger("consulfwd")
-query_log = logging.getLogger("consulfwd.query")
-
-RESOLV_CONF_EVERY = 1.0
-DRAIN_SECONDS = 5.0
-
-
-class Server:
-    """A running resolver: one engine, and a UDP and a TCP listener on each address."""
-
-    def __init__(
-        self, settings: Settings, *, rng: random.Random | None = None, kept: Kept | None = None
-    ) -> None:
-        self.settings = settings
-        self._kept = kept or Kept(Notifier())
-        self.endpoints: list[Endpoint] = []
-        self.engine: Engine
-        self._rng = rng or random.Random()
-        self._watcher: Watcher | None = None
-        self._agents: dict[str, Agent] = {}
-        self._health = Health()
-        self._listeners: dict[Endpoint, tuple[BaseListener, TcpListener]] = {}
-        self._access = Access(settings.allowed_networks(host.interfaces()))
-        self._resolv_conf: host.ResolvConf | None = None
-        self._follower: asyncio.TimerHandle | None = None
-        self._changing = asyncio.Lock()
-        self._overseer = Overseer(
-            self._rank, self._agents_changed, host=socket.gethostname(), rng=random.Random()
-        )
-
-    async def start(self) -> None:
-        """Bind every address and begin to answer. Raises StartError; then nothing is running."""
-        running = asyncio.get_running_loop()
-        sockets = self._kept.bind(self.settings.listen)
-        recursors = self._recursors(self.settings)
-        self.engine = Engine(
-            build_routes(self.settings, recursors, self._health),
-            self._health,
-            cache_limits(self.settings),
-            deadline=self.settings.query.deadline,
-            loop=running,
-            rng=self._rng,
-            probe_question=probe_question(self.settings),
-        )
-        for asked, (udp, tcp) in sockets.items():
-            await self._listen(asked, udp, tcp)
-        self.engine.start()
-        self._watch()
-        self._follow()
-        log.info("listening on %s (UDP and TCP)", ", ".join(map(str, self.endpoints)))
-        self._tell(recursors)
-        self._overseer.use(self.settings)
-        self._know()
-
-    async def _listen(self, asked: Endpoint, udp: socket.socket, tcp: socket.socket) -> None:
-        running = asyncio.get_running_loop()
-        logger = log_query if self.settings.log.queries else None
-        limits = self.settings.tcp
-        tcp_listener = TcpListener(
-            tcp,
-            self.engine,
-            self._access,
-            running,
-            max_connections=limits.max_connections,
-            max_per_client=limits.max_per_client,
-            idle_timeout=limits.idle_timeout,
-            max_pending=limits.max_pending,
-            query_log=logger,
-        )
-        await tcp_listener.start()
-        udp_listener = listen(udp, self.engine, self._access, running, logger)
-        self._listeners[asked] = (udp_listener, tcp_listener)
-        self.endpoints.append(Endpoint(host=asked.host, port=udp.getsockname()[1]))
-
-    def _watch(self) -> None:
-        """Begin to watch what is asked for, so that answers can be reused until they change."""
-        consul = self.settings.consul
-        watch = consul.watch
-        if watch.enabled is False or not watch.max:
-            return
-        domains = [from_text(one).lower() for one in (consul.domain, *consul.alt_domains)]
-        reuse = Reuse(self.engine, Rules(watch.max, watch.settle), domains)
-        # Those of the catalog come into it while watches go on.
-        self._agents = {}
-        self._know()
-        leader = watch.source == "leader"
-        self._watcher = Watcher(
-            reuse,
-            self._agents,
-            leader=leader,
-            expected=watch.enabled is True,
-            now=lambda: self.engine.now(),
-            rng=self._rng,
-        )
-        self.engine.reuse = reuse
-
-    async def _unwatch(self) -> None:
-        if self._watcher is not None and self.engine.reuse is not None:
-            self.engine.reuse.close()
-            self.engine.reuse = None
-            await self._watcher.close()
-            self._watcher = None
-
-    def _recursors(self, settings: Settings) -> list[Recursor]:
-        if settings.recursors is not None:
-            self._resolv_conf = None
-            return list(settings.recursors)
-        self._resolv_conf = host.ResolvConf(settings.resolv_conf, settings.listen)
-        self._resolv_conf.changed()
-        return self._resolv_conf.recursors
-
-    def _tell(self, recursors: list[Recursor]) -> None:
-        settings = self.settings
-        in_force = self._overseer.in_force(settings)
-        agents = ", ".join(agent.name for agent in in_force.consul.agents)
-        log.info(
-            "%s is answered from %s (%s)", settings.consul.domain, agents, settings.consul.policy
-        )
-        source = "settings" if settings.recursors is not None else str(settings.resolv_conf)
-        if recursors:
-            names = ", ".join(recursor.name for recursor in recursors)
-            log.info("everything else by %s (from %s)", names, source)
-        else:
-            log.warning("no recursors (%s): names outside Consul get SERVFAIL", source)
-        if any(
-            not network.is_private and not network.is_loopback for network in self._access.networks
-        ):
-            log.warning("access.allow opens this resolver to public addresses")
-
-    def _follow(self) -> None:
-        """Look after resolv.conf, if the recursors come from there."""
-        if self._resolv_conf is not None and self._resolv_conf.changed():
-            recursors = self._resolv_conf.recursors
-            path = self.settings.resolv_conf
-            if recursors:
-                names = ", ".join(recursor.name for recursor in recursors)
-                log.info("recursors changed: %s (from %s)", names, path)
-            else:
-                log.warning(
-                    "recursors changed: none (%s): names outside Consul get SERVFAIL", path
-                )
-            self._rebuild(self.settings, recursors)
-        running = asyncio.get_running_loop()
-        self._follower = running.call_later(RESOLV_CONF_EVERY, self._follow)
-
-    def _rebuild(self, settings: Settings, recursors: list[Recursor]) -> None:
-        known = self._upstreams()
-        in_force = self._overseer.in_force(settings)
-        routes = build_routes(in_force, recursors, self._health, known)
-        self.engine.replace(
-            routes, cache_limits(settings), settings.query.deadline, probe_question(settings)
-        )
-        self._know()
-
-    def _know(self) -> None:
-        """Tell those who ask over HTTP of the agents in force."""
-        in_force = self._overseer.in_force(self.settings)
-        self._agents |= {one.name: one for _, agents in agent_lists(in_force) for one in agents}
-        self._overseer.know(self._upstreams())
-
-    def _upstreams(self) -> dict[tuple[str, str, int], Upstream]:
-        return {upstream.key: upstream for upstream in self.engine.upstreams()}
-
-    def _rank(self, upstream: Upstream, reason: str) -> None:
-        now = self.engine.now()
-        self._health.rank(upstream, now, reason)
-        self.engine.prober.tell_changes(now)
-
-    def _agents_changed(self) -> None:
-        """Take the agents of the catalog into the routes, and ask new ones how they are."""
-        known = self._upstreams()
-        followed = self._resolv_conf
-        recursors = list(self.settings.recursors or ()) if followed is None else followed.recursors
-        self._rebuild(self.settings, recursors)
-        for key, upstream in self._upstreams().items():
-            if key not in known:
-                self.engine.prober.probe(upstream)
-
-    async def reload(self, settings: Settings) -> None:
-        """Take new settings as a whole. Raises StartError; then the old ones stay in force."""
-        async with self._changing:
-            await self._reload(settings)
-
-    async def _reload(self, settings: Settings) -> None:
-        new = [one for one in settings.listen if one not in self._listeners]
-        sockets = self._kept.bind(new)
-        gone = [one for one in self._listeners if one not in settings.listen]
-        if gone:
-            await self._drain(gone)
-        # On thousands of hosts a reload must not have everything watched anew for nothing; what is
-        # in files is read again for it.
-        agents = [one for _, agents in agent_lists(settings) for one in agents]
-        files = any(one.token_file or one.ca_file for one in agents)
-        anew = files or settings.consul != self.settings.consul
-        if anew:
-            await self._unwatch()
-        recursors = self._recursors(settings)
-        allowed = settings.allowed_networks(host.interfaces())
-        self.settings = settings
-        self._access.networks = tuple(allowed)
-        self._access.seen.clear()
-        self._overseer.use(settings)
-        self._rebuild(settings, recursors)
-        if anew:
-            self._watch()
-        for asked in gone:
-            at = list(self._listeners).index(asked)
-            for listener in self._listeners.pop(asked):
-                listener.close()
-            self._kept.let_go(asked)
-            del self.endpoints[at]
-        for udp, tcp in self._listeners.values():
-            udp.query_log = tcp.query_log = log_query if settings.log.queries else None
-            tcp.max_connections = settings.tcp.max_connections
-            tcp.max_per_client = settings.tcp.max_per_client
-            tcp.idle_timeout = settings.tcp.idle_timeout
-            tcp.max_pending = settings.tcp.max_pending
-        for asked, (udp_socket, tcp_socket) in sockets.items():
-            await self._listen(asked, udp_socket, tcp_socket)
-        log.info("settings reloaded; listening on %s", ", ".join(map(str, self.endpoints)))
-        self._tell(recursors)
-
-    def status(self) -> str:
-        """Return one line for people: where it listens, how many agents are up."""
-        agents = [one for one in self.engine.upstreams() if one.is_agent]
-        up = sum(one.up for one in agents)
-        where = ", ".join(map(str, self.endpoints))
-        return f"listening on {where}; {up} of {len(agents)} agents up"
-
-    async def stop(self) -> None:
-        """Read no more queries, answer those in flight, then close."""
-        async with self._changing:
-            await self._stop()
-
-    async def _drain(self, endpoints: Iterable[Endpoint]) -> None:
-        for asked in endpoints:
-            for listener in self._listeners[asked]:
-                listener.stop_reading()
-        await self.engine.drain(min(DRAIN_SECONDS, self.settings.query.deadline + 0.5))
-
-    async def _stop(self) -> None:
-        await self._overseer.close()
-        await self._drain(self._listeners)
-        if self._follower is not None:
-            self._follower.cancel()
-        for udp, tcp in self._listeners.values():
-            udp.close()
-            tcp.close()
-        self._listeners.clear()
-        await self._unwatch()
-        self.engine.close()
-        # One turn of the loop lets the transports close their sockets.
-        await asyncio.sleep(0)
-
-
-def log_query(ask: Ask, client: str, transport: str) -> None:
-    """Write one query to the log (off by default)."""
-    query_log.info(
-        "%s %s from %s over %s", to_text(ask.name), type_text(ask.qtype), client, transport
-    )
 
 
 def give_up() -> None:

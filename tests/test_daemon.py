@@ -16,11 +16,11 @@ import pytest
 from consulfwd import daemon
 from consulfwd.config import Endpoint, Loaded, Settings
 from consulfwd.core.telling import LINES
-from consulfwd.daemon import Server
 from consulfwd.dev import DevCluster
 from consulfwd.errors import ConfigError, Problem, StartError
 from consulfwd.net.binding import bind_all
 from consulfwd.process import drop_privileges
+from consulfwd.server import Server
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
 from tests.net.world import (

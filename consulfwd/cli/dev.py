@@ -19,8 +19,8 @@ from consulfwd.config import Agent, Loaded
 from consulfwd.errors import StartError
 
 if TYPE_CHECKING:
-    from consulfwd.daemon import Server
     from consulfwd.dev import DevCluster
+    from consulfwd.server import Server
 
 EXAMPLE = "galeradb.service.consul"
 PLACES = tuple((f"127.0.0.{number}", 8600, 8500) for number in (1, 2, 3))

@@ -13,9 +13,9 @@ import pytest
 
 from consulfwd.config import Settings
 from consulfwd.consul import overseer, quality
-from consulfwd.daemon import Server
 from consulfwd.dev import DevAgent, DevCluster
 from consulfwd.dev.cluster import Place
+from consulfwd.server import Server
 from tests.net.world import EXAMPLES, GALERA, ask, nothing_left_behind, until
 
 NAME = "galeradb.service.consul"

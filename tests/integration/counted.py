@@ -20,6 +20,7 @@ from consulfwd import daemon
 from consulfwd.cli import logs
 from consulfwd.config import Loaded, load
 from consulfwd.dev.stolen import stolen_s
+from consulfwd.server import Server
 
 EVERY_S = 0.1
 
@@ -32,7 +33,7 @@ def written(file: Path) -> list[dict[str, Any]]:
 
 
 async def _main(file: Path, out: TextIO) -> None:
-    servers: list[daemon.Server] = []
+    servers: list[Server] = []
 
     def again() -> Loaded:
         return load(file, os.environ, {})

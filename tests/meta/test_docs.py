@@ -209,7 +209,7 @@ def log_formats() -> Iterator[str]:
     """The formats of every message from `info` up that the server logs."""
     package = ROOT / "consulfwd"
     rooms = [path for room in ("net", "consul", "render") for path in (package / room).glob("*.py")]
-    for path in [package / "daemon.py", package / "kept.py", *rooms]:
+    for path in [*(package / f"{name}.py" for name in ("daemon", "server", "kept")), *rooms]:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue

@@ -17,9 +17,9 @@ import pytest
 from consulfwd.config import Endpoint
 from consulfwd.config import Recursor as Address
 from consulfwd.core.upstreams import State, Upstream
-from consulfwd.daemon import Server
 from consulfwd.dev import DevCluster
 from consulfwd.net import host
+from consulfwd.server import Server
 from tests.net.recursor import Recursor
 from tests.net.world import (
     EXAMPLES,
@@ -243,7 +243,7 @@ def address(port: int) -> Address:
 async def test_a_resolv_conf_that_names_us_at_run_time(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consulfwd.daemon.RESOLV_CONF_EVERY", 0.02)
+    monkeypatch.setattr("consulfwd.server.RESOLV_CONF_EVERY", 0.02)
     async with Recursor(RECORDS) as good, world(loops=True) as here:
         conf = Conf()
         conf.write(address(good.port))

@@ -20,10 +20,10 @@ from typing import Any
 
 from consulfwd.config import Endpoint, Settings
 from consulfwd.core.upstreams import AGENT
-from consulfwd.daemon import Server
 from consulfwd.dev import DevAgent, DevCluster
 from consulfwd.net.flight import Counters
 from consulfwd.net.resolver import Engine
+from consulfwd.server import Server
 from tests.net.messages import Reply, parse, question
 from tests.net.recursor import Recursor
 
