@@ -15,6 +15,7 @@ role "$WEB"
 packages nginx-light
 example=$SOURCE/examples/primary-backup
 
+begin app-upstream
 put /etc/consulfwd/upstream.conf.tpl 644 root:root <"$example/upstream.conf.tpl"
 put /etc/systemd/system/app-upstream.service 644 root:root <"$example/app-upstream.service"
 systemctl --quiet enable --now nginx
@@ -25,10 +26,16 @@ if [ -n "$CHANGED" ]; then
 else
     systemctl start app-upstream
 fi
+applied
 wait_for 60 "the upstream was not written: journalctl -u app-upstream" \
     test -e /etc/nginx/conf.d/app-upstream.conf
 
 # Only now: nginx refuses a site whose upstream is missing.
-CHANGED=
+begin nginx
 put /etc/nginx/conf.d/app.conf 644 root:root <"$example/app.conf"
+# What Debian's nginx.conf includes outside of http.
+put /etc/nginx/modules-enabled/90-app.conf 644 root:root <<'TEXT'
+worker_shutdown_timeout 10s;
+TEXT
 [ -z "$CHANGED" ] || systemctl reload nginx
+applied
