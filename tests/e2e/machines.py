@@ -234,6 +234,11 @@ def _cgroups() -> list[Path]:
     return [one for one in (top / "systemd", top / "unified") if one.exists()]
 
 
+def groups_of(pid: int) -> list[Path]:
+    """The control groups of the machines that a run, as this process, booted and that are there."""
+    return [group for top in _cgroups() for group in top.glob(f"machine-{pid}-*")]
+
+
 def _remove(group: Path, within: float) -> None:
     """Remove a control group and those in it as soon as the last of their processes is gone."""
     end = time.monotonic() + within

@@ -171,6 +171,10 @@ class Site:
             lambda: all(size() == "3" for size in members), "all three members of Galera", SYNCED_S
         )
         wait(self.leader, "a leader of Consul", ANSWERED_S)
+        # An agent that has just started holds the service for bad until its check ran. The others
+        # may not know yet, and answer as if it had not been away.
+        checks = [functools.partial(self.passing, name) for name in GALERA]
+        wait(lambda: all(check() for check in checks), "all checks passing", ANSWERED_S)
         everyone = {ADDRESSES[name] for name in GALERA}
         wait(
             lambda: all(self.answer(name) == everyone for name in ICINGA),
@@ -199,6 +203,12 @@ class Site:
         """The addresses a host's programs get for a name."""
         lines = self.machines[name].run("getent", "ahostsv4", wanted, check=False).splitlines()
         return {line.split()[0] for line in lines if line}
+
+    def passing(self, name: str) -> bool:
+        """Whether the agent on a Galera node holds the service there for well."""
+        url = "http://127.0.0.1:8500/v1/agent/health/service/name/galeradb?format=text"
+        said = self.machines[name].run("curl", "--silent", "--max-time", "5", url, check=False)
+        return said.strip() == "passing"
 
     def leader(self) -> str:
         """The name of the host whose Consul server leads, as icinga1's agent knows; "" for none."""
