@@ -119,22 +119,30 @@ class Recorder:
 
     @contextlib.contextmanager
     def story(self, name: str, title: str, folder: Path, bad: str = "") -> Iterator[Story]:
-        """What happens in the block, and a moment before and after it; kept in `folder`."""
+        """What happens in the block, and a moment before and after it; kept in `folder`.
+
+        If the block fails, it is kept under another name, `failed-` before its own.
+        """
         story = Story(name, title, time.monotonic(), bad=bad)
         time.sleep(2.0)
         try:
             yield story
             time.sleep(2.0)
-        finally:
-            # What failed is looked at in its file, too.
-            story.end = time.monotonic()
-            story.done = {way: list(done) for way, done in self.done.items()}
-            story.icinga = [one for one in self.icinga if story.begin <= one.at <= story.end]
+        except BaseException:
+            self._end(story)
+            story.name = f"failed-{name}"
             story.write(folder)
+            raise
+        self._end(story)
         story.lost = {way: self.lost(way) for way in WAYS}
         story.write(folder)
         self.stories[:] = [one for one in self.stories if one.name != name]
         self.stories.append(story)
+
+    def _end(self, story: Story) -> None:
+        story.end = time.monotonic()
+        story.done = {way: list(done) for way, done in self.done.items()}
+        story.icinga = [one for one in self.icinga if story.begin <= one.at <= story.end]
 
     def lost(self, way: str) -> int:
         """How many rows were acknowledged so far and are not on every node."""

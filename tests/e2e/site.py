@@ -176,11 +176,13 @@ class Site:
         checks = [functools.partial(self.passing, name) for name in GALERA]
         wait(lambda: all(check() for check in checks), "all checks passing", ANSWERED_S)
         everyone = {ADDRESSES[name] for name in GALERA}
-        wait(
-            lambda: all(self.answer(name) == everyone for name in ICINGA),
-            "all three nodes in the answer",
-            ANSWERED_S,
-        )
+        given: dict[str, set[str]] = {}
+
+        def complete() -> bool:
+            given.update((name, self.answer(name)) for name in ICINGA)
+            return all(answer == everyone for answer in given.values())
+
+        wait(complete, lambda: f"all three nodes in the answer, now {given}", ANSWERED_S)
 
     def size(self, name: str) -> str:
         """How many members Galera has, as this one knows; "" while it takes no queries."""
@@ -246,11 +248,16 @@ class Site:
             )
 
 
-def wait(condition: Callable[[], object], what: str, within: float) -> None:
-    """Return when `condition` holds; AssertionError when it does not within so many seconds."""
+def wait(condition: Callable[[], object], what: str | Callable[[], str], within: float) -> None:
+    """Return when `condition` holds; AssertionError when it does not within so many seconds.
+
+    `what` is waited for, or tells that when the time is up.
+    """
     end = time.monotonic() + within
     while not condition():
-        assert time.monotonic() < end, f"{what}: not within {within:g} s"
+        if time.monotonic() >= end:
+            text = what if isinstance(what, str) else what()
+            raise AssertionError(f"{text}: not within {within:g} s")
         time.sleep(0.2)
 
 
