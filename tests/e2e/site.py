@@ -52,7 +52,8 @@ KEYS = (
     "ICINGA_API_PASSWORD",
     "ICINGA_TICKET_SALT",
 )
-SYNCED_S, ANSWERED_S = 90.0, 60.0
+# Consul tries to reach again who was cut off each 30 s.
+SYNCED_S, ANSWERED_S = 90.0, 120.0
 
 # The world outside: one zone, and BIND's own answers for everything else.
 _OUTSIDE_CONF = """
@@ -175,6 +176,12 @@ class Site:
         # may not know yet, and answer as if it had not been away.
         checks = [functools.partial(self.passing, name) for name in GALERA]
         wait(lambda: all(check() for check in checks), "all checks passing", ANSWERED_S)
+        servers = [functools.partial(self.server_is_whole, name) for name in GALERA]
+        wait(
+            lambda: all(server() for server in servers),
+            "three voters, and three nodes in the catalog of each server",
+            ANSWERED_S,
+        )
         everyone = {ADDRESSES[name] for name in GALERA}
         given: dict[str, set[str]] = {}
 
@@ -211,6 +218,13 @@ class Site:
         url = "http://127.0.0.1:8500/v1/agent/health/service/name/galeradb?format=text"
         said = self.machines[name].run("curl", "--silent", "--max-time", "5", url, check=False)
         return said.strip() == "passing"
+
+    def server_is_whole(self, name: str) -> bool:
+        """Whether a Consul server knows three that vote, and three nodes that pass all checks."""
+        paths = ("operator/raft/configuration?stale", "health/service/galeradb?passing&stale")
+        urls = [f"http://127.0.0.1:8500/v1/{path}" for path in paths]
+        said = self.machines[name].run("curl", "--silent", "--max-time", "5", *urls, check=False)
+        return said.count('"Voter":true') == len(GALERA) == said.count('"Service":"galeradb"')
 
     def leader(self) -> str:
         """The name of the host whose Consul server leads, as icinga1's agent knows; "" for none."""

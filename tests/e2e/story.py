@@ -198,6 +198,7 @@ def table(stories: Iterable[Story]) -> str:
         "Rows",
         "Longest pause",
         "Lost",
+        "Icinga's gap",
     )
     lines = [head, tuple("---" if n < 2 else "--:" for n in range(len(head)))]
     for story in stories:
@@ -216,6 +217,7 @@ def table(stories: Iterable[Story]) -> str:
                     str(found.rows),
                     f"{found.pause:.1f} s",
                     str(found.lost),
+                    f"{outage(story):.1f} s" if not n else "",
                 )
             )
     return "\n".join(f"| {' | '.join(one)} |" for one in lines)

@@ -57,10 +57,12 @@ for name in $GALERA; do
 done
 mapfile -t recursors < <(forwarders)
 if is_one_of "$HOST" "$GALERA"; then
-    # A server that is restarted stays one of the three that vote.
+    # A server that is restarted, or was cut off, stays one of the three that vote: taken for dead and
+    # thrown out, it would have no vote for a while after its return, when another may fail.
     part="\"server\": true,
   \"bootstrap_expect\": ${#servers[@]},
   \"leave_on_terminate\": false,
+  \"autopilot\": { \"cleanup_dead_servers\": false },
   \"retry_join\": $(json_list "${others[@]}"),"
 else
     part="\"server\": false,
