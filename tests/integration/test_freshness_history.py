@@ -207,7 +207,8 @@ def test_every_read_is_explained(
         after, stolen = written(served.file)[-1], stolen_s() - stolen
         time.sleep(1.0)
     found, control = ours.results, theirs.results
-    assert len(writer.changes) > RATE * SECONDS / 2
+    # Enough to tell by, as far as the machine was there to make them.
+    assert len(writer.changes) > RATE * SECONDS / 2 * max(0.1, 1 - stolen / SECONDS)
     # In the busiest moment of a machine that its host stops now and then.
     stall = max(max(one.late_s, one.took_s or 0.0) for one in found) + stolen / SECONDS
     # What the agents' own DNS was late by. And an answer that is under way is of the moment when

@@ -28,7 +28,7 @@ def test_other():
 
 @pytest.mark.parametrize(
     ("stolen_each", "fine_after", "passed", "failed", "runs"),
-    [(0.0, 0, 2, 0, 0), (0.0, 1, 1, 1, 0), (9.0, 1, 2, 0, 1), (9.0, 2, 2, 0, 2), (9.0, 3, 1, 1, 2)],
+    [(0.0, 0, 2, 0, 0), (0.0, 1, 1, 1, 0), (9.0, 1, 2, 0, 1), (9.0, 4, 2, 0, 4), (9.0, 5, 1, 1, 4)],
 )
 def test_what_is_run_again(
     pytester: pytest.Pytester,
@@ -48,6 +48,7 @@ def test_what_is_run_again(
 
     monkeypatch.setattr(again, "stolen_s", stolen)
     monkeypatch.setattr(again, "_told", told)
+    monkeypatch.setattr(again, "PATIENCE_S", 0.0)
     pytester.makeconftest(HOOK)
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
     pytester.makepyfile(TESTS.format(fine_after=fine_after))
