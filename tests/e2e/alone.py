@@ -21,33 +21,16 @@ import dns.query
 import dns.rcode
 
 from tests.e2e.machines import Machine, machines
-from tests.e2e.site import Layer, wait
+from tests.e2e.site import Layer, serve_outside, wait
 
 ADDRESS = "192.168.56.41"
 LISTEN = "127.0.0.1"
-CONSUL_NAME, OUTSIDE_NAME = "consul.service.consul", "www.outside.test"
+CONSUL_NAME = "consul.service.consul"
 UNIT = "consulfwd.service"
 DROPINS = f"/run/systemd/system/{UNIT}.d"
 SETTINGS = "/etc/consulfwd/consulfwd.yml"
 PACKAGING = "/vagrant/packaging"
 READY_S, ANSWERED_S = 60.0, 30.0
-
-# Any name under `load` is there, so that each query can be for another one.
-_NAMED_CONF = f"""
-options {{
-    directory "/var/cache/bind"; listen-on {{ {ADDRESS}; }}; listen-on-v6 {{ none; }};
-    recursion no; allow-query {{ any; }}; dnssec-validation no;
-}};
-zone "outside.test" {{ type primary; file "/etc/bind/outside.test"; }};
-"""
-_ZONE = """
-$TTL 5
-@ SOA ns hostmaster 1 3600 600 86400 5
-@ NS ns
-ns A 192.168.56.41
-www A 198.51.100.80
-*.load A 198.51.100.81
-"""
 
 
 def settings(
@@ -67,12 +50,12 @@ def alone(
     shared = {**layer.shared, **(shared or {})}
     with machines({"alone": ADDRESS}, folder, shared, base=layer.folder) as (_, made):
         host = made["alone"]
-        host.write("/etc/bind/named.conf", _NAMED_CONF)
-        host.write("/etc/bind/outside.test", _ZONE)
+        # Any name under `load` is there, so that each query can be for another one.
+        serve_outside(host, "*.load A 198.51.100.81")
         host.write(SETTINGS, settings())
         host.sh(
             f"cp {PACKAGING}/consulfwd.service /etc/systemd/system/; systemctl daemon-reload;"
-            " systemctl start named; systemd-run --quiet --unit=consul /consul/consul agent -dev"
+            " systemd-run --quiet --unit=consul /consul/consul agent -dev"
         )
         wait(lambda: found(answer(host, CONSUL_NAME, port=8600)), "an answer of Consul's", READY_S)
         yield host

@@ -1,7 +1,7 @@
 """What Icinga 2 says of itself: its link to the database, and the checks that matter here.
 
-Asks the API of one master from inside its host, the database by SQL, and reads its log. What
-belongs here is how to ask and what the answers mean; it must not know what is broken meanwhile.
+Asks the API of one master from inside its host. What belongs here is how to ask and what the
+answers mean; it must not know what is broken meanwhile.
 Fields as in the chapters "Icinga 2 API" and "Object Types" of Icinga's manual; times are seconds
 since 1970, as Icinga has them.
 """
@@ -9,18 +9,14 @@ since 1970, as Icinga has them.
 from __future__ import annotations
 
 import json
-import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from enum import Enum
 from typing import Any, Protocol
 from urllib.parse import quote
 
 IDO = "ido-mysql"
-OUTSIDE_CHECK, NAME_CHECK = "outside name resolves", "galeradb resolves"
-LOG = "/var/log/icinga2/icinga2.log"
+OUTSIDE_CHECK = "outside name resolves"
 CA_FILE = "/var/lib/icinga2/certs/ca.crt"
 PORT = 5665
 PATIENCE_S = 5
@@ -61,15 +57,12 @@ class IdoStatus:
 
     `answers`: it said something at all. `active`: it is the one that writes, the other one has
     "paused". `connected` stays true while the database has fallen silent: then `queued` grows.
-    `last_failover` is when it took over from the other master last, 0.0 for never.
     """
 
     answers: bool
     active: bool = False
     connected: bool = False
     queued: int = 0
-    last_failover: float = 0.0
-    schema: str = ""
 
     @property
     def writing(self) -> bool:
@@ -81,14 +74,13 @@ class IdoStatus:
 class CheckState:
     """Where a service stands: `state` 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 
-    `source` is the master that ran the check. `last_bad` is when it last was anything but OK,
+    `last_bad` is when it last was anything but OK,
     0.0 for never.
     """
 
     host: str
     state: int
     output: str
-    source: str
     last_check: float
     last_bad: float
 
@@ -132,8 +124,6 @@ def ido_status(machine: Machine, password: str) -> IdoStatus:
         active=not attributes["paused"],
         connected=attributes["connected"],
         queued=int(figures["query_queue_items"]),
-        last_failover=attributes["last_failover"],
-        schema=attributes["schema_version"],
     )
 
 
@@ -151,7 +141,6 @@ def _state(attributes: Mapping[str, Any]) -> CheckState:
         host=attributes["host_name"],
         state=int(attributes["state"]),
         output=result.get("output", ""),
-        source=result.get("check_source", ""),
         # -1 before the first one.
         last_check=max(attributes["last_check"], 0.0),
         last_bad=max(attributes[f"last_state_{one}"] for one in ("warning", "critical", "unknown")),
@@ -181,65 +170,4 @@ def faults(states: Iterable[CheckState], since: float, now: float) -> list[str]:
             found.append(f"{one.host}: not OK {now - one.last_bad:.0f} s ago; now: {one.output}")
         if one.last_check < now - SILENT_S:
             found.append(f"{one.host}: no check for {now - one.last_check:.0f} s")
-    return found
-
-
-# -- the database -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Heartbeat:
-    """Which master wrote to the database last, and when; every 10 s while it can."""
-
-    at: float
-    endpoint: str
-
-
-def ido_heartbeat(sql: Callable[[str], str]) -> Heartbeat | None:
-    """What the database has of it; None if it says nothing. `sql` runs a query: its values,
-    separated by tabs."""
-    said = sql(
-        "SELECT UNIX_TIMESTAMP(status_update_time), endpoint_name FROM icinga.icinga_programstatus"
-    ).split()
-    return Heartbeat(float(said[0]), said[1]) if len(said) == 2 else None
-
-
-# -- the log ----------------------------------------------------------------------------------
-
-
-class Ido(Enum):
-    """What the log tells of the link to the database."""
-
-    LOST = "Exception during database operation"
-    REFUSED = "Connection to database"
-    CONNECTED = "Finished reconnecting"
-    WAITS = "Last update by endpoint"
-    TAKES_OVER = "Taking over"
-    RESUMED = "resumed."
-    PAUSED = "paused."
-    QUEUED = "Pending queries"
-
-
-@dataclass(frozen=True)
-class IdoEvent:
-    """One line of the log: when it was written (whole seconds), what it tells, its text."""
-
-    at: float
-    kind: Ido
-    text: str
-
-
-_LINE = re.compile(r"^\[([^\]]+)\] \w+/(?:IdoMysqlConnection|DbConnection): (.*)$", re.MULTILINE)
-# The line about taking over begins like that about waiting.
-_KINDS = sorted(Ido, key=lambda kind: kind is not Ido.TAKES_OVER)
-
-
-def ido_events(log: str) -> list[IdoEvent]:
-    """What a log tells of the link to the database, in its order."""
-    found = []
-    for stamp, text in _LINE.findall(log):
-        at = datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S %z").timestamp()
-        kind = next((kind for kind in _KINDS if kind.value in text), None)
-        if kind:
-            found.append(IdoEvent(at, kind, text))
     return found

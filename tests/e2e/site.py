@@ -57,19 +57,27 @@ SYNCED_S, ANSWERED_S = 90.0, 120.0
 
 # The world outside: one zone, and BIND's own answers for everything else.
 _OUTSIDE_CONF = """
-options {
-    directory "/var/cache/bind"; listen-on { any; }; listen-on-v6 { none; };
-    recursion no; allow-query { any; }; dnssec-validation no;
-};
-zone "outside.test" { type primary; file "/etc/bind/outside.test"; };
+options {{
+    directory "/var/cache/bind"; listen-on {{ {address}; }}; listen-on-v6 {{ none; }};
+    recursion no; allow-query {{ any; }}; dnssec-validation no;
+}};
+zone "outside.test" {{ type primary; file "/etc/bind/outside.test"; }};
 """
 _OUTSIDE_ZONE = f"""
 $TTL 5
 @ SOA ns hostmaster 1 3600 600 86400 5
 @ NS ns
-ns A {ADDRESSES["outside"]}
+ns A {{address}}
 www A {OUTSIDE_ADDRESS}
 """
+
+
+def serve_outside(machine: Machine, *records: str) -> None:
+    """Have a machine's BIND be the world outside, at its address; with more records of the zone."""
+    zone = "\n".join([_OUTSIDE_ZONE.format(address=machine.address), *records, ""])
+    machine.write("/etc/bind/named.conf", _OUTSIDE_CONF.format(address=machine.address))
+    machine.write("/etc/bind/outside.test", zone)
+    machine.sh("systemctl start named")
 
 
 class Site:
@@ -110,7 +118,7 @@ class Site:
         self.wait_whole()
 
     def _provision_all(self, pool: Executor) -> None:
-        self._outside()
+        serve_outside(self.machines["outside"])
         everywhere = [one for one in self.machines.values() if one.name != "outside"]
         text = "".join(f"{key}={value}\n" for key, value in self._secrets.items())
         for machine in everywhere:
@@ -156,12 +164,6 @@ class Site:
             timeout=150.0,
         )
         self._tell(f"{machine.name:8} {script:18} {time.monotonic() - begin:5.1f} s")
-
-    def _outside(self) -> None:
-        machine = self.machines["outside"]
-        machine.write("/etc/bind/named.conf", _OUTSIDE_CONF)
-        machine.write("/etc/bind/outside.test", _OUTSIDE_ZONE)
-        machine.sh("systemctl start named")
 
     # -- looking ------------------------------------------------------------------------------
 

@@ -7,7 +7,9 @@ that was acknowledged is lost.
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.e2e.client import Done
@@ -75,8 +77,14 @@ def away(recorder: Recorder, story: Story, within: float) -> None:
     seen(story, LEFT)
 
 
-def back(recorder: Recorder, story: Story, cluster: Site) -> None:
-    """Return when it is in the answer again, and all is whole."""
+def away_and_back(
+    recorder: Recorder, story: Story, within: float, mend: Callable[[], None], text: str
+) -> None:
+    """Return when the bad node has left the answer, was mended, and all is whole again."""
+    away(recorder, story, within)
+    time.sleep(HELD_S)
+    mend()
+    mended(story, text)
     wait(lambda: story.bad in recorder.given(), f"{story.bad} in the answer again", BACK_S)
     seen(story, "back in the answer")
     recorder.wait_whole()
@@ -87,11 +95,8 @@ def test_the_database_server_is_killed(cluster: Site, recorder: Recorder, result
     with recorder.story("mysqld", "mysqld killed", results, bad=ADDRESSES[node]) as story:
         cluster.stop(node, "mariadb")
         harmed(story, "mysqld killed")
-        away(recorder, story, CHECKED_S + NOISE_S)
-        time.sleep(HELD_S)
-        cluster.start(node, "mariadb")
-        mended(story, "started")
-        back(recorder, story, cluster)
+        mend = functools.partial(cluster.start, node, "mariadb")
+        away_and_back(recorder, story, CHECKED_S + NOISE_S, mend, "started")
     judge(story, cluster)
 
 
@@ -100,11 +105,8 @@ def test_a_node_is_cut_off(cluster: Site, recorder: Recorder, results: Path) -> 
     with recorder.story("node", "A node cut off", results, bad=ADDRESSES[node]) as story:
         cluster.lan.cut(cluster.lan.hosts[node])
         harmed(story, "cut off")
-        away(recorder, story, FAILED_S)
-        time.sleep(HELD_S)
-        cluster.lan.mend(cluster.lan.hosts[node])
-        mended(story, "plugged in")
-        back(recorder, story, cluster)
+        mend = functools.partial(cluster.lan.mend, cluster.lan.hosts[node])
+        away_and_back(recorder, story, FAILED_S, mend, "plugged in")
     judge(story, cluster)
 
 
@@ -115,11 +117,8 @@ def test_the_leader_of_consul_is_killed(cluster: Site, recorder: Recorder, resul
         harmed(story, f"{node}'s Consul killed")
         wait(lambda: cluster.leader() not in ("", node), "another leader", FAILED_S)
         seen(story, "another leads")
-        away(recorder, story, FAILED_S)
-        time.sleep(HELD_S)
-        cluster.start(node, "consul")
-        mended(story, "started")
-        back(recorder, story, cluster)
+        mend = functools.partial(cluster.start, node, "consul")
+        away_and_back(recorder, story, FAILED_S, mend, "started")
     judge(story, cluster)
 
 

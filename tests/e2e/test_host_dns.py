@@ -11,7 +11,6 @@ import pytest
 from tests.e2e.alone import (
     ADDRESS,
     CONSUL_NAME,
-    OUTSIDE_NAME,
     PACKAGING,
     SETTINGS,
     UNIT,
@@ -20,7 +19,7 @@ from tests.e2e.alone import (
     settings,
 )
 from tests.e2e.machines import LAN, Machine
-from tests.e2e.site import Layer, wait
+from tests.e2e.site import OUTSIDE_NAME, Layer, wait
 
 # Where scripts/install-test-tools keeps the package's file.
 PACKAGES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "consulfwd/packages")

@@ -12,7 +12,6 @@ import pytest
 from tests.e2e.alone import (
     CONSUL_NAME,
     LISTEN,
-    OUTSIDE_NAME,
     SETTINGS,
     UNIT,
     Load,
@@ -27,7 +26,7 @@ from tests.e2e.alone import (
     shown,
 )
 from tests.e2e.machines import Machine
-from tests.e2e.site import Layer, wait
+from tests.e2e.site import OUTSIDE_NAME, Layer, wait
 
 CAP_NET_BIND_SERVICE = 1 << 10
 # Where systemd takes the users it makes for a service from.
