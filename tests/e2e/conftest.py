@@ -61,6 +61,11 @@ def results() -> Path:
     return RESULTS
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Count the tests that are run again."""
+    again.judge_run(config)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Allow for setting up, and for tests that are run again."""
     for item in items:
@@ -78,7 +83,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             "what each way of resolving went through",
             table(_stories).splitlines() if _stories else [],
         ),
-        ("run again: the host ran others meanwhile", again.told()),
     ):
         if lines:
             terminalreporter.section(title)

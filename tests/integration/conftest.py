@@ -16,6 +16,7 @@ from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealCluster, find_binaries
 from tests.integration import again
 from tests.integration.again import pytest_runtest_protocol as pytest_runtest_protocol
+from tests.integration.places import addresses
 from tests.integration.recursors import Recursor, start_bind, start_unbound
 from tests.integration.services import DEFINITIONS, fill
 
@@ -30,6 +31,11 @@ def generation(version: str) -> str:
 # A generation that is missing is a version of its own, for which every test fails.
 MISSING = sorted({"debian", "modern"} - {generation(version) for version in CONSUL})
 VERSIONS = [*CONSUL, *MISSING]
+
+# Files whose clusters are their own.
+ALONE = {"test_network_cut.py", "test_primary_backup.py", "test_watched_rights.py"}
+# They take longest, mostly by waiting.
+LONG = {"test_primary_backup.py"}
 
 _living: list[RealCluster | Recursor] = []
 
@@ -48,21 +54,27 @@ def consul_binary(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster(consul_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
-    """Three servers on 127.0.0.11-13, with everything of `services`."""
-    workdir = tmp_path_factory.mktemp("cluster")
-    yield from _filled(RealCluster(consul_binary, workdir=workdir, definitions=DEFINITIONS))
+    """Three servers, with everything of `services`."""
+    yield from _filled(
+        RealCluster(
+            consul_binary,
+            addresses(11, 11, 12, 13),
+            workdir=tmp_path_factory.mktemp("cluster"),
+            definitions=DEFINITIONS,
+        )
+    )
 
 
 @pytest.fixture(scope="session")
 def client_cluster(
     consul_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RealCluster]:
-    """Three servers on 127.0.21.11-13 and a client agent on 127.0.21.14; the usual layout."""
+    """Three servers and a client agent; the usual layout."""
     yield from _filled(
         RealCluster(
             consul_binary,
-            [f"127.0.21.{n}" for n in (11, 12, 13)],
-            client_address="127.0.21.14",
+            addresses(21, 11, 12, 13),
+            client_address=addresses(21, 14)[0],
             workdir=tmp_path_factory.mktemp("client"),
             definitions=DEFINITIONS,
         )
@@ -73,11 +85,11 @@ def client_cluster(
 def acl_cluster(
     consul_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RealCluster]:
-    """Three servers on 127.0.31.11-13 with ACLs on; DNS may see all but `hidden`."""
+    """Three servers with ACLs on; DNS may see all but `hidden`."""
     yield from _filled(
         RealCluster(
             consul_binary,
-            [f"127.0.31.{n}" for n in (11, 12, 13)],
+            addresses(31, 11, 12, 13),
             acl=True,
             workdir=tmp_path_factory.mktemp("acl"),
             definitions=DEFINITIONS,
@@ -129,20 +141,42 @@ def _brought_back() -> Iterator[None]:
         server.heal()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Count the tests that are run again."""
+    again.judge_run(config)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Allow for tests that are run again."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            again.allow_time(item)
+    """Allow for tests that are run again; say which tests belong into one process.
+
+    Those on the clusters of one generation do, for the clusters are started once in each process;
+    those of a file with a cluster of its own, and the others of a file. The long ones begin.
+    """
+    ours = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in ours:
+        again.allow_time(item)
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    others = [item for item in items if item not in ours]
+    items[:] = others + sorted(ours, key=lambda item: item.path.name not in LONG)
+
+
+def _group(item: pytest.Item) -> str:
+    version = _version(item)
+    if version and item.path.name not in ALONE:
+        return f"consul-{version}"
+    return f"{item.path.stem}-{version}" if version else item.path.stem
+
+
+def _version(item: pytest.Item) -> str:
+    """Of Consul; "" for a test without it."""
+    spec = getattr(item, "callspec", None)
+    return str(spec.params.get("consul_binary", "")) if spec is not None else ""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show what was measured, passed or not: figures say more than a dot."""
     reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
-    if again.told():
-        terminalreporter.section("run again: the host ran others meanwhile")
-    for line in again.told():
-        terminalreporter.line(line)
     titles = {"failover": "failover under load", "freshness": "freshness"}
     for kind, title in titles.items():
         lines = [

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +31,7 @@ from tests.integration.counted import EVERY_S, written
 from tests.integration.load import Load, Result
 from tests.integration.served import HOST, Served, serve
 from tests.integration.services import DEFINITIONS, QUERY, TEXT_NODE
+from tests.load_lock import only_load
 
 DEADLINE_S = 2.0
 # Beyond the deadline, for a machine that has other things to do.
@@ -256,20 +257,20 @@ def run(
     everything = {"query": {"deadline": DEADLINE_S}, **settings, "listen": [f"{HOST}:{port}"]}
     program = [Path(__file__).with_name("counted.py")]
     packets = [question(name, rtype).to_wire() for name, rtype in questions]
-    load = Load((HOST, port), rate, packets, held=True)
     results: list[Result] = []
-    try:
-        with serve(everything, folder, guard, python=program) as served:
-            made = Run(served, questions, expected)
-            made.mark("start")
-            load.go()
-            try:
-                yield made
-            finally:
-                made.mark("end")
-                results = load.stop()
-    finally:
-        load.kill()
+    with ExitStack() as stack:
+        stack.enter_context(only_load())
+        load = Load((HOST, port), rate, packets, held=True)
+        stack.callback(load.kill)
+        served = stack.enter_context(serve(everything, folder, guard, python=program))
+        made = Run(served, questions, expected)
+        made.mark("start")
+        load.go()
+        try:
+            yield made
+        finally:
+            made.mark("end")
+            results = load.stop()
     made.complete(results)
 
 

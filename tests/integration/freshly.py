@@ -25,6 +25,7 @@ from tests.integration.asking import ask, data, question, rcode
 from tests.integration.counted import EVERY_S, written
 from tests.integration.load import Load, Result
 from tests.integration.served import Served, at, serve
+from tests.load_lock import only_load
 
 RATE = 1000
 # What the figures told are without: a busy machine may be so much later than a quiet one, and take
@@ -246,7 +247,7 @@ def course(
 
     What the DNS of `first` says at the beginning is the answer before the first change.
     """
-    with serve(settings, folder, guard, python=PROGRAM) as served:
+    with only_load(), serve(settings, folder, guard, python=PROGRAM) as served:
         load = Load(served.at, rate, [question(name).to_wire()])
         made = Course(served, name)
         results: list[Result] = []

@@ -57,6 +57,10 @@ class Load:
         *,
         held: bool = False,
     ) -> None:
+        # Not above: as a program this file knows nothing of the others.
+        from tests import load_lock
+
+        assert load_lock.is_held(), "one load at a time: `with only_load():` around it"
         command = [sys.executable, __file__, *(["--held"] if held else [])]
         command += [at[0], str(at[1]), str(rate)]
         self._process = subprocess.Popen(

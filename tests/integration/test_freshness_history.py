@@ -31,6 +31,7 @@ from tests.integration.freshly import PROGRAM, Tell, arrived
 from tests.integration.history import Change, Read, Verdict, check
 from tests.integration.load import Load, Result
 from tests.integration.served import Served, at, consul, serve
+from tests.load_lock import only_load
 
 SECONDS = float(os.environ.get("HISTORY_SECONDS", "5"))
 RATE, BATCH = 10_000 / 60, 4
@@ -197,6 +198,7 @@ def test_every_read_is_explained(
     settings = {"consul": consul(first, *cluster.servers, watch={"source": source})}
     with ExitStack() as stack:
         stack.enter_context(registered(cluster))
+        stack.enter_context(only_load())
         served = stack.enter_context(serve(settings, tmp_path, guard, python=PROGRAM))
         ours = stack.enter_context(load(served.at, READS))
         warm(served)

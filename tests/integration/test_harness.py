@@ -19,6 +19,7 @@ import pytest
 
 from consulfwd.dev.real import ApiError, RealAgent, RealCluster, dev_cluster, find_binaries
 from consulfwd.errors import StartError
+from tests.integration.places import addresses
 from tests.integration.recursors import BROKEN_ZONE, Recursor
 from tests.integration.services import BIG, EXTERNAL_TARGET, GALERA, QUERY, TEXT_NODE
 
@@ -37,7 +38,7 @@ def silent(agent: RealAgent) -> bool:
 
 
 def test_three_servers_with_everything(cluster: RealCluster) -> None:
-    assert [agent.address for agent in cluster.agents] == ["127.0.0.11", "127.0.0.12", "127.0.0.13"]
+    assert [agent.address for agent in cluster.agents] == addresses(11, 11, 12, 13)
     assert cluster.leader() in cluster.servers
     for agent in cluster.agents:
         assert data(ask(agent, "icinga-galera.galeradb.service.consul")) == GALERA
@@ -147,11 +148,11 @@ def test_acl(acl_cluster: RealCluster) -> None:
 def test_two_datacenters_side_by_side(consul_binary: Path, tmp_path: Path) -> None:
     with (
         RealCluster(
-            consul_binary, ["127.0.41.11"], datacenter="dc1", workdir=tmp_path / "dc1"
+            consul_binary, addresses(41, 11), datacenter="dc1", workdir=tmp_path / "dc1"
         ) as first,
         RealCluster(
             consul_binary,
-            ["127.0.41.12"],
+            addresses(41, 12),
             datacenter="dc2",
             workdir=tmp_path / "dc2",
             join_wan=first.wan_addresses,
@@ -175,7 +176,7 @@ def test_clusters_on_the_same_addresses_get_other_ports(
 
 def test_an_agent_that_cannot_start_shows_its_log(consul_binary: Path, tmp_path: Path) -> None:
     broken = RealCluster(
-        consul_binary, ["127.0.41.21"], workdir=tmp_path, extra={"no_such_key": True}
+        consul_binary, addresses(41, 21), workdir=tmp_path, extra={"no_such_key": True}
     )
     with pytest.raises(StartError, match=r"(?s)server-1 ended \(code 1\).*no_such_key"):
         broken.start()
@@ -191,11 +192,11 @@ def test_agents_end_with_the_process_that_started_them(consul_binary: Path, tmp_
     script = (
         "import os, signal, sys; from pathlib import Path;"
         "from consulfwd.dev.real import RealCluster;"
-        "cluster = RealCluster(Path(sys.argv[1]), ['127.0.41.31'], workdir=Path(sys.argv[2]));"
+        "cluster = RealCluster(Path(sys.argv[1]), sys.argv[3:], workdir=Path(sys.argv[2]));"
         "cluster.start(); print(cluster.agents[0].pid, flush=True);"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    command = [sys.executable, "-c", script, str(consul_binary), str(tmp_path)]
+    command = [sys.executable, "-c", script, str(consul_binary), str(tmp_path), *addresses(41, 31)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     pid = int(done.stdout)
     end = time.monotonic() + 10
