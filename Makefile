@@ -5,9 +5,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SOURCE := consulfwd tests $(wildcard benchmarks)
 REAL   := tests/integration tests/e2e
+# One process for each generation of Consul, and two for what has clusters of its own: those wait.
+BESIDE := -n 4 --dist loadgroup --no-loadscope-reorder
+# REPORT=FILE: what became of each test, for `python -m tests.slowest FILE`.
+JUNIT   = $(if $(REPORT),--junitxml=$(REPORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test tools consul lint unit integration e2e bench clean
+.PHONY: help run test tools consul lint unit integration e2e cluster bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):[^#]*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -33,12 +37,15 @@ unit: $(VENV)/.test ## the fast tests
 	@$(BIN)/python -m pytest $(REAL:%=--ignore=%) tests
 
 integration: $(VENV)/.test ## the tests on real Consul, unbound and BIND
-	@$(BIN)/python -m pytest tests/integration
+	@$(BIN)/python -m pytest $(BESIDE) $(JUNIT) tests/integration
 
 e2e: $(VENV)/.test ## a whole cluster of MariaDB Galera, Icinga, BIND and Consul, and what breaks it (as root)
 	@scripts/install-test-tools --e2e
 	@scripts/install-consul
-	@$(BIN)/python -m pytest tests/e2e
+	@$(MAKE) --no-print-directory cluster
+
+cluster: $(VENV)/.test # the same, everything being installed
+	@$(BIN)/python -m pytest $(JUNIT) tests/e2e
 
 bench: $(VENV)/.test ## the side-by-side benchmarks
 	@scripts/install-test-tools --bench
