@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SOURCE := consulfwd tests $(wildcard benchmarks)
 REAL   := tests/integration tests/e2e
 # One process for each generation of Consul, and two for what has clusters of its own: those wait.
-BESIDE := -n 4 --dist loadgroup --no-loadscope-reorder
+BESIDE := -n 4 --dist loadscope --no-loadscope-reorder
 # REPORT=FILE: what became of each test, for `python -m tests.slowest FILE`.
 JUNIT   = $(if $(REPORT),--junitxml=$(REPORT))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,8 +33,6 @@ def generation(version: str) -> str:
 MISSING = sorted({"debian", "modern"} - {generation(version) for version in CONSUL})
 VERSIONS = [*CONSUL, *MISSING]
 
-# Files whose clusters are their own.
-ALONE = {"test_network_cut.py", "test_primary_backup.py", "test_watched_rights.py"}
 # They take longest, mostly by waiting.
 LONG = {"test_primary_backup.py"}
 
@@ -146,32 +145,20 @@ def pytest_configure(config: pytest.Config) -> None:
     again.judge_run(config)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Allow for tests that are run again; say which tests belong into one process.
-
-    Those on the clusters of one generation do, for the clusters are started once in each process;
-    those of a file with a cluster of its own, and the others of a file. The long ones begin.
-    """
+    """Allow for tests that are run again; those that take longest begin."""
     ours = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in ours:
         again.allow_time(item)
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
     others = [item for item in items if item not in ours]
     items[:] = others + sorted(ours, key=lambda item: item.path.name not in LONG)
 
 
-def _group(item: pytest.Item) -> str:
-    version = _version(item)
-    if version and item.path.name not in ALONE:
-        return f"consul-{version}"
-    return f"{item.path.stem}-{version}" if version else item.path.stem
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Which tests belong into one process, where there are several."""
+    from tests.integration.scheduling import ByCluster
 
-
-def _version(item: pytest.Item) -> str:
-    """Of Consul; "" for a test without it."""
-    spec = getattr(item, "callspec", None)
-    return str(spec.params.get("consul_binary", "")) if spec is not None else ""
+    return ByCluster(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
