@@ -33,6 +33,14 @@ def generation(version: str) -> str:
 MISSING = sorted({"debian", "modern"} - {generation(version) for version in CONSUL})
 VERSIONS = [*CONSUL, *MISSING]
 
+
+def on(versions: list[str]) -> pytest.MarkDecorator:
+    """For a test that is slow and does not depend on what the generations differ in."""
+    return pytest.mark.parametrize("consul_binary", versions, indirect=True, ids="consul-{}".format)
+
+
+OLDEST, NEWEST = on(VERSIONS[:1]), on(VERSIONS[-1:])
+
 # They take longest, mostly by waiting.
 LONG = {"test_primary_backup.py"}
 

@@ -24,7 +24,7 @@ from tests.integration.faulted import (
 from tests.integration.served import at
 
 RATE = 500
-CALM_S, GONE_S, BACK_S = 1.0, 5.0, 3.0
+CALM_S, GONE_S, BACK_S = 1.0, 3.0, 1.5
 NOTEWORTHY_S = 0.050
 
 

@@ -18,6 +18,7 @@ from consulfwd.dev.child import Guard
 from consulfwd.dev.real import DNS_RULES, RealAgent, RealCluster
 from consulfwd.errors import StartError
 from tests.integration.asking import ask, data, question, rcode
+from tests.integration.conftest import NEWEST
 from tests.integration.faulted import (
     DEADLINE_S,
     FAILED,
@@ -37,8 +38,8 @@ from tests.integration.served import at, serve
 
 RATE = 200
 CALM_S = 0.5
-FROZEN_S = 10.0
-FLAPS = 10
+FROZEN_S = 6.0
+FLAPS = 5
 
 
 def section(*agents: RealAgent) -> dict[str, Any]:
@@ -53,6 +54,7 @@ def freeze(agent: RealAgent) -> None:
     agent.freeze()
 
 
+@NEWEST
 @pytest.mark.parametrize("harm", [kill, freeze])
 def test_the_leader_fails(
     cluster: RealCluster,
@@ -149,6 +151,7 @@ def test_the_whole_cluster_is_restarted(
     assert under.hedges_are_few()
 
 
+@NEWEST
 def test_one_hangs_every_other_second(
     cluster: RealCluster, guard: Guard, tmp_path: Path, record_property: Tell
 ) -> None:

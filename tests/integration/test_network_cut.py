@@ -19,6 +19,7 @@ import pytest
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealCluster
 from tests.integration.asking import At, ask, facts
+from tests.integration.conftest import NEWEST
 from tests.integration.faulted import (
     DEADLINE_S,
     FAILED,
@@ -151,6 +152,7 @@ def test_off_host_answers_are_what_the_agent_says(
             assert facts(ask(served.at, name, rtype, edns=65000)) == whole
 
 
+@NEWEST
 def test_answers_that_lose_their_fragments(site: Site, guard: Guard, tmp_path: Path) -> None:
     # The SRV records are some 3600 octets over UDP, in three fragments.
     with site.us.inside(), serve({"consul": site.consul()}, tmp_path, guard) as served:
@@ -183,6 +185,7 @@ def answered_at(result: Result) -> float:
     return result.sent_at + result.took_s
 
 
+@NEWEST
 def test_the_first_agents_host_is_cut_off(
     site: Site, guard: Guard, tmp_path: Path, record_property: Tell
 ) -> None:
@@ -202,6 +205,7 @@ def test_the_first_agents_host_is_cut_off(
     record_property("failover", f"  first in order again after {first:.1f} s")
 
 
+@NEWEST
 def test_the_first_agents_link_limps(
     site: Site, guard: Guard, tmp_path: Path, record_property: Tell
 ) -> None:
@@ -219,6 +223,7 @@ def test_the_first_agents_link_limps(
     record_property("failover", f"  first in order again after {first:.1f} s")
 
 
+@NEWEST
 @pytest.mark.parametrize(("where", "seconds"), [("at the agents", 5.0), ("here", 2.0)])
 def test_nobody_is_reached(
     site: Site, guard: Guard, tmp_path: Path, where: str, seconds: float, record_property: Tell

@@ -29,7 +29,9 @@ import pytest
 
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealAgent, RealCluster
-from tests.integration.conftest import VERSIONS
+from tests.integration.conftest import NEWEST as ON_NEWEST
+from tests.integration.conftest import OLDEST as ON_OLDEST
+from tests.integration.conftest import VERSIONS, on
 from tests.integration.faulted import Tell
 from tests.integration.namespaces import Host, Network, network
 from tests.integration.recursors import tool
@@ -71,14 +73,8 @@ NUMBERS = Numbers(*map(float, (GIVEN or "10:1:1:1:5:1").split(":")))
 pytestmark = pytest.mark.timeout(120 + NUMBERS.longest_s)
 
 
-def on(versions: list[str]) -> pytest.MarkDecorator:
-    """Consul waits for the TTL twice, which takes its time: on some versions, unless asked for."""
-    return pytest.mark.parametrize(
-        "consul_binary", VERSIONS if GIVEN else versions, indirect=True, ids="consul-{}".format
-    )
-
-
-OLDEST, NEWEST = on(VERSIONS[:1]), on(VERSIONS[-1:])
+# Consul waits for the TTL twice, which takes its time: on one version, unless asked for.
+OLDEST, NEWEST = (on(VERSIONS), on(VERSIONS)) if GIVEN else (ON_OLDEST, ON_NEWEST)
 
 # Writes the time as fast as it can be told apart, and answers with its name.
 APPLICATION = """\
