@@ -140,6 +140,12 @@ class _Reader:
                 elif isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
                     raise self._fatal(self._place(event), "a second document begins", "join them")
         except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            if mark is not None and "nesting depth" in str(error.problem):
+                # Newer parsers have a bound of their own, and look ahead of what they tell: ours is
+                # met when they see no more than they take.
+                self._source.found.clear()
+                _Reader(self._name, self._rank, self._source).read(text[: mark.index])
             raise self._syntax(error, text) from None
         except yaml.YAMLError as error:
             place = Place(self._rank, 1, 1, f"{self._name}:1")

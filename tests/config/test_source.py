@@ -145,6 +145,12 @@ UNUSABLE = "holds a character that cannot be used (take out control characters a
         ("a: 1\nb: \x01", [":2: : holds the control character '\\x01' (take it out)"]),
         ("a: " + "[" * MAX_DEPTH, [f":1:{MAX_DEPTH + 3}: : {DEEP}"]),
         ("[" * 1_000_000, [f":1:{MAX_DEPTH + 1}: : {DEEP}"]),
+        # Whatever was found before is found once.
+        (
+            "x: é\na: *b\nc: " + "[" * 5_000,
+            [":2: a: is the alias *b (write the value out)", f":3:{MAX_DEPTH + 3}: : {DEEP}"],
+        ),
+        ("\n".join(" " * n + "a:" for n in range(1_200)), [f":{MAX_DEPTH + 1}:13: : {DEEP}"]),
         ("[" * 5, [None]),
         ("a:\n\tb: 1", [None]),
     ],
