@@ -2,7 +2,8 @@
 
 Into the file `counters` beside FILE: a JSON object per line, with the time by the monotonic clock
 (`at`), the engine's counters, the health of each upstream (`states`), how many watches would tell
-of a change (`watches`), and how many seconds the machine was stopped by its host (`stolen`).
+of a change (`watches`), how many seconds the machine was stopped by its host (`stolen`), and how
+many the server was ready to go on and had no core (`coreless`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +25,25 @@ from consulfwd.dev.stolen import stolen_s
 from consulfwd.server import Server
 
 EVERY_S = 0.1
+# So many lines are a second.
+LINES = round(1 / EVERY_S)
+
+
+def coreless_s() -> float:
+    """For how many seconds this thread was ready to run while others were on all cores.
+
+    https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat
+    """
+    return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+
+
+def not_ours(lines: Sequence[Mapping[str, float]]) -> float:
+    """For how many seconds, at the very most of any second, a server could not go on.
+
+    Because the host stopped the machine, or other programs were on all cores.
+    """
+    lost = [one["stolen"] + one["coreless"] for one in lines]
+    return max((b - a for a, b in zip(lost, lost[LINES:], strict=False)), default=0.0)
 
 
 def written(file: Path) -> list[dict[str, Any]]:
@@ -49,6 +70,7 @@ async def _main(file: Path, out: TextIO) -> None:
                 "states": {one.name: one.state.value for one in engine.upstreams()},
                 "watches": sum(watch.armed for watch in watches),
                 "stolen": stolen_s(),
+                "coreless": coreless_s(),
             }
             out.write(f"{json.dumps(line)}\n")
 

@@ -27,7 +27,7 @@ from consulfwd.dev import DevAgent, DevCluster
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real_config import free_port
 from tests.integration.asking import At, ask, facts, question
-from tests.integration.counted import EVERY_S, written
+from tests.integration.counted import not_ours, written
 from tests.integration.load import Load, Result
 from tests.integration.served import HOST, Served, serve
 from tests.integration.services import DEFINITIONS, QUERY, TEXT_NODE
@@ -38,10 +38,6 @@ DEADLINE_S = 2.0
 STALL_S = 0.5
 # What is late, on such a machine: a fifth of the deadline. The figures told are far below that.
 LATE_S = 0.4
-# How late (seconds) the load may be for want of a core that others of the tests use.
-BUSY_S = 0.2
-# So many lines of the counters are a second.
-STOLEN_OVER = round(1 / EVERY_S)
 # What hedges may cost: a share of the queries, and a reserve.
 HEDGED, RESERVE = 0.10, 100
 RIGHT, STALE, FAILED, WRONG = "right", "stale", "SERVFAIL", "wrong"
@@ -134,14 +130,8 @@ class Run:
         return next(at for at, name in self._marks if name == label)
 
     def stall(self) -> float:
-        """For how many seconds, at most, the machine did not let even the load go on.
-
-        Or its host did not let the machine: what was stolen within a second or so.
-        """
-        stolen = [one["stolen"] for one in self._counters]
-        most = max((b - a for a, b in zip(stolen, stolen[STOLEN_OVER:], strict=False)), default=0.0)
-        # Our server may burn what the load needs: so much of its lateness counts, and no more.
-        return max(most, min(max(one.late_s for one in self.results), BUSY_S))
+        """For how many seconds, at most, the machine did not let the server go on."""
+        return not_ours(self._counters)
 
     def verdict(self, result: Result) -> str:
         """What a reply was; "lost" when there was none."""

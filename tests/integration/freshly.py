@@ -218,7 +218,7 @@ class Course:
             grown = {
                 name: one[name] - value
                 for name, value in before.items()
-                if name not in ("at", "states", "stolen") and one[name] != value
+                if name not in ("at", "states", "stolen", "coreless") and one[name] != value
             }
             lines.append(f"{one['at'] - begin:7.2f} {grown} {[*one['states'].values()]}")
         return "\n".join(lines)
