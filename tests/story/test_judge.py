@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from tests.e2e.client import Done
+from tests.e2e.judge import LEFT, judge
 from tests.e2e.record import Recorder
 from tests.e2e.site import ADDRESSES, GALERA, OUTSIDE_ADDRESS, Site
 from tests.e2e.story import WAYS, Connected, Mark, Story
-from tests.e2e.test_cluster import LEFT, judge
 
 FIRST, BAD, THIRD = NODES = tuple(ADDRESSES[name] for name in GALERA)
 SECONDS = 100
@@ -20,7 +20,7 @@ SECONDS = 100
 
 @pytest.fixture(autouse=True)
 def _content_icinga(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.e2e.test_cluster.outside_checks", lambda *_: [])
+    monkeypatch.setattr("tests.e2e.judge.outside_checks", lambda *_: [])
 
 
 def story(**changes: Any) -> Story:
