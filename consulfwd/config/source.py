@@ -39,6 +39,10 @@ class _Stop(Exception):
     """Reading cannot go on; what to report is in `found` already."""
 
 
+class _TooDeep(_Stop):
+    """There are more mappings and lists in each other than a configuration has."""
+
+
 def scalar(text: str) -> Scalar:
     """Return what an unquoted text means: nothing, true or false, a number, or itself."""
     if text.lower() in _WORDS:
@@ -118,7 +122,8 @@ class _Open:
 class _Reader:
     """Turns events into nodes; `_open` are the mappings and lists around the current one."""
 
-    def __init__(self, name: str, rank: int, source: Source) -> None:
+    def __init__(self, name: str, rank: int, source: Source, *, ahead: bool = False) -> None:
+        self._ahead = ahead  # of an error: its own errors are of no interest
         self._name = name
         self._rank = rank
         self._source = source
@@ -140,12 +145,8 @@ class _Reader:
                 elif isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
                     raise self._fatal(self._place(event), "a second document begins", "join them")
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
-            if mark is not None and "nesting depth" in str(error.problem):
-                # Newer parsers have a bound of their own, and look ahead of what they tell: ours is
-                # met when they see no more than they take.
-                self._source.found.clear()
-                _Reader(self._name, self._rank, self._source).read(text[: mark.index])
+            if error.problem_mark is not None and not self._ahead:
+                self._look_back(text[: error.problem_mark.index])
             raise self._syntax(error, text) from None
         except yaml.YAMLError as error:
             place = Place(self._rank, 1, 1, f"{self._name}:1")
@@ -156,6 +157,21 @@ class _Reader:
         if not isinstance(root.content, dict):
             raise self._fatal(root.place, "must be a mapping", "such as listen: [127.0.0.1:53]")
         self._source.root = root
+
+    def _look_back(self, before: str) -> None:
+        """Stop as our bound has it, if what comes before an error of the parser's goes beyond it.
+
+        Parsers look ahead of what they tell, and newer ones have a bound of their own: theirs is
+        met first unless they see no more than they take.
+        """
+        source = Source(self._source.root)
+        try:
+            _Reader(self._name, self._rank, source, ahead=True).read(before)
+        except _TooDeep:
+            self._source.found[:] = source.found
+            raise
+        except _Stop:
+            pass
 
     def _node(self, event: Any, yaml: Any) -> None:
         place = self._place(event)
@@ -183,7 +199,8 @@ class _Reader:
         self._put(node, around)
         if isinstance(event, yaml.CollectionStartEvent):
             if len(self._open) == MAX_DEPTH:
-                raise self._fatal(self._place(event), "is nested too deeply", "see the examples")
+                self._fatal(self._place(event), "is nested too deeply", "see the examples")
+                raise _TooDeep
             self._open.append(_Open(node))
 
     def _put(self, node: Node, around: _Open | None) -> None:

@@ -151,6 +151,10 @@ UNUSABLE = "holds a character that cannot be used (take out control characters a
             [":2: a: is the alias *b (write the value out)", f":3:{MAX_DEPTH + 3}: : {DEEP}"],
         ),
         ("\n".join(" " * n + "a:" for n in range(1_200)), [f":{MAX_DEPTH + 1}:13: : {DEEP}"]),
+        ("[" * MAX_DEPTH + "\n}", [None]),
+        ("[" * (MAX_DEPTH + 1) + "@", [f":1:{MAX_DEPTH + 1}: : {DEEP}"]),
+        ("[" * MAX_DEPTH + "@", [None]),
+        ("a: {'" + "[" * 50, [None]),
         ("[" * 5, [None]),
         ("a:\n\tb: 1", [None]),
     ],
@@ -187,6 +191,24 @@ def test_what_is_not_yaml_is_told_with_line_and_column(
     assert problem.place.column == column
     assert problem.place.text == f"{file}:{line}:{problem.place.column}"
     assert problem.mend == mend
+
+
+@pytest.mark.parametrize("bound", [20, 1000])
+def test_our_bound_is_told_where_the_parser_has_one_too(
+    file: Path, monkeypatch: pytest.MonkeyPatch, bound: int
+) -> None:
+    """Some parsers read as far as they can go before they tell of anything."""
+    parse = yaml.parse
+
+    def bounded(text: str, Loader: Any) -> Any:
+        if text.count("[") > bound:
+            mark = yaml.Mark("", bound, 0, bound, None, 0)
+            raise yaml.scanner.ScannerError(None, None, "exceeded maximum nesting depth", mark)
+        return parse(text, Loader=Loader)
+
+    monkeypatch.setattr(yaml, "parse", bounded)
+    file.write_text("[" * 5000)
+    assert said(read(file, 0)) == [f"{file}:1:{MAX_DEPTH + 1}: : {DEEP}"]
 
 
 def test_an_error_of_the_parser_without_a_place_is_told_too(
