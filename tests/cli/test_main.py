@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -40,6 +41,21 @@ def test_the_overview_says_what_a_verb_says_of_itself() -> None:
         command = cli.get_command(context, verb)
         assert command is not None
         assert command.help
+
+
+def test_as_a_module_it_is_the_same_command(project: Path) -> None:
+    for words in (["--help"], ["--version"], ["config", "--help"], ["nope"]):
+        said = [
+            subprocess.run([sys.executable, *how, *words], capture_output=True, cwd=project)
+            for how in (["-m", "consulfwd"], ["-c", "from consulfwd.cli.main import main; main()"])
+        ]
+        assert (said[0].returncode, said[0].stdout, said[0].stderr) == (
+            said[1].returncode,
+            said[1].stdout,
+            said[1].stderr,
+        )
+        assert b"__main__" not in said[0].stdout + said[0].stderr
+    assert b"Usage: consulfwd " in said[0].stderr
 
 
 def test_version(run: Run) -> None:

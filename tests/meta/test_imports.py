@@ -17,6 +17,7 @@ COMMON = {"", "errors"}
 ALLOWED: dict[str, set[str]] = {
     "": set(),
     "errors": set(),
+    "__main__": {"cli"},
     "kept": {"config", "net", "notify"},
     "notify": set(),
     "process": set(),
