@@ -20,6 +20,7 @@ from tests.e2e.client import Done, Settings
 from tests.e2e.machines import SHARED
 from tests.e2e.site import ADDRESSES, AGENT_53, GALERA, ICINGA, NAME, OUTSIDE_NAME, Site, wait
 from tests.e2e.story import WAYS, Connected, Mark, Story
+from tests.load_lock import only_load
 
 # On which host the clients work.
 HOST = "icinga1"
@@ -27,42 +28,27 @@ PASSWORD = "/etc/writer-password"
 # The name servers of each way; consulfwd's are the host's own, as provisioning left them.
 SERVERS = {"agent": [AGENT_53], "bind": [ADDRESSES[name] for name in GALERA], "consulfwd": None}
 ICINGA_EVERY_S, ICINGA_BACK_S = 1.0, 90.0
+AT_WORK_S, ENDED_S, CALM_S = 30.0, 20.0, 2.0
 
 
 class Recorder:
-    """Three clients and a look at Icinga, for as long as a block; stories are cut out of it."""
+    """Three clients and a look at Icinga, for as long as a story; `stories` gets what was recorded.
+
+    While nobody listens they do not work: they would take a core from whoever measures then.
+    """
 
     def __init__(self, site: Site, stories: list[Story]) -> None:
         self.site = site
         self.stories = stories
         self.done: dict[str, list[Done]] = {way: [] for way in WAYS}
         self.icinga: list[Connected] = []
-        self.faults: list[str] = []
-        self._clients: dict[str, subprocess.Popen[str]] = {}
+        self._faults: list[str] = []
+        self._clients: list[subprocess.Popen[str]] = []
         self._threads: list[threading.Thread] = []
         self._ending = threading.Event()
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """The clients at work; they must end in order."""
-        self._prepare()
-        try:
-            for way in WAYS:
-                self._begin(way)
-            for host in ICINGA:
-                self._thread(lambda host=host: self._watch(host))  # type: ignore[misc]
-            yield
-        finally:
-            self._ending.set()
-            # The client itself is told, not what runs it there.
-            self.site.machines[HOST].run("pkill", "-f", "tests.e2e.client", check=False)
-            for client in self._clients.values():
-                client.wait(20)
-            for thread in self._threads:
-                thread.join()
-        assert self.faults == []
-
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Make what the clients need, once."""
         machine = self.site.machines[HOST]
         machine.write(PASSWORD, self.site.secret("DB_WRITER_PASSWORD"), "600")
         for way, servers in SERVERS.items():
@@ -75,8 +61,49 @@ class Recorder:
             " PRIMARY KEY (way, number)) ENGINE=InnoDB",
         )
 
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Clients of all ways, each of which has done everything once; they must end in order."""
+        began = time.monotonic()
+        self._ending.clear()
+        self._faults.clear()
+        try:
+            for way in WAYS:
+                self._begin(way)
+            for host in ICINGA:
+                self._thread(lambda host=host: self._watch(host))  # type: ignore[misc]
+            wait(lambda: not self._missing(began), lambda: f"{self._missing(began)}", AT_WORK_S)
+            yield
+        finally:
+            self._ending.set()
+            wait(self._ended, "the clients at their end", ENDED_S)
+            for thread in self._threads:
+                thread.join()
+            self._clients.clear()
+            self._threads.clear()
+        assert self._faults == []
+
+    def _ended(self) -> bool:
+        # The clients themselves are told, not what runs them there.
+        self.site.machines[HOST].run("pkill", "-f", "tests.e2e.client", check=False)
+        return all(client.poll() is not None for client in self._clients)
+
+    def _missing(self, since: float) -> list[str]:
+        """Who has not done yet, since then, what is to be seen of it."""
+        found = [
+            f"{way}: {what}"
+            for way in WAYS
+            for what in ("name", "outside", "row")
+            if not any(
+                one.what == what and one.at >= since and not one.error for one in self.done[way]
+            )
+        ]
+        asked = {one.host for one in self.icinga if one.at >= since}
+        return found + [host for host in ICINGA if host not in asked]
+
     def _begin(self, way: str) -> None:
-        settings = Settings(way, NAME, OUTSIDE_NAME, "writer", "load", PASSWORD)
+        rows = max((one.row for one in self.done[way]), default=0)
+        settings = Settings(way, NAME, OUTSIDE_NAME, "writer", "load", PASSWORD, rows)
         python = SHARED / ".venv" / "bin" / "python"
         work = f'cd {SHARED} && exec {python} -m tests.e2e.client "$0"'
         if SERVERS[way]:
@@ -89,7 +116,7 @@ class Recorder:
         client = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
-        self._clients[way] = client
+        self._clients.append(client)
 
         def read() -> None:
             assert client.stdout is not None
@@ -98,7 +125,7 @@ class Recorder:
                     found = json.loads(line)
                     self.done[way].append(Done(**{**found, "answer": tuple(found["answer"])}))
             if client.wait():
-                self.faults.append(f"the client of {way} ended with {client.returncode}")
+                self._faults.append(f"the client of {way} ended with {client.returncode}")
 
         self._thread(read)
 
@@ -121,26 +148,33 @@ class Recorder:
     def story(self, name: str, title: str, folder: Path, bad: str = "") -> Iterator[Story]:
         """What happens in the block, and a moment before and after it; kept in `folder`.
 
-        If the block fails, it is kept under another name, `failed-` before its own.
+        Nobody else measures meanwhile. If the block fails, it is kept under another name, `failed-`
+        before its own.
         """
-        story = Story(name, title, time.monotonic(), bad=bad)
-        time.sleep(2.0)
-        try:
-            yield story
-            time.sleep(2.0)
-        except BaseException:
-            self._end(story)
-            story.name = f"failed-{name}"
-            story.write(folder)
-            raise
-        self._end(story)
+        with only_load():
+            story = Story(name, title, time.monotonic(), bad=bad)
+            try:
+                with self._at_work():
+                    story.begin = time.monotonic()
+                    try:
+                        time.sleep(CALM_S)
+                        yield story
+                        time.sleep(CALM_S)
+                    finally:
+                        story.end = time.monotonic()
+            except BaseException:
+                self._cut(story)
+                story.name = f"failed-{name}"
+                story.write(folder)
+                raise
+        self._cut(story)
         story.lost = {way: self.lost(way) for way in WAYS}
         story.write(folder)
         self.stories[:] = [one for one in self.stories if one.name != name]
         self.stories.append(story)
 
-    def _end(self, story: Story) -> None:
-        story.end = time.monotonic()
+    def _cut(self, story: Story) -> None:
+        story.end = story.end or time.monotonic()
         story.done = {way: list(done) for way, done in self.done.items()}
         story.icinga = [one for one in self.icinga if story.begin <= one.at <= story.end]
 
@@ -157,9 +191,9 @@ class Recorder:
         return most
 
     def icinga_writes(self) -> bool:
-        """Whether a master wrote to the database when it was asked last."""
-        now = time.monotonic()
-        return any(one.connected for one in self.icinga[-4:] if now - one.at < 5.0)
+        """Whether a master writes to the database."""
+        password = self.site.secret("ICINGA_API_PASSWORD")
+        return any(icinga.ido_status(self.site.machines[host], password).writing for host in ICINGA)
 
     def wait_whole(self) -> None:
         """Return when nothing is left of what was broken."""
