@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.ahead import Ahead
 from tests.e2e.machines import PROJECT
 from tests.e2e.record import Recorder
-from tests.e2e.site import Layer, Site, lowest, site
+from tests.e2e.site import Layer, Site
 from tests.e2e.story import Story, table
 from tests.integration import again
 from tests.integration.again import pytest_runtest_protocol as pytest_runtest_protocol
@@ -18,33 +19,48 @@ from tests.integration.again import pytest_runtest_protocol as pytest_runtest_pr
 RESULTS = PROJECT / "build" / "e2e"
 # A test and, if it is the first one, all the hosts for it.
 TIMEOUT_S = 300
-Tell = Callable[[str], None]
+NOTHING, LAYER, CLUSTER = range(3)
 
 _told: list[str] = []
 _stories: list[Story] = []
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _ahead(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ahead | None]:
+    """What the tests of this run need is set up while those go first that need nothing."""
+    needed = {_needs(item) for item in request.session.items}
+    if os.geteuid() or not needed & {LAYER, CLUSTER}:
+        yield None
+        return
+    ahead = Ahead(tmp_path_factory.mktemp("ahead"), _told.append, cluster=CLUSTER in needed)
+    try:
+        yield ahead
+    finally:
+        ahead.close()
+
+
 @pytest.fixture(scope="session")
-def layer(tmp_path_factory: pytest.TempPathFactory) -> Layer:
+def layer(_ahead: Ahead | None) -> Layer:
     """What every host of these tests stands on."""
-    if os.geteuid():
+    if _ahead is None:
         pytest.fail("hosts of their own need root: run these tests as root", pytrace=False)
-    return lowest(tmp_path_factory.mktemp("layer"), _told.append)
+    return _ahead.layer()
 
 
 @pytest.fixture(scope="session")
-def cluster(layer: Layer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def cluster(layer: Layer, _ahead: Ahead) -> Site:
     """All hosts, provisioned; takes about a minute."""
-    with site(tmp_path_factory.mktemp("site"), layer, _told.append) as up:
-        yield up
+    return _ahead.cluster()
 
 
 @pytest.fixture(scope="session")
-def clients(cluster: Site) -> Iterator[Recorder]:
-    """Clients at work for all scenarios."""
+def clients(cluster: Site) -> Recorder:
+    """Clients that work whenever something is recorded."""
     recording = Recorder(cluster, _stories)
-    with recording.running():
-        yield recording
+    recording.prepare()
+    return recording
 
 
 @pytest.fixture
@@ -67,12 +83,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Allow for setting up, and for tests that are run again."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(TIMEOUT_S))
-            again.allow_time(item)
+    """Allow for setting up, and for tests that are run again; those that need most come last."""
+    ours = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in ours:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+        again.allow_time(item)
+    others = [item for item in items if item not in ours]
+    items[:] = others + sorted(ours, key=_needs)
+
+
+def _needs(item: pytest.Item) -> int:
+    """How much has to be set up before this test."""
+    names = item.fixturenames if isinstance(item, pytest.Function) else []
+    return CLUSTER if "cluster" in names else LAYER if "layer" in names else NOTHING
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -106,6 +106,7 @@ class Site:
 
     def set_up(self) -> None:
         """Run the provisioning of every host, those beside each other that need not wait."""
+        begin = time.monotonic()
         with ThreadPoolExecutor() as pool:
             try:
                 self._provision_all(pool)
@@ -116,6 +117,7 @@ class Site:
                     machine.kill()
                 raise
         self.wait_whole()
+        self._tell(f"all is up after {time.monotonic() - begin:.1f} s")
 
     def _provision_all(self, pool: Executor) -> None:
         serve_outside(self.machines["outside"])
@@ -281,7 +283,7 @@ def wheels(folder: Path) -> None:
     """Make what a host without any network installs consulfwd from."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     make: list[str | Path] = ["wheel", "--no-build-isolation", "--wheel-dir", folder, PROJECT]
-    subprocess.run([*pip, *make], check=True, timeout=180)
+    subprocess.run([*pip, *make], check=True, timeout=180, umask=0o022)
 
 
 @dataclass(frozen=True)
@@ -299,7 +301,8 @@ def lowest(folder: Path, tell: Callable[[str], None]) -> Layer:
     assert found, "no Consul is installed: scripts/install-consul"
     *_, binary = found.values()
     wheels(folder / "wheels")
-    shared = {folder / "wheels": Path("/wheels"), binary.parent: Path("/consul")}
+    # By the path of the folder it lies in, not of a link to it.
+    shared = {folder / "wheels": Path("/wheels"), binary.parent.resolve(): Path("/consul")}
     tell(f"wheels in {time.monotonic() - begin:.1f} s")
     with machines({"base": ADDRESSES["web"]}, folder, shared) as (lan, made):
         Site(lan, made, tell).provision(made["base"], "consulfwd.sh", environ={"HOST": "web"})
@@ -308,15 +311,13 @@ def lowest(folder: Path, tell: Callable[[str], None]) -> Layer:
 
 
 @contextlib.contextmanager
-def site(folder: Path, layer: Layer, tell: Callable[[str], None]) -> Iterator[Site]:
-    """The cluster, for as long as the block; `tell` hears what took how long."""
+def booted(folder: Path, layer: Layer, tell: Callable[[str], None]) -> Iterator[Site]:
+    """The hosts of the cluster, still empty, for as long as the block; `tell` hears what took how
+    long."""
     begin = time.monotonic()
     with machines(ADDRESSES, folder, layer.shared, base=layer.folder) as (lan, made):
-        up = Site(lan, made, tell)
         tell(f"booted after {time.monotonic() - begin:.1f} s")
-        up.set_up()
-        tell(f"all is up after {time.monotonic() - begin:.1f} s")
-        yield up
+        yield Site(lan, made, tell)
 
 
 def _main() -> None:
@@ -327,7 +328,8 @@ def _main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="site-") as made:
         folder = Path(made)
-        with site(folder, lowest(folder, tell), tell) as up:
+        with booted(folder, lowest(folder, tell), tell) as up:
+            up.set_up()
             for machine in up.machines.values():
                 print(f"{machine.name}: {shlex.join(machine.command('bash'))}", flush=True)
             sys.stdin.readline()
