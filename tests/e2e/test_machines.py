@@ -13,6 +13,7 @@ from tests.e2e.machines import PROJECT, groups_of, machines
 from tests.e2e.site import wait
 
 ADDRESS = "192.168.56.61"
+WORDS = ("-m", "tests.e2e.machines", f"one={ADDRESS}")
 BOOTS_S, GONE_S = 30.0, 10.0
 
 
@@ -28,7 +29,8 @@ def test_a_run_ends_with_all_it_started(
     tmp_path: Path, number: signal.Signals, booted: bool
 ) -> None:
     run = subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.machines", f"one={ADDRESS}"],
+        # Whoever started the tests may have had SIGINT ignored.
+        ["env", "--default-signal=INT", sys.executable, *WORDS],
         cwd=PROJECT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
