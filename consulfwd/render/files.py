@@ -119,6 +119,8 @@ class Replacement:
                 str(self.path), f"no such directory: {folder}", "make it, or name another place"
             )
         with _faults_of(self.path):
+            # Nobody is sent for the rights to write to what is no file.
+            _standing(self.path, self.target)
             self._take_lock()
         return self
 
