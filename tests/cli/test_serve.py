@@ -28,6 +28,18 @@ PROGRAM = [sys.executable, "-m", "consulfwd.cli.main"]
 NAME = "galeradb.service.consul"
 
 
+# As much of it as is used; the tests on real servers use the real one.
+DIG = """
+import sys
+import dns.message, dns.query
+words = [word for word in sys.argv[1:] if word != "+tcp"]
+ask = dns.query.tcp if "+tcp" in sys.argv else dns.query.udp
+assert words[0][0] == "@" and words[1] == "-p" and not words[3].startswith(("-", "+")), words
+query = dns.message.make_query(*(words[3:] + ["A"])[:2])
+print(ask(query, words[0][1:], timeout=5, port=int(words[2])))
+"""
+
+
 @contextmanager
 def served(folder: Path, *words: str, code: int = 0) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Run `consulfwd serve`; it must end with `code` when told to, and say nothing odd."""
@@ -84,8 +96,9 @@ def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
 
 
-def test_what_the_embedded_default_prints_works_to_the_letter(tmp_path: Path) -> None:
-    with served(tmp_path, "--dev") as (process, port):
+def works_to_the_letter(folder: Path) -> None:
+    """What the embedded default prints for a user to try does what is expected."""
+    with served(folder, "--dev") as (process, port):
         commands = hints(process)
         assert [command.split()[0].rsplit("/", 1)[-1] for command in commands] == [
             "dig", "dig", "dig", "consulfwd", "consulfwd",
@@ -106,6 +119,17 @@ def test_what_the_embedded_default_prints_works_to_the_letter(tmp_path: Path) ->
                 ["bash", "-c", shell + commands[4]], capture_output=True, text=True
             ).stdout
         )
+
+
+def test_what_the_embedded_default_prints_works_to_the_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "dig"
+    program.parent.mkdir()
+    program.write_text(f"#!{sys.executable}\n{DIG}")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    works_to_the_letter(tmp_path)
 
 
 def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, agents: Background) -> None:

@@ -10,7 +10,9 @@ from tests.slowest import summary
 
 
 def test_parts_and_the_slowest(pytester: pytest.Pytester, tmp_path: Path) -> None:
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\njunit_family = xunit1")
+    pytester.makeini(
+        "[pytest]\nasyncio_default_fixture_loop_scope = function\njunit_family = xunit1"
+    )
     pytester.makepyfile(
         """
 import time

@@ -568,11 +568,25 @@ def test_a_difference_to_what_is_no_text_is_shown(place: Path) -> None:
     assert "-old \\xff\r\n" in difference(Job((File(place, NEW),)))
 
 
+# As servers' checkers do: what is included is looked for where the file is to be.
+CHECKER = """#!/bin/sh
+included=$(sed -n 's/^include "\\(.*\\)";$/\\1/p' "$1")
+[ -f "$included" ] || { echo "$1:1: no $included"; exit 1; }
+[ "$(tail -n 1 "$1")" != "forwarders {" ] || { echo "$1:3: unexpected end"; exit 1; }
+"""
+
+
 @pytest.mark.parametrize("good", [True, False])
-def test_with_the_checker_of_bind(place: Path, good: bool) -> None:
+def test_a_checker_that_reads_what_is_included(
+    place: Path, monkeypatch: pytest.MonkeyPatch, good: bool
+) -> None:
     (place.parent / "zone.conf").write_text(
         'zone "consul" { type forward; forward only; forwarders { 127.0.0.1 port 8600; }; };\n'
     )
+    checker = place.parent.with_name("named-checkconf")
+    checker.write_text(CHECKER)
+    checker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(checker.parent), prepend=os.pathsep)
     text = 'include "zone.conf";\noptions { recursion yes; };\n'
     job = Job(
         (File(place, text if good else text + "forwarders {\n"),),
