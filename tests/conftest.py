@@ -1,20 +1,40 @@
-"""What every test may use. The pure parts need nothing from here."""
+"""What every test may use, and what makes a run the same however it is started.
+
+The pure parts need nothing from here.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+from tests.started import heard, without_foreign
 
 pytest_plugins = ["pytester"]
 
-# Tests must not fail because a machine is slow, nor differ from run to run.
+heard()
+without_foreign(os.environ)
+
+ROOT = Path(__file__).parent.parent
+
+# Tests must not fail because a machine is slow, nor differ from run to run; `make fuzz` is the
+# place to look for more.
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
-settings.load_profile("repeatable")
+settings.register_profile(
+    "random",
+    deadline=None,
+    derandomize=False,
+    database=DirectoryBasedExampleDatabase(ROOT / ".hypothesis" / "examples"),
+    print_blob=True,
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "repeatable")
 
 
 @pytest.fixture(scope="session")
 def project() -> Path:
     """The root of the source tree."""
-    return Path(__file__).parent.parent
+    return ROOT
