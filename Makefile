@@ -7,11 +7,14 @@ SOURCE := consulfwd tests $(wildcard benchmarks)
 REAL   := tests/integration tests/e2e
 # One process for each generation of Consul, and two for what has clusters of its own: those wait.
 BESIDE := -n 4 --dist loadscope --no-loadscope-reorder
+# Many of the fast tests wait, so there is one more process than there are processors.
+QUICK  := -n $(shell echo $$(($$(nproc) + 1))) --dist worksteal
+FUZZ_SECONDS ?= 60
 # REPORT=FILE: what became of each test, for `python -m tests.slowest FILE`.
 JUNIT   = $(if $(REPORT),--junitxml=$(REPORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test tools consul lint unit integration e2e cluster bench clean
+.PHONY: help run test tools consul lint unit fuzz integration e2e cluster bench renew newest fresh clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):[^#]*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -30,11 +33,13 @@ consul: ## only install the two generations of Consul the tests run on
 	@scripts/install-consul
 
 lint: $(VENV)/.test ## ruff and mypy --strict
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy --strict $(SOURCE)
+	@$(BIN)/mypy --strict $(SOURCE) & mypy=$$!; $(BIN)/ruff check .; ruff=$$?; wait $$mypy && exit $$ruff
 
 unit: $(VENV)/.test ## the fast tests
-	@$(BIN)/python -m pytest $(REAL:%=--ignore=%) tests
+	@$(BIN)/python -m pytest $(QUICK) $(JUNIT) $(REAL:%=--ignore=%) tests
+
+fuzz: $(VENV)/.test ## the property tests by chance, again and again for FUZZ_SECONDS (60)
+	@$(BIN)/python -m tests.fuzz.rounds $(FUZZ_SECONDS)
 
 integration: $(VENV)/.test ## the tests on real Consul, unbound and BIND
 	@$(BIN)/python -m pytest $(BESIDE) $(JUNIT) tests/integration
@@ -53,19 +58,37 @@ bench: $(VENV)/.test ## the side-by-side benchmarks
 	@scripts/install-coredns
 	@$(BIN)/python -m benchmarks all
 
+renew: ## pin the newest releases in requirements/; they stay if `make test` passes
+	@scripts/renew '$(PYTHON)'
+
+newest: ## what the newest releases would break, unpinned (INTEGRATION=yes: on real Consul too)
+	@scripts/newest '$(PYTHON)'
+
+# FRESH="run unit test": which of the three
+FRESH ?= run unit
+fresh: ## make run and make unit on a bare system, from nothing (as root; FRESH="run unit test": test too)
+	@scripts/install-test-tools --fresh
+	@scripts/fresh $(FRESH)
+
 clean: ## remove .venv and all caches in this folder
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf --one-file-system $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One environment serves both; what is needed to run comes without what is needed to test.
-$(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml
+# One environment serves both; what is needed to run comes without what is needed to test. What is
+# installed is what was tested: each package as requirements/ has it, to the checksum.
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+OURSELF = $(PIP) --no-deps --no-build-isolation --editable .
+
+$(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml requirements/run.txt
 	@echo 'installing consulfwd into $(VENV)'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(PIP) --require-hashes --requirement requirements/run.txt
+	@$(OURSELF)
 	@touch $@
 
-$(VENV)/.test: $(BIN)/python setup.cfg pyproject.toml
+$(VENV)/.test: $(BIN)/python setup.cfg pyproject.toml requirements/run.txt requirements/test.txt
 	@echo 'installing consulfwd and what its tests need into $(VENV)'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@$(PIP) --require-hashes --requirement requirements/test.txt
+	@$(OURSELF)
 	@touch $(VENV)/.run $@
 
 $(BIN)/python:
