@@ -264,7 +264,8 @@ async def test_a_client_that_never_reads_costs_a_bounded_amount() -> None:
             assert len(whole.answers) == 200
             assert transport.get_write_buffer_size() <= (100 + 1) * (whole.size + 2) + 65536
             assert (await here.ask(NAME)).data == GALERA
-            await until(lambda: connections(here) == 0)
+            # Most of it is work, on a machine that may have other work.
+            await until(lambda: connections(here) == 0, patience=30)
         assert (await here.ask(NAME, tcp=True)).data == GALERA
         assert here.counters.queries < 3000
 

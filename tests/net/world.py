@@ -206,9 +206,9 @@ class Clock:
         return time.monotonic() + self.offset
 
 
-async def until(condition: Any) -> None:
-    """Wait until a condition holds; fails after PATIENCE_S."""
-    ends = time.monotonic() + PATIENCE_S
+async def until(condition: Any, patience: float = PATIENCE_S) -> None:
+    """Wait until a condition holds; fails after `patience` seconds."""
+    ends = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < ends, "waited in vain"
         await asyncio.sleep(0.002)
