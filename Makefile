@@ -64,9 +64,9 @@ renew: ## pin the newest releases in requirements/; they stay if `make test` pas
 newest: ## what the newest releases would break, unpinned (INTEGRATION=yes: on real Consul too)
 	@scripts/newest '$(PYTHON)'
 
-# FRESH="run unit test": which of the three
+# FRESH="run unit tools test": which of these
 FRESH ?= run unit
-fresh: ## make run and make unit on a bare system, from nothing (as root; FRESH="run unit test": test too)
+fresh: ## make run and make unit on a bare system, from nothing (as root; FRESH="run unit test": test, too)
 	@scripts/install-test-tools --fresh
 	@scripts/fresh $(FRESH)
 
