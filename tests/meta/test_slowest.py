@@ -13,8 +13,6 @@ def test_parts_and_the_slowest(pytester: pytest.Pytester, tmp_path: Path) -> Non
     pytester.makeini(
         "[pytest]\nasyncio_default_fixture_loop_scope = function\njunit_family = xunit1"
     )
-        "[pytest]\nasyncio_default_fixture_loop_scope = function\njunit_family = xunit1"
-    )
     pytester.makepyfile(
         """
 import time
