@@ -10,6 +10,8 @@ import pytest
 
 from consulfwd.errors import ApplyError
 from consulfwd.render.apply import File, Job, apply
+from consulfwd.render.commands import Ran, run
+from consulfwd.render.targets import TARGETS
 from tests.cli.test_serve import works_to_the_letter
 
 
@@ -44,3 +46,23 @@ def test_with_the_checker_of_bind(tmp_path: Path, good: bool) -> None:
         assert "named-checkconf consul.conf` failed with exit code 1" in str(caught.value)
         assert place.read_text() == "old\n"
         assert {one.name for one in tmp_path.iterdir()} == {"consul.conf", "zone.conf"}
+
+
+def test_no_check_runs_what_lies_beside_the_file(tmp_path: Path) -> None:
+    # A directory of the server's user, a check by root.
+    (tmp_path / "jit").mkdir()
+    planted = f'os.execute("touch {tmp_path}/run"); return {{start = function() end}}'
+    (tmp_path / "jit" / "bcsave.lua").write_text(planted)
+    good, bad = tmp_path / "good.lua", tmp_path / "bad.lua"
+    good.write_text("modules.load('policy')\n")
+    bad.write_text("x = 1\nx == 2\n")
+    check = TARGETS["kresd"].check
+
+    def checked(file: Path) -> Ran:
+        words = [word.replace("{file}", str(file)) for word in check]
+        return run(words, timeout_s=60, folder=tmp_path)
+
+    assert checked(good).wrong == ""
+    assert not (tmp_path / "run").exists()
+    assert "exit code 1" in checked(bad).wrong
+    assert "bad.lua:2:" in checked(bad).output

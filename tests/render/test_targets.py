@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from consulfwd.errors import UsageError
-from consulfwd.render.commands import Ran, run
 from consulfwd.render.model import Version
 from consulfwd.render.targets import TARGETS, Output, parse_version, read_version
 
@@ -103,23 +100,3 @@ def test_files_by_version_and_option() -> None:
     assert templates("resolved", (258,)) == ["resolved/consul.dns-delegate.j2"]
     assert templates("pdns-recursor", (4, 9, 9)) == ["pdns-recursor/consul.zones.j2"]
     assert templates("pdns-recursor", (5, 0)) == ["pdns-recursor/consul.yml.j2"]
-
-
-def test_no_check_runs_what_lies_beside_the_file(tmp_path: Path) -> None:
-    # A directory of the server's user, a check by root.
-    (tmp_path / "jit").mkdir()
-    planted = f'os.execute("touch {tmp_path}/run"); return {{start = function() end}}'
-    (tmp_path / "jit" / "bcsave.lua").write_text(planted)
-    good, bad = tmp_path / "good.lua", tmp_path / "bad.lua"
-    good.write_text("modules.load('policy')\n")
-    bad.write_text("x = 1\nx == 2\n")
-    check = TARGETS["kresd"].check
-
-    def checked(file: Path) -> Ran:
-        words = [word.replace("{file}", str(file)) for word in check]
-        return run(words, timeout_s=60, folder=tmp_path)
-
-    assert checked(good).wrong == ""
-    assert not (tmp_path / "run").exists()
-    assert "exit code 1" in checked(bad).wrong
-    assert "bad.lua:2:" in checked(bad).output
