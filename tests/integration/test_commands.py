@@ -166,6 +166,8 @@ resolv_conf: {tmp_path}/resolv.conf
     finally:
         served.kill()
     lines = [line.split(" ", 1)[1] for line in served.said().splitlines() if re.match("20", line)]
+    # On a busy machine an agent may be slow for a moment; that is told, and no matter here.
+    lines = [line for line in lines if not re.search(r" agent .* is (ranked|up|asked)", line)]
     none = f"WARNING no recursors ({tmp_path}/resolv.conf): names outside Consul get SERVFAIL"
     root = ["WARNING running as root: the setting user names whom to become instead"]
     assert lines == [

@@ -17,6 +17,7 @@ import pytest
 
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import DNS_RULES, ApiError, RealAgent, RealCluster
+from tests.integration.conftest import generation
 from tests.integration.freshly import CALM_S, NOISE_S, Course, Tell, course
 from tests.integration.proxy import Proxy
 from tests.integration.served import consul
@@ -25,6 +26,9 @@ HIDDEN_S, LAG_S = 2.0 + NOISE_S, 0.1 + NOISE_S
 # Until answers come from a watch again that another agent carries, or the same one anew.
 MOVED_S, BACK_S = 6.0, 12.0
 NAME = "moving"
+# A client agent of 1.10 or later asks another server when its own hangs, which proves that one,
+# while its stream still hangs: up to 4.7 s were seen. Less is promised where nothing streams.
+STREAMED_S = 8.0
 # Until all agents know what a token may do.
 RIGHTS_S = 0.3
 
@@ -54,7 +58,7 @@ def write(agents: list[RealAgent], address: str) -> Callable[[], None]:
     return do
 
 
-def judge(run: Course, label: str, tell: Tell) -> None:
+def judge(run: Course, label: str, tell: Tell, hidden_s: float = HIDDEN_S) -> None:
     """No query was lost or strangely answered, and nothing was hidden for too long."""
     for change in run.changes[1:]:
         hidden = run.old_until(change) - change.taken
@@ -63,7 +67,7 @@ def judge(run: Course, label: str, tell: Tell) -> None:
     assert [
         change.label
         for change in run.changes[1:]
-        if run.old_until(change) - change.taken > HIDDEN_S + run.stolen_meanwhile(change)
+        if run.old_until(change) - change.taken > hidden_s + run.stolen_meanwhile(change)
     ] == []
 
 
@@ -144,12 +148,13 @@ def test_the_server_behind_the_carrier_is_frozen(
         run.change(
             f"frozen{leads}", write_one, said, *others, watched_within=0, patience=15.0
         )
-        time.sleep(HIDDEN_S + 0.5)
+        hidden_s = STREAMED_S if generation(cluster.version) == "modern" else HIDDEN_S
+        time.sleep(hidden_s + 0.5)
         cluster.heal()
         run.wait_watched(BACK_S)
         said = frozenset({"10.8.0.4", "10.8.0.2"})
         run.change("back", write(others, "10.8.0.4"), said, carrier)
-    judge(run, f"Consul {cluster.version:6} server behind", record_property)
+    judge(run, f"Consul {cluster.version:6} server behind", record_property, hidden_s)
 
 
 def test_rights_are_lost(
