@@ -19,6 +19,7 @@ from consulfwd.core.telling import LINES
 from consulfwd.dev import DevCluster
 from consulfwd.errors import ConfigError, Problem, StartError
 from consulfwd.net.binding import bind_all
+from consulfwd.notify import Manager
 from consulfwd.process import drop_privileges
 from consulfwd.server import Server
 from tests.net.messages import parse, question
@@ -266,6 +267,8 @@ class Running:
     def __init__(self, first: Settings) -> None:
         self.next: Settings | ConfigError = first
         self.server: Server | None = None
+        self.taken: list[Loaded] = []
+        self.ready: Callable[[], None] = lambda: None
 
     def load(self) -> Loaded:
         if isinstance(self.next, ConfigError):
@@ -277,9 +280,12 @@ class Running:
 
         def ready(server: Server) -> None:
             self.server = server
+            self.ready()
             running.set()
 
-        task = asyncio.ensure_future(daemon.serve(self.load(), self.load, ready))
+        task = asyncio.ensure_future(
+            daemon.serve(self.load(), self.load, ready, self.taken.append)
+        )
         await asyncio.wait_for(running.wait(), 5)
         return task
 
@@ -306,9 +312,11 @@ async def test_hang_up_reloads_whole_or_not_at_all(caplog: pytest.LogCaptureFixt
             assert record.levelname == "ERROR"
             assert record.getMessage().startswith("not reloaded, the old settings stay in force:\n")
             assert "x.yml:2: neither (mend it)" in caplog.text or "192.0.2.1:53" in caplog.text
+            assert running.taken == []
         running.next = settings(cluster, listen=["127.0.0.2:0"])
         os.kill(os.getpid(), signal.SIGHUP)
         await until(lambda: "settings reloaded" in caplog.text)
+        assert [one.settings for one in running.taken] == [running.next]
         assert running.at.host == "127.0.0.2"
         assert (await ask(running.at, NAME)).data == GALERA
         os.kill(os.getpid(), signal.SIGTERM)
@@ -368,6 +376,31 @@ async def test_a_server_whose_ports_are_taken_says_so_and_ends() -> None:
         loaded = Loaded(settings(None, listen=[f"127.0.0.1:{port}"]), None, {})
         with pytest.raises(StartError, match="already in use"):
             await daemon.serve(loaded, lambda: loaded)
+
+
+async def test_it_becomes_another_user_between_listening_and_serving(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    user, port = pwd.getpwuid(os.getuid()).pw_name, free_port()
+    steps: list[str] = []
+
+    def become(name: str) -> None:
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            with socket.socket(type=kind) as sock, pytest.raises(OSError, match="in use"):
+                sock.bind(("127.0.0.1", port))
+        steps.append(f"becomes {name}")
+
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(daemon, "drop_privileges", become)
+    monkeypatch.setattr(Manager, "ready", lambda manager: steps.append("tells that it is ready"))
+    async with DevCluster(EXAMPLES, 1, http=False) as cluster:
+        running = Running(settings(cluster, listen=[f"127.0.0.1:{port}"], user=user))
+        running.ready = lambda: steps.append("serves")
+        task = await running.start()
+        assert (await ask(running.at, NAME)).data == GALERA
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(task, 5)
+    assert steps == [f"becomes {user}", "serves", "tells that it is ready"]
 
 
 def test_becoming_another_user(monkeypatch: pytest.MonkeyPatch) -> None:

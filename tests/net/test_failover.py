@@ -13,7 +13,7 @@ import pytest
 
 from consulfwd.dev import DevAgent, Faults
 from consulfwd.net.resolver import MAX_REFRESHING
-from tests.net.messages import question
+from tests.net.messages import parse, question
 from tests.net.world import GALERA, World, until, world
 
 NAME = "galeradb.service.consul"
@@ -128,6 +128,20 @@ async def test_a_dead_agent_is_noticed_once_and_returns_by_itself(
         asked = len(first.queries)
         assert (await here.ask(NAME)).data == GALERA
         assert len(first.queries) == asked + 1
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+async def test_the_answer_of_who_was_too_slow_is_not_sent_too(tcp: bool) -> None:
+    async with world() as here, here.tcp() if tcp else here.udp() as client:
+        (slow, *_) = here.engine.upstreams()
+        heard = slow.last_reply
+        here.agents[0].faults.any.delay.on(0.15, count=1)
+        client.send(question(NAME, ident=1))
+        assert parse(await client.receive()).data == GALERA
+        assert here.asked() == AT_ONCE
+        await until(lambda: slow.last_reply > heard)
+        client.send(question("localhost", ident=2))
+        assert parse(await client.receive()).id == 2
 
 
 async def test_everything_asked_while_an_agent_dies_is_answered() -> None:
