@@ -121,6 +121,19 @@ def test_only_what_changed_is_checked_and_replaced(tmp_path: Path, place: Path) 
     assert (tmp_path / "checked").read_text().count("\n") == 1
 
 
+@pytest.mark.parametrize("bad", [0, 1])
+def test_one_bad_file_keeps_the_others_out(place: Path, bad: int) -> None:
+    other = place.with_name("other.conf")
+    other.write_text("old too\n")
+    before = here(place.parent)
+    files = [File(place, NEW), File(other, NEW)]
+    files[bad] = File(files[bad].path, "bad\n")
+    with pytest.raises(ApplyError, match="not replaced, as its check") as caught:
+        apply(Job(tuple(files), check=("/bin/sh", "-c", '! grep bad "$0"', "{file}")))
+    assert caught.value.where == str(files[bad].path)
+    assert here(place.parent) == before
+
+
 def test_the_candidate_is_checked_in_its_directory(tmp_path: Path, place: Path) -> None:
     (place.parent / "included").write_text("x")
     text = 'test -r included && test "$(dirname "$0")" = "$PWD" && grep -q new "$0"'
