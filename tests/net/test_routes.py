@@ -22,7 +22,7 @@ def consul_names(rng: random.Random, count: int) -> list[str]:
     """Return names at and under the Consul domains: real ones, nonsense, odd octets, any case."""
     labels = ["galeradb", "web", "service", "node", "query", "dc1", "dc2", "addr", "com", "arpa"]
     labels += ["_tcp", "x" * 63, "a\\.b", "\\000", "\\255", "localhost", "onion", "in-addr", "*"]
-    domains = ["consul", "dc2.consul", "service.consul", "intern.example.org"]
+    domains = ["consul", "dc2.consul", "service.consul", "intern.example.org", "two.test"]
     names = []
     for _ in range(count):
         chosen = [rng.choice(labels) for _ in range(rng.randrange(3))]
@@ -33,7 +33,8 @@ def consul_names(rng: random.Random, count: int) -> list[str]:
 @pytest.mark.parametrize("agents", ["answer", "deny", "fail", "are dead"])
 async def test_no_name_of_consul_ever_reaches_a_recursor(agents: str) -> None:
     rng = random.Random(22)
-    consul = {"alt_domains": ["intern.example.org"], "reverse": ["10.0.0.0/8"]}
+    # A domain may be written in any case in the settings, too.
+    consul = {"alt_domains": ["intern.example.org", "Two.Test"], "reverse": ["10.0.0.0/8"]}
     async with Recursor() as recursor, Recursor() as forwarder:
         async with (
             world(
