@@ -176,6 +176,23 @@ async def test_strangers_are_refused(tcp: bool) -> None:
         assert here.asked() == []
 
 
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "0.0.0.0:0"])
+async def test_strangers_are_refused_what_is_ready_for_others(listen: str) -> None:
+    async with world(listen=[listen], access={"allow": ["127.0.0.2/32"]}) as here:
+        here.cluster.dns.service_ttl = 60
+        at = Endpoint(host="127.0.0.1", port=here.at.port)
+        for name in ("galeradb.service.consul", "localhost"):
+            hot = here.counters.hot
+            for _ in range(4):
+                assert (await ask(at, name, ident=1, source="127.0.0.2")).rcode == "NOERROR"
+            assert (here.counters.hot > hot) is (name != "localhost")
+            for tcp in (False, True, False):
+                refused = await ask(at, name, ident=1, tcp=tcp, source="127.0.0.3")
+                assert (refused.rcode, refused.answers) == ("REFUSED", [])
+            assert (await ask(at, name, ident=1, source="127.0.0.2")).rcode == "NOERROR"
+        assert here.asked() == ["1 udp"]
+
+
 @pytest.mark.parametrize("allowed", ["127.0.0.0/8", "::1/128"])
 async def test_who_may_ask_is_told_apart_by_family(allowed: str) -> None:
     access = {"allow": [allowed]}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+from itertools import islice, pairwise
 from pathlib import Path
 
 import dns.flags
@@ -14,13 +16,15 @@ import pytest
 
 from consulfwd.config import Endpoint
 from consulfwd.config import Recursor as Configured
+from consulfwd.core.upstreams import Health
 from consulfwd.net import resolver
 from consulfwd.net import upstream as exchange
 from consulfwd.net.host import ResolvConf, recursors_from
+from consulfwd.net.routing import build_routes
 from tests.net.conftest import TLS_NAME
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
-from tests.net.world import GALERA, World, names_of, until, world
+from tests.net.world import GALERA, World, names_of, settings, until, world
 
 WWW = {("www.test", "A"): ["A 192.0.2.1"], ("www.test", "AAAA"): ["AAAA 2001:db8::1"]}
 MANY = {(f"n{number}.test", "A"): [f"A 192.0.2.{number}"] for number in range(60)}
@@ -47,6 +51,49 @@ async def test_every_query_has_a_port_and_an_id_of_its_own() -> None:
         assert (len(ports), len(ids) > 55) == (60, True)
         steps = {b - a for a, b in zip(sorted(ids), sorted(ids)[1:], strict=False)}
         assert len(steps) > 20
+
+
+async def test_agents_elsewhere_are_asked_from_a_port_of_its_own_for_every_query() -> None:
+    records = {(f"n{number}.service.consul", "A"): ["A 192.0.2.1"] for number in range(60)}
+    async with Recursor(records) as agent:
+        consul = {"agents": [{"address": agent.host, "dns_port": agent.port}]}
+        async with world(consul=consul, agents=1, patience=2.0) as here, here.udp() as client:
+            for upstream in here.engine.upstreams():
+                upstream.on_host = False
+            # The probe at the start went to a server on this host.
+            here.engine.channels.retain(set())
+            for number, name in enumerate(names_of("n", 60)):
+                client.send(question(f"{name}.service.consul", ident=number))
+            for _ in range(60):
+                assert parse(await client.receive()).data == ["192.0.2.1"]
+            assert len({one.port for one in agent.asked if one.name.startswith("n")}) == 60
+
+
+@pytest.mark.parametrize(
+    ("address", "on_host"),
+    [
+        *(("127.0.0.1", True), ("127.9.9.9", True), ("::1", True)),
+        *(("10.0.0.11", False), ("192.168.1.1", False), ("169.254.1.1", False)),
+        *(("9.9.9.9", False), ("fd00::1", False), ("::ffff:10.0.0.1", False)),
+    ],
+)
+def test_only_loopback_addresses_are_on_this_host(address: str, on_host: bool) -> None:
+    """Whoever else answers there has to guess a port first."""
+    named = Configured(address=address, port=5353)
+    agents = {"agents": [{"address": address}]}
+    found = settings(None, consul=agents, forward={"test": [named.name]})
+    routes = build_routes(found, [named], Health())
+    reached = {upstream for route in routes for group in route.groups for upstream in group.members}
+    assert {one.is_agent for one in reached} == {True, False}
+    assert {one.on_host for one in reached} == {on_host}
+
+
+def test_no_id_follows_from_earlier_ones() -> None:
+    found = [int.from_bytes(one, "big") for one in islice(exchange.random_ids(), 8192)]
+    # Of so many, chance repeats one in 17; a counter none, a block used again nearly all.
+    assert 7400 < len(set(found)) < 7950
+    steps = {(after - before) % 65536 for before, after in pairwise(found)}
+    assert 7400 < len(steps) < 7950
 
 
 @pytest.mark.parametrize("where", ["off host", "on host"])
@@ -87,6 +134,23 @@ async def test_forged_replies_ahead_of_the_real_one_are_ignored(where: str) -> N
         for number in range(10):
             assert (await here.ask(f"n{number}.test")).data == [f"192.0.2.{number}"]
         assert here.counters.failed == 0
+
+
+async def test_who_knows_port_and_id_still_has_to_answer_from_the_address_asked() -> None:
+    async with Recursor(MANY) as recursor, world(recursor) as here:
+        off_host(here)
+        with socket.socket(type=socket.SOCK_DGRAM) as elsewhere:
+
+            def forge(query: dns.message.Message) -> list[bytes]:
+                poison = dns.message.make_response(query)
+                name = str(query.question[0].name)
+                poison.answer = [dns.rrset.from_text(name, 3600, "IN", "A", "192.0.2.66")]
+                elsewhere.sendto(poison.to_wire(), ("127.0.0.1", recursor.asked[-1].port))
+                return []
+
+            recursor.forge = forge
+            for number in range(10):
+                assert (await here.ask(f"n{number}.test")).data == [f"192.0.2.{number}"]
 
 
 async def test_a_truncated_reply_is_asked_again_over_tcp() -> None:

@@ -46,10 +46,14 @@ class Datagrams(asyncio.DatagramProtocol):
 
 
 class UdpClient:
-    """A UDP socket connected to the server: it takes replies from the address asked only."""
+    """A UDP socket connected to the server: it takes replies from the address asked only.
 
-    def __init__(self, at: Endpoint) -> None:
+    `source` is the address it asks from, where that matters.
+    """
+
+    def __init__(self, at: Endpoint, source: str | None = None) -> None:
         self._at = at
+        self._source = source
 
     async def __aenter__(self) -> UdpClient:
         family = socket.AF_INET6 if ":" in self._at.host else socket.AF_INET
@@ -57,6 +61,8 @@ class UdpClient:
         self._sock.setblocking(False)
         # Hundreds of replies may come before anybody looks.
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        if self._source is not None:
+            self._sock.bind((self._source, 0))
         self._sock.connect((self._at.host, self._at.port))
         self._transport, self._protocol = await asyncio.get_running_loop().create_datagram_endpoint(
             Datagrams, sock=self._sock
@@ -89,13 +95,16 @@ class UdpClient:
 
 
 class TcpClient:
-    """A TCP connection to the server."""
+    """A TCP connection to the server, from the address `source` where that matters."""
 
-    def __init__(self, at: Endpoint) -> None:
+    def __init__(self, at: Endpoint, source: str | None = None) -> None:
         self._at = at
+        self._source = None if source is None else (source, 0)
 
     async def __aenter__(self) -> TcpClient:
-        self.reader, self.writer = await asyncio.open_connection(self._at.host, self._at.port)
+        self.reader, self.writer = await asyncio.open_connection(
+            self._at.host, self._at.port, local_addr=self._source
+        )
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -122,10 +131,18 @@ class TcpClient:
             return True
 
 
-async def ask(at: Endpoint, name: str, qtype: str = "A", *, tcp: bool = False, **how: Any) -> Reply:
+async def ask(
+    at: Endpoint,
+    name: str,
+    qtype: str = "A",
+    *,
+    tcp: bool = False,
+    source: str | None = None,
+    **how: Any,
+) -> Reply:
     """Ask a server one question (see `question` for how) and return its checked reply."""
     packet = question(name, qtype, **how)
-    client: UdpClient | TcpClient = TcpClient(at) if tcp else UdpClient(at)
+    client: UdpClient | TcpClient = TcpClient(at, source) if tcp else UdpClient(at, source)
     async with client:
         client.send(packet)
         reply = parse(await client.receive())

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -551,6 +552,24 @@ def test_jobs_that_share_a_reload_fail_together_after_it(tmp_path: Path, place: 
     (_, first), (_, second) = apply_all(jobs)
     assert isinstance(first, ApplyError)
     assert first is second
+    assert here(place.parent) == before
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_jobs_that_share_a_reload_are_all_verified(
+    tmp_path: Path, place: Path, clock: Clock, wrong: int
+) -> None:
+    before = here(place.parent)
+    said = ["", ""]
+    said[wrong] = "it gives old answers"
+    jobs = [
+        Job((File(place.with_name(name), NEW),), reload=(("true",),), verify=partial(str, it))
+        for name, it in zip(("consul.conf", "b"), said, strict=True)
+    ]
+    (_, first), (_, second) = apply_all(jobs, sleep=clock.sleep, clock=clock)
+    assert isinstance(first, ApplyError)
+    assert first is second
+    assert "it gives old answers" in first.what
     assert here(place.parent) == before
 
 
