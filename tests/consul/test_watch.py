@@ -247,6 +247,17 @@ async def test_a_proof_is_as_old_as_the_server_says() -> None:
         assert 1.0 <= now() - proof < LIFE
 
 
+async def test_a_proof_is_as_old_as_the_question() -> None:
+    """What an agent that takes its time has not heard of meanwhile, nobody knows."""
+    async with cluster(1) as (consul, agents), watching(agents) as shell:
+        ages: list[float] = []
+        shell.proved = lambda carrier, at: ages.append(now() - at)  # type: ignore[method-assign]
+        consul.agents[0].faults.http.delay.on(0.2)
+        shell.ask()
+        await until(lambda: ages)
+        assert 0.2 <= ages[0] < LIFE
+
+
 async def test_many_watches_at_one_agent() -> None:
     async with cluster(1) as (consul, agents), watching(agents) as shell:
         subjects = [Subject("service", f"s{number}") for number in range(128)]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
-from tests.net.world import GALERA, World, settings, until, world
+from tests.net.world import GALERA, World, names_of, settings, until, world
 
 NAME = "galeradb.service.consul"
 STALE, NO_AUTHORITY, NETWORK = 3, 22, 23
@@ -113,7 +113,8 @@ async def test_a_stale_answer_when_nobody_answers(end: Callable[[World], Awaitab
         assert here.counters.stale == 3
 
 
-async def test_stale_answers_have_a_short_ttl_and_an_end() -> None:
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+async def test_stale_answers_have_a_short_ttl_and_an_end(tcp: bool) -> None:
     cache = {"stale_for": 600}
     async with world(cache=cache, query={"deadline": 0.2}) as here:
         here.cluster.dns.service_ttl = 300
@@ -124,10 +125,10 @@ async def test_stale_answers_have_a_short_ttl_and_an_end() -> None:
         here.skip(1)
         for pause in (0, 598):
             here.skip(pause)
-            reply = await here.ask(NAME)
+            reply = await here.ask(NAME, tcp=tcp)
             assert ([code for code, _ in reply.ede], reply.ttls) == ([STALE], {30})
         here.skip(2)
-        assert (await here.ask(NAME)).rcode == "SERVFAIL"
+        assert (await here.ask(NAME, tcp=tcp)).rcode == "SERVFAIL"
 
 
 async def test_nobody_waits_once_all_agents_are_known_to_be_down() -> None:
@@ -207,6 +208,15 @@ async def test_a_reload_while_nobody_answers_keeps_the_stale_answers() -> None:
         assert (reply.data, [code for code, _ in reply.ede]) == (GALERA, [STALE])
         await here.server.reload(settings(here.cluster, consul={"agents": ["127.0.0.1:1"]}, **same))
         assert (await here.ask(NAME)).rcode == "SERVFAIL"
+
+
+async def test_a_reload_to_a_smaller_cache_keeps_no_more_than_fits() -> None:
+    async with world() as here:
+        for name in names_of("n", 8):
+            await here.ask(f"{name}.service.consul")
+        assert len(here.engine.cache) == 8
+        await here.server.reload(settings(here.cluster, cache={"size": 3}))
+        assert len(here.engine.cache) == 3
 
 
 async def test_a_reload_empties_the_cache_and_answers_what_is_in_flight() -> None:

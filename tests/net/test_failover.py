@@ -6,14 +6,18 @@ The transcripts say which agents were asked over what, until the answer was ther
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 
+from consulfwd.core.order import Budget
+from consulfwd.core.upstreams import AGENT, RECURSOR
 from consulfwd.dev import DevAgent, Faults
 from consulfwd.net.resolver import MAX_REFRESHING
 from tests.net.messages import parse, question
+from tests.net.recursor import Recursor
 from tests.net.world import GALERA, World, until, world
 
 NAME = "galeradb.service.consul"
@@ -142,6 +146,49 @@ async def test_the_answer_of_who_was_too_slow_is_not_sent_too(tcp: bool) -> None
         await until(lambda: slow.last_reply > heard)
         client.send(question("localhost", ident=2))
         assert parse(await client.receive()).id == 2
+
+
+async def test_an_agent_that_dies_again_returns_again_though_nobody_asks() -> None:
+    async with world() as here:
+        for _ in range(2):
+            await here.agents[0].stop()
+            while here.states()[0] != "down":
+                await here.ask(NAME)
+            await here.agents[0].start()
+            await here.until("up", "up", "up")
+            # It is well for so long that its probes end, and that the fall is forgotten.
+            await asyncio.sleep(3 * AGENT.probe_first)
+            here.skip(AGENT.steady + 1)
+
+
+def left(budget: Budget) -> int:
+    """Return how many more may be asked besides, and take them."""
+    return sum(iter(budget.spend, False))
+
+
+async def test_hedges_are_paid_by_queries_that_need_none_and_by_their_own_kind() -> None:
+    records = {("www.test", "A"): ["A 192.0.2.1"]}
+    async with (
+        Recursor(records) as silent,
+        Recursor(records) as other,
+        world(silent, other, patience=1.0) as here,
+    ):
+        agents, recursors = here.engine.budgets[True], here.engine.budgets[False]
+        full = left(agents)
+        assert full == 100
+        for _ in range(25):
+            await here.ask(NAME)
+        assert left(agents) == 2
+        silent.silent = True
+        for upstream in here.engine.upstreams():
+            if not upstream.is_agent:
+                quick = dataclasses.replace(RECURSOR, hedge_floor=0.02, hedge_initial=0.02)
+                upstream.tuning = quick
+        for _ in range(10):
+            await here.ask(NAME)
+        assert (await here.ask("www.test")).data == ["192.0.2.1"]
+        assert other.names == ["www.test."]
+        assert (left(agents), left(recursors)) == (1, full - 1)
 
 
 async def test_everything_asked_while_an_agent_dies_is_answered() -> None:

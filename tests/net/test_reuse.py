@@ -393,6 +393,29 @@ async def test_an_answer_under_way_when_something_changes_is_not_kept() -> None:
         assert covered(here)
 
 
+@pytest.mark.parametrize("way", ["passed on", "looked up"])
+async def test_an_answer_from_before_a_change_that_comes_long_after_it_is_not_kept(
+    way: str,
+) -> None:
+    async with by_hand(patience=2.0) as (here, hand), here.udp() as client:
+        await hand.cover()
+        hand.skip(REUSE)
+        faults = here.agents[0].faults
+        if way == "looked up":
+            faults.udp.truncate.on()
+        last = "1 udp" if way == "passed on" else "1 tcp"
+        (faults.udp if way == "passed on" else faults.tcp).delay.on(0.1, count=1)
+        before = here.asked().count(last)
+        client.send(question(NAME))
+        await until(lambda: here.asked().count(last) == before + 1)
+        here.cluster.catalog.set_check("galera1", "critical")
+        hand.change(SUBJECT, 3, 2)
+        hand.skip(SETTLE + 0.2)
+        assert parse(await client.receive()).data == GALERA
+        assert not covered(here)
+        assert (await here.ask(NAME)).data == LEFT
+
+
 @pytest.mark.parametrize("ttl", [0, 5])
 async def test_answers_are_not_reused_while_a_change_settles(ttl: int) -> None:
     """An agent that does not know yet must not be believed for ten seconds, nor for a TTL."""

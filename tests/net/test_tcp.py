@@ -167,6 +167,21 @@ async def test_many_idle_connections_keep_nobody_out() -> None:
         await until(lambda: connections(here) == 0)
 
 
+async def test_many_that_come_at_once_take_no_more_places_than_there_are() -> None:
+    async with world(tcp={"max_connections": 6, "max_per_client": 6}) as here:
+        clients = [TcpClient(here.at, f"127.0.0.{2 if number < 6 else 3}") for number in range(9)]
+        try:
+            for client in clients[:6]:
+                await client.__aenter__()
+                assert await is_served(client)
+            await asyncio.gather(*(client.__aenter__() for client in clients[6:]))
+            assert [await is_served(client) for client in clients[6:]] == [True] * 3
+            assert connections(here) == 6
+        finally:
+            for client in clients:
+                await client.__aexit__()
+
+
 async def test_one_connections_burst_leaves_others_their_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

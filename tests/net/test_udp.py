@@ -151,6 +151,13 @@ async def test_hot_answers_depend_on_the_whole_datagram() -> None:
         assert here.counters.hot == 2
 
 
+async def test_made_up_names_do_not_fill_the_memory() -> None:
+    async with world() as here:
+        for number in range(10_000):
+            here.engine.prepare(question(f"n{number}.test", edns=None))
+        assert len(here.engine.asks) <= 4096
+
+
 async def test_hot_answers_end_with_a_reload() -> None:
     async with world() as here:
         here.cluster.dns.service_ttl = 30
