@@ -6,7 +6,7 @@ import dns.edns
 import pytest
 
 from consulfwd.config import Endpoint
-from tests.net.messages import question
+from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
 from tests.net.world import GALERA, ask, world
 
@@ -191,6 +191,14 @@ async def test_strangers_are_refused_what_is_ready_for_others(listen: str) -> No
                 assert (refused.rcode, refused.answers) == ("REFUSED", [])
             assert (await ask(at, name, ident=1, source="127.0.0.2")).rcode == "NOERROR"
         assert here.asked() == ["1 udp"]
+
+
+async def test_strangers_are_not_told_over_tcp_what_is_wrong_with_a_query() -> None:
+    async with world(access={"allow": ["192.0.2.0/24"]}) as here, here.tcp() as client:
+        broken = question("galeradb.service.consul", ident=1)[:12]
+        client.send(broken, question("galeradb.service.consul", ident=2))
+        reply = parse(await client.receive())
+        assert (reply.id, reply.rcode) == (2, "REFUSED")
 
 
 @pytest.mark.parametrize("allowed", ["127.0.0.0/8", "::1/128"])

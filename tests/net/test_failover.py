@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
+import os
 import time
 from collections.abc import Awaitable, Callable
 
@@ -97,6 +99,42 @@ async def test_a_reply_that_comes_octet_by_octet_is_put_together() -> None:
         cut(lambda it: it.tcp.slow.on(0.0001))(here.agents[0].faults)
         assert (await here.ask(NAME)).data == GALERA
         assert here.asked() == TO_TCP
+
+
+async def test_a_part_of_an_answer_is_marked_and_not_kept() -> None:
+    async with world() as here:
+        here.cluster.dns.service_ttl = 60
+        many = [f"10.1.0.{number}" for number in range(1, 6)]
+        for address in many:
+            here.cluster.catalog.register("many", id=address, node=address, node_address=address)
+        for agent in here.agents:
+            short_of_edns(agent.faults)
+            agent.faults.tcp.refuse.on()
+        part = await here.ask("many.service.consul")
+        assert (part.rcode, len(part.answers), "tc" in part.flags) == ("NOERROR", 3, True)
+        for agent in here.agents:
+            agent.faults.clear()
+        whole = await here.ask("many.service.consul")
+        assert (whole.data, "tc" in whole.flags) == (many, False)
+
+
+async def test_whatever_the_kernel_says_of_a_socket_its_queries_are_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world(patience=10.0) as here, here.udp() as client:
+        here.agents[0].faults.any.drop.on()
+        client.send(question(NAME))
+        await until(lambda: here.asked() == ["1 udp"])
+        (channel, *_) = here.engine.channels._direct.values()
+
+        def fails() -> None:
+            raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(channel, "_received", fails)
+            channel._readable()
+        assert parse(await client.receive()).data == GALERA
+        assert here.asked() == AT_ONCE
 
 
 async def kill(agent: DevAgent) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.net.world import settings, world
+
+NAME = "galeradb.service.consul"
 
 
 async def test_limits_on_tcp_are_taken() -> None:
@@ -12,3 +16,14 @@ async def test_limits_on_tcp_are_taken() -> None:
         await here.server.reload(settings(here.cluster, tcp=limits))
         assert ((_, listener),) == tuple(here.server._listeners.values())
         assert {name: getattr(listener, name) for name in limits} == limits
+
+
+async def test_the_deadline_is_taken() -> None:
+    async with world() as here:
+        await here.server.reload(settings(here.cluster, query={"deadline": 0.2}))
+        for agent in here.agents:
+            agent.faults.frozen = True
+        began = time.monotonic()
+        assert (await here.ask(NAME)).rcode == "SERVFAIL"
+        # Without it that would have been after two seconds.
+        assert time.monotonic() - began < 1.5

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,7 +160,7 @@ async def test_agents_are_asked_no_more_until_something_changes() -> None:
 
 
 async def test_a_change_reaches_the_hot_tables_of_every_listener() -> None:
-    async with watched(listen=["127.0.0.1:0", "127.0.0.2:0"]) as here:
+    async with watched(listen=["127.0.0.1:0", "127.0.0.2:0", "0.0.0.0:0"]) as here:
         await reused(here)
         packets = [question(NAME, edns=size, ident=7) for size in (None, 1232, 4096)]
         places = here.server.endpoints
@@ -175,8 +176,8 @@ async def test_a_change_reaches_the_hot_tables_of_every_listener() -> None:
 
         async def hot() -> bool:
             before = here.counters.hot
-            assert await everywhere() == [GALERA] * 12
-            return here.counters.hot == before + 6
+            assert await everywhere() == [GALERA] * 18
+            return here.counters.hot == before + 9
 
         async def until_hot() -> None:
             while not await hot():
@@ -185,7 +186,7 @@ async def test_a_change_reaches_the_hot_tables_of_every_listener() -> None:
         await asyncio.wait_for(until_hot(), 10)
         here.cluster.catalog.set_check("galera1", "critical")
         await noticed(here)
-        assert await everywhere() == [LEFT] * 12
+        assert await everywhere() == [LEFT] * 18
 
 
 async def test_where_an_answer_was_hot_is_forgotten_with_the_hot_tables() -> None:
@@ -274,6 +275,22 @@ async def test_a_reload_that_changes_how_is_watched_begins_anew() -> None:
         assert (await here.ask(NAME)).data == LEFT
         assert watches(here) == {}
         assert (await reused(here)).data == LEFT
+
+
+async def test_a_reload_that_may_have_another_token_begins_anew(tmp_path: Path) -> None:
+    """What is in files may have changed with nothing to be seen of it in the settings."""
+    file = tmp_path / "token"
+    file.write_text("one")
+    async with watched() as here:
+        agents = [one.replace(token_file=file) for one in here.server.settings.consul.agents]
+        consul = {"agents": agents, "watch": {"enabled": True, "settle": SETTLE}}
+        await here.server.reload(settings(here.cluster, consul=consul))
+        await reused(here)
+        assert watches(here) != {}
+        file.write_text("another")
+        await here.server.reload(here.server.settings)
+        assert watches(here) == {}
+        assert (await reused(here)).data == GALERA
 
 
 async def test_watches_are_turned_off_and_on() -> None:
@@ -503,10 +520,10 @@ async def test_the_loss_of_a_watch_ends_what_is_hot() -> None:
         assert parse(await client.receive()).data == LEFT
 
 
-@pytest.mark.parametrize("how", ["hot", "cached", "tcp", "another listener"])
+@pytest.mark.parametrize("how", ["hot", "cached", "tcp", "another listener", "every address"])
 async def test_a_process_that_slept_reuses_nothing(how: str) -> None:
     """It may have been stopped, or its host suspended, with the change unheard of."""
-    async with by_hand(listen=["127.0.0.1:0", "127.0.0.2:0"]) as (here, hand):
+    async with by_hand(listen=["127.0.0.1:0", "127.0.0.2:0", "0.0.0.0:0"]) as (here, hand):
         await hand.cover()
         for at in here.server.endpoints:
             for _ in range(4):
@@ -515,7 +532,7 @@ async def test_a_process_that_slept_reuses_nothing(how: str) -> None:
         here.cluster.catalog.set_check("galera1", "critical")
         # Nothing that was due in the meantime has been done: only the clock knows.
         here._clock.offset += LIFE
-        at = here.server.endpoints[how == "another listener"]
+        at = here.server.endpoints[{"another listener": 1, "every address": 2}.get(how, 0)]
         edns = 512 if how == "cached" else 1232
         reply = await ask(at, NAME, ident=7, edns=edns, tcp=how == "tcp")
         assert reply.data == LEFT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -570,6 +571,36 @@ def test_jobs_that_share_a_reload_are_all_verified(
     assert isinstance(first, ApplyError)
     assert first is second
     assert "it gives old answers" in first.what
+    assert here(place.parent) == before
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_what_is_to_be_whole_is_checked_for_every_job(place: Path, wrong: int) -> None:
+    before = here(place.parent)
+    wholes = [("true",), ("true",)]
+    wholes[wrong] = ("false",)
+    jobs = [
+        Job((File(place.with_name(name), NEW),), whole=whole, reload=(("true",),))
+        for name, whole in zip(("consul.conf", "b"), wholes, strict=True)
+    ]
+    (_, first), (_, second) = apply_all(jobs)
+    assert isinstance(first, ApplyError)
+    assert first is second
+    assert here(place.parent) == before
+
+
+def test_where_the_old_file_cannot_be_kept_it_is_not_replaced(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = here(place.parent)
+
+    def full(replacement: Replacement) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Replacement, "_keep", full)
+    with pytest.raises(ApplyError, match="no space left") as caught:
+        apply(Job((File(place, NEW),)))
+    assert caught.value.rolled_back
     assert here(place.parent) == before
 
 
