@@ -378,6 +378,16 @@ async def test_a_server_whose_ports_are_taken_says_so_and_ends() -> None:
             await daemon.serve(loaded, lambda: loaded)
 
 
+async def test_a_user_there_is_not_is_found_before_anything_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    async with nothing_left_behind():
+        running = Running(settings(None, user="no-such-user-here"))
+        with pytest.raises(StartError, match="there is no user 'no-such-user-here'"):
+            await daemon.serve(running.load(), running.load)
+
+
 async def test_it_becomes_another_user_between_listening_and_serving(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
