@@ -59,19 +59,23 @@ async def serve(
     user = loaded.settings.user
     server = Server(loaded.settings, kept=kept)
     manager = Manager(notifier, server.status)
-    try:
-        if os.getuid() == 0 and user is not None:
-            find_user(user)
-        raise_descriptor_limit()
-        await server.start()
-    except ConsulfwdError:
-        kept.give_up()
-        raise
-    if os.getuid() == 0:
+
+    def give_up_rights() -> None:
+        if os.getuid() != 0:
+            return
         if user is not None:
             drop_privileges(user)
         else:
             log.warning("running as root: the setting user names whom to become instead")
+
+    try:
+        if os.getuid() == 0 and user is not None:
+            find_user(user)
+        raise_descriptor_limit()
+        await server.start(give_up_rights)
+    except ConsulfwdError:
+        kept.give_up()
+        raise
     running = asyncio.get_running_loop()
     stopping = asyncio.Event()
     reloading: set[asyncio.Task[None]] = set()

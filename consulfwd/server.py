@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from consulfwd.config import Agent, Endpoint, Recursor, Settings
 from consulfwd.config.checks import agent_lists
@@ -22,6 +22,7 @@ from consulfwd.core.freshness import Rules
 from consulfwd.core.upstreams import Health, Upstream
 from consulfwd.dns.const import type_text
 from consulfwd.dns.names import from_text, to_text
+from consulfwd.errors import StartError
 from consulfwd.kept import Kept
 from consulfwd.net import host
 from consulfwd.net.resolver import Engine
@@ -61,10 +62,22 @@ class Server:
             self._rank, self._agents_changed, host=socket.gethostname(), rng=random.Random()
         )
 
-    async def start(self) -> None:
-        """Bind every address and begin to answer. Raises StartError; then nothing is running."""
+    async def start(self, bound: Callable[[], None] = lambda: None) -> None:
+        """Bind every address and begin to answer. Raises StartError; then nothing is running.
+
+        `bound` is called in between, when nothing that anybody sent has been read: it may give up
+        what binding needed. A StartError of it is one of the start.
+        """
         running = asyncio.get_running_loop()
         sockets = self._kept.bind(self.settings.listen)
+        try:
+            bound()
+        except StartError:
+            for asked, pair in sockets.items():
+                self._kept.let_go(asked)
+                for sock in pair:
+                    sock.close()
+            raise
         recursors = self._recursors(self.settings)
         self.engine = Engine(
             build_routes(self.settings, recursors, self._health),

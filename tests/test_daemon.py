@@ -7,9 +7,11 @@ import errno
 import os
 import pwd
 import re
+import select
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 
 import pytest
 
@@ -18,7 +20,8 @@ from consulfwd.config import Endpoint, Loaded, Settings
 from consulfwd.core.telling import LINES
 from consulfwd.dev import DevCluster
 from consulfwd.errors import ConfigError, Problem, StartError
-from consulfwd.net.binding import bind_all
+from consulfwd.kept import Kept
+from consulfwd.net.binding import Pair, bind_all
 from consulfwd.notify import Manager
 from consulfwd.process import drop_privileges
 from consulfwd.server import Server
@@ -411,6 +414,64 @@ async def test_it_becomes_another_user_between_listening_and_serving(
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(task, 5)
     assert steps == [f"becomes {user}", "serves", "tells that it is ready"]
+
+
+async def test_nothing_is_read_with_the_rights_that_binding_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    user, port = pwd.getpwuid(os.getuid()).pw_name, free_port()
+    at = [(f"127.0.0.{n}", port) for n in range(1, 6)]
+    steps: list[str] = []
+    with ExitStack() as stack:
+        clients = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in at]
+        bind = Kept.bind
+
+        def bind_and_be_asked(kept: Kept, endpoints: Iterable[Endpoint]) -> dict[Endpoint, Pair]:
+            bound = bind(kept, endpoints)
+            for client, address in zip(clients, at, strict=True):
+                client.sendto(question("localhost"), address)
+            steps.append("is asked")
+            return bound
+
+        def become(name: str) -> None:
+            # Whatever was read by now would have its answer.
+            assert select.select(clients, [], [], 0.1)[0] == []
+            steps.append("becomes another")
+
+        monkeypatch.setattr(Kept, "bind", bind_and_be_asked)
+        monkeypatch.setattr(os, "getuid", lambda: 0)
+        monkeypatch.setattr(daemon, "drop_privileges", become)
+        listen = [f"{host}:{port}" for host, _ in at]
+        running = Running(settings(None, listen=listen, user=user))
+        task = await running.start()
+        for client in clients:
+            client.settimeout(5)
+            reply = await asyncio.to_thread(client.recv, 4096)
+            assert parse(reply).rcode == "NOERROR"
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(task, 5)
+    assert steps == ["is asked", "becomes another"]
+
+
+async def test_a_user_that_cannot_be_become_ends_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    user, port = pwd.getpwuid(os.getuid()).pw_name, free_port()
+    gone: list[str] = []
+
+    def refuse(name: str) -> None:
+        raise StartError(f"cannot become user {name!r}")
+
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(daemon, "drop_privileges", refuse)
+    monkeypatch.setattr(Kept, "let_go", lambda _, endpoint: gone.append(str(endpoint)))
+    before = open_sockets()
+    running = Running(settings(None, listen=[f"127.0.0.1:{port}"], user=user))
+    with pytest.raises(StartError, match="cannot become user"):
+        await daemon.serve(running.load(), running.load)
+    # Neither here nor with the service manager: queries to them would wait in vain.
+    assert open_sockets() == before
+    assert gone == [f"127.0.0.1:{port}"]
 
 
 def test_becoming_another_user(monkeypatch: pytest.MonkeyPatch) -> None:

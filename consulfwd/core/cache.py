@@ -156,10 +156,18 @@ class Cache:
         return ttl, ttl + (self.limits.stale_for if message.positive else 0)
 
     def inherit(self, other: Cache, wanted: Callable[[bytes], bool], now: float) -> None:
-        """Take over what another cache holds for names (folded) that are `wanted`, as stale."""
+        """Take over what another cache holds for names (folded) that are `wanted`, as stale.
+
+        For how long it is of use goes by the limits of this one.
+        """
+        longer = self.limits.stale_for - other.limits.stale_for
         for key, entry in other.entries.items():
+            gone_at = entry.gone_at + (longer if entry.message.positive else 0)
+            if gone_at <= now:
+                continue
             if len(self.entries) < self.limits.size and wanted(key[: skip_name(key, 0)]):
                 entry.expires_at = min(entry.expires_at, now)
+                entry.gone_at = gone_at
                 self.entries[key] = entry
                 if len(entry.message.body) > LARGE:
                     self._bound_large(key)

@@ -171,10 +171,10 @@ resolv_conf: {tmp_path}/resolv.conf
     none = f"WARNING no recursors ({tmp_path}/resolv.conf): names outside Consul get SERVFAIL"
     root = ["WARNING running as root: the setting user names whom to become instead"]
     assert lines == [
+        *(root if os.getuid() == 0 else []),
         f"INFO listening on {HOST}:{port} (UDP and TCP)",
         f"INFO consul is answered from {first}, {second} (ordered)",
         none,
-        *(root if os.getuid() == 0 else []),
         f"INFO settings reloaded; listening on {HOST}:{port}",
         f"INFO consul is answered from {first}, {second} (ordered)",
         none,

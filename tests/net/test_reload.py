@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.net.world import settings, world
 
 NAME = "galeradb.service.consul"
@@ -27,3 +29,14 @@ async def test_the_deadline_is_taken() -> None:
         assert (await here.ask(NAME)).rcode == "SERVFAIL"
         # Without it that would have been after two seconds.
         assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize(("kept", "rcode"), [(3600, "NOERROR"), (0, "SERVFAIL")])
+async def test_how_long_stale_answers_are_of_use_is_taken(kept: int, rcode: str) -> None:
+    async with world() as here:
+        assert (await here.ask(NAME)).rcode == "NOERROR"
+        limits = {"cache": {"stale_for": kept}, "query": {"deadline": 0.3}}
+        await here.server.reload(settings(here.cluster, **limits))
+        for agent in here.agents:
+            agent.faults.frozen = True
+        assert (await here.ask(NAME)).rcode == rcode
