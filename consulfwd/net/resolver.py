@@ -301,9 +301,12 @@ class Engine:
                 _, waiter.upstream, relay, tail = lane
                 waiter.sent_at = now
                 waiter.others = None
+                # First noted, then sent: sending may show that the upstream is not there, and a
+                # lookup takes the relay's place at once.
+                flights[key] = waiter
                 if relay(waiter, tail):
-                    flights[key] = waiter
                     return
+                del flights[key]
         self.launch(ask, ask.route, [waiter], now)
 
     def _lane(

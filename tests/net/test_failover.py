@@ -20,7 +20,7 @@ from consulfwd.dev import DevAgent, Faults
 from consulfwd.net.resolver import MAX_REFRESHING
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
-from tests.net.world import GALERA, World, until, world
+from tests.net.world import GALERA, TcpClient, UdpClient, World, settings, until, world
 
 NAME = "galeradb.service.consul"
 AT_ONCE = ["1 udp", "2 udp"]
@@ -392,3 +392,32 @@ async def test_the_fastest_agent_is_asked() -> None:
             await here.ask(NAME)
         after = [len(agent.queries) for agent in here.agents]
         assert [b - a for a, b in zip(before, after, strict=True)] == [0, 0, 6]
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_an_agent_goes_between_two_queries(tcp: bool) -> None:
+    """That it is gone shows while the second is sent: each has one reply, and nothing is left."""
+    names = [NAME, "web.service.consul", "web.service.consul", "nothing.service.consul"]
+    async with world(agents=2, patience=None) as here, here.tcp() if tcp else here.udp() as client:
+        for name in dict.fromkeys(names):
+            await here.ask(name)
+        here.skip(60.0)
+        await here.agents[0].stop()
+        for turn in range(3):
+            packets = [question(name, ident=10 * turn + n) for n, name in enumerate(names)]
+            if isinstance(client, TcpClient):
+                client.send(*packets)
+            else:
+                for packet in packets:
+                    client.send(packet)
+            idents = {parse(await client.receive()).id for _ in packets}
+            assert idents == {10 * turn + n for n in range(len(names))}
+        assert here.engine.flights == {}
+        # What was left there would be asked once more, and answered twice.
+        await here.server.reload(settings(here.cluster, log={"queries": False}))
+        last = question(NAME, ident=99)
+        client.send(last)
+        assert parse(await client.receive()).id == 99
+        await asyncio.sleep(0.05)
+        if isinstance(client, UdpClient):
+            assert client.waiting == 0
