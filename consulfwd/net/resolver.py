@@ -461,12 +461,16 @@ class Engine:
         self.carry_on(flight, flight.on_reply(attempt, message, cut, now), now)
         return True
 
-    def on_failure(self, attempt: Attempt, reason: str, *, refused: bool) -> None:
-        """Take the end of an attempt without a reply."""
+    def on_failure(
+        self, attempt: Attempt, reason: str, *, refused: bool, sign: bool = True
+    ) -> None:
+        """Take the end of an attempt without a reply; is it a `sign` of its upstream's health?"""
         if not attempt.result:
             now = self.now()
-            flight = attempt.lookup
-            self.carry_on(flight, flight.on_failure(attempt, reason, now, refused=refused), now)
+            more = attempt.lookup.on_failure(
+                attempt, reason, now, refused=refused and sign, ours=not sign
+            )
+            self.carry_on(attempt.lookup, more, now)
 
     def on_stray(self, attempt: Attempt, reason: str) -> None:
         """Take note of a false reply; the real one may still come."""

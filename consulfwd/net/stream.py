@@ -1,7 +1,8 @@
 """One upstream over TCP or TLS (RFC 7766, RFC 7858): pipelined, replies in any order.
 
-A connection is kept while it is used, and given up before the other side does: Consul's agents
-take 128 queries on one and drop it after 8 idle seconds.
+A connection to an agent is given up before the agent does: Consul takes 128 queries on one, and
+drops it after 8 idle seconds. Other servers close when they like (RFC 7766 section 6.2.4): what
+they left unanswered is asked once more over a new connection.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 from consulfwd.core.attempts import Attempt
 from consulfwd.core.upstreams import Upstream
@@ -19,10 +20,18 @@ from consulfwd.dns.framing import StreamReader, frame
 if TYPE_CHECKING:
     from consulfwd.net.upstream import Owner
 
-MAX_QUERIES = 100
-IDLE = 5.0
+AGENT_QUERIES, AGENT_IDLE = 100, 5.0
+MAX_QUERIES, IDLE = 10_000, 20.0
 CONNECT_TIMEOUT = 2.0
 REPLY_TIMEOUT = 5.0
+
+
+class Sent(NamedTuple):
+    """A query on a connection, without its ID; `again` when another connection was lost with it."""
+
+    attempt: Attempt
+    tail: bytes
+    again: bool
 
 
 class Connection(asyncio.Protocol):
@@ -33,7 +42,7 @@ class Connection(asyncio.Protocol):
         self._reader = StreamReader()
         self._transport: asyncio.Transport | None = None
         self.waiting: list[tuple[bytes, bytes]] = []
-        self.pending: dict[bytes, Attempt] = {}
+        self.pending: dict[bytes, Sent] = {}
         self.sent = 0
         self.used_at = 0.0
         self.closed = False
@@ -47,32 +56,44 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for message in self._reader.feed(data):
-            attempt = self.pending.pop(message[:2], None)
-            if attempt is not None and not self._channel.owner.on_reply(attempt, message):
-                self._channel.owner.on_failure(attempt, "a false reply over TCP", refused=False)
-        if self.sent >= MAX_QUERIES and not self.pending:
+            sent = self.pending.pop(message[:2], None)
+            if sent is not None and not self._channel.owner.on_reply(sent.attempt, message):
+                self._channel.owner.on_failure(
+                    sent.attempt, "a false reply over TCP", refused=False
+                )
+        if self.sent >= self._channel.most and not self.pending:
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if not self.closed:
+            self.closed = True
+            # Not by us: whatever can be asked once more is not a sign of anything yet.
+            firsts = {ident: one for ident, one in self.pending.items() if not one.again}
+            for ident in firsts:
+                del self.pending[ident]
+            self._channel.ask_again(firsts.values())
         self.fail(f"connection lost: {exc}" if exc else "connection closed by the server")
 
-    def write(self, ident: bytes, attempt: Attempt, tail: bytes) -> None:
+    def write(self, ident: bytes, attempt: Attempt, tail: bytes, *, again: bool = False) -> None:
         """Send a query now, or as soon as the connection is open."""
-        self.pending[ident] = attempt
+        self.pending[ident] = Sent(attempt, tail, again)
         self.sent += 1
-        self.used_at = attempt.sent_at
+        self.used_at = max(self.used_at, attempt.sent_at)
         if self._transport is None:
             self.waiting.append((ident, tail))
         else:
             self._transport.write(frame(ident + tail))
 
     def fail(self, reason: str, *, refused: bool = False) -> None:
-        """End the connection; everything that waited on it has failed."""
+        """End the connection; everything that waited on it has failed.
+
+        That is one sign of the upstream's health, however many waited.
+        """
         self.close()
-        failed = [attempt for attempt in self.pending.values() if not attempt.result]
+        failed = [one.attempt for one in self.pending.values() if not one.attempt.result]
         self.pending.clear()
-        for attempt in failed:
-            self._channel.owner.on_failure(attempt, reason, refused=refused)
+        for number, attempt in enumerate(failed):
+            self._channel.owner.on_failure(attempt, reason, refused=refused, sign=not number)
 
     def close(self) -> None:
         """Close the connection, if it is open."""
@@ -99,15 +120,27 @@ class StreamChannel:
         self._all: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._context: ssl.SSLContext | None = None
+        agent = upstream.is_agent
+        self.most, self._idle = (AGENT_QUERIES, AGENT_IDLE) if agent else (MAX_QUERIES, IDLE)
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
         """Send a query (given without its ID), opening a connection where there is none."""
+        self._write(attempt, tail, again=False)
+        return None
+
+    def ask_again(self, left: Iterable[Sent]) -> None:
+        """Send what a connection that was lost left unanswered over another one, if it matters."""
+        for sent in left:
+            if not sent.attempt.result and sent.attempt.lookup.outcome is None:
+                self._write(sent.attempt, sent.tail, again=True)
+
+    def _write(self, attempt: Attempt, tail: bytes, *, again: bool) -> None:
         connection = self._current
         if (
             connection is None
             or connection.closed
-            or connection.sent >= MAX_QUERIES
-            or (not connection.pending and attempt.sent_at - connection.used_at > IDLE)
+            or connection.sent >= self.most
+            or (not connection.pending and attempt.sent_at - connection.used_at > self._idle)
         ):
             connection = self._current = Connection(self)
             self._all.add(connection)
@@ -117,8 +150,7 @@ class StreamChannel:
         ident = next(self._ids)
         while ident in connection.pending:
             ident = next(self._ids)
-        connection.write(ident, attempt, tail)
-        return None
+        connection.write(ident, attempt, tail, again=again)
 
     async def _connect(self, connection: Connection) -> None:
         upstream = self._upstream
@@ -161,9 +193,9 @@ class StreamChannel:
         for connection in list(self._all):
             if not connection.closed:
                 oldest = next(iter(connection.pending.values()), None)
-                if oldest is None and connection.used_at < now - IDLE:
+                if oldest is None and connection.used_at < now - self._idle:
                     connection.close()
-                elif oldest is not None and oldest.sent_at < now - REPLY_TIMEOUT:
+                elif oldest is not None and oldest.attempt.sent_at < now - REPLY_TIMEOUT:
                     connection.fail("no reply over TCP")
             if connection.closed:
                 self._all.discard(connection)

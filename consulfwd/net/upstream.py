@@ -46,8 +46,10 @@ class Owner(Protocol):
     def on_reply(self, attempt: Attempt, data: bytes) -> bool:
         """Take a message with the attempt's ID; False, and nothing done, if it is a false one."""
 
-    def on_failure(self, attempt: Attempt, reason: str, *, refused: bool) -> None:
-        """Take the end of an attempt without a reply."""
+    def on_failure(
+        self, attempt: Attempt, reason: str, *, refused: bool, sign: bool = True
+    ) -> None:
+        """Take the end of an attempt without a reply; is it a `sign` of its upstream's health?"""
 
     def on_stray(self, attempt: Attempt, reason: str) -> None:
         """Take note of a reply that is not the attempt's."""

@@ -36,6 +36,7 @@ class Recursor(asyncio.DatagramProtocol):
     records    (name, type) -> lines `TYPE data`; other names are NXDOMAIN, other types NODATA
     rcodes     name -> the rcode to answer with instead
     forge      given a query, the datagrams to send before the real reply
+    closes_after  how many queries of a stream are answered; it is closed then (None: all)
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Recursor(asyncio.DatagramProtocol):
         self.forge: Callable[[dns.message.Message], list[bytes]] = lambda query: []
         self.truncate = False
         self.silent = False
+        # So many queries are taken on a stream before it is closed, in the midst of others.
+        self.closes_after: int | None = None
         self.asked: list[Asked] = []
         self._tls = tls
         self._udp: asyncio.DatagramTransport | None = None
@@ -134,7 +137,9 @@ class Recursor(asyncio.DatagramProtocol):
     ) -> None:
         self._writers.add(writer)
         try:
-            while True:
+            count = 0
+            while self.closes_after is None or count < self.closes_after:
+                count += 1
                 length = int.from_bytes(await reader.readexactly(2), "big")
                 data = await reader.readexactly(length)
                 _, reply = self._answer(data, transport, writer.get_extra_info("peername")[1])

@@ -16,7 +16,7 @@ import pytest
 
 from consulfwd.config import Endpoint
 from consulfwd.config import Recursor as Configured
-from consulfwd.core.upstreams import Health
+from consulfwd.core.upstreams import Health, State
 from consulfwd.net import resolver
 from consulfwd.net import upstream as exchange
 from consulfwd.net.host import ResolvConf, recursors_from
@@ -253,6 +253,47 @@ async def test_a_broken_tls_connection_is_opened_again(tls: ssl.SSLContext) -> N
         await recursor.start()
         assert (await here.ask("n2.test")).data == ["192.0.2.2"]
         assert len({one.port for one in recursor.asked}) == 2
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+async def test_what_a_closed_connection_left_is_asked_once_more(
+    transport: str, tls: ssl.SSLContext
+) -> None:
+    """A server that takes half of what is asked at once on each connection, and closes it."""
+    async with Recursor(MANY, tls=tls) as recursor:
+        recursor.closes_after = 30
+        recursor.truncate = transport == "tcp"
+        places = [f"127.0.0.1:{recursor.port}"]
+        if transport == "tls":
+            places = over_tls(recursor, TLS_NAME)
+        async with world(recursors=places) as here, here.udp() as client:
+            for number in range(60):
+                client.send(question(f"n{number}.test", ident=number))
+            replies = [parse(await client.receive()) for _ in range(60)]
+            assert sorted((one.id, *one.data) for one in replies) == [
+                (number, f"192.0.2.{number}") for number in range(60)
+            ]
+            (upstream,) = (one for one in here.engine.upstreams() if not one.is_agent)
+            assert upstream.up
+        assert len({one.port for one in recursor.asked if one.transport == transport}) == 2
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_a_server_that_closes_every_connection_is_one_sign_each(
+    tls: ssl.SSLContext,
+) -> None:
+    async with Recursor(MANY, tls=tls) as recursor:
+        recursor.closes_after = 0
+        recursors = over_tls(recursor, TLS_NAME)
+        async with world(recursors=recursors, query={"deadline": 1.0}) as here:
+            (upstream,) = (one for one in here.engine.upstreams() if not one.is_agent)
+            async with here.udp() as client:
+                for number in range(60):
+                    client.send(question(f"n{number}.test", ident=number))
+                replies = [parse(await client.receive()) for _ in range(60)]
+            assert {one.rcode for one in replies} == {"SERVFAIL"}
+            assert upstream.state is not State.DOWN
 
 
 CONF = """\
