@@ -99,8 +99,14 @@ class Ask:
             return AGENT_SIZE_ON_HOST if upstream.on_host else AGENT_SIZE
         return RECURSOR_SIZE
 
+    def plain(self) -> bytes:
+        """Return the query without its ID and without EDNS."""
+        return replies.build_plain_query(self.question, self._flags)
+
     def tail(self, upstream: Upstream) -> bytes:
         """Return the query for this upstream without its ID."""
+        if upstream.plain:
+            return self.plain()
         tail = self._tails.get(upstream)
         if tail is None:
             size = self.asked_size(upstream)

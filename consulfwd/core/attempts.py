@@ -26,14 +26,16 @@ LATER_ROUNDS = 2
 class Attempt:
     """One query to one upstream. `decided` says in words what followed from its result.
 
-    `took` is in seconds and None while there is no result; `size` in octets; `due` is when its
-    upstream is slower than usual, 0 once that was noted.
+    `plain` is one without EDNS, to an upstream that may know none (`Upstream.plain`). `took` is in
+    seconds and None while there is no result; `size` in octets; `due` is when its upstream is
+    slower than usual, 0 once that was noted.
     """
 
     __slots__ = (
         "decided",
         "due",
         "lookup",
+        "plain",
         "result",
         "sent_at",
         "size",
@@ -49,6 +51,7 @@ class Attempt:
         self.lookup = lookup
         self.upstream = upstream
         self.stream = stream
+        self.plain = upstream.plain
         self.sent_at = now
         self.due = now
         self.why = why

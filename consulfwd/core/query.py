@@ -90,7 +90,14 @@ class Lookup(Attempts):
         self._ended(attempt, const.rcode_text(message.rcode), now - attempt.sent_at)
         attempt.size = message.size
         if message.rcode not in ANSWERS:
+            if self._without_edns(attempt, message):
+                attempt.decided = "may know no EDNS: asked again without"
+                again = self._send(now, "without EDNS", upstream, stream=attempt.stream)
+                again.plain = True
+                return [again]
             return self._on_error_reply(attempt, message, now)
+        if attempt.plain and not upstream.plain:
+            self._health.knows_no_edns(upstream)
         if message.negative and upstream.is_agent and upstream.state is not State.UP:
             # It may have come back without its catalog: that is for probes to find out.
             self._health.alive(upstream, now)
@@ -109,6 +116,16 @@ class Lookup(Attempts):
         if self._doubted is not None and message.positive:
             self._contradict(attempt, message)
         return self._finish(message, upstream)
+
+    def _without_edns(self, attempt: Attempt, message: Message) -> bool:
+        """Return whether an error may be about EDNS alone (RFC 6891 section 7)."""
+        return (
+            message.rcode in (const.FORMERR, const.NOTIMP)
+            and message.edns is None
+            and not attempt.plain
+            and self.outcome is None
+            and len(self.attempts) < MAX_ATTEMPTS
+        )
 
     def _well(self, attempt: Attempt, now: float) -> None:
         upstream = attempt.upstream

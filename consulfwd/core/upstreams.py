@@ -116,14 +116,14 @@ class Upstream:
     `doubted` that it gave an error that may be the name's, and is to be probed to know; `poor` why
     it is asked behind those that are up too ("" for no reason), though it answers; `slow` that it
     limps, which has the same effect; `looped` that
-    what it is asked comes back to this server, so that it is asked nothing but loop tests; `sent`
-    counts what it was asked.
+    what it is asked comes back to this server, so that it is asked nothing but loop tests; `plain`
+    that it answers only without EDNS; `sent` counts what it was asked.
     """
 
     __slots__ = (
         "address", "bad", "changed_at", "counted_at", "doubted", "good", "is_agent",
-        "knows_itself", "last_reply", "looped", "name", "needed", "on_host", "poor", "port",
-        "probe_at", "probe_pause", "rttvar", "sent", "silent", "slow", "srtt", "state",
+        "knows_itself", "last_reply", "looped", "name", "needed", "on_host", "plain", "poor",
+        "port", "probe_at", "probe_pause", "rttvar", "sent", "silent", "slow", "srtt", "state",
         "tls_name", "transport", "tuning", "up",
     )  # fmt: skip
 
@@ -158,6 +158,7 @@ class Upstream:
         self.poor = ""
         self.slow = False
         self.looped = False
+        self.plain = False
         self.sent = 0
         self.probe_at = 0.0
         self.probe_pause = self.tuning.probe_first
@@ -320,6 +321,11 @@ class Health:
             upstream.good = 1
             self._apply(upstream, Event.GOOD, now, "leads elsewhere now")
 
+    def knows_no_edns(self, upstream: Upstream) -> None:
+        """Note that it answered without EDNS what it did not with (RFC 6891 section 7)."""
+        upstream.plain = True
+        self.version += 1
+
     def rank(self, upstream: Upstream, now: float, reason: str) -> None:
         """Put an upstream behind the others that are up, for a reason; "" puts it back.
 
@@ -353,6 +359,9 @@ class Health:
             upstream.needed = min(needed, MAX_PENALTY * tuning.rise)
         upstream.state = new
         upstream.up = new is State.UP
+        if old is State.DOWN:
+            # Whoever was gone may be another program now.
+            upstream.plain = False
         upstream.changed_at = now
         upstream.bad = upstream.silent = 0
         if new is not State.PROBING:

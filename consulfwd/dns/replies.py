@@ -175,3 +175,8 @@ def build_query(
     """Return a query without its ID, announcing a receive buffer of `size` octets."""
     opt = build_opt(size, do=do, options=options)
     return HEADER.pack(flags, 1, 0, 0, 1) + question + opt
+
+
+def build_plain_query(question: bytes, flags: int) -> bytes:
+    """Return a query without its ID and without EDNS, for servers that do not know it."""
+    return HEADER.pack(flags, 1, 0, 0, 0) + question

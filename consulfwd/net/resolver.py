@@ -424,7 +424,9 @@ class Engine:
     def _send(self, flight: Flight | Probe, attempt: Attempt) -> str | None:
         self.counters.upstream += 1
         attempt.upstream.sent += 1
-        return self.channels.send(attempt, flight.ask.tail(attempt.upstream))
+        ask = flight.ask
+        tail = ask.plain() if attempt.plain else ask.tail(attempt.upstream)
+        return self.channels.send(attempt, tail)
 
     def known_of(self, ask: Ask, entry: Entry | None, now: float) -> int:
         """Return how many records were answered moments ago: what contradicts that is doubtful.

@@ -107,9 +107,10 @@ ERRORS = {
         0 start        | A
         1 A servfail   | B
         2 B refused    | C
-        3 C formerr    | ...
-        53 timer       | A
-        54 A yes       | = yes of A
+        3 C formerr    | C
+        4 C formerr    | ...
+        54 timer       | A
+        55 A yes       | = yes of A
     """,
     "refused": """
         0 start        | A

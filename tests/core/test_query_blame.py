@@ -17,8 +17,9 @@ THIRD = {
     "any error code, and each who gave one": """
         0 start       | A
         1 A refused   | B
-        2 B formerr   | C
-        3 C yes       | A suspect, B suspect, = yes of C
+        2 B formerr   | B
+        3 B formerr   | C
+        4 C yes       | A suspect, B suspect, = yes of C
     """,
     "an error behind the answer": """
         0 start       | A

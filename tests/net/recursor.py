@@ -36,6 +36,7 @@ class Recursor(asyncio.DatagramProtocol):
     records    (name, type) -> lines `TYPE data`; other names are NXDOMAIN, other types NODATA
     rcodes     name -> the rcode to answer with instead
     forge      given a query, the datagrams to send before the real reply
+    no_edns    the rcode it answers with, and nothing else, to a query with an OPT (None: it knows)
     closes_after  how many queries of a stream are answered; it is closed then (None: all)
     """
 
@@ -56,6 +57,7 @@ class Recursor(asyncio.DatagramProtocol):
         self.rcodes: dict[str, dns.rcode.Rcode] = {}
         self.forge: Callable[[dns.message.Message], list[bytes]] = lambda query: []
         self.truncate = False
+        self.no_edns: dns.rcode.Rcode | None = None
         self.silent = False
         # So many queries are taken on a stream before it is closed, in the midst of others.
         self.closes_after: int | None = None
@@ -161,6 +163,11 @@ class Recursor(asyncio.DatagramProtocol):
         options = tuple(int(option.otype) for option in query.options)
         self.asked.append(Asked(transport, name, kind, port, query.id, options))
         reply = dns.message.make_response(query, recursion_available=True)
+        if self.no_edns is not None and query.edns >= 0:
+            reply.use_edns(False)
+            reply.question.clear()
+            reply.set_rcode(self.no_edns)
+            return query, reply
         owner = name
         for _ in range(4):
             found = self.records.get((owner, kind)) or self.records.get((owner, "CNAME"), [])

@@ -255,6 +255,31 @@ async def test_a_broken_tls_connection_is_opened_again(tls: ssl.SSLContext) -> N
         assert len({one.port for one in recursor.asked}) == 2
 
 
+@pytest.mark.parametrize("rcode", [dns.rcode.FORMERR, dns.rcode.NOTIMP])
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_server_that_knows_no_edns(rcode: dns.rcode.Rcode, elsewhere: bool) -> None:
+    async with Recursor(MANY) as recursor, world(recursor) as here:
+        recursor.no_edns = rcode
+        if elsewhere:
+            off_host(here)
+        assert (await here.ask("n1.test")).data == ["192.0.2.1"]
+        assert recursor.names == ["n1.test."] * 2
+        # That is remembered, ...
+        assert (await here.ask("n2.test")).data == ["192.0.2.2"]
+        assert (await here.ask("n3.test", edns=None)).data == ["192.0.2.3"]
+        assert recursor.names[2:] == ["n2.test.", "n3.test."]
+
+
+async def test_an_error_that_is_not_about_edns_leaves_it() -> None:
+    async with Recursor(MANY) as recursor, world(recursor) as here:
+        recursor.no_edns = dns.rcode.FORMERR
+        recursor.rcodes["n1.test."] = dns.rcode.SERVFAIL
+        assert (await here.ask("n1.test")).rcode == "SERVFAIL"
+        recursor.no_edns = None
+        (upstream,) = (one for one in here.engine.upstreams() if not one.is_agent)
+        assert not upstream.plain
+
+
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("transport", ["tcp", "tls"])
 async def test_what_a_closed_connection_left_is_asked_once_more(
