@@ -90,7 +90,10 @@ class _Chaser(Waiter):
         now = engine.now()
         question = self._target + ask.question[-4:]
         query = ask.query._replace(question=question)
-        body = engine.cache.body(result.entry, now) if result.entry else None
+        body = None
+        if result.entry is not None:
+            cache = engine.cache
+            body = cache.stale_body(result.entry) if result.stale else cache.body(result.entry, now)
         raw = replies.respond(query, b"\0\0", result.message, replies.STREAM_LIMIT, body=body)
         try:
             more = read_records(raw, 12 + len(question))
@@ -103,4 +106,7 @@ class _Chaser(Waiter):
         outcome = flight.outcome
         assert outcome is not None
         source = outcome.upstream.name if outcome.upstream is not None else ""
-        return results.keep(engine, flight, joined, f"{source}, its alias by {result.source}", now)
+        source = f"{source}, its alias by {result.source}"
+        if result.stale:
+            return results.partly_stale(engine, flight, joined, source, result)
+        return results.keep(engine, flight, joined, source, now)

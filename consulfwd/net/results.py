@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from consulfwd.core.ask import Ask
-from consulfwd.core.cache import Entry
+from consulfwd.core.cache import STALE_TTL, Entry
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message
 from consulfwd.net.flight import Flight
@@ -39,6 +39,15 @@ def stale(engine: Engine, entry: Entry, flight: Flight) -> Result:
     """Return an answer that is past its time, for want of anyone who gives another (RFC 8767)."""
     why = f"{entry.source} answered this; no upstream does now"
     return _stale(engine, entry, why, flight)
+
+
+def partly_stale(
+    engine: Engine, flight: Flight, message: Message, source: str, part: Result
+) -> Result:
+    """Return an answer of which a `part` is past its time: told as that is, and not kept as new."""
+    engine.counters.stale += 1
+    message.body = message.body_with_ttls(0, 0, STALE_TTL)
+    return Result(message, source, flight=flight, stale=True, ede=part.ede)
 
 
 def too_many(engine: Engine, ask: Ask, now: float) -> Result:

@@ -113,6 +113,25 @@ async def test_the_target_of_an_alias_is_kept_by_itself() -> None:
         assert recursor.names == ["www.test."]
 
 
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_an_alias_whose_target_is_stale(tcp: bool) -> None:
+    async with Recursor(WWW) as recursor, world(recursor, query={"deadline": 0.4}) as here:
+        here.cluster.dns.service_ttl = 60
+        external(here, "ext", "www.test")
+        assert (await here.ask("ext.service.consul", tcp=tcp)).ede == []
+        here.skip(400.0)
+        recursor.silent = True
+        for _ in range(2):
+            reply = await here.ask("ext.service.consul", tcp=tcp)
+            assert (reply.rcode, [code for code, _ in reply.ede]) == ("NOERROR", [3])
+            assert reply.data == ["192.0.2.1", "www.test."]
+            assert max(reply.ttls) <= 30
+        recursor.silent = False
+        here.skip(60.0)
+        reply = await here.ask("ext.service.consul", tcp=tcp)
+        assert reply.ede == []
+
+
 async def test_an_alias_whose_target_cannot_be_resolved() -> None:
     async with Recursor(WWW) as recursor, world(recursor, query={"deadline": 0.3}) as here:
         external(here, "ext", "www.test")
