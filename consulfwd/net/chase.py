@@ -5,9 +5,10 @@ Consul chases them with A only, and not at all without recursors of its own.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from consulfwd.core.ask import prepare
+from consulfwd.core.ask import Ask, prepare
 from consulfwd.core.routes import Kind
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message
@@ -48,47 +49,78 @@ def chase(engine: Engine, flight: Flight, message: Message, now: float) -> bool:
         return False
     question = target + ask.question[-4:]
     sub = prepare(ask.query._replace(question=question, name=target), engine.routes)
-    if sub.local is None and not sub.route.groups:
+    if (sub.local is None and not sub.route.groups) or _waits_for(engine, sub.key, flight):
         return False
-    waiter = _Chaser(engine, flight, sections[0], target)
-    entry = engine.cache.fresh(sub.key, now)
-    if sub.local is not None:
-        waiter.deliver(Result(sub.local, "here"))
-    elif entry is not None:
-        waiter.deliver(Result(entry.message, "cache", entry=entry))
-    else:
-        engine.launch(
-            sub, sub.route, [waiter], now, depth=flight.depth + 1, deadline=flight.deadline
-        )
+    # Whoever asks the same meanwhile waits for this one.
+    engine.flights.setdefault(ask.key, flight)
+    waiter = _Chaser(engine, flight, sections[0], sub)
+    engine.submit(sub, waiter, now)
+    if not waiter.over:
+        flight.follows = sub.key
+        waiter.end_by(flight.deadline - now)
+    return True
+
+
+def _waits_for(engine: Engine, key: bytes, flight: Flight) -> bool:
+    """Return whether what is asked under `key` waits for this flight: aliases in a circle."""
+    for _ in range(MAX_CHASE):
+        other = engine.flights.get(key)
+        if other is flight or key == flight.ask.key:
+            return True
+        if not isinstance(other, Flight) or other.follows is None:
+            return False
+        key = other.follows
     return True
 
 
 class _Chaser(Waiter):
     """Waits for the target of an alias on behalf of a flight."""
 
-    __slots__ = ("_answers", "_engine", "_flight", "_target")
+    __slots__ = ("_answers", "_engine", "_flight", "_late", "depth", "over")
 
-    def __init__(self, engine: Engine, flight: Flight, answers: list[bytes], target: bytes) -> None:
-        super().__init__(flight.ask)
+    def __init__(self, engine: Engine, flight: Flight, answers: list[bytes], target: Ask) -> None:
+        super().__init__(target)
         self._engine = engine
         self._flight = flight
         self._answers = answers
-        self._target = target
+        self._late: asyncio.TimerHandle | None = None
+        self.depth = flight.depth + 1
+        self.over = False
+
+    def end_by(self, seconds: float) -> None:
+        """Wait no longer than so: who asked for the target first may have more time."""
+        self._late = self._engine.loop.call_later(max(seconds, 0.0), self._end)
+
+    def _end(self) -> None:
+        engine = self._engine
+        entry = engine.cache.stale(self.ask.key, engine.now())
+        if entry is not None:
+            self.deliver(results.stale(engine, entry, self._flight))
+        else:
+            why = "no answer within the deadline"
+            self.deliver(results.failure(engine, self.ask, const.EDE_NETWORK, why))
 
     def deliver(self, result: Result) -> None:
         """Join the alias with what its target gave, and answer with both."""
+        if self.over:
+            return
+        self.over = True
+        if self._late is not None:
+            self._late.cancel()
         final = self._joined(result)
+        self._engine.ended(self._flight)
         for waiter in self._flight.waiters:
             waiter.deliver(final)
 
     def _joined(self, result: Result) -> Result:
-        engine, flight, ask = self._engine, self._flight, self.ask
+        engine, flight, ask = self._engine, self._flight, self._flight.ask
+        target = self.ask.name
         if result.message.rcode not in (const.NOERROR, const.NXDOMAIN):
             code, why = result.ede or (const.EDE_NO_AUTHORITY, "no answer")
-            why = f"the alias leads to {to_text(self._target)}: {why}"
+            why = f"the alias leads to {to_text(target)}: {why}"
             return results.failure(engine, ask, code, why)
         now = engine.now()
-        question = self._target + ask.question[-4:]
+        question = target + ask.question[-4:]
         query = ask.query._replace(question=question)
         body = None
         if result.entry is not None:
@@ -108,5 +140,5 @@ class _Chaser(Waiter):
         source = outcome.upstream.name if outcome.upstream is not None else ""
         source = f"{source}, its alias by {result.source}"
         if result.stale:
-            return results.partly_stale(engine, flight, joined, source, result)
+            return results.partly_stale(flight, joined, source, result)
         return results.keep(engine, flight, joined, source, now)

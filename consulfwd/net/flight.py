@@ -42,11 +42,13 @@ class Counters:
 class Flight(Lookup):
     """A lookup with those who wait for it; nobody does where it `refreshes` a stale answer.
 
-    Its answer goes into the `cache` there was when it began, which a reload replaces.
+    Its answer goes into the `cache` there was when it began, which a reload replaces. While an
+    alias in it is followed, `follows` is the key of its target's question.
     """
 
     __slots__ = (
-        "armed", "ask", "before", "cache", "depth", "refreshes", "route", "stale", "waiters",
+        "armed", "ask", "before", "cache", "depth", "follows", "refreshes", "route", "stale",
+        "waiters",
     )  # fmt: skip
 
     ask: Ask
@@ -56,6 +58,7 @@ class Flight(Lookup):
     stale: Entry | None
     armed: float
     depth: int
+    follows: bytes | None
     before: Flight | None
     refreshes: bool
 

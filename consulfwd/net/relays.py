@@ -58,8 +58,8 @@ class Relays:
         if relay.others is not None:
             for waiter in relay.others:
                 waiter.relayed(ask, known)
-        if engine.draining is not None and not flights:
-            engine.draining.set()
+        if engine.draining is not None:
+            engine.look_whether_drained()
         return True
 
     def _keep(self, relay: Waiter, known: Known, now: float) -> bool:

@@ -82,6 +82,8 @@ class Engine:
         self.budgets = {True: Budget(), False: Budget()}
         self.asks: dict[bytes, Ask] = {}
         self.flights: dict[bytes, Flight | Waiter] = {}
+        # What was in flight when everything else was exchanged.
+        self._older: set[Flight] = set()
         self._timers = Timers(loop, lambda: self.now(), self._wake)
         self.prober = Prober(self, probe_question)
         self.loops = Loops(self)
@@ -117,12 +119,12 @@ class Engine:
 
     async def drain(self, seconds: float) -> None:
         """Wait until every query in flight has its answer, at most so long."""
-        if self.flights:
+        if self.flights or self._older:
             self.draining = asyncio.Event()
             try:
                 await asyncio.wait_for(self.draining.wait(), seconds)
             except asyncio.TimeoutError:
-                left = len(self.flights)
+                left = len(self.flights) + len(self._older)
                 log.warning("%d queries without an answer when their listener closed", left)
 
     def close(self) -> None:
@@ -158,6 +160,7 @@ class Engine:
         self.prober.use(probe_question)
         self.loops.look()
         self.asks.clear()
+        self._older.update(one for one in self.flights.values() if isinstance(one, Flight))
         self.flights.clear()
         self.clear_hot()
 
@@ -338,23 +341,18 @@ class Engine:
         waiters: list[Waiter],
         now: float,
         *,
-        depth: int = 0,
         before: Flight | None = None,
-        deadline: float | None = None,
     ) -> None:
-        """Ask the upstreams of `route` for everyone in `waiters`, by `deadline` at the latest.
+        """Ask the upstreams of `route` for everyone in `waiters`.
 
-        `depth` counts the aliases followed to get here; `before` is the flight this one follows.
+        `before` is the flight this one comes after.
         """
         plan = route.plan()
         flight = self.flight(ask, route, plan, waiters, now)
-        flight.depth = depth
         stale = flight.stale
         if before is not None:
             flight.before = before
             flight.deadline = before.started_at + self.deadline
-        if deadline is not None:
-            flight.deadline = deadline
         if stale is not None and plan and all_down(plan):
             # Nobody is expected to answer: the client gets what there is. Some questions still go
             # out, so that the first one to come back refreshes them; not all, lest it be overrun.
@@ -370,8 +368,7 @@ class Engine:
         self._begin(flight, now)
 
     def _begin(self, flight: Flight, now: float) -> None:
-        if not flight.depth:
-            self.flights[flight.ask.key] = flight
+        self.flights[flight.ask.key] = flight
         self.counters.forwarded += 1
         self.run(flight, flight.start(now), now)
 
@@ -395,7 +392,8 @@ class Engine:
         flight.cache = self.cache
         flight.route = route
         flight.stale = stale
-        flight.depth = 0
+        flight.depth = waiters[0].depth if waiters else 0
+        flight.follows = None
         flight.before = None
         flight.refreshes = False
         flight.armed = 0.0
@@ -492,8 +490,6 @@ class Engine:
         flight.armed = float("inf")
         if self.flights.get(flight.ask.key) is flight:
             del self.flights[flight.ask.key]
-        if self.draining is not None and not self.flights:
-            self.draining.set()
         if flight.refreshes:
             self._refreshing -= 1
         counters = self.counters
@@ -503,6 +499,21 @@ class Engine:
             counters.overruled += flight.overruled
             counters.opinion_seconds += flight.opinion_took(now)
         end(self, flight, outcome, now)
+        if flight.follows is None:
+            self.ended(flight)
+
+    def ended(self, flight: Flight) -> None:
+        """Note that nobody waits for a flight any more."""
+        self._older.discard(flight)
+        if self.flights.get(flight.ask.key) is flight:
+            del self.flights[flight.ask.key]
+        if self.draining is not None:
+            self.look_whether_drained()
+
+    def look_whether_drained(self) -> None:
+        """Tell who waits for the end of all that is in flight, if it is there."""
+        if self.draining is not None and not self.flights and not self._older:
+            self.draining.set()
 
     def _wake(self, flight: Lookup, now: float) -> None:
         assert isinstance(flight, (Flight, Probe))

@@ -41,11 +41,8 @@ def stale(engine: Engine, entry: Entry, flight: Flight) -> Result:
     return _stale(engine, entry, why, flight)
 
 
-def partly_stale(
-    engine: Engine, flight: Flight, message: Message, source: str, part: Result
-) -> Result:
+def partly_stale(flight: Flight, message: Message, source: str, part: Result) -> Result:
     """Return an answer of which a `part` is past its time: told as that is, and not kept as new."""
-    engine.counters.stale += 1
     message.body = message.body_with_ttls(0, 0, STALE_TTL)
     return Result(message, source, flight=flight, stale=True, ede=part.ede)
 

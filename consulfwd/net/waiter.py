@@ -57,6 +57,8 @@ class Waiter:
 
     __slots__ = ("ask", "ident", "others", "sent_at", "upstream")
 
+    # How many aliases were followed to get here.
+    depth = 0
     ask: Ask
     upstream: Upstream
     sent_at: float

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 
-from tests.net.world import settings, world
+from tests.net.messages import parse, question
+from tests.net.world import settings, until, world
 
 NAME = "galeradb.service.consul"
 
@@ -40,3 +42,25 @@ async def test_how_long_stale_answers_are_of_use_is_taken(kept: int, rcode: str)
         for agent in here.agents:
             agent.faults.frozen = True
         assert (await here.ask(NAME)).rcode == rcode
+
+
+@pytest.mark.parametrize("how", ["reload", "recursors"])
+async def test_a_stop_right_behind_it_loses_nothing(how: str) -> None:
+    async with world() as here, here.udp() as client:
+        external = "ext.service.consul"
+        here.cluster.catalog.register("ext", node="ext", node_address="gone.test")
+        await here.ask(NAME)
+        for agent in here.agents:
+            agent.faults.any.delay.on(0.2)
+        for ident in range(120):
+            name = external if ident % 4 == 0 else f"n{ident}.service.consul"
+            client.send(question(name, ident=ident))
+        await until(lambda: len(here.engine.flights) == 91)
+        if how == "reload":
+            await here.server.reload(settings(here.cluster, cache={"size": 5000}))
+        else:
+            here.server._rebuild(here.server.settings, [])
+        stopping = asyncio.ensure_future(here.server.stop())
+        idents = {parse(await client.receive()).id for _ in range(120)}
+        assert idents == set(range(120))
+        await stopping

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
 
 import pytest
 
 from consulfwd.dev import DevCluster
 from tests.net.messages import folded, parse, question
 from tests.net.recursor import Recursor
-from tests.net.world import EXAMPLES, GALERA, World, world
+from tests.net.world import EXAMPLES, GALERA, World, until, world
 
 TYPES = ["A", "AAAA", "SRV", "ANY", "TXT", "SOA", "NS", "DS", "CNAME", "PTR", "TYPE65", "AXFR"]
 
@@ -111,6 +113,50 @@ async def test_the_target_of_an_alias_is_kept_by_itself() -> None:
         for name in ("ext.service.consul", "too.service.consul", "www.test", "ext.service.consul"):
             assert "192.0.2.1" in (await here.ask(name)).data
         assert recursor.names == ["www.test."]
+
+
+async def test_equal_questions_for_an_alias_are_one_question() -> None:
+    """Also while its target is under way: however many ask, each upstream is asked a handful."""
+    async with Recursor(WWW) as recursor, world(recursor) as here, here.udp() as client:
+        external(here, "ext", "www.test")
+        recursor.silent = True
+        for ident in range(100):
+            client.send(question("ext.service.consul", ident=ident))
+        await until(lambda: recursor.names)
+        for ident in range(100, 200):
+            client.send(question("ext.service.consul", ident=ident))
+        client.send(question("www.test", ident=200))
+        await asyncio.sleep(0.05)
+        recursor.silent = False
+        replies = [parse(await client.receive()) for _ in range(201)]
+        assert sorted(one.id for one in replies) == list(range(201))
+        assert {one.data[0] for one in replies} == {"192.0.2.1"}
+        assert len(here.asked()) <= 3
+        assert len(recursor.asked) <= 4
+        assert here.engine.flights == {}
+
+
+async def test_who_follows_an_alias_waits_no_longer_than_he_may() -> None:
+    """Somebody else asked for the target later, and has more time."""
+    deadline = 0.5
+    async with (
+        Recursor(WWW) as recursor,
+        world(recursor, query={"deadline": deadline}) as here,
+        here.udp() as client,
+    ):
+        external(here, "ext", "www.test")
+        recursor.silent = True
+        here.agents[0].faults.any.delay.on(0.3, count=1)
+        here.agents[1].faults.any.delay.on(0.3, count=1)
+        began = time.monotonic()
+        client.send(question("ext.service.consul", ident=1))
+        await asyncio.sleep(0.25)
+        client.send(question("www.test", ident=2))
+        reply = parse(await client.receive())
+        assert (reply.id, reply.rcode) == (1, "SERVFAIL")
+        assert time.monotonic() - began < deadline + 0.15
+        assert parse(await client.receive()).id == 2
+        assert here.engine.flights == {}
 
 
 @pytest.mark.parametrize("tcp", [False, True])
