@@ -192,7 +192,8 @@ class Server:
     def _rebuild(self, settings: Settings, recursors: list[Recursor]) -> None:
         known = self._upstreams()
         in_force = self._overseer.in_force(settings)
-        routes = build_routes(in_force, recursors, self._health, known)
+        before = self.engine.routes
+        routes = build_routes(in_force, recursors, self._health, known, before)
         self.engine.replace(
             routes, cache_limits(settings), settings.query.deadline, probe_question(settings)
         )

@@ -41,7 +41,8 @@ class Known:
 
 
 class Ask:
-    """One question. `question` is folded; `key` tells apart what may have different answers.
+    """One question. `question` is folded; `key` tells apart what may have different answers, those
+    of one route from those of another included.
 
     `local` is the answer when it is made here; `raw` the client's message without its ID;
     `lane` is for the shell, which notes there how such queries go out while all is well,
@@ -81,7 +82,7 @@ class Ask:
         self._flags = const.RD | query.flags & const.CD
         self._options = _passed_options(query, route)
         kind = (1 if self._do else 0) | (2 if query.flags & const.CD else 0)
-        self.key = self.question + bytes((kind,)) + self._options
+        self.key = self.question + bytes((kind,)) + route.origin + self._options
         self.limit_on_host = replies.udp_limit(query, on_host=True)
         self.limit_off_host = replies.udp_limit(query, on_host=False)
         self.local: Message | None = None

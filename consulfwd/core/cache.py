@@ -6,12 +6,11 @@ is held against. TTL 0 answers are kept for that alone. No clock in here: `now` 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from consulfwd.dns.message import Message
-from consulfwd.dns.wire import skip_name
 
 if TYPE_CHECKING:
     from consulfwd.core.hot import HotTable
@@ -155,22 +154,17 @@ class Cache:
         # A negative answer is never served stale: it would outlive what it denies.
         return ttl, ttl + (self.limits.stale_for if message.positive else 0)
 
-    def inherit(self, other: Cache, wanted: Callable[[bytes], bool], now: float) -> None:
-        """Take over what another cache holds for names (folded) that are `wanted`, as stale.
-
-        For how long it is of use goes by the limits of this one.
-        """
-        longer = self.limits.stale_for - other.limits.stale_for
-        for key, entry in other.entries.items():
-            gone_at = entry.gone_at + (longer if entry.message.positive else 0)
-            if gone_at <= now:
-                continue
-            if len(self.entries) < self.limits.size and wanted(key[: skip_name(key, 0)]):
-                entry.expires_at = min(entry.expires_at, now)
-                entry.gone_at = gone_at
-                self.entries[key] = entry
-                if len(entry.message.body) > LARGE:
-                    self._bound_large(key)
+    def take(self, limits: Limits) -> None:
+        """Go by other limits from now on, with what is kept already, too."""
+        if limits == self.limits:
+            return
+        self.limits = limits
+        for key in list(islice(self.entries, max(len(self.entries) - limits.size, 0))):
+            del self.entries[key]
+        for entry in self.entries.values():
+            ttl, lasts = self.lasts(entry.message)
+            entry.expires_at = min(entry.expires_at, entry.stored_at + ttl)
+            entry.gone_at = entry.stored_at + lasts
 
     def drop(self, key: bytes) -> None:
         """Forget an entry."""

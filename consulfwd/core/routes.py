@@ -7,7 +7,7 @@ RFC 6303, RFC 7686) are routes like any other. Pure: built once from plain value
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import ip_network
 
@@ -15,6 +15,8 @@ from consulfwd.core.order import Group, rank
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const
 from consulfwd.dns.names import ROOT, from_text, reverse_address, reverse_zones, suffixes, to_text
+
+ORIGIN_SIZE = 4
 
 
 class Kind(Enum):
@@ -37,6 +39,7 @@ class Route:
     apex     the zone whose SOA a local negative answer carries
     then     where to go when Consul denies the name (reverse lookups)
     why      the rule in words, for `resolve --trace`
+    origin   tells answers of this route from those of others there are or were (`Routes`)
     """
 
     zone: bytes
@@ -44,6 +47,7 @@ class Route:
     groups: tuple[Group, ...] = ()
     why: str = ""
     then: Route | None = field(default=None, repr=False)
+    origin: bytes = bytes(ORIGIN_SIZE)
 
     def plan(self) -> tuple[Upstream, ...]:
         """Return every upstream of this route in the order to ask.
@@ -66,10 +70,19 @@ class Route:
         leads = "leads" if len(members) == 1 else "lead"
         return f"{', '.join(members)} {leads} back to this server, and there is no other"
 
-    def signature(self) -> tuple[object, ...]:
-        """Return what tells whether two routes give the same answers: what is done, by whom."""
-        members = tuple(one.key for group in self.groups for one in group.members)
-        return self.kind, members, self.then.signature() if self.then is not None else None
+    def answers_as(self, other: Route) -> bool:
+        """Return whether the data come from where those of another route for this zone do.
+
+        So they do while one at least is asked that was asked before: who are asked for one zone
+        say the same.
+        """
+        if self.kind is not other.kind or (self.then is None) is not (other.then is None):
+            return False
+        asked, before = ({one.key for one in each.groups[0].members} if each.groups else set()
+                         for each in (self, other))
+        if asked.isdisjoint(before) and (asked or before):
+            return False
+        return self.then is None or other.then is None or self.then.answers_as(other.then)
 
     @property
     def local(self) -> bool:
@@ -78,14 +91,27 @@ class Route:
 
 
 class Routes:
-    """All routes by zone. There is always one for the root."""
+    """All routes by zone. There is always one for the root.
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    Each has an origin of its own; a route that answers as the one for its zone among those
+    `before` has that one's, so that what it gave is still good.
+    """
+
+    def __init__(self, routes: Iterable[Route], before: Routes | None = None) -> None:
         self._routes: dict[bytes, Route] = {}
         for route in routes:
             self._routes.setdefault(route.zone, route)
         if ROOT not in self._routes:
             self._routes[ROOT] = Route(ROOT, Kind.RECURSE, why="no recursors are configured")
+        self._last_origin: int = before._last_origin if before is not None else 0
+        for zone, route in self._routes.items():
+            old = before._routes.get(zone) if before is not None else None
+            if old is not None and route.answers_as(old):
+                origin = old.origin
+            else:
+                self._last_origin += 1
+                origin = self._last_origin.to_bytes(ORIGIN_SIZE, "big")
+            self._routes[zone] = replace(route, origin=origin)
 
     def find(self, name: bytes) -> Route:
         """Return the route with the longest zone that `name` (folded) is at or under."""

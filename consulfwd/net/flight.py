@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from consulfwd.core.ask import Ask
 from consulfwd.core.attempts import Attempt
-from consulfwd.core.cache import Cache, Entry
+from consulfwd.core.cache import Entry
 from consulfwd.core.query import Lookup
 from consulfwd.core.routes import Route
 from consulfwd.dns import const
@@ -42,17 +42,15 @@ class Counters:
 class Flight(Lookup):
     """A lookup with those who wait for it; nobody does where it `refreshes` a stale answer.
 
-    Its answer goes into the `cache` there was when it began, which a reload replaces. While an
-    alias in it is followed, `follows` is the key of its target's question.
+    While an alias in its answer is followed, `follows` is the key of the target's question.
     """
 
     __slots__ = (
-        "armed", "ask", "before", "cache", "depth", "follows", "refreshes", "route", "stale",
+        "armed", "ask", "before", "depth", "follows", "refreshes", "route", "stale",
         "waiters",
     )  # fmt: skip
 
     ask: Ask
-    cache: Cache
     route: Route
     waiters: list[Waiter]
     stale: Entry | None

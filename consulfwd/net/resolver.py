@@ -82,8 +82,6 @@ class Engine:
         self.budgets = {True: Budget(), False: Budget()}
         self.asks: dict[bytes, Ask] = {}
         self.flights: dict[bytes, Flight | Waiter] = {}
-        # What was in flight when everything else was exchanged.
-        self._older: set[Flight] = set()
         self._timers = Timers(loop, lambda: self.now(), self._wake)
         self.prober = Prober(self, probe_question)
         self.loops = Loops(self)
@@ -119,12 +117,12 @@ class Engine:
 
     async def drain(self, seconds: float) -> None:
         """Wait until every query in flight has its answer, at most so long."""
-        if self.flights or self._older:
+        if self.flights:
             self.draining = asyncio.Event()
             try:
                 await asyncio.wait_for(self.draining.wait(), seconds)
             except asyncio.TimeoutError:
-                left = len(self.flights) + len(self._older)
+                left = len(self.flights)
                 log.warning("%d queries without an answer when their listener closed", left)
 
     def close(self) -> None:
@@ -141,27 +139,16 @@ class Engine:
     ) -> None:
         """Take new routes and limits as a whole. What is in flight ends by the old ones.
 
-        Everything is asked anew; what the same upstreams would be asked stays at hand as stale.
+        What is kept stays as good as it was, but for names that are asked elsewhere now: those
+        have other keys (see `Routes`).
         """
-        old = self.routes
         self.loop.call_later(self.deadline + SWEEP, self._retain)
-        for flight in list(self.flights.values()):
-            if not isinstance(flight, Flight):
-                self.hand_over(flight)
         self.routes = routes
         self.deadline = deadline
-        cache = Cache(limits)
-        cache.inherit(
-            self.cache,
-            lambda name: old.find(name).signature() == routes.find(name).signature(),
-            self.now(),
-        )
-        self.cache = cache
+        self.cache.take(limits)
         self.prober.use(probe_question)
         self.loops.look()
         self.asks.clear()
-        self._older.update(one for one in self.flights.values() if isinstance(one, Flight))
-        self.flights.clear()
         self.clear_hot()
 
     def _retain(self) -> None:
@@ -389,7 +376,6 @@ class Engine:
             reverse=route.then is not None,
         )
         flight.ask = ask
-        flight.cache = self.cache
         flight.route = route
         flight.stale = stale
         flight.depth = waiters[0].depth if waiters else 0
@@ -504,7 +490,6 @@ class Engine:
 
     def ended(self, flight: Flight) -> None:
         """Note that nobody waits for a flight any more."""
-        self._older.discard(flight)
         if self.flights.get(flight.ask.key) is flight:
             del self.flights[flight.ask.key]
         if self.draining is not None:
@@ -512,7 +497,7 @@ class Engine:
 
     def look_whether_drained(self) -> None:
         """Tell who waits for the end of all that is in flight, if it is there."""
-        if self.draining is not None and not self.flights and not self._older:
+        if self.draining is not None and not self.flights:
             self.draining.set()
 
     def _wake(self, flight: Lookup, now: float) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def keep(engine: Engine, flight: Flight, message: Message, source: str, now: float) -> Result:
     """Keep a message in the cache and return it as the flight's result."""
-    cache = flight.cache
+    cache = engine.cache
     cache.clamp(message)
     ttl = None
     if flight.before is not None:
@@ -30,7 +30,7 @@ def keep(engine: Engine, flight: Flight, message: Message, source: str, now: flo
     good = not message.truncated and message.rcode in (const.NOERROR, const.NXDOMAIN)
     if good and len(message.body) <= replies.STREAM_LIMIT:
         entry = cache.put(flight.ask.key, message, now, source, ttl)
-        if engine.reuse is not None and cache is engine.cache:
+        if engine.reuse is not None:
             engine.reuse.fetched(flight.ask, entry, flight.started_at, now)
     return Result(message, source, flight=flight)
 

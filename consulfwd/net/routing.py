@@ -20,11 +20,13 @@ def build_routes(
     recursors: Sequence[Recursor],
     health: Health,
     known: Mapping[UpstreamKey, Upstream] | None = None,
+    before: Routes | None = None,
 ) -> Routes:
     """Return the routes the settings ask for.
 
     `recursors` are those in force (from the settings or from resolv.conf); upstreams in `known`
-    keep their state and measurements.
+    keep their state and measurements. What routes `before` gave stays good where the new ones say
+    the same.
     """
     pool: dict[UpstreamKey, Upstream] = dict(known or {})
     consul = settings.consul
@@ -56,7 +58,7 @@ def build_routes(
         for network in consul.reverse
         for zone in reverse_zones(network)
     ]
-    return Routes([*reverse, *others])
+    return Routes([*reverse, *others], before)
 
 
 def cache_limits(settings: Settings) -> Limits:

@@ -129,25 +129,37 @@ def test_the_least_recently_used_goes_first() -> None:
     assert len(cache) == 3
 
 
-@pytest.mark.parametrize("how", ["put", "refreshed", "inherited"])
+@pytest.mark.parametrize("how", ["put", "refreshed"])
 def test_large_answers_are_few(how: str) -> None:
     big = answer(count=LARGE // 16 + 1)
     cache = Cache(Limits(size=4 * LARGE_SHARE))
-    other = Cache(Limits(size=20 * LARGE_SHARE))
     for number in range(20):
         key = bytes((1, number)) + b"\0"
-        (other if how == "inherited" else cache).put(b"\1s\0" + key, answer(), NOW, "A")
-        target = other if how == "inherited" else cache
+        cache.put(b"\1s\0" + key, answer(), NOW, "A")
         if how == "refreshed":
-            entry = target.put(key, answer(), NOW, "A")
-            target.refresh(key, entry, big, NOW, "A", 60, 60)
+            entry = cache.put(key, answer(), NOW, "A")
+            cache.refresh(key, entry, big, NOW, "A", 60, 60)
         else:
-            target.put(key, big, NOW, "A")
-    if how == "inherited":
-        cache.inherit(other, lambda name: True, NOW)
+            cache.put(key, big, NOW, "A")
     large = [key for key, entry in cache.entries.items() if len(entry.message.body) > LARGE]
     assert large == [bytes((1, number)) + b"\0" for number in range(16, 20)]
     assert len(cache) == 24
+
+
+def test_other_limits_are_for_what_is_kept_too() -> None:
+    cache = Cache(Limits(size=5, max_ttl=300, stale_for=1000))
+    for key in "abcde":
+        cache.put(key.encode(), answer(ttl=300), NOW, "A")
+    cache.take(Limits(size=3, max_ttl=100, stale_for=50))
+    assert keys(cache) == "cde"
+    assert cache.fresh(b"c", NOW + 100 - JUST) is not None
+    assert cache.fresh(b"c", NOW + 100) is None
+    assert cache.stale(b"c", NOW + 150 - JUST) is not None
+    assert cache.stale(b"c", NOW + 150) is None
+    # What ended early does not begin again.
+    cache.entries[b"d"].expires_at = NOW
+    cache.take(Limits(size=3, max_ttl=300, stale_for=50))
+    assert cache.fresh(b"d", NOW) is None
 
 
 def test_looking_at_what_is_not_fresh_does_not_count_as_use() -> None:

@@ -81,8 +81,9 @@ def test_resolve_explains_a_failover(cluster: RealCluster) -> None:
     done = resolve("galeradb.service.consul", "--trace", agents=cluster.servers)
     assert done.returncode == 0
     asked = [line for line in done.stdout.splitlines() if re.match(r" +\d\. +\d", line)]
+    # On a busy machine somebody may be asked once more behind these.
     for line, agent, result in zip(
-        asked, cluster.servers, ["no reply", "connection refused", "NOERROR"], strict=True
+        asked[:3], cluster.servers, ["no reply", "connection refused", "NOERROR"], strict=True
     ):
         assert agent.address in line
         assert result in line

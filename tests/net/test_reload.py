@@ -7,8 +7,11 @@ import time
 
 import pytest
 
+from consulfwd.config import Settings
+from consulfwd.dev import DevAgent, DevCluster
 from tests.net.messages import parse, question
-from tests.net.world import settings, until, world
+from tests.net.recursor import Recursor
+from tests.net.world import EXAMPLES, PROBE, World, place_of, settings, until, world
 
 NAME = "galeradb.service.consul"
 
@@ -64,3 +67,86 @@ async def test_a_stop_right_behind_it_loses_nothing(how: str) -> None:
         idents = {parse(await client.receive()).id for _ in range(120)}
         assert idents == set(range(120))
         await stopping
+
+
+WWW = {("www.test", "A"): ["A 192.0.2.1"], ("www.corp.test", "A"): ["A 192.0.2.2"]}
+
+
+@pytest.mark.parametrize(
+    ("what", "anew"),
+    [
+        ("a log level", []),
+        ("another agent", []),
+        ("one agent less", []),
+        ("other agents", [NAME]),
+        ("another recursor", []),
+        ("other recursors", ["www.test", "www.corp.test"]),
+        ("a zone of its own", ["www.corp.test"]),
+    ],
+)
+async def test_only_what_comes_from_elsewhere_now_is_asked_anew(what: str, anew: list[str]) -> None:
+    async with (
+        Recursor(WWW) as recursor,
+        Recursor(WWW) as other,
+        DevCluster(EXAMPLES, 1, http=False) as elsewhere,
+        world(recursor, agents=2) as here,
+    ):
+        here.cluster.dns.service_ttl = elsewhere.dns.service_ttl = 60
+        places = [place_of(one) for one in here.agents]
+        strange = [place_of(one) for one in elsewhere.agents]
+        agents = {
+            "another agent": [*places, *strange],
+            "one agent less": places[1:],
+            "other agents": strange,
+        }.get(what, places)
+        recursors = {"another recursor": [other, recursor], "other recursors": [other]}
+        forward = {"corp.test": [f"127.0.0.1:{recursor.port}"]}
+        new = settings(
+            None,
+            *recursors.get(what, [recursor]),
+            consul={"agents": agents},
+            log={"level": "warning" if what == "a log level" else "info"},
+            forward=forward if what == "a zone of its own" else {},
+        )
+        counted = Counted(here, [*here.agents, *elsewhere.agents], [recursor, other])
+        assert await counted.asked_anew(new) == anew
+
+
+class Counted:
+    """Who is asked for names that were fresh before a reload."""
+
+    def __init__(self, here: World, agents: list[DevAgent], recursors: list[Recursor]) -> None:
+        self._here = here
+        self._agents = agents
+        self._recursors = recursors
+
+    def _count(self) -> int:
+        """How many were asked something, but for probes."""
+        asked = [one for agent in self._agents for one in agent.queries if one.name != PROBE]
+        return len(asked) + sum(len(one.asked) for one in self._recursors)
+
+    async def asked_anew(self, new: Settings) -> list[str]:
+        """The names that are asked anew after a reload."""
+        names = [NAME, "www.test", "www.corp.test"]
+        for name in names:
+            assert (await self._here.ask(name)).rcode == "NOERROR"
+        await self._here.server.reload(new)
+        found = []
+        for name in names:
+            before = self._count()
+            assert (await self._here.ask(name)).rcode == "NOERROR"
+            if self._count() > before:
+                found.append(name)
+        return found
+
+
+async def test_one_agent_more_leaves_the_stale_answers() -> None:
+    async with world(agents=2, query={"deadline": 0.3}) as here:
+        assert (await here.ask(NAME)).rcode == "NOERROR"
+        for agent in here.agents:
+            agent.faults.frozen = True
+        places = [*(place_of(one) for one in here.agents), {"address": "127.0.0.1", "dns_port": 1}]
+        consul = {"agents": places}
+        await here.server.reload(settings(None, consul=consul, query={"deadline": 0.3}))
+        reply = await here.ask(NAME)
+        assert (reply.rcode, [code for code, _ in reply.ede]) == ("NOERROR", [3])

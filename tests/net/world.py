@@ -245,11 +245,11 @@ def settings(cluster: DevCluster | None, *recursors: Recursor, **sections: Any) 
     consul.setdefault("watch", {"enabled": False})
     consul.setdefault("quality", {"every": 0})
     if cluster is not None:
-        consul.setdefault("agents", [_place(one) for one in cluster.agents])
+        consul.setdefault("agents", [place_of(one) for one in cluster.agents])
     return Settings(**{**sections, "consul": consul})
 
 
-def _place(agent: DevAgent) -> dict[str, Any]:
+def place_of(agent: DevAgent) -> dict[str, Any]:
     place = {"address": agent.address, "dns_port": agent.dns_port}
     return place | ({"http_port": agent.http_port} if agent.http_port else {})
 
