@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from tests.started import heard, without_foreign
@@ -22,11 +22,21 @@ without_foreign(os.environ)
 ROOT = Path(__file__).parent.parent
 
 # Tests must not fail because a machine is slow, nor differ from run to run; `make fuzz` is the
-# place to look for more.
-settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+# place to look for more. Every setting that Hypothesis itself would choose by whether it is run by
+# a CI system is given here.
+SLOW = [HealthCheck.too_slow]
+settings.register_profile(
+    "repeatable",
+    deadline=None,
+    suppress_health_check=SLOW,
+    derandomize=True,
+    database=None,
+    print_blob=False,
+)
 settings.register_profile(
     "random",
     deadline=None,
+    suppress_health_check=SLOW,
     derandomize=False,
     database=DirectoryBasedExampleDatabase(ROOT / ".hypothesis" / "examples"),
     print_blob=True,

@@ -45,6 +45,8 @@ def test_all_property_tests_belong_to_a_round() -> None:
     assert command(5)[-len(found) :] == found
 
 
+# By these Hypothesis sees that it is run by a CI system, and has other defaults.
+CI = {"CI": "true", "GITHUB_ACTIONS": "true", "TF_BUILD": "true"}
 FAILS = """
 from hypothesis import given, settings, strategies as st
 import os
@@ -58,12 +60,18 @@ def test_small(number):
 """
 
 
+@pytest.mark.parametrize("ci", [False, True])
 @pytest.mark.parametrize("profile", [None, "random"])
-def test_only_asked_for_it_is_random(tmp_path: Path, project: Path, profile: str | None) -> None:
+def test_only_asked_for_it_is_random(
+    tmp_path: Path, project: Path, profile: str | None, ci: bool
+) -> None:
     (tmp_path / "test_one.py").write_text(FAILS % ((profile is None,) * 2))
     (tmp_path / "conftest.py").write_text("from tests.conftest import *\n")
     environ = {**os.environ, "PYTHONPATH": str(project)}
-    environ.pop("HYPOTHESIS_PROFILE", None)
+    for name in ("HYPOTHESIS_PROFILE", *CI):
+        environ.pop(name, None)
+    if ci:
+        environ.update(CI)
     if profile:
         environ["HYPOTHESIS_PROFILE"] = profile
     words = ("-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path))
