@@ -215,11 +215,13 @@ def transition(state: State, event: Event) -> State:
 class Health:
     """Turns outcomes of queries into state changes, counting what must come in a row.
 
-    `version` grows with each change, so that orders made from the states can be kept until then.
+    `version` grows with each change, so that orders made from the states can be kept until then;
+    `risen` with each upstream that is well again.
     """
 
     def __init__(self) -> None:
         self.version = 0
+        self.risen = 0
         self.changes: list[tuple[Upstream, State, State, str]] = []
 
     def good(self, upstream: Upstream, now: float, rtt: float, *, measure: bool = True) -> None:
@@ -359,6 +361,7 @@ class Health:
             upstream.needed = min(needed, MAX_PENALTY * tuning.rise)
         upstream.state = new
         upstream.up = new is State.UP
+        self.risen += upstream.up
         if old is State.DOWN:
             # Whoever was gone may be another program now.
             upstream.plain = False

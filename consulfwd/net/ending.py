@@ -31,6 +31,8 @@ def end(engine: Engine, flight: Flight, outcome: Outcome, now: float) -> None:
     if first is not None and first.message is None and message and not message.positive:
         # Consul could not be asked: that others deny the name must not stand for its answer.
         outcome, message = first, None
+    if message is None:
+        _note_failure(engine, flight, outcome, now)
     if message is None and flight.refreshes:
         return
     if message is None:
@@ -47,6 +49,20 @@ def end(engine: Engine, flight: Flight, outcome: Outcome, now: float) -> None:
         result = results.keep(engine, flight, message, source, now)
     for waiter in flight.waiters:
         waiter.deliver(result)
+
+
+def _note_failure(engine: Engine, flight: Flight, outcome: Outcome, now: float) -> None:
+    """Let the question not be asked again at once, if anybody was asked."""
+    if flight.plan:
+        engine.failures.note(
+            flight.ask.key,
+            outcome.ede,
+            outcome.reason,
+            now,
+            risen=engine.health.risen,
+            has_stale=flight.stale is not None,
+            grows=flight.route.kind is not Kind.CONSUL,
+        )
 
 
 def _from_here(engine: Engine, flight: Flight, message: Message, now: float) -> Message:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from consulfwd.core.ask import Ask, prepare
 from consulfwd.core.attempts import Attempt, Outcome
 from consulfwd.core.cache import Cache, Entry, Limits
+from consulfwd.core.failures import REFRESH, Failure, Failures
 from consulfwd.core.order import Budget
 from consulfwd.core.probe import Probe
 from consulfwd.core.query import Lookup
@@ -70,6 +71,7 @@ class Engine:
         self.routes = routes
         self.health = health
         self.cache = Cache(limits)
+        self.failures = Failures()
         self.counters = Counters()
         self.rng = rng
         self.epoch_ends = 0.0
@@ -277,6 +279,11 @@ class Engine:
                 self.counters.joined += 1
                 flight.join(waiter)
             return
+        if self.failures and not traced:
+            failure = self.failures.holds(key, now, self.health.risen)
+            if failure is not None:
+                self._failed_lately(ask, waiter, failure, now)
+                return
         if len(flights) >= MAX_FLIGHTS:
             consul = ask.route.kind is Kind.CONSUL
             if not consul or len(flights) >= MAX_FLIGHTS + MORE_FOR_CONSUL:
@@ -298,6 +305,20 @@ class Engine:
                     return
                 del flights[key]
         self.launch(ask, ask.route, [waiter], now)
+
+    def _failed_lately(self, ask: Ask, waiter: Waiter, failure: Failure, now: float) -> None:
+        """Tell what is known without asking; behind a stale answer it is asked now and then."""
+        stale = self.cache.stale(ask.key, now)
+        if stale is None:
+            waiter.deliver(results.failure(self, ask, failure.ede, failure.reason))
+            return
+        waiter.deliver(results.stale(self, stale, None))
+        if now >= failure.retry_at and self._refreshing < MAX_REFRESHING:
+            failure.retry_at = now + REFRESH
+            self._refreshing += 1
+            flight = self.flight(ask, ask.route, ask.route.plan(), [], now)
+            flight.refreshes = True
+            self._begin(flight, now)
 
     def _lane(
         self, ask: Ask

@@ -27,6 +27,8 @@ def keep(engine: Engine, flight: Flight, message: Message, source: str, now: flo
     if flight.before is not None:
         # What Consul denied a moment ago it may answer the next: do not hide that for long.
         ttl = min(cache.ttl_of(message), cache.limits.max_negative_ttl)
+    if engine.failures:
+        engine.failures.forget(flight.ask.key)
     good = not message.truncated and message.rcode in (const.NOERROR, const.NXDOMAIN)
     if good and len(message.body) <= replies.STREAM_LIMIT:
         entry = cache.put(flight.ask.key, message, now, source, ttl)
@@ -35,7 +37,7 @@ def keep(engine: Engine, flight: Flight, message: Message, source: str, now: flo
     return Result(message, source, flight=flight)
 
 
-def stale(engine: Engine, entry: Entry, flight: Flight) -> Result:
+def stale(engine: Engine, entry: Entry, flight: Flight | None) -> Result:
     """Return an answer that is past its time, for want of anyone who gives another (RFC 8767)."""
     why = f"{entry.source} answered this; no upstream does now"
     return _stale(engine, entry, why, flight)

@@ -186,6 +186,7 @@ async def test_an_alias_whose_target_cannot_be_resolved() -> None:
         why = f"the alias leads to www.test.: 127.0.0.1:{recursor.port}: connection refused"
         assert (reply.rcode, reply.ede) == ("SERVFAIL", [(23, why)])
         await recursor.start()
+        here.skip(1.1)
         assert "192.0.2.1" in (await here.ask("ext.service.consul")).data
 
 

@@ -1,0 +1,77 @@
+"""Questions that failed moments ago, so that they are not asked again at once (RFC 9520).
+
+What belongs here is for how long. What a client is told meanwhile is the shell's. Pure.
+"""
+
+from __future__ import annotations
+
+# RFC 9520 section 3.2: at least a second, at most five minutes, longer from time to time. An agent
+# may have its leader back the next moment; a zone that fails at a recursor takes its time.
+FIRST, LONGEST = 1.0, 10.0
+# RFC 8767 section 5, the failure recheck timer: for so long a stale answer is given at once.
+RECHECK = 30.0
+# How often (seconds) it is asked meanwhile, behind the answers.
+REFRESH = 1.0
+# Failures of made-up names are cheap: the oldest give way.
+MAX_FAILURES = 4096
+
+
+class Failure:
+    """One question's failure: it counts until `until`; why is `ede` and `reason`.
+
+    `retry_at` is when it is to be asked again for the sake of a stale answer. `risen` is how often
+    upstreams had come back by then: the next one to do so may have the answer.
+    """
+
+    __slots__ = ("ede", "lasts", "reason", "retry_at", "risen", "until")
+
+    def __init__(self, ede: int, reason: str, risen: int, lasts: float, now: float) -> None:
+        self.ede = ede
+        self.reason = reason
+        self.risen = risen
+        self.lasts = lasts
+        self.until = now + lasts
+        self.retry_at = now + REFRESH
+
+
+class Failures:
+    """What failed, by the questions' keys; false while there is nothing."""
+
+    def __init__(self) -> None:
+        self._failures: dict[bytes, Failure] = {}
+
+    def __len__(self) -> int:
+        return len(self._failures)
+
+    def note(
+        self,
+        key: bytes,
+        ede: int,
+        reason: str,
+        now: float,
+        *,
+        risen: int,
+        has_stale: bool,
+        grows: bool,
+    ) -> None:
+        """Note a failure; `grows` lets it count longer each time it follows another one."""
+        old = self._failures.pop(key, None)
+        lasts = FIRST
+        if has_stale:
+            lasts = RECHECK
+        elif grows and old is not None and old.risen == risen and now < old.until + LONGEST:
+            lasts = min(2 * old.lasts, LONGEST)
+        self._failures[key] = Failure(ede, reason, risen, lasts, now)
+        if len(self._failures) > MAX_FAILURES:
+            del self._failures[next(iter(self._failures))]
+
+    def holds(self, key: bytes, now: float, risen: int) -> Failure | None:
+        """Return the failure of a question that still counts."""
+        failure = self._failures.get(key)
+        if failure is None or now >= failure.until or failure.risen != risen:
+            return None
+        return failure
+
+    def forget(self, key: bytes) -> None:
+        """The question has an answer."""
+        self._failures.pop(key, None)

@@ -1,0 +1,77 @@
+"""What failed a moment ago is not asked again at once: RFC 9520, and RFC 8767 section 5."""
+
+from __future__ import annotations
+
+import time
+
+import dns.rcode
+
+from tests.net.messages import parse, question
+from tests.net.recursor import Recursor
+from tests.net.world import GALERA, until, world
+
+NAME = "galeradb.service.consul"
+WWW = {("www.test", "A"): ["A 192.0.2.1"]}
+
+
+async def test_a_zone_that_fails_is_asked_once_in_a_while() -> None:
+    async with Recursor(WWW) as recursor, world(recursor) as here:
+        recursor.rcodes["www.test."] = dns.rcode.SERVFAIL
+        first = await here.ask("www.test")
+        asked = len(recursor.asked)
+        for _ in range(20):
+            reply = await here.ask("www.test")
+            assert (reply.rcode, reply.ede) == (first.rcode, first.ede)
+        assert len(recursor.asked) == asked
+        recursor.rcodes.clear()
+        here.skip(1.1)
+        assert (await here.ask("www.test")).data == ["192.0.2.1"]
+
+
+async def test_whoever_comes_back_is_asked_at_once() -> None:
+    async with world(query={"deadline": 0.2}) as here:
+        for agent in here.agents:
+            agent.faults.frozen = True
+        assert (await here.ask(NAME)).rcode == "SERVFAIL"
+        began = time.monotonic()
+        assert (await here.ask(NAME)).rcode == "SERVFAIL"
+        assert time.monotonic() - began < 0.1
+        for number in range(20):
+            if set(here.states()) != {"down"}:
+                await here.ask(f"n{number}.service.consul")
+        await here.until("down", "down", "down")
+        for agent in here.agents:
+            agent.faults.frozen = False
+        here.skip(1.0)
+        await until(lambda: "up" in here.states())
+        assert (await here.ask(NAME)).data == GALERA
+
+
+async def test_a_stale_answer_comes_at_once_while_it_is_asked_behind() -> None:
+    async with (
+        Recursor(WWW, ttl=60) as recursor,
+        world(recursor, query={"deadline": 0.3}) as here,
+        here.udp() as client,
+    ):
+        assert (await here.ask("www.test")).data == ["192.0.2.1"]
+        here.skip(61.0)
+        recursor.rcodes["www.test."] = dns.rcode.SERVFAIL
+        assert [code for code, _ in (await here.ask("www.test")).ede] == [3]
+        # A recursor that does not even say so any more costs nobody time.
+        recursor.silent = True
+        here.skip(2.0)
+        for ident in range(20):
+            client.send(question("www.test", ident=ident))
+        began = time.monotonic()
+        replies = [parse(await client.receive()) for _ in range(20)]
+        assert time.monotonic() - began < 0.3
+        assert {tuple(code for code, _ in one.ede) for one in replies} == {(3,)}
+        await until(lambda: not here.engine.flights)
+        recursor.silent = False
+        recursor.rcodes.clear()
+        here.skip(2.0)
+        asked = len(recursor.asked)
+        await here.ask("www.test")
+        await until(lambda: len(recursor.asked) > asked and not here.engine.flights)
+        reply = await here.ask("www.test")
+        assert (reply.data, reply.ede) == (["192.0.2.1"], [])
