@@ -84,6 +84,7 @@ class Server:
             self._health,
             cache_limits(self.settings),
             deadline=self.settings.query.deadline,
+            recursor_deadline=self.settings.query.for_recursors,
             loop=running,
             rng=self._rng,
             probe_question=probe_question(self.settings),
@@ -194,8 +195,13 @@ class Server:
         in_force = self._overseer.in_force(settings)
         before = self.engine.routes
         routes = build_routes(in_force, recursors, self._health, known, before)
+        query = settings.query
         self.engine.replace(
-            routes, cache_limits(settings), settings.query.deadline, probe_question(settings)
+            routes,
+            cache_limits(settings),
+            query.deadline,
+            query.for_recursors,
+            probe_question(settings),
         )
         self._know()
 
@@ -283,7 +289,7 @@ class Server:
         for asked in endpoints:
             for listener in self._listeners[asked]:
                 listener.stop_reading()
-        await self.engine.drain(min(DRAIN_SECONDS, self.settings.query.deadline + 0.5))
+        await self.engine.drain(min(DRAIN_SECONDS, self.engine.longest + 0.5))
 
     async def _stop(self) -> None:
         await self._overseer.close()

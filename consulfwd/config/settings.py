@@ -176,12 +176,28 @@ class Cache(Section):
     )
 
 
+# A recursor may have to ask around the world; programs wait for 5 s, ask again, and are joined.
+RECURSOR_TIMES = 2.5
+
+
 class Query(Section):
     """The life of one query."""
 
     deadline: float = key(
         number(float, 0.1, 30), "seconds until every client query has its reply", default=2.0
     )
+    recursor_deadline: float | None = key(
+        optional(number(float, 0.1, 30)),
+        "the same for what recursors are asked while one is well, and nothing stale is at hand; "
+        "unset: two and a half times as long",
+        default=None,
+    )
+
+    @property
+    def for_recursors(self) -> float:
+        """Return the deadline in seconds for what recursors are asked, in the best case."""
+        told = self.recursor_deadline
+        return RECURSOR_TIMES * self.deadline if told is None else max(told, self.deadline)
 
 
 class Access(Section):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from consulfwd.core.routes import Kind, Route, Routes, localhost_rdatas
+from consulfwd.core.subjects import datacenter_of
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const, replies
 from consulfwd.dns.edns import build_option
@@ -47,7 +48,7 @@ class Ask:
     `local` is the answer when it is made here; `raw` the client's message without its ID;
     `lane` is for the shell, which notes there how such queries go out while all is well,
     `kept_until` when their answer is to be put into the cache again, and `form` how Consul
-    reads the name (False before that was looked at).
+    reads the name (False before that was looked at). `datacenter` is the label that says one.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class Ask:
         "_flags",
         "_options",
         "_tails",
+        "datacenter",
         "form",
         "kept_until",
         "key",
@@ -93,6 +95,8 @@ class Ask:
         self.raw = b""
         self.form: Form | Literal[False] | None = False
         self._tails: dict[Upstream, bytes] = {}
+        consul = route.kind is Kind.CONSUL
+        self.datacenter = datacenter_of(query.name, route.zone) if consul else b""
 
     def asked_size(self, upstream: Upstream) -> int:
         """Return the receive buffer announced to this upstream, in octets."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from consulfwd.core.pace import Pace
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.message import Message
 
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from consulfwd.core.query import Lookup
 
 MAX_ATTEMPTS = 16
+# RFC 9520 section 3.1: nobody is asked the same over one transport more often, in one lookup.
+MAX_TRIES = 3
 # A stream needs a handshake before the query.
 STREAM_PATIENCE = 3
-# Attempts after the first round come ever slower, but at least so many times per lookup.
-SPREAD = 6
-# How many are asked at once in each round after the first.
-LATER_ROUNDS = 2
+# The last attempt is sent when so much of the time is over: whoever comes back late is to be asked,
+# and must have time to answer.
+LAST = 0.5
 
 
 class Attempt:
@@ -76,15 +78,21 @@ class Outcome:
 
 
 class Attempts:
-    """What was asked of whom along a plan of upstreams, and when to look again (`wake_at`)."""
+    """What was asked of whom along a plan of upstreams, and when to look again (`wake_at`).
+
+    `pace` is that of another datacenter the question is about.
+    """
 
     __slots__ = (
-        "_hedge_at", "_next", "_open", "attempts", "deadline", "outcome", "plan", "started_at",
-        "wake_at",
+        "_hedge_at", "_next", "_open", "attempts", "deadline", "outcome", "pace", "plan",
+        "started_at", "wake_at",
     )  # fmt: skip
 
-    def __init__(self, plan: Sequence[Upstream], now: float, deadline: float) -> None:
+    def __init__(
+        self, plan: Sequence[Upstream], now: float, deadline: float, pace: Pace | None = None
+    ) -> None:
         self.plan = plan
+        self.pace = pace
         self.started_at = now
         self.deadline = deadline
         self.attempts: list[Attempt] = []
@@ -97,10 +105,7 @@ class Attempts:
         self, now: float, why: str, upstream: Upstream | None = None, *, stream: bool = False
     ) -> Attempt:
         if upstream is None:
-            plan = self.plan
-            upstream = plan[self._next % len(plan)]
-            self._next += 1
-            stream = upstream.transport != "udp" or self._may_have_lost_fragments(upstream)
+            upstream, stream = self._whose_turn()
         # Whatever keeps count of attempts is a lookup.
         attempt = Attempt(self, upstream, stream, now, why)  # type: ignore[arg-type]
         self.attempts.append(attempt)
@@ -108,15 +113,50 @@ class Attempts:
         wait = upstream.hedge_after()
         if stream:
             wait *= STREAM_PATIENCE
+        if self.pace is not None:
+            wait = max(wait, self.pace.wait())
         attempt.due = now + wait
-        later = self._next - len(self.plan)
-        if later > 0:
-            # Spread over the deadline: whoever comes back late in it is to be asked then.
-            longest = (self.deadline - self.started_at) / SPREAD
-            wait = max(wait, min(wait * 2**later, longest))
+        if self._next > len(self.plan):
+            wait = max(wait, self._spread(now, self._turns_left()))
         self._hedge_at = at = now + wait
         self.wake_at = at if at < self.deadline else self.deadline
         return attempt
+
+    def _whose_turn(self) -> tuple[Upstream, bool]:
+        """Return whom the plan names next, and whether to ask over a stream."""
+        plan = self.plan
+        for _ in plan:
+            upstream = plan[self._next % len(plan)]
+            self._next += 1
+            stream = upstream.transport != "udp" or self._may_have_lost_fragments(upstream)
+            if self._next <= len(plan) or self._tries(upstream, stream) < MAX_TRIES:
+                break
+        return upstream, stream
+
+    def _tries(self, upstream: Upstream, stream: bool) -> int:
+        """Return how often an upstream was asked over a transport."""
+        return sum(one.upstream is upstream and one.stream is stream for one in self.attempts)
+
+    def _spent(self) -> bool:
+        """Return whether nobody is to be asked once more."""
+        if len(self.attempts) >= MAX_ATTEMPTS:
+            return True
+        return self._next >= len(self.plan) and all(
+            self._tries(one, one.transport != "udp") >= MAX_TRIES for one in self.plan
+        )
+
+    def _turns_left(self) -> int:
+        """Return how many attempts there may be after those of the first round and until now."""
+        turns = MAX_TRIES * len(self.plan) - self._next
+        return min(turns, MAX_ATTEMPTS - len(self.attempts))
+
+    def _spread(self, now: float, waits: int) -> float:
+        """Return how long to wait where `waits` waits, each twice as long, lead up to `LAST`."""
+        if waits <= 0:
+            return max(self.deadline - now, 0.0)
+        ends = self.started_at + LAST * (self.deadline - self.started_at)
+        wait: float = max(ends - now, 0.0) / (2**waits - 1)
+        return wait
 
     def _may_have_lost_fragments(self, upstream: Upstream) -> bool:
         """In the second round: whether an agent off the host was silent over UDP.
@@ -150,11 +190,11 @@ class Attempts:
         return []
 
     def _round_goes_on(self) -> bool:
-        """Everyone is asked in the first round, two in each of the next ones."""
-        later = self._next - len(self.plan)
-        return later < 0 or later % min(len(self.plan), LATER_ROUNDS) != 0
+        """Everyone is asked in the first round; after it they are asked one by one."""
+        return self._next < len(self.plan)
 
-    def _waiting(self) -> list[Attempt]:
+    def open_attempts(self) -> list[Attempt]:
+        """Return the attempts without a result: a reply may still come."""
         return [one for one in self.attempts if not one.result]
 
     def _half_over(self, now: float) -> bool:

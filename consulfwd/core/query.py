@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from consulfwd.core.attempts import MAX_ATTEMPTS, Attempt, Attempts
+from consulfwd.core.attempts import MAX_ATTEMPTS, MAX_TRIES, Attempt, Attempts
 from consulfwd.core.order import Budget
+from consulfwd.core.pace import Pace
 from consulfwd.core.upstreams import Health, State, Upstream, all_down
 from consulfwd.dns import const
 from consulfwd.dns.edns import read_ede
@@ -19,6 +20,7 @@ from consulfwd.dns.message import Message
 RETRY_PAUSE = 0.05
 # How much longer than usual to wait when the hedging budget is used up.
 UNHEDGED = 4
+GAVE_WAY = "no reply yet, and it gave way to newer questions"
 ANSWERS = frozenset((const.NOERROR, const.NXDOMAIN))
 
 
@@ -36,11 +38,13 @@ class Lookup(Attempts):
     has_stale  a stale answer is at hand: give up as soon as every upstream is known to be down,
                or has failed a second time
     reverse    the name is an address's: agents before Consul 1.18 say SERVFAIL if they know none
+    about      tells the question from others, for the health of whoever does not answer it
+    pace       how long answers about the datacenter in the name take, if it says one
     """
 
     __slots__ = (
-        "_budget", "_cut", "_doubted", "_errors", "_health", "_pause", "extra", "has_stale",
-        "known", "opinions", "overruled", "reverse",
+        "_budget", "_cut", "_doubted", "_errors", "_health", "_rounds", "about", "extra",
+        "has_stale", "known", "opinions", "overruled", "reverse",
     )  # fmt: skip
 
     def __init__(
@@ -54,8 +58,11 @@ class Lookup(Attempts):
         known: int = 0,
         has_stale: bool = False,
         reverse: bool = False,
+        about: bytes = b"",
+        pace: Pace | None = None,
     ) -> None:
-        super().__init__(plan, now, deadline)
+        super().__init__(plan, now, deadline, pace)
+        self.about = about
         self._health = health
         self._budget = budget
         self.known = known
@@ -64,7 +71,7 @@ class Lookup(Attempts):
         self.opinions = 0
         self.overruled = False
         self.extra = 0
-        self._pause = RETRY_PAUSE
+        self._rounds = 0
         self._errors: list[Attempt] = []
         self._cut: tuple[Message, Upstream] | None = None
         self._doubted: tuple[Message, Attempt] | None = None
@@ -131,15 +138,18 @@ class Lookup(Attempts):
         upstream = attempt.upstream
         # A stream's time holds a handshake: it says nothing about the usual time of a datagram.
         usual = not attempt.stream or upstream.transport != "udp"
-        self._health.good(upstream, now, now - attempt.sent_at, measure=usual)
+        took = now - attempt.sent_at
+        self._health.good(upstream, now, took, measure=usual and self.pace is None)
+        if usual and self.pace is not None:
+            self.pace.measured(took)
 
     def _on_cut(self, attempt: Attempt, message: Message, now: float) -> list[Attempt]:
         upstream = attempt.upstream
         self._cut = (message, upstream)
-        if any(one.stream and one.upstream is upstream for one in self._waiting()):
+        if any(one.stream and one.upstream is upstream for one in self.open_attempts()):
             attempt.decided = "cut by the sender, or may be: it is being asked over TCP already"
             return []
-        if len(self.attempts) >= MAX_ATTEMPTS:
+        if len(self.attempts) >= MAX_ATTEMPTS or self._tries(upstream, True) >= MAX_TRIES:
             attempt.decided = "cut by the sender, or may be: taken, there is no attempt left"
             return self._give_up("")
         attempt.decided = "cut by the sender, or may be: asked again over TCP"
@@ -210,12 +220,12 @@ class Lookup(Attempts):
             return []
         self._doubted = (message, attempt)
         self.opinions += 1
-        waiting = self._waiting()
+        waiting = self.open_attempts()
         if any(one.upstream in others and one.due > now for one in waiting):
             return []
         silent = {one.upstream for one in waiting}
         asked = {one.upstream for one in self.attempts}
-        free = [one for one in others if one not in silent]
+        free = [one for one in others if one not in silent and self._tries(one, False) < MAX_TRIES]
         if not free:
             return []
         other = min(free, key=lambda one: one in asked)
@@ -276,6 +286,11 @@ class Lookup(Attempts):
             self._health.bad(attempt.upstream, now, reason)
         return self._advance(attempt, reason, now)
 
+    def give_way(self, attempt: Attempt, now: float) -> list[Attempt]:
+        """End an attempt for want of room, and with the last one that is open the lookup."""
+        self._ended(attempt, GAVE_WAY, now - attempt.sent_at)
+        return [] if self.outcome is not None or self._open else self._give_up("")
+
     def on_stray(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
         """Return what to send when a false reply came for an attempt: another is asked, once.
 
@@ -284,7 +299,7 @@ class Lookup(Attempts):
         if self.outcome is not None or attempt.decided:
             return []
         self._health.bad(attempt.upstream, now, reason)
-        if len(self.attempts) >= MAX_ATTEMPTS:
+        if self._spent():
             attempt.decided = f"{reason}: ignored"
             return []
         attempt.decided = f"{reason}: ignored, the next one is asked"
@@ -295,11 +310,12 @@ class Lookup(Attempts):
         """Return what to send now that `wake_at` is reached."""
         if self.outcome is not None:
             return []
-        waiting = self._waiting()
+        waiting = self.open_attempts()
         for attempt in waiting:
             if 0 < attempt.due <= now:
                 attempt.due = 0
-                self._health.silent(attempt.upstream, now, attempt.sent_at)
+                about = self.about if self.pace is None else None
+                self._health.silent(attempt.upstream, now, attempt.sent_at, about)
         if now >= self.deadline:
             return self._give_up("no answer within the deadline")
         if now < self._hedge_at:
@@ -307,7 +323,7 @@ class Lookup(Attempts):
             return []
         if self.has_stale and all_down(self.plan):
             return self._give_up("every upstream is down")
-        full = len(self.attempts) >= MAX_ATTEMPTS
+        full = self._spent()
         if (
             (self._doubted is not None and (full or self._all_asked()))
             or (self._cut is not None and self._all_asked() and self._half_over(now))
@@ -331,19 +347,18 @@ class Lookup(Attempts):
         return [self._send(now, why)]
 
     def _advance(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
-        """After a failed attempt: the next of this round at once, another round after a pause."""
+        """After a failed attempt: the next of the first round at once, after it after a pause."""
         if self.outcome is not None:
             return []
         attempt.decided = "failed: the next one is asked"
-        full = len(self.attempts) >= MAX_ATTEMPTS
+        full = self._spent()
         if not full and self._round_goes_on():
             return [self._send(now, f"{attempt.upstream.name} failed: {reason}")]
         if self._open:
             attempt.decided = "failed: another attempt is under way"
-            if not full and all(one.due <= now for one in self._waiting()):
+            if not full and all(one.due <= now for one in self.open_attempts()):
                 # Those under way are late already: not worth a whole wait.
-                self._arm(min(self._hedge_at, now + self._pause))
-                self._pause *= 2
+                self._arm(min(self._hedge_at, now + self._pause(now)))
             return []
         attempt.decided = "failed: nobody is left to be asked"
         if full or self._cut is not None or self._doubted is not None:
@@ -355,10 +370,17 @@ class Lookup(Attempts):
                 return self._give_up("every upstream is down")
             if self._next > len(self.plan):
                 return self._give_up("every upstream failed, and failed again")
-        attempt.decided = f"failed: another round in {self._pause * 1000:.0f} ms"
-        self._arm(now + self._pause)
-        self._pause *= 2
+        pause = self._pause(now)
+        attempt.decided = f"failed: the next one is asked in {pause * 1000:.0f} ms"
+        self._arm(now + pause)
         return []
+
+    def _pause(self, now: float) -> float:
+        """Return how long to wait when all have failed: a moment first, then ever longer."""
+        self._rounds += 1
+        if self._rounds == 1:
+            return RETRY_PAUSE
+        return max(self._spread(now, self._turns_left()), RETRY_PAUSE)
 
     def _only_the_dead_are_left(self, waiting: list[Attempt]) -> bool:
         """Recursors only: somebody said that the name fails, and no healthy one is to answer."""

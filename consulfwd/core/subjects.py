@@ -62,6 +62,17 @@ def form_of(name: bytes, domains: Iterable[bytes], *, srv: bool = False) -> Form
     return None if read is None else Form(*read, zone)
 
 
+def datacenter_of(name: bytes, zone: bytes) -> bytes:
+    """Return the label that says the datacenter in a folded wire name under `zone`, b"" if none."""
+    labels = labels_of(name[: -len(zone)] + b"\0")
+    behind = b""
+    for label in reversed(labels):
+        if label.decode("latin-1") in _KINDS or label.startswith(b"_"):
+            return behind
+        behind = label
+    return b""
+
+
 def _read(labels: list[bytes], srv: bool) -> tuple[Subject, str] | None:
     if not all(map(_PLAIN.fullmatch, labels)):
         return None

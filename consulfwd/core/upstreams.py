@@ -117,14 +117,15 @@ class Upstream:
     it is asked behind those that are up too ("" for no reason), though it answers; `slow` that it
     limps, which has the same effect; `looped` that
     what it is asked comes back to this server, so that it is asked nothing but loop tests; `plain`
-    that it answers only without EDNS; `sent` counts what it was asked.
+    that it answers only without EDNS; `sent` counts what it was asked; `unanswered` are the
+    questions counted in `silent`, `wanted_at` is when a probe was last wanted for their sake.
     """
 
     __slots__ = (
         "address", "bad", "changed_at", "counted_at", "doubted", "good", "is_agent",
         "knows_itself", "last_reply", "looped", "name", "needed", "on_host", "plain", "poor",
         "port", "probe_at", "probe_pause", "rttvar", "sent", "silent", "slow", "srtt", "state",
-        "tls_name", "transport", "tuning", "up",
+        "tls_name", "transport", "tuning", "unanswered", "up", "wanted_at",
     )  # fmt: skip
 
     def __init__(
@@ -162,6 +163,8 @@ class Upstream:
         self.sent = 0
         self.probe_at = 0.0
         self.probe_pause = self.tuning.probe_first
+        self.unanswered: set[bytes] = set()
+        self.wanted_at = 0.0
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -184,22 +187,33 @@ class Upstream:
         tuning = self.tuning
         if not self.srtt:
             return tuning.hedge_initial
-        usual = max(3 * self.srtt, self.srtt + 4 * self.rttvar)
+        usual = usual_wait(self.srtt, self.rttvar)
         return min(max(usual, tuning.hedge_floor), tuning.hedge_ceiling)
 
     def measured(self, rtt: float) -> None:
-        """Take a round-trip time into the running mean and deviation (RFC 6298 section 2).
+        """Take a round-trip time into the running mean and deviation.
 
         More than the longest wait for anyone counts as that: one reply after a long sleep must
-        not make many of the next queries wait. That one limps no more is seen sooner than that
-        it does: it is asked seldom meanwhile.
+        not make many of the next queries wait.
         """
         rtt = min(rtt, self.tuning.hedge_ceiling)
-        if self.srtt:
-            self.rttvar += (abs(self.srtt - rtt) - self.rttvar) / 4
-            self.srtt += (rtt - self.srtt) / (2 if rtt < self.srtt / LIMP_TIMES else 8)
-        else:
-            self.srtt, self.rttvar = rtt, rtt / 2
+        self.srtt, self.rttvar = smoothed(self.srtt, self.rttvar, rtt)
+
+
+def smoothed(srtt: float, rttvar: float, rtt: float) -> tuple[float, float]:
+    """Return a mean and a deviation with one more round-trip time in it (RFC 6298 section 2).
+
+    That one limps no more is seen sooner than that it does: it is asked seldom meanwhile.
+    """
+    if not srtt:
+        return rtt, rtt / 2
+    rttvar += (abs(srtt - rtt) - rttvar) / 4
+    return srtt + (rtt - srtt) / (2 if rtt < srtt / LIMP_TIMES else 8), rttvar
+
+
+def usual_wait(srtt: float, rttvar: float) -> float:
+    """Return the time within which nearly every reply comes."""
+    return max(3 * srtt, srtt + 4 * rttvar)
 
 
 def all_down(upstreams: Iterable[Upstream]) -> bool:
@@ -216,12 +230,13 @@ class Health:
     """Turns outcomes of queries into state changes, counting what must come in a row.
 
     `version` grows with each change, so that orders made from the states can be kept until then;
-    `risen` with each upstream that is well again.
+    `risen` with each upstream that is well again. `wanted` are those to be probed at once.
     """
 
     def __init__(self) -> None:
         self.version = 0
         self.risen = 0
+        self.wanted: list[Upstream] = []
         self.changes: list[tuple[Upstream, State, State, str]] = []
 
     def good(self, upstream: Upstream, now: float, rtt: float, *, measure: bool = True) -> None:
@@ -233,6 +248,8 @@ class Health:
         """
         upstream.last_reply = now
         upstream.silent = upstream.bad = 0
+        if upstream.unanswered:
+            upstream.unanswered.clear()
         if upstream.state is State.UP:
             if measure:
                 upstream.measured(rtt)
@@ -272,13 +289,22 @@ class Health:
         upstream.silent = 0
         upstream.doubted = True
 
-    def silent(self, upstream: Upstream, now: float, asked_at: float) -> None:
+    def silent(
+        self, upstream: Upstream, now: float, asked_at: float, about: bytes | None = b""
+    ) -> None:
         """Note that a query sent at `asked_at` had no reply in the upstream's usual time.
 
-        One that has answered something else since is slow for that name, not silent. What one that
-        is suspect was asked all at once says no more than one query: a pause is not the end.
+        One that has answered something else since is slow for that name, not silent; so may one be
+        that leaves the same question (`about`, b"" for a probe) unanswered once more, or one about
+        another datacenter (None): a probe is to tell. What one that is suspect was asked all at
+        once says no more than one query: a pause is not the end.
         """
         if upstream.last_reply > asked_at:
+            return
+        if about is None or about in upstream.unanswered:
+            if upstream.state is State.UP and now >= upstream.wanted_at + APART:
+                upstream.wanted_at = now
+                self.wanted.append(upstream)
             return
         if upstream.state is State.SUSPECT:
             if asked_at < max(upstream.changed_at, upstream.counted_at + APART) - _EPSILON:
@@ -286,9 +312,12 @@ class Health:
             upstream.counted_at = now
         upstream.good = 0
         upstream.silent += 1
+        if about:
+            upstream.unanswered.add(about)
         patient = upstream.state is State.UP or upstream.state is State.SUSPECT
         if upstream.silent >= upstream.tuning.fall or not patient:
             upstream.silent = 0
+            upstream.unanswered.clear()
             self._apply(upstream, Event.SILENT, now, "does not answer")
 
     def refused(self, upstream: Upstream, now: float, why: str) -> None:

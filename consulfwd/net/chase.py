@@ -109,8 +109,7 @@ class _Chaser(Waiter):
             self._late.cancel()
         final = self._joined(result)
         self._engine.ended(self._flight)
-        for waiter in self._flight.waiters:
-            waiter.deliver(final)
+        self._engine.tell(self._flight.waiters, final)
 
     def _joined(self, result: Result) -> Result:
         engine, flight, ask = self._engine, self._flight, self._flight.ask

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING
 
 from consulfwd.core.ask import answer_here
 from consulfwd.core.attempts import Outcome
+from consulfwd.core.query import GAVE_WAY
 from consulfwd.core.routes import Kind
 from consulfwd.dns import const
 from consulfwd.dns.message import Message
 from consulfwd.net import results
 from consulfwd.net.chase import chase, leads_on
 from consulfwd.net.flight import Flight
+from consulfwd.net.upstream import OUR_SHORTAGE
 
 if TYPE_CHECKING:
     from consulfwd.net.resolver import Engine
+
+OURS = OUR_SHORTAGE | {GAVE_WAY}
 
 
 def end(engine: Engine, flight: Flight, outcome: Outcome, now: float) -> None:
@@ -47,13 +51,12 @@ def end(engine: Engine, flight: Flight, outcome: Outcome, now: float) -> None:
             return
         source = outcome.upstream.name if outcome.upstream is not None else ""
         result = results.keep(engine, flight, message, source, now)
-    for waiter in flight.waiters:
-        waiter.deliver(result)
+    engine.tell(flight.waiters, result)
 
 
 def _note_failure(engine: Engine, flight: Flight, outcome: Outcome, now: float) -> None:
-    """Let the question not be asked again at once, if anybody was asked."""
-    if flight.plan:
+    """Let a question asked in vain, and not for want of room here, not be asked again at once."""
+    if flight.plan and not any(one.result in OURS for one in flight.attempts):
         engine.failures.note(
             flight.ask.key,
             outcome.ede,

@@ -68,6 +68,10 @@ class Flight(Lookup):
         """End without an answer, for want of anyone to ask."""
         return self._fail(const.EDE_NO_AUTHORITY, self.route.nobody())
 
+    def waiting(self) -> int:
+        """Return how many wait for the answer."""
+        return len(self.waiters)
+
     def join(self, waiter: Waiter) -> None:
         """Let one more client wait for the same answer."""
         self.waiters.append(waiter)

@@ -104,6 +104,7 @@ class Resolver:
             health,
             cache_limits(settings),
             deadline=settings.query.deadline,
+            recursor_deadline=settings.query.for_recursors,
             loop=asyncio.get_running_loop(),
             rng=random.Random(),
             probe_question=probe_question(settings),

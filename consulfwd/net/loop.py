@@ -13,14 +13,24 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+# What upstreams say comes first: it ends work, what clients ask begins some.
+FIRST, NEXT, LAST = 0, 1, 2
+
 
 class _Direct:
     """What is registered for a watched socket; asyncio never sees it."""
 
-    __slots__ = ("callback",)
+    __slots__ = ("callback", "turn")
 
-    def __init__(self, callback: Callable[[], None]) -> None:
+    def __init__(self, callback: Callable[[], None], turn: int) -> None:
         self.callback = callback
+        self.turn = turn
+
+
+def _turn(event: tuple[selectors.SelectorKey, int]) -> int:
+    """Return when an event has its turn among those there are."""
+    data = event[0].data
+    return data.turn if data.__class__ is _Direct else LAST
 
 
 def _nothing() -> None:
@@ -43,6 +53,8 @@ class _Selector(selectors.DefaultSelector):
         while True:
             self.touched = False
             events = super().select(timeout)
+            if len(events) > 1:
+                events.sort(key=_turn)
             for event in events:
                 data = event[0].data
                 if data.__class__ is not _Direct:
@@ -82,9 +94,15 @@ class ServerLoop(asyncio.SelectorEventLoop):
         self._direct.touched = True
         return super().call_at(when, callback, *args, context=context)
 
-    def watch(self, sock: socket.socket, callback: Callable[[], None]) -> None:
-        """Run `callback` whenever `sock` is readable; it must not block."""
-        self._direct.register(sock, selectors.EVENT_READ, _Direct(callback))
+    def watch(
+        self, sock: socket.socket, callback: Callable[[], None], *, first: bool = False
+    ) -> None:
+        """Run `callback` whenever `sock` is readable; it must not block.
+
+        Where many are at once, those of sockets that come `first` are run before others.
+        """
+        turn = FIRST if first else NEXT
+        self._direct.register(sock, selectors.EVENT_READ, _Direct(callback, turn))
 
     def unwatch(self, sock: socket.socket) -> None:
         """Watch a socket no longer; harmless when it is not watched."""
@@ -97,11 +115,15 @@ class ServerLoop(asyncio.SelectorEventLoop):
 
 
 def watch(
-    loop: asyncio.AbstractEventLoop, sock: socket.socket, callback: Callable[[], None]
+    loop: asyncio.AbstractEventLoop,
+    sock: socket.socket,
+    callback: Callable[[], None],
+    *,
+    first: bool = False,
 ) -> None:
     """Run `callback` whenever `sock` is readable, the short way where the loop has it."""
     if isinstance(loop, ServerLoop):
-        loop.watch(sock, callback)
+        loop.watch(sock, callback, first=first)
     else:
         loop.add_reader(sock, callback)
 

@@ -60,6 +60,12 @@ class Prober:
                     max(upstream.probe_at - now, 0.01), self._probe_again, upstream
                 )
 
+    def probe_wanted(self) -> None:
+        """Probe those of whom it must be known at once whether they are well."""
+        wanted, self._engine.health.wanted = self._engine.health.wanted, []
+        for upstream in wanted:
+            self.probe(upstream)
+
     def note_pace(self) -> None:
         """Note who limps, and who does not any more."""
         routes = self._engine.routes

@@ -56,8 +56,7 @@ class Relays:
             flights[key] = asked
         relay.relayed(ask, known)
         if relay.others is not None:
-            for waiter in relay.others:
-                waiter.relayed(ask, known)
+            engine.in_turns(relay.others, lambda waiter: waiter.relayed(ask, known))
         if engine.draining is not None:
             engine.look_whether_drained()
         return True
@@ -109,6 +108,8 @@ class Relays:
         ):
             self._decide(relay, message, ask.cut(upstream, message), now)
             return None
+        if ask.datacenter:
+            self._engine.paces.of(ask.datacenter).measured(now - relay.sent_at)
         self._engine.cache.clamp(message)
         known = Known(message, upstream.name, *self._engine.cache.lasts(message))
         if ask.known is None:
@@ -163,7 +164,7 @@ class Relays:
         plan = (first, *(one for one in ask.route.plan() if one is not first))
         flight = self._engine.flight(ask, ask.route, plan, relay.all(), relay.sent_at)
         attempt: Attempt = flight.adopt(relay.sent_at)
-        self._engine.flights[ask.key] = flight
+        self._engine.enter(flight, now)
         channel = self._engine.channels.direct(first)
         if channel is not None:
             channel.adopt(relay.ident, attempt)

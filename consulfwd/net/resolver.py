@@ -17,8 +17,10 @@ from consulfwd.core.attempts import Attempt, Outcome
 from consulfwd.core.cache import Cache, Entry, Limits
 from consulfwd.core.failures import REFRESH, Failure, Failures
 from consulfwd.core.order import Budget
+from consulfwd.core.pace import Paces
 from consulfwd.core.probe import Probe
 from consulfwd.core.query import Lookup
+from consulfwd.core.room import Room
 from consulfwd.core.routes import Kind, Route, Routes
 from consulfwd.core.upstreams import Health, Upstream, all_down
 from consulfwd.dns import const, replies
@@ -43,9 +45,10 @@ DOUBT = 300.0
 SWEEP = 1.0
 # How much later (seconds) than that is too late for answers in the hot tables.
 LATE = 0.5
-MAX_FLIGHTS = 10_000
-# Names in Consul are not to fail because everything outside is slow: they may be so many more.
-MORE_FOR_CONSUL = 10_000
+# Questions in flight: to others than Consul, of which half give way to new ones, and in all.
+MAX_OUTSIDE, MAX_FLIGHTS = 5_000, 20_000
+# Clients that wait for one answer, and how many of them are told it before others have their turn.
+MAX_WAITERS, TOLD_AT_ONCE = 100_000, 256
 # While nobody answers: so many questions at once go out for the sake of the stale answers.
 MAX_REFRESHING = 64
 # Queries longer than this (octets; over TCP they can be 65535) are not kept for their next time.
@@ -64,6 +67,7 @@ class Engine:
         limits: Limits,
         *,
         deadline: float,
+        recursor_deadline: float,
         loop: asyncio.AbstractEventLoop,
         rng: random.Random,
         probe_question: bytes = ROOT_SERVERS,
@@ -77,13 +81,17 @@ class Engine:
         self.epoch_ends = 0.0
         self.epoch = 0
         self.deadline = deadline
+        self.recursor_deadline = recursor_deadline
         self.now: Callable[[], float] = time.monotonic
         self.loop = loop
         self.channels = Channels(loop, self)
         # What recursors are slow at must not use up what agents may need, nor the other way.
         self.budgets = {True: Budget(), False: Budget()}
+        self.paces = Paces()
         self.asks: dict[bytes, Ask] = {}
         self.flights: dict[bytes, Flight | Waiter] = {}
+        self._outside: Room[Flight] = Room(MAX_OUTSIDE)
+        self._telling = 0
         self._timers = Timers(loop, lambda: self.now(), self._wake)
         self.prober = Prober(self, probe_question)
         self.loops = Loops(self)
@@ -119,7 +127,7 @@ class Engine:
 
     async def drain(self, seconds: float) -> None:
         """Wait until every query in flight has its answer, at most so long."""
-        if self.flights:
+        if self.flights or self._telling:
             self.draining = asyncio.Event()
             try:
                 await asyncio.wait_for(self.draining.wait(), seconds)
@@ -137,16 +145,22 @@ class Engine:
         self.channels.close()
 
     def replace(
-        self, routes: Routes, limits: Limits, deadline: float, probe_question: bytes
+        self,
+        routes: Routes,
+        limits: Limits,
+        deadline: float,
+        recursor_deadline: float,
+        probe_question: bytes,
     ) -> None:
         """Take new routes and limits as a whole. What is in flight ends by the old ones.
 
         What is kept stays as good as it was, but for names that are asked elsewhere now: those
         have other keys (see `Routes`).
         """
-        self.loop.call_later(self.deadline + SWEEP, self._retain)
+        self.loop.call_later(self.longest + SWEEP, self._retain)
         self.routes = routes
         self.deadline = deadline
+        self.recursor_deadline = recursor_deadline
         self.cache.take(limits)
         self.prober.use(probe_question)
         self.loops.look()
@@ -155,6 +169,11 @@ class Engine:
 
     def _retain(self) -> None:
         self.channels.retain({upstream.key for upstream in self.upstreams()})
+
+    @property
+    def longest(self) -> float:
+        """Return for how many seconds a query may wait for its reply."""
+        return max(self.deadline, self.recursor_deadline)
 
     def upstreams(self) -> list[Upstream]:
         """Return every upstream of every route, each once."""
@@ -275,20 +294,23 @@ class Engine:
         if flight is not None:
             if isinstance(flight, Flight) and flight.refreshes and flight.stale is not None:
                 waiter.deliver(results.stale(self, flight.stale, flight))
-            else:
+            elif flight.waiting() < MAX_WAITERS:
                 self.counters.joined += 1
                 flight.join(waiter)
+            else:
+                waiter.deliver(results.too_many(self, ask, now))
             return
         if self.failures and not traced:
             failure = self.failures.holds(key, now, self.health.risen)
             if failure is not None:
                 self._failed_lately(ask, waiter, failure, now)
                 return
-        if len(flights) >= MAX_FLIGHTS:
-            consul = ask.route.kind is Kind.CONSUL
-            if not consul or len(flights) >= MAX_FLIGHTS + MORE_FOR_CONSUL:
-                waiter.deliver(results.too_many(self, ask, now))
-                return
+        full = len(flights) >= MAX_FLIGHTS
+        if self._outside.full and ask.route.kind is not Kind.CONSUL:
+            full = full or not self._make_room(now)
+        if full:
+            waiter.deliver(results.too_many(self, ask, now))
+            return
         if not traced:
             # The usual case: the first in order is well, and nothing is decided unless it is late.
             lane = ask.lane
@@ -370,31 +392,53 @@ class Engine:
                 self._refreshing += 1
                 flight.refreshes = True
                 self._begin(flight, now)
-            for waiter in waiters:
-                waiter.deliver(result)
+            self.tell(waiters, result)
             return
         self._begin(flight, now)
 
     def _begin(self, flight: Flight, now: float) -> None:
-        self.flights[flight.ask.key] = flight
+        self.enter(flight, now)
         self.counters.forwarded += 1
         self.run(flight, flight.start(now), now)
+
+    def enter(self, flight: Flight, now: float) -> None:
+        """Put a flight into the table."""
+        self.flights[flight.ask.key] = flight
+        if flight.route.kind is not Kind.CONSUL:
+            self._outside.take(flight, now)
+
+    def _make_room(self, now: float) -> bool:
+        """End a flight that gives way to a new one; return whether there was one."""
+        flight = self._outside.gives_way(now)
+        if flight is None:
+            return False
+        self._outside.give_back(flight)
+        for attempt in flight.open_attempts():
+            self.run(flight, flight.give_way(attempt, now), now)
+        return True
 
     def flight(
         self, ask: Ask, route: Route, plan: Sequence[Upstream], waiters: list[Waiter], now: float
     ) -> Flight:
         """Return a new flight; nothing is sent yet."""
         stale = self.cache.stale(ask.key, now)
+        deadline = self.deadline
+        if route.then and route.then.groups:
+            # Those asked when Consul cannot answer must have time for it.
+            deadline /= 2
+        elif route.kind is not Kind.CONSUL and stale is None and any(one.up for one in plan):
+            deadline = self.recursor_deadline
         flight = Flight(
             plan,
             self.health,
             self.budgets[route.kind is Kind.CONSUL],
             now=now,
-            # Those asked when Consul cannot answer must have time for it.
-            deadline=now + self.deadline / (2 if route.then and route.then.groups else 1),
+            deadline=now + deadline,
             known=self.known_of(ask, stale, now),
             has_stale=stale is not None,
             reverse=route.then is not None,
+            about=ask.key,
+            pace=self.paces.of(ask.datacenter) if ask.datacenter else None,
         )
         flight.ask = ask
         flight.route = route
@@ -425,6 +469,8 @@ class Engine:
             self._timers.add(flight)
         if self.health.changes:
             self.prober.tell_changes(now)
+        if self.health.wanted:
+            self.prober.probe_wanted()
 
     def _send(self, flight: Flight | Probe, attempt: Attempt) -> str | None:
         self.counters.upstream += 1
@@ -465,7 +511,10 @@ class Engine:
             return True
         now = self.now()
         cut = not attempt.stream and ask.cut(attempt.upstream, message)
+        late = flight.outcome is not None and flight.outcome.message is None
         self.carry_on(flight, flight.on_reply(attempt, message, cut, now), now)
+        if late and isinstance(flight, Flight):
+            results.keep_late(self, flight, attempt, message, cut, now)
         return True
 
     def on_failure(
@@ -484,6 +533,12 @@ class Engine:
         now = self.now()
         self.carry_on(attempt.lookup, attempt.lookup.on_stray(attempt, reason, now), now)
 
+    def on_gave_way(self, attempt: Attempt) -> None:
+        """Take the end of an attempt whose socket was needed for newer ones."""
+        if not attempt.result:
+            now = self.now()
+            self.carry_on(attempt.lookup, attempt.lookup.give_way(attempt, now), now)
+
     def carry_on(self, flight: Lookup, attempts: list[Attempt], now: float) -> None:
         """Do what a lookup wants done after an event."""
         assert isinstance(flight, (Flight, Probe))
@@ -497,6 +552,7 @@ class Engine:
         flight.armed = float("inf")
         if self.flights.get(flight.ask.key) is flight:
             del self.flights[flight.ask.key]
+        self._outside.give_back(flight)
         if flight.refreshes:
             self._refreshing -= 1
         counters = self.counters
@@ -509,6 +565,31 @@ class Engine:
         if flight.follows is None:
             self.ended(flight)
 
+    def tell(self, waiters: Sequence[Waiter], result: Result) -> None:
+        """Deliver one result to all who wait for it; where they are many, others come between."""
+        self.in_turns(waiters, lambda waiter: waiter.deliver(result))
+
+    def in_turns(self, waiters: Sequence[Waiter], tell: Callable[[Waiter], None]) -> None:
+        """Do something for each who waits, so many in a row at most."""
+        for waiter in waiters[:TOLD_AT_ONCE]:
+            tell(waiter)
+        if len(waiters) > TOLD_AT_ONCE:
+            self._telling += 1
+            self.loop.call_soon(self._next_turn, waiters, TOLD_AT_ONCE, tell)
+
+    def _next_turn(
+        self, waiters: Sequence[Waiter], begin: int, tell: Callable[[Waiter], None]
+    ) -> None:
+        end = begin + TOLD_AT_ONCE
+        if end < len(waiters):
+            self.loop.call_soon(self._next_turn, waiters, end, tell)
+        else:
+            self._telling -= 1
+        for waiter in waiters[begin:end]:
+            tell(waiter)
+        if self.draining is not None:
+            self.look_whether_drained()
+
     def ended(self, flight: Flight) -> None:
         """Note that nobody waits for a flight any more."""
         if self.flights.get(flight.ask.key) is flight:
@@ -518,7 +599,7 @@ class Engine:
 
     def look_whether_drained(self) -> None:
         """Tell who waits for the end of all that is in flight, if it is there."""
-        if self.draining is not None and not self.flights:
+        if self.draining is not None and not self.flights and not self._telling:
             self.draining.set()
 
     def _wake(self, flight: Lookup, now: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from consulfwd.core.ask import Ask
+from consulfwd.core.attempts import Attempt
 from consulfwd.core.cache import STALE_TTL, Entry
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message
@@ -35,6 +36,23 @@ def keep(engine: Engine, flight: Flight, message: Message, source: str, now: flo
         if engine.reuse is not None:
             engine.reuse.fetched(flight.ask, entry, flight.started_at, now)
     return Result(message, source, flight=flight)
+
+
+def keep_late(
+    engine: Engine, flight: Flight, attempt: Attempt, message: Message, cut: bool, now: float
+) -> None:
+    """Keep an answer that came when its client had been told that there is none.
+
+    Whoever asks again has it then. Not one that may need a second look: a denial of what was
+    known, a part, an alias to be followed.
+    """
+    entry = engine.cache.get(flight.ask.key)
+    if cut or (message.aliased and not message.matched) or flight.follows is not None:
+        return
+    if not message.positive and (flight.known or flight.route.then is not None):
+        return
+    if entry is None or entry.stored_at < attempt.sent_at:
+        keep(engine, flight, message, attempt.upstream.name, now)
 
 
 def stale(engine: Engine, entry: Entry, flight: Flight | None) -> Result:

@@ -195,7 +195,11 @@ class StreamChannel:
                 oldest = next(iter(connection.pending.values()), None)
                 if oldest is None and connection.used_at < now - self._idle:
                     connection.close()
-                elif oldest is not None and oldest.attempt.sent_at < now - REPLY_TIMEOUT:
+                elif (
+                    oldest is not None
+                    and oldest.attempt.sent_at < now - REPLY_TIMEOUT
+                    and oldest.attempt.lookup.outcome is not None
+                ):
                     connection.fail("no reply over TCP")
             if connection.closed:
                 self._all.discard(connection)

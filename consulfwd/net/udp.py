@@ -31,6 +31,8 @@ ROUNDS = 8
 WORTH_ANOTHER = 24
 DRAIN = 64
 BUFFER = 4 << 20
+# How many queries of one address off this host may wait for their answers.
+MAX_PER_CLIENT = 1000
 _LOOPBACK = {
     socket.AF_INET: ip_network("127.0.0.0/8"),
     socket.AF_INET6: ip_network("::1/128"),
@@ -63,6 +65,7 @@ class BaseListener:
         # Clients of a loopback socket are on this host by definition.
         self.on_host = host == "::1" or host.startswith("127.")
         self.hot = HotTable()
+        self.waiting: dict[str, int] = {}
         engine.on_clear(self.hot.clear)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
@@ -96,7 +99,22 @@ class BaseListener:
             return
         if self.query_log is not None:
             self.query_log(ask, host, "udp")
-        engine.submit(ask, _Waiter(self, ask, data[:2], peer))
+        if self.on_host or ask.local is not None or host == "::1" or host.startswith("127."):
+            engine.submit(ask, _Waiter(self, ask, data[:2], peer))
+        elif self.waiting.get(host, 0) < MAX_PER_CLIENT:
+            self.waiting[host] = self.waiting.get(host, 0) + 1
+            engine.submit(ask, _CountedWaiter(self, ask, data[:2], peer, host))
+        else:
+            ede = (const.EDE_OTHER, "too many queries of this client wait for their answers")
+            self.send(replies.refuse(data, const.SERVFAIL, ask.query, ede), peer)
+
+    def answered(self, host: str) -> None:
+        """Note that one query of a client off this host has its answer."""
+        left = self.waiting[host] - 1
+        if left:
+            self.waiting[host] = left
+        else:
+            del self.waiting[host]
 
     def cached(self, ask: Ask, ident: bytes, limit: int, result: Result) -> bytes:
         """Return the reply for a cached answer; what is asked again this second becomes hot."""
@@ -345,6 +363,28 @@ class _Waiter(Waiter):
                 ask.query, self.client_id, result.message, limit, body=body, options=options
             )
         listener.send(reply, self.peer)
+
+
+class _CountedWaiter(_Waiter):
+    """One off this host, of which there may be so many."""
+
+    __slots__ = ("host",)
+
+    def __init__(
+        self, listener: BaseListener, ask: Ask, ident: bytes, peer: Any, host: str
+    ) -> None:
+        super().__init__(listener, ask, ident, peer)
+        self.host = host
+
+    def relayed(self, ask: Ask, known: Known) -> None:
+        """Send an upstream's reply."""
+        self.listener.answered(self.host)
+        super().relayed(ask, known)
+
+    def deliver(self, result: Result) -> None:
+        """Send the reply."""
+        self.listener.answered(self.host)
+        super().deliver(result)
 
 
 def _reply_from(ancillary: Ancillary) -> Ancillary:

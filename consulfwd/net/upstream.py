@@ -16,6 +16,7 @@ from functools import partial
 from typing import Protocol
 
 from consulfwd.core.attempts import Attempt
+from consulfwd.core.room import Room
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net import mmsg
 from consulfwd.net.loop import unwatch, watch
@@ -25,9 +26,14 @@ from consulfwd.net.waiter import Waiter
 
 RECEIVE_SIZE = 65535
 DRAIN = 64
+# How often in a row a socket is read while it gives whole batches.
+ROUNDS = 64
+# So many queries may wait at one on-host server: with more, free IDs are hard to come by.
+WINDOW = 16_384
 # Replies this late no longer tell anything about an upstream's health.
 FORGET_AFTER = 5.0
-MAX_SOCKETS = 2048
+# Sockets open for queries off the host, whoever is asked.
+MAX_SOCKETS = 4096
 TOO_MANY, BUFFER_FULL = "too many queries outstanding", "the socket's send buffer is full"
 # Why a query cannot be sent that says nothing about its upstream.
 OUR_SHORTAGE = {TOO_MANY, BUFFER_FULL} | {
@@ -53,6 +59,9 @@ class Owner(Protocol):
 
     def on_stray(self, attempt: Attempt, reason: str) -> None:
         """Take note of a reply that is not the attempt's."""
+
+    def on_gave_way(self, attempt: Attempt) -> None:
+        """Take the end of an attempt whose socket was needed for newer ones."""
 
     def on_relayed(self, relay: Waiter, data: bytes, now: float) -> bool:
         """Take a datagram with the relay's ID; return whether it was passed on as it is."""
@@ -127,7 +136,7 @@ class SharedUdp:
         """Send a relay's query; False when that has to go the long way."""
         pending = self._pending
         ident = next(self._ids)
-        if self._batch is None or ident in pending:
+        if self._batch is None or ident in pending or len(pending) >= WINDOW:
             return False
         self._outbox.append(ident + tail)
         pending[ident] = relay
@@ -171,11 +180,11 @@ class SharedUdp:
         self._owner.flush()
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
+        if len(self._pending) >= WINDOW and not self._reclaim():
+            return TOO_MANY
         pending = self._pending
         ident = next(self._ids)
         while ident in pending:
-            if len(pending) > 60000:
-                return TOO_MANY
             ident = next(self._ids)
         sock = self._sock
         try:
@@ -184,7 +193,7 @@ class SharedUdp:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
                 if mmsg.available:
                     self._batch = mmsg.Batch(sock, RECEIVE_SIZE, 0, named=False)
-                watch(self._loop, sock, self._readable)
+                watch(self._loop, sock, self._readable, first=True)
             try:
                 sock.send(ident + tail)
             except ConnectionRefusedError:
@@ -231,9 +240,15 @@ class SharedUdp:
 
     def _received(self) -> Iterable[bytes]:
         """Return the replies that are there. Raises OSError for what became of the port."""
-        if self._batch is None:
-            return self._one_by_one()
-        return self._batch.messages() if self._batch.receive() else ()
+        return self._one_by_one() if self._batch is None else self._batches(self._batch)
+
+    def _batches(self, batch: mmsg.Batch) -> Iterator[bytes]:
+        for _ in range(ROUNDS):
+            count = batch.receive()
+            if count:
+                yield from batch.messages()
+            if count < mmsg.BATCH or self._batch is None:
+                break
 
     def _one_by_one(self) -> Iterator[bytes]:
         assert self._sock is not None
@@ -252,12 +267,23 @@ class SharedUdp:
             elif not item.result:
                 self._owner.on_failure(item, reason, refused=refused)
 
+    def _reclaim(self) -> bool:
+        """Forget every attempt nobody waits for any more; return whether there was one."""
+        before = len(self._pending)
+        self._pending = {
+            ident: item
+            for ident, item in self._pending.items()
+            if isinstance(item, Waiter) or item.lookup.outcome is None
+        }
+        return len(self._pending) < before
+
     def sweep(self, now: float) -> None:
         pending = self._pending
-        for ident in list(pending):
-            if pending[ident].sent_at > now - FORGET_AFTER:
+        for ident, item in list(pending.items()):
+            if item.sent_at > now - FORGET_AFTER:
                 break
-            del pending[ident]
+            if isinstance(item, Waiter) or item.lookup.outcome is not None:
+                del pending[ident]
 
     def close(self) -> None:
         if self._timer is not None:
@@ -272,18 +298,26 @@ class SharedUdp:
 
 
 class RandomPortUdp:
-    """A socket per query: the port is as unpredictable as the ID (RFC 5452 section 4.5)."""
+    """A socket per query: the port is as unpredictable as the ID (RFC 5452 section 4.5).
 
-    def __init__(self, upstream: Upstream, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
+    `room` is what there is for the sockets of all upstreams.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        loop: asyncio.AbstractEventLoop,
+        owner: Owner,
+        room: Room[Attempt],
+    ) -> None:
         self._upstream = upstream
         self._loop = loop
         self._owner = owner
+        self._room = room
         self._ids = random_ids()
-        self._open: dict[socket.socket, tuple[bytes, Attempt]] = {}
+        self._open: dict[Attempt, tuple[bytes, socket.socket]] = {}
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
-        if len(self._open) >= MAX_SOCKETS and not self._reclaim():
-            return TOO_MANY
         ident = next(self._ids)
         try:
             sock = _connected(self._upstream)
@@ -294,18 +328,19 @@ class RandomPortUdp:
         except OSError as error:
             sock.close()
             return os.strerror(error.errno or 0).lower()
-        self._open[sock] = (ident, attempt)
-        watch(self._loop, sock, partial(self._readable, sock))
+        self._open[attempt] = (ident, sock)
+        self._room.take(attempt, attempt.sent_at)
+        watch(self._loop, sock, partial(self._readable, attempt), first=True)
         return None
 
-    def _readable(self, sock: socket.socket) -> None:
-        ident, attempt = self._open[sock]
+    def _readable(self, attempt: Attempt) -> None:
+        ident, sock = self._open[attempt]
         try:
             data = sock.recv(RECEIVE_SIZE)
         except BlockingIOError:
             return
         except OSError as error:
-            self._drop(sock)
+            self.drop(attempt)
             refused = isinstance(error, ConnectionRefusedError)
             self._owner.on_failure(attempt, os.strerror(error.errno or 0).lower(), refused=refused)
             return
@@ -313,32 +348,28 @@ class RandomPortUdp:
             self._owner.on_stray(attempt, "a reply with another ID")
             return
         if self._owner.on_reply(attempt, data):
-            self._drop(sock)
+            self.drop(attempt)
         else:
             self._owner.on_stray(attempt, FALSE_REPLY)
 
-    def _reclaim(self) -> bool:
-        """Close the oldest socket if nobody waits for its reply any more."""
-        sock, (_, attempt) = next(iter(self._open.items()))
-        if attempt.lookup.outcome is None:
-            return False
-        self._drop(sock)
-        return True
-
-    def _drop(self, sock: socket.socket) -> None:
-        del self._open[sock]
-        unwatch(self._loop, sock)
-        sock.close()
+    def drop(self, attempt: Attempt) -> None:
+        """Wait for this reply no longer."""
+        found = self._open.pop(attempt, None)
+        if found is not None:
+            self._room.give_back(attempt)
+            unwatch(self._loop, found[1])
+            found[1].close()
 
     def sweep(self, now: float) -> None:
-        for sock in list(self._open):
-            if self._open[sock][1].sent_at > now - FORGET_AFTER:
+        for attempt in list(self._open):
+            if attempt.sent_at > now - FORGET_AFTER:
                 break
-            self._drop(sock)
+            if attempt.lookup.outcome is not None:
+                self.drop(attempt)
 
     def close(self) -> None:
-        for sock in list(self._open):
-            self._drop(sock)
+        for attempt in list(self._open):
+            self.drop(attempt)
 
 
 class Channels:
@@ -350,6 +381,7 @@ class Channels:
         self._datagram: dict[tuple[str, str, int], SharedUdp | RandomPortUdp] = {}
         self._stream: dict[tuple[str, str, int], StreamChannel] = {}
         self._direct: dict[Upstream, SharedUdp] = {}
+        self._room: Room[Attempt] = Room(MAX_SOCKETS)
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
         """Send an attempt's query (without ID); return why that was impossible, or None."""
@@ -363,11 +395,35 @@ class Channels:
             return stream.send(attempt, tail)
         channel = self._datagram.get(upstream.key)
         if channel is None:
-            kind = SharedUdp if upstream.on_host else RandomPortUdp
-            channel = self._datagram[upstream.key] = kind(upstream, self._loop, self._owner)
-            if isinstance(channel, SharedUdp):
-                self._direct[upstream] = channel
+            channel = self._datagram[upstream.key] = self._new(upstream)
+        shared = isinstance(channel, SharedUdp)
+        if not shared and self._room.full and not self._make_room(attempt.sent_at):
+            return TOO_MANY
         return channel.send(attempt, tail)
+
+    def _new(self, upstream: Upstream) -> SharedUdp | RandomPortUdp:
+        if not upstream.on_host:
+            return RandomPortUdp(upstream, self._loop, self._owner, self._room)
+        channel = self._direct[upstream] = SharedUdp(upstream, self._loop, self._owner)
+        return channel
+
+    def _make_room(self, now: float) -> bool:
+        """Close a socket nobody waits for any more, or else one that gives way."""
+        for attempt in self._room.oldest():
+            if attempt.lookup.outcome is not None:
+                self._drop(attempt)
+                return True
+        older = self._room.gives_way(now)
+        if older is not None:
+            self._drop(older)
+            self._owner.on_gave_way(older)
+        return older is not None
+
+    def _drop(self, attempt: Attempt) -> None:
+        channel = self._datagram.get(attempt.upstream.key)
+        if isinstance(channel, RandomPortUdp):
+            channel.drop(attempt)
+        self._room.give_back(attempt)
 
     def direct(self, upstream: Upstream) -> SharedUdp | None:
         """Return the open shared channel to an upstream on this host, if there is one."""

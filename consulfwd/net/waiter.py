@@ -83,6 +83,10 @@ class Waiter:
         else:
             self.others.append(waiter)
 
+    def waiting(self) -> int:
+        """Return how many wait for the answer."""
+        return 1 + len(self.others) if self.others else 1
+
     def all(self) -> list[Waiter]:
         """Return all who wait."""
         return [self, *self.others] if self.others else [self]

@@ -128,6 +128,7 @@ def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
         "  stale_for: 86400  # default\n"
         "query:\n"
         "  deadline: 2.0  # default\n"
+        "  recursor_deadline: null  # default\n"
         "access:\n"
         "  allow: null  # default\n"
         "tcp:\n"

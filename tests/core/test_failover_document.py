@@ -82,7 +82,8 @@ def test_the_other_figures_are_those_of_the_code(document: Path) -> None:
     text = " ".join(document.read_text(encoding="utf-8").split())
     for sentence in (
         f"at most {attempts.MAX_ATTEMPTS} per lookup",
-        f"another round after {query.RETRY_PAUSE * 1000:.0f} ms",
+        f"nobody more than {attempts.MAX_TRIES} times over one transport".replace("3", "three"),
+        f"the next one after {query.RETRY_PAUSE * 1000:.0f} ms",
         f"asked after {query.UNHEDGED + 1:.0f} times the usual".replace("5", "five"),
         f"nobody has heard of for {order.MEASURE_AGAIN:.0f} s",
         f"up to {upstreams.MAX_PENALTY * AGENT.rise} "

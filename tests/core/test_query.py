@@ -44,61 +44,55 @@ SLOW = {
         12 A yes       | = yes of A
         13 B no        | ...
     """,
-    "nobody answers: ever slower, in turn, to the deadline": """
+    "nobody answers: ever slower, in turn, three times each": """
         0 start        | A
         10 timer       | B
         20 timer       | C
         30 timer       | A
-        50 timer       | B
-        90 timer       | C
-        170 timer      | A
-        330 timer      | B, A suspect
-        650 timer      | C, B suspect
-        983.333 timer  | A, C suspect
-        1316.667 timer | B
-        1650 timer     | C
-        1983.333 timer | A
-        2000 timer     | = nothing (23): no answer within the deadline (A: no reply; B: no reply; \
-C: no reply)
+        61.29 timer    | B
+        123.871 timer  | C
+        249.032 timer  | A
+        499.355 timer  | B, A suspect
+        1000 timer     | C, B suspect
+        2000 timer     | C suspect, = nothing (23): no answer within the deadline (A: no reply; \
+B: no reply; C: no reply)
     """,
     "somebody who is back late in the deadline is asked": """
         0 start        | A
         10 timer       | B
         20 timer       | C
         30 timer       | A
-        50 timer       | B
-        90 timer       | C
-        170 timer      | A
-        330 timer      | B, A suspect
-        650 timer      | C, B suspect
-        651 C yes      | = yes of C
+        61.29 timer    | B
+        123.871 timer  | C
+        249.032 timer  | A
+        499.355 timer  | B, A suspect
+        1000 timer     | C, B suspect
+        1001 C yes     | = yes of C
     """,
     "a late one fails, the last one is not late: it is waited for": """
         0 start        | A
         10 timer       | B
         20 timer       | C
         30 timer       | A
-        50 timer       | B
-        90 timer       | C
-        170 timer      | A
-        330 timer      | B, A suspect
-        331 A lost     | C
-        332 A lost     | ...
-        664.333 timer  | A, B suspect, C suspect
+        61.29 timer    | B
+        123.871 timer  | C
+        249.032 timer  | A
+        499.355 timer  | B, A suspect
+        500 A lost     | ...
+        1000 timer     | C, B suspect
     """,
     "all late, and the last one fails: a pause, not the whole wait": """
         0 start        | A
         10 timer       | B
         20 timer       | C
         30 timer       | A
-        50 timer       | B
-        90 timer       | C
-        170 timer      | A
-        330 timer      | B, A suspect
-        331 B! lost    | C
-        332 C! lost    | ...
-        382 timer      | A
-        383 A! yes     | = yes of A
+        61.29 timer    | B
+        123.871 timer  | C
+        249.032 timer  | A
+        499.355 timer  | B, A suspect
+        501 B! lost    | ...
+        551 timer      | C
+        552 C! yes     | = yes of C
     """,
 }
 
@@ -138,34 +132,27 @@ ERRORS = {
 }
 
 ROUNDS = {
-    "all fail: rounds with longer and longer pauses, to the deadline": """
+    "all fail: longer and longer pauses, three times each, and no more waiting": """
         0 start         | A
         1 A servfail    | B
         2 B servfail    | ...
         52 timer        | A
-        53 A servfail   | B
-        54 B servfail   | ...
-        154 timer       | A
-        155 A servfail  | B
-        156 B servfail  | ...
-        356 timer       | A
-        357 A servfail  | B
-        358 B servfail  | ...
-        758 timer       | A
-        759 A servfail  | B
-        760 B servfail  | ...
-        1560 timer      | A
-        1561 A servfail | B
-        1562 B servfail | ...
-        2000 timer      | = nothing (22): no answer within the deadline (A: SERVFAIL; B: SERVFAIL)
+        53 A servfail   | ...
+        188.286 timer   | B
+        189 B servfail  | ...
+        459.333 timer   | A
+        460 A servfail  | ...
+        1000 timer      | B
+        1001 B servfail | = nothing (22): A: SERVFAIL; B: SERVFAIL
     """,
     "one that recovers ends it": """
         0 start         | A
         1 A servfail    | B
         2 B servfail    | ...
         52 timer        | A
-        53 A servfail   | B
-        54 B yes        | = yes of B
+        53 A servfail   | ...
+        188.286 timer   | B
+        189 B yes       | = yes of B
     """,
 }
 
@@ -249,9 +236,8 @@ SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
         2 B refused     | C
         3 C servfail    | ...
         53 timer        | A
-        54 A servfail   | B
-        55 B lost       | = nothing (22): every upstream failed, and failed again (A: SERVFAIL; \
-B: REFUSED; C: SERVFAIL; B: lost)
+        54 A lost       | = nothing (22): every upstream failed, and failed again (A: SERVFAIL; \
+B: REFUSED; C: SERVFAIL; A: lost)
         """,
     ),
     "stale at hand, one agent that fails": (

@@ -44,17 +44,11 @@ CUT = {
         32 B cut         | B/tcp
         62 timer         | A
         63 A cut         | ...
-        82 timer         | B
-        83 B cut         | ...
-        122 timer        | A
-        123 A cut        | ...
-        202 timer        | B
-        203 B cut        | ...
-        362 timer        | A
-        363 A cut        | ...
-        682 timer        | B
-        683 B cut        | ...
-        1015.333 timer   | = yes of B, cut
+        196 timer        | B
+        197 B cut        | ...
+        464 timer        | A
+        465 A cut        | ...
+        1000 timer       | = yes of A, cut
     """,
 }
 
@@ -63,22 +57,22 @@ OFF_HOST = {
         0 start          | A
         10 timer         | B
         20 timer         | A/tcp
-        80 timer         | B/tcp
-        81 B/tcp yes     | = yes of B
+        160 timer        | B/tcp
+        161 B/tcp yes    | = yes of B
     """,
     "silent over TCP too: over UDP again": """
         0 start          | A
         10 timer         | B
         20 timer         | A/tcp
-        80 timer         | B/tcp
-        200 timer        | A
+        160 timer        | B/tcp
+        440 timer        | A
     """,
     "one that said something is asked as before": """
         0 start          | A
         1 A servfail     | B
         11 timer         | A
-        31 timer         | B/tcp
-        32 B/tcp yes     | = yes of B
+        152.286 timer    | B/tcp
+        153 B/tcp yes    | = yes of B
     """,
 }
 
@@ -179,7 +173,6 @@ SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
         1 A cut         | A/tcp
         31 timer        | A
         32 A cut        | ...
-        51 timer        | A
         60 A/tcp yes    | = yes of A
         """,
     ),

@@ -59,6 +59,10 @@ class Recursor(asyncio.DatagramProtocol):
         self.truncate = False
         self.no_edns: dns.rcode.Rcode | None = None
         self.silent = False
+        # Queries with one of these labels are dropped unread; those with one of the others are
+        # answered so many seconds late.
+        self.dead_labels: tuple[str, ...] = ()
+        self.slow_labels: dict[str, float] = {}
         # So many queries are taken on a stream before it is closed, in the midst of others.
         self.closes_after: int | None = None
         self.asked: list[Asked] = []
@@ -116,13 +120,23 @@ class Recursor(asyncio.DatagramProtocol):
         await asyncio.sleep(0)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if any(_wire(label) in data for label in self.dead_labels):
+            return
         query, reply = self._answer(data, "udp", addr[1])
         if self.silent or self._udp is None:
             return
         if self.truncate:
             reply.flags |= dns.flags.TC
             reply.answer.clear()
+        late = max((at for one, at in self.slow_labels.items() if _wire(one) in data), default=0.0)
         for packet in [*self.forge(query), reply.to_wire(max_size=65535)]:
+            if late:
+                asyncio.get_running_loop().call_later(late, self._send, packet, addr)
+            else:
+                self._send(packet, addr)
+
+    def _send(self, packet: bytes, addr: tuple[str, int]) -> None:
+        if self._udp is not None:
             self._udp.sendto(packet, addr)
 
     def _stream(
@@ -187,3 +201,7 @@ class Recursor(asyncio.DatagramProtocol):
             if not any(owner == name for owner, _ in self.records):
                 reply.set_rcode(dns.rcode.NXDOMAIN)
         return query, reply
+
+
+def _wire(label: str) -> bytes:
+    return bytes((len(label),)) + label.encode()

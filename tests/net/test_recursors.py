@@ -17,14 +17,13 @@ import pytest
 from consulfwd.config import Endpoint
 from consulfwd.config import Recursor as Configured
 from consulfwd.core.upstreams import Health, State
-from consulfwd.net import resolver
 from consulfwd.net import upstream as exchange
 from consulfwd.net.host import ResolvConf, recursors_from
 from consulfwd.net.routing import build_routes
 from tests.net.conftest import TLS_NAME
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
-from tests.net.world import GALERA, World, names_of, settings, until, world
+from tests.net.world import World, names_of, settings, until, world
 
 WWW = {("www.test", "A"): ["A 192.0.2.1"], ("www.test", "AAAA"): ["AAAA 2001:db8::1"]}
 MANY = {(f"n{number}.test", "A"): [f"A 192.0.2.{number}"] for number in range(60)}
@@ -442,26 +441,6 @@ async def test_error_replies_leave_no_id_taken() -> None:
             assert (await here.ask(f"n{number}.test")).rcode == "SERVFAIL"
         (way,) = [way for up, way in here.engine.channels._direct.items() if not up.is_agent]
         assert way._pending == {}
-
-
-async def test_everything_outside_being_slow_is_not_felt_in_consul(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(resolver, "MAX_FLIGHTS", 3)
-    async with Recursor({**MANY, **WWW}, ttl=1) as recursor, world(recursor) as here:
-        assert (await here.ask("www.test")).data == ["192.0.2.1"]
-        here.skip(3)
-        recursor.silent = True
-        async with here.udp() as client:
-            for number in range(5):
-                client.send(question(f"n{number}.test", ident=number))
-            refused = [parse(await client.receive()) for _ in range(2)]
-            assert [(one.id, one.rcode) for one in refused] == [(3, "SERVFAIL"), (4, "SERVFAIL")]
-            assert (await here.ask("galeradb.service.consul")).data == GALERA
-            stale = await here.ask("www.test", edns=1232)
-            assert (stale.data, stale.ede[0][0]) == (["192.0.2.1"], 3)
-            monkeypatch.setattr(resolver, "MORE_FOR_CONSUL", 0)
-            assert (await here.ask("web.service.consul")).rcode == "SERVFAIL"
 
 
 async def test_an_upstream_found_gone_while_sending_opens_the_way_to_the_next() -> None:

@@ -1,0 +1,209 @@
+"""More than there is room for: what is quick is answered, what nobody answers gives way."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from consulfwd.core.room import Room
+from consulfwd.net import loop as own_loop
+from consulfwd.net import resolver, udp
+from consulfwd.net import upstream as exchange
+from tests.net.messages import parse, question
+from tests.net.recursor import Recursor
+from tests.net.test_recursors import off_host
+from tests.net.world import GALERA, until, world
+
+GOOD = {(f"n{number}.test", "A"): [f"A 192.0.2.{number}"] for number in range(110)}
+NAME = "galeradb.service.consul"
+
+
+@pytest.mark.parametrize("on_host", [False, True], ids=["off the host", "on the host"])
+async def test_a_zone_nobody_answers_costs_other_names_nothing(
+    on_host: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "MAX_SOCKETS", 400)
+    monkeypatch.setattr(exchange, "WINDOW", 1500)
+    monkeypatch.setattr(resolver, "MAX_OUTSIDE", 300)
+    async with Recursor(GOOD) as recursor, world(recursor) as here, here.udp() as client:
+        recursor.dead_labels = ("dead",)
+        if not on_host:
+            off_host(here)
+        assert (await here.ask("n0.test")).data == ["192.0.2.0"]
+        dead, good = 1000, 0
+        for turn in range(150):
+            # As many a second as fill the room many times within a deadline.
+            for number in range(5):
+                client.send(question(f"d{turn}-{number}.dead", ident=dead))
+                dead += 1
+            if turn >= 50:
+                good += 1
+                client.send(question(f"n{good}.test", ident=good))
+            await asyncio.sleep(0.01)
+        answered: dict[int, Any] = {}
+        while len(answered) < good:
+            reply = parse(await client.receive())
+            if reply.id < 1000:
+                answered[reply.id] = (reply.rcode, reply.data, reply.ede)
+        assert answered == {
+            number: ("NOERROR", [f"192.0.2.{number}"], []) for number in range(1, good + 1)
+        }
+
+
+async def test_each_that_gave_way_has_its_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver, "MAX_OUTSIDE", 20)
+    async with (
+        Recursor(GOOD) as recursor,
+        world(recursor, query={"deadline": 0.6, "recursor_deadline": 0.6}) as here,
+        here.udp() as client,
+    ):
+        off_host(here)
+        recursor.silent = True
+        for number in range(20):
+            client.send(question(f"n{number}.test", ident=number))
+        await until(lambda: len(here.engine.flights) == 20)
+        # Nobody has been there for long: the new ones are refused.
+        client.send(question("n30.test", ident=30))
+        assert (parse(await client.receive()).rcode, here.counters.failed) == ("SERVFAIL", 1)
+        await asyncio.sleep(0.25)
+        for number in range(40, 45):
+            client.send(question(f"n{number}.test", ident=number))
+        early = [parse(await client.receive()) for _ in range(5)]
+        # The oldest of the second half; the first half runs to its end.
+        assert {one.id for one in early} == set(range(10, 15))
+        assert all("gave way" in one.ede[0][1] for one in early)
+        late = [parse(await client.receive()).id for _ in range(20)]
+        assert sorted(late) == [*range(10), *range(15, 20), *range(40, 45)]
+        # That there was no room says nothing of the name.
+        recursor.silent = False
+        assert (await here.ask("n12.test")).data == ["192.0.2.12"]
+
+
+async def test_everything_outside_being_slow_is_not_felt_in_consul(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resolver, "MAX_OUTSIDE", 3)
+    www = {("www.test", "A"): ["A 192.0.2.1"]}
+    async with Recursor({**GOOD, **www}, ttl=1) as recursor, world(recursor) as here:
+        off_host(here)
+        assert (await here.ask("www.test")).data == ["192.0.2.1"]
+        here.skip(3)
+        recursor.silent = True
+        async with here.udp() as client:
+            for number in range(5):
+                client.send(question(f"n{number}.test", ident=number))
+            refused = [parse(await client.receive()) for _ in range(2)]
+            assert [(one.id, one.rcode) for one in refused] == [(3, "SERVFAIL"), (4, "SERVFAIL")]
+            assert (await here.ask(NAME)).data == GALERA
+            stale = await here.ask("www.test", edns=1232)
+            assert (stale.data, stale.ede[0][0]) == (["192.0.2.1"], 3)
+            monkeypatch.setattr(resolver, "MAX_FLIGHTS", 0)
+            assert (await here.ask("web.service.consul")).rcode == "SERVFAIL"
+
+
+@pytest.mark.parametrize("relayed", [True, False])
+async def test_many_equal_questions_answered_at_once_hold_nobody_up(
+    relayed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = 2000
+    async with world() as here, here.udp() as client, here.udp() as other:
+        await here.ask("web.service.consul")  # the way is known
+        for agent in here.agents:
+            agent.faults.frozen = True
+        if not relayed:
+            # A lookup has taken over by then.
+            client.send(question(NAME, ident=0))
+            await asyncio.sleep(0.2)
+        for number in range(1, many):
+            client.send(question(NAME, ident=number))
+            if number % 100 == 0:
+                await asyncio.sleep(0)
+        await until(lambda: any(one.waiting() > many / 2 for one in here.engine.flights.values()))
+        turns: list[int] = []
+        in_turns = here.engine.in_turns
+
+        def noted(waiters: Any, tell: Any) -> None:
+            turns.append(len(waiters))
+            in_turns(waiters, tell)
+
+        monkeypatch.setattr(here.engine, "in_turns", noted)
+        for agent in here.agents:
+            agent.faults.frozen = False
+        await until(lambda: bool(turns))
+        # While they are being told, somebody else asks, and is answered before the last of them.
+        other.send(question("consul.service.consul", ident=7))
+        assert parse(await other.receive()).id == 7
+        assert here.engine._telling or client.waiting < many
+        await until(lambda: client.waiting >= max(turns))
+
+
+async def test_so_many_wait_for_one_answer_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver, "MAX_WAITERS", 3)
+    async with world() as here, here.udp() as client:
+        for agent in here.agents:
+            agent.faults.frozen = True
+        for number in range(4):
+            client.send(question(NAME, ident=number))
+        assert (parse(await client.receive()).id, here.counters.failed) == (3, 1)
+
+
+async def test_so_many_of_one_client_off_the_host_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp, "MAX_PER_CLIENT", 3)
+    async with world(access={"allow": ["192.0.2.0/24"]}, query={"deadline": 0.3}) as here:
+        ((listener, _),) = here.server._listeners.values()
+        listener.on_host = False
+        sent: list[tuple[Any, Any]] = []
+        monkeypatch.setattr(listener, "send", lambda reply, peer: sent.append((reply, peer)))
+        for agent in here.agents:
+            agent.faults.frozen = True
+        for number in range(5):
+            listener.query(question(f"n{number}.service.consul"), "a", "192.0.2.7")
+        listener.query(question("n0.service.consul"), "b", "192.0.2.8")
+        assert [peer for _, peer in sent] == ["a", "a"]
+        assert {parse(reply).ede[0][0] for reply, _ in sent} == {0}
+        await until(lambda: len(sent) == 6)
+        assert listener.waiting == {}
+
+
+def test_what_upstreams_say_comes_before_what_clients_ask() -> None:
+    loop = own_loop.ServerLoop()
+    order: list[str] = []
+    pairs = [socket.socketpair(type=socket.SOCK_DGRAM) for _ in range(4)]
+    try:
+        for number, (near, far) in enumerate(pairs):
+            name = f"{'upstream' if number % 2 else 'client'} {number}"
+
+            def read(near: socket.socket = near, name: str = name) -> None:
+                near.recv(10)
+                order.append(name)
+
+            loop.watch(near, read, first=bool(number % 2))
+            far.send(b"x")
+        loop.call_later(0.05, loop.stop)
+        loop.run_forever()
+    finally:
+        for near, far in pairs:
+            loop.unwatch(near)
+            near.close()
+            far.close()
+        loop.close()
+    assert [one.split()[0] for one in order] == ["upstream"] * 2 + ["client"] * 2
+
+
+def test_half_of_a_room_is_kept_the_other_half_gives_way() -> None:
+    room: Room[str] = Room(4)
+    for at, key in enumerate("abcd"):
+        room.take(key, float(at))
+    assert room.full
+    assert room.oldest() == ["a", "c"]
+    assert room.gives_way(2.1) is None
+    assert room.gives_way(2.2) == "c"
+    room.give_back("a")
+    room.give_back("nobody")
+    assert (len(room), room.full) == (3, False)
+    room.take("e", 5.0)
+    room.give_back("c")
+    assert room.oldest() == ["b", "d"]
