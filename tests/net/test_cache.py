@@ -202,6 +202,19 @@ async def test_a_stale_answer_for_a_recursors_name() -> None:
         assert (reply.data, reply.ttls, reply.ede[0][0]) == (["192.0.2.1"], {30}, STALE)
 
 
+async def test_made_up_names_push_out_none_that_is_needed_when_nobody_answers() -> None:
+    cache = {"size": 40}
+    async with world(cache=cache, patience=1.0) as here, here.udp() as client:
+        assert (await here.ask(NAME)).data == GALERA
+        for number in range(200):
+            client.send(question(f"made-up-{number}.service.consul", ident=number))
+            assert parse(await client.receive()).rcode == "NXDOMAIN"
+        await all_down(here)
+        reply = await here.ask(NAME)
+        assert (reply.data, [code for code, _ in reply.ede]) == (GALERA, [STALE])
+        assert len(here.engine.cache) == 11
+
+
 async def test_a_reload_while_nobody_answers_keeps_the_stale_answers() -> None:
     async with world(query={"deadline": 0.25}) as here:
         same = {"listen": [str(here.server.settings.listen[0])], "query": {"deadline": 0.25}}
