@@ -97,10 +97,21 @@ class Cache:
             self._negative[key] = self._negative.pop(key)
         return entry
 
-    def stale(self, key: bytes, now: float) -> Entry | None:
-        """Return the entry if it may still answer when nothing else can (RFC 8767)."""
+    def stale(self, key: bytes, now: float, sibling: bytes | None = None) -> Entry | None:
+        """Return the entry if it may still answer when nothing else can (RFC 8767).
+
+        `sibling` is the key of the same name's addresses of the other family: beside those, that
+        there are none of this one is worth as much as they are.
+        """
         entry = self.entries.get(key)
-        return entry if entry is not None and now < entry.gone_at else None
+        if entry is None or now < entry.gone_at:
+            return entry
+        if sibling is None or entry.message.rcode or entry.message.positive:
+            return None
+        other = self.entries.get(sibling)
+        if other is None or not other.message.positive or now >= other.gone_at:
+            return None
+        return entry if now < entry.gone_at + self.limits.stale_for else None
 
     def ttl_of(self, message: Message) -> int:
         """Return for how many seconds this answer may be reused, 0 for not at all."""
@@ -177,7 +188,7 @@ class Cache:
         """Return for how many seconds a message is fresh, and of use at all (`refresh`)."""
         positive = message.positive
         ttl = self._ttl_of(message, positive)
-        # A negative answer is never served stale: it would outlive what it denies.
+        # A negative answer by itself is never served stale: it would outlive what it denies.
         return ttl, ttl + (self.limits.stale_for if positive else 0)
 
     def take(self, limits: Limits) -> None:

@@ -93,7 +93,7 @@ class _Chaser(Waiter):
 
     def _end(self) -> None:
         engine = self._engine
-        entry = engine.cache.stale(self.ask.key, engine.now())
+        entry = engine.cache.stale(self.ask.key, engine.now(), self.ask.sibling)
         if entry is not None:
             self.deliver(results.stale(engine, entry, self._flight))
         else:

@@ -363,7 +363,7 @@ class Engine:
         self, ask: Ask, route: Route, plan: Sequence[Upstream], waiters: list[Waiter], now: float
     ) -> Flight:
         """Return a new flight; nothing is sent yet."""
-        stale = self.cache.stale(ask.key, now)
+        stale = self.cache.stale(ask.key, now, ask.sibling)
         flight = Flight(
             plan,
             self.health,

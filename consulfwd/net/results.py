@@ -49,7 +49,7 @@ def partly_stale(flight: Flight, message: Message, source: str, part: Result) ->
 
 def too_many(engine: Engine, ask: Ask, now: float) -> Result:
     """Return what a question gets that there is no room for."""
-    entry = engine.cache.stale(ask.key, now)
+    entry = engine.cache.stale(ask.key, now, ask.sibling)
     if entry is None:
         return failure(engine, ask, const.EDE_OTHER, "too many queries in flight")
     why = f"{entry.source} answered this; too many queries are in flight now"

@@ -57,6 +57,40 @@ def test_how_long_it_lasts(what: str) -> None:
     assert cache.stale(KEY, gone + JUST) is None
 
 
+BESIDE = b"beside"
+
+
+def stale_beside(message: Message, other: Message, after: float, **limits: int) -> bool:
+    """Return whether a message of NOW is usable beside another of 100 s later, `after` that."""
+    cache = kept(message, **limits)
+    cache.put(BESIDE, other, NOW + 100, "A")
+    return cache.stale(KEY, NOW + 100 + after, BESIDE) is not None
+
+
+def test_no_data_is_stale_beside_the_other_familys_addresses() -> None:
+    nodata = denial(const.NOERROR, ttl=20, minimum=20)
+    assert stale_beside(nodata, answer(), 0)
+    # It ends with what is older of the two, itself here.
+    assert stale_beside(nodata, answer(), 520 - JUST, stale_for=600)
+    assert not stale_beside(nodata, answer(), 520, stale_for=600)
+    assert not stale_beside(nodata, answer(), 0, stale_for=0)
+    cache = kept(answer(), stale_for=600)
+    cache.put(BESIDE, nodata, NOW + 100, "A")
+    assert cache.stale(BESIDE, NOW + 600 - JUST, KEY) is not None
+    assert cache.stale(BESIDE, NOW + 600, KEY) is None
+
+
+def test_what_is_not_stale_beside_anything() -> None:
+    nodata, nothing = denial(const.NOERROR), denial()
+    assert not stale_beside(nothing, answer(), 1)
+    assert not stale_beside(nodata, nothing, 1)
+    assert not stale_beside(nodata, nodata, 1)
+    assert not stale_beside(failure(const.SERVFAIL), answer(), 1)
+    cache = kept(nodata)
+    assert cache.stale(KEY, NOW + 1, BESIDE) is None
+    assert cache.stale(KEY, NOW + 1) is None
+
+
 def test_a_time_of_its_own_does_not_change_how_long_it_may_be_stale() -> None:
     cache = Cache(Limits())
     cache.put(KEY, answer(ttl=300), NOW, "A", ttl=60)
