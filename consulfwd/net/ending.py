@@ -16,6 +16,7 @@ from consulfwd.dns.message import Message
 from consulfwd.net import results
 from consulfwd.net.chase import chase, leads_on
 from consulfwd.net.flight import Flight
+from consulfwd.net.mishaps import tell
 
 if TYPE_CHECKING:
     from consulfwd.net.resolver import Engine
@@ -45,8 +46,7 @@ def end(engine: Engine, flight: Flight, outcome: Outcome, now: float) -> None:
             return
         source = outcome.upstream.name if outcome.upstream is not None else ""
         result = results.keep(engine, flight, message, source, now)
-    for waiter in flight.waiters:
-        waiter.deliver(result)
+    tell(engine, flight.waiters, result)
 
 
 def _from_here(engine: Engine, flight: Flight, message: Message, now: float) -> Message:

@@ -14,6 +14,7 @@ from consulfwd.core.query import lost_most
 from consulfwd.dns import const
 from consulfwd.dns.message import Message, read_reply
 from consulfwd.errors import WireError
+from consulfwd.net import mishaps
 from consulfwd.net.waiter import Waiter
 
 if TYPE_CHECKING:
@@ -54,10 +55,10 @@ class Relays:
         if asked is not relay and asked is not None:
             # After a reload, which forgets what was in flight before it, the key is another's.
             flights[key] = asked
-        relay.relayed(ask, known)
-        if relay.others is not None:
-            for waiter in relay.others:
-                waiter.relayed(ask, known)
+        if relay.others is None:
+            relay.relayed(ask, known)
+        else:
+            mishaps.each(engine, relay.all(), lambda waiter: waiter.relayed(ask, known))
         if engine.draining is not None:
             engine.look_whether_drained()
         return True
@@ -167,4 +168,6 @@ class Relays:
         channel = self._engine.channels.direct(first)
         if channel is not None:
             channel.adopt(relay.ident, attempt)
+        # From here on it is the lookup's to answer.
+        relay.ident = b""
         return attempt

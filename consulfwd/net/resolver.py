@@ -24,7 +24,7 @@ from consulfwd.dns import const, replies
 from consulfwd.dns.message import read_reply
 from consulfwd.dns.wire import Query, read_query
 from consulfwd.errors import WireError
-from consulfwd.net import results
+from consulfwd.net import mishaps, results
 from consulfwd.net.ending import end
 from consulfwd.net.flight import Counters, Flight
 from consulfwd.net.loops import Loops
@@ -205,6 +205,8 @@ class Engine:
             self.keep_good(self._watched_until)
 
     def _tick(self) -> None:
+        # First, so that whatever goes wrong below goes wrong once.
+        self._ticker = self.loop.call_later(SWEEP, self._tick)
         now = self.now()
         self.epoch += 1
         self.epoch_ends = now + SWEEP
@@ -220,7 +222,6 @@ class Engine:
                 self.prober.tell_changes(now)
             for upstream in {one for group in groups for one in group.to_measure(now)}:
                 self.prober.probe(upstream)
-        self._ticker = self.loop.call_later(SWEEP, self._tick)
 
     # -- asking -------------------------------------------------------------------------------
 
@@ -240,6 +241,15 @@ class Engine:
                 asks.clear()
             asks[ask.raw] = ask
         return ask
+
+    def read(self, data: bytes) -> Query:
+        """Return the raw query of somebody who may not ask; nothing is kept of it.
+
+        Raises WireError (see `read_query`). Whoever sent it, a loop test that it holds came back.
+        """
+        query = read_query(data)
+        self.loops.seen(query.name)
+        return query
 
     def prepare_query(self, query: Query) -> Ask:
         """Return the question of a query made here."""
@@ -349,15 +359,17 @@ class Engine:
                 self._refreshing += 1
                 flight.refreshes = True
                 self._begin(flight, now)
-            for waiter in waiters:
-                waiter.deliver(result)
+            mishaps.tell(self, waiters, result)
             return
         self._begin(flight, now)
 
     def _begin(self, flight: Flight, now: float) -> None:
         self.flights[flight.ask.key] = flight
         self.counters.forwarded += 1
-        self.run(flight, flight.start(now), now)
+        try:
+            self.run(flight, flight.start(now), now)
+        except Exception as error:
+            mishaps.end(self, flight, error)
 
     def flight(
         self, ask: Ask, route: Route, plan: Sequence[Upstream], waiters: list[Waiter], now: float
@@ -432,6 +444,20 @@ class Engine:
 
     def on_reply(self, attempt: Attempt, data: bytes) -> bool:
         """Take a reply with the right ID; False when it does not answer what was asked."""
+        try:
+            return self._on_reply(attempt, data)
+        except Exception as error:
+            mishaps.end(self, attempt.lookup, error)
+            return True
+
+    def on_broken(self, item: Attempt | Waiter, error: Exception) -> None:
+        """Take an error of ours that came between an attempt or a relay and its reply."""
+        if isinstance(item, Attempt):
+            mishaps.end(self, item.lookup, error)
+        else:
+            mishaps.withdraw(self, item, error)
+
+    def _on_reply(self, attempt: Attempt, data: bytes) -> bool:
         flight = attempt.lookup
         assert isinstance(flight, (Flight, Probe))
         ask = flight.ask
@@ -451,17 +477,24 @@ class Engine:
         self, attempt: Attempt, reason: str, *, refused: bool, sign: bool = True
     ) -> None:
         """Take the end of an attempt without a reply; is it a `sign` of its upstream's health?"""
-        if not attempt.result:
+        if attempt.result:
+            return
+        try:
             now = self.now()
             more = attempt.lookup.on_failure(
                 attempt, reason, now, refused=refused and sign, ours=not sign
             )
             self.carry_on(attempt.lookup, more, now)
+        except Exception as error:
+            mishaps.end(self, attempt.lookup, error)
 
     def on_stray(self, attempt: Attempt, reason: str) -> None:
         """Take note of a false reply; the real one may still come."""
-        now = self.now()
-        self.carry_on(attempt.lookup, attempt.lookup.on_stray(attempt, reason, now), now)
+        try:
+            now = self.now()
+            self.carry_on(attempt.lookup, attempt.lookup.on_stray(attempt, reason, now), now)
+        except Exception as error:
+            mishaps.end(self, attempt.lookup, error)
 
     def carry_on(self, flight: Lookup, attempts: list[Attempt], now: float) -> None:
         """Do what a lookup wants done after an event."""
@@ -484,7 +517,12 @@ class Engine:
             counters.second_opinions += flight.opinions
             counters.overruled += flight.overruled
             counters.opinion_seconds += flight.opinion_took(now)
-        end(self, flight, outcome, now)
+        try:
+            end(self, flight, outcome, now)
+        except Exception as error:
+            mishaps.note(self.loop, "an answer could not be made", error)
+            why = results.failure(self, flight.ask, const.EDE_OTHER, mishaps.WHY)
+            mishaps.tell(self, flight.waiters, why)
         if flight.follows is None:
             self.ended(flight)
 
@@ -504,4 +542,7 @@ class Engine:
         assert isinstance(flight, (Flight, Probe))
         if isinstance(flight, Flight):
             flight.armed = 0.0
-        self.run(flight, flight.on_timer(now), now)
+        try:
+            self.run(flight, flight.on_timer(now), now)
+        except Exception as error:
+            mishaps.end(self, flight, error)

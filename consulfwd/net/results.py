@@ -12,6 +12,7 @@ from consulfwd.core.ask import Ask
 from consulfwd.core.cache import STALE_TTL, Entry
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message
+from consulfwd.dns.wire import Query
 from consulfwd.net.flight import Flight
 from consulfwd.net.waiter import Result
 
@@ -54,6 +55,12 @@ def too_many(engine: Engine, ask: Ask, now: float) -> Result:
         return failure(engine, ask, const.EDE_OTHER, "too many queries in flight")
     why = f"{entry.source} answered this; too many queries are in flight now"
     return _stale(engine, entry, why, None)
+
+
+def prohibited(data: bytes, query: Query) -> bytes:
+    """Return the reply to a raw query of somebody who may not ask."""
+    ede = (const.EDE_PROHIBITED, "this client is not in access.allow")
+    return replies.refuse(data, const.REFUSED, query, ede)
 
 
 def failure(engine: Engine, ask: Ask, ede: int, reason: str) -> Result:
