@@ -176,6 +176,8 @@ class Server:
 
     def _follow(self) -> None:
         """Look after resolv.conf, if the recursors come from there."""
+        running = asyncio.get_running_loop()
+        self._follower = running.call_later(RESOLV_CONF_EVERY, self._follow)
         if self._resolv_conf is not None and self._resolv_conf.changed():
             recursors = self._resolv_conf.recursors
             path = self.settings.resolv_conf
@@ -187,8 +189,6 @@ class Server:
                     "recursors changed: none (%s): names outside Consul get SERVFAIL", path
                 )
             self._rebuild(self.settings, recursors)
-        running = asyncio.get_running_loop()
-        self._follower = running.call_later(RESOLV_CONF_EVERY, self._follow)
 
     def _rebuild(self, settings: Settings, recursors: list[Recursor]) -> None:
         known = self._upstreams()

@@ -24,6 +24,8 @@ AGENT_SIZE_ON_HOST = 65000
 AGENT_SIZE = 4096
 RECURSOR_SIZE = 1232
 LOCAL_TTL = 3600
+# Who connects to a name asks for the addresses of both families, and waits for both answers.
+_OTHER_FAMILY = {const.A: const.AAAA.to_bytes(2, "big"), const.AAAA: const.A.to_bytes(2, "big")}
 
 
 class Known:
@@ -97,6 +99,15 @@ class Ask:
         self._tails: dict[Upstream, bytes] = {}
         consul = route.kind is Kind.CONSUL
         self.datacenter = datacenter_of(query.name, route.zone) if consul else b""
+
+    @property
+    def sibling(self) -> bytes | None:
+        """Return the key of this question for the other family (A, AAAA); None for other types."""
+        other = _OTHER_FAMILY.get(self.qtype)
+        if other is None:
+            return None
+        end = len(self.name)
+        return self.key[:end] + other + self.key[end + 2 :]
 
     def asked_size(self, upstream: Upstream) -> int:
         """Return the receive buffer announced to this upstream, in octets."""

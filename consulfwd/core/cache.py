@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 STALE_TTL = 30
 # Answers with more octets than this are few in the cache: one in so many.
 LARGE, LARGE_SHARE = 4096, 32
+# So are answers that deny: anyone can make up names, and what exists is needed when nobody answers.
+NEGATIVE_SHARE = 4
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,25 @@ class Entry:
         self.hot: set[tuple[HotTable, bytes]] | None = None
         self.hot_epoch = 0
 
+    def cool(self) -> None:
+        """Let no hot table give this answer any more."""
+        for table, datagram in self.hot or ():
+            table.answers.pop(datagram, None)
+        self.hot = None
+
 
 class Cache:
-    """Entries by question key. An entry is replaced only by a whole new answer."""
+    """Entries by question key. An entry is replaced only by a whole new answer.
+
+    Large answers and negative ones have a share of the room: when it is full the least recent of
+    them gives way, and no other.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.entries: dict[bytes, Entry] = {}
         self._large: dict[bytes, None] = {}
+        self._negative: dict[bytes, None] = {}
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -80,17 +93,33 @@ class Cache:
             return None
         # Moving the key to the end is what makes the order of the dict least-recently-used.
         self.entries[key] = self.entries.pop(key)
+        if key in self._negative:
+            self._negative[key] = self._negative.pop(key)
         return entry
 
-    def stale(self, key: bytes, now: float) -> Entry | None:
-        """Return the entry if it may still answer when nothing else can (RFC 8767)."""
+    def stale(self, key: bytes, now: float, sibling: bytes | None = None) -> Entry | None:
+        """Return the entry if it may still answer when nothing else can (RFC 8767).
+
+        `sibling` is the key of the same name's addresses of the other family: beside those, that
+        there are none of this one is worth as much as they are.
+        """
         entry = self.entries.get(key)
-        return entry if entry is not None and now < entry.gone_at else None
+        if entry is None or now < entry.gone_at:
+            return entry
+        if sibling is None or entry.message.rcode or entry.message.positive:
+            return None
+        other = self.entries.get(sibling)
+        if other is None or not other.message.positive or now >= other.gone_at:
+            return None
+        return entry if now < entry.gone_at + self.limits.stale_for else None
 
     def ttl_of(self, message: Message) -> int:
         """Return for how many seconds this answer may be reused, 0 for not at all."""
+        return self._ttl_of(message, message.positive)
+
+    def _ttl_of(self, message: Message, positive: bool) -> int:
         limits = self.limits
-        if message.positive:
+        if positive:
             ttl = message.ttl if message.ttl is not None else 0
             return min(max(ttl, limits.min_ttl), limits.max_ttl)
         if message.negative and message.negative_ttl is not None:
@@ -102,27 +131,30 @@ class Cache:
     ) -> Entry:
         """Keep an answer, fresh for `ttl` (default: what the message and the limits say)."""
         entries = self.entries
-        entries.pop(key, None)
-        usual, lasts = self.lasts(message)
+        if key in entries:
+            self.drop(key)
+        positive = message.positive
+        usual = self._ttl_of(message, positive)
+        lasts = usual + self.limits.stale_for if positive else usual
         if ttl is None:
             ttl = usual
         entry = Entry(message, now, now + ttl, now + lasts, source)
         entries[key] = entry
-        if len(entries) > self.limits.size:
-            del entries[next(iter(entries))]
+        if not positive:
+            self._bound(self._negative, key, NEGATIVE_SHARE)
         if len(message.body) > LARGE:
-            self._bound_large(key)
+            # 10,000 of them would be gigabytes.
+            self._bound(self._large, key, LARGE_SHARE)
+        if len(entries) > self.limits.size:
+            self.drop(next(iter(entries)))
         return entry
 
-    def _bound_large(self, key: bytes) -> None:
-        """Note a large answer, and drop the oldest of too many: 10,000 would be gigabytes."""
-        large = self._large
-        large.pop(key, None)
-        large[key] = None
-        if len(large) > max(self.limits.size // LARGE_SHARE, 1):
-            oldest = next(iter(large))
-            del large[oldest]
-            self.entries.pop(oldest, None)
+    def _bound(self, share: dict[bytes, None], key: bytes, part: int) -> None:
+        """Note a new answer in a share, and drop the oldest of too many."""
+        share.pop(key, None)
+        share[key] = None
+        if len(share) > max(self.limits.size // part, 1):
+            self.drop(next(iter(share)))
 
     def refresh(
         self,
@@ -134,10 +166,12 @@ class Cache:
         ttl: int,
         lasts: int,
     ) -> None:
-        """Put a new message in the place of an entry's, fresh for `ttl`, of use for `lasts`.
+        """Put a positive message in the place of an entry's, fresh for `ttl`, of use for `lasts`.
 
         What `put` does for a question asked all the time, without making a new entry.
         """
+        if self._negative:
+            self._negative.pop(key, None)
         if now - entry.stored_at > 1:
             self.entries[key] = self.entries.pop(key)
         entry.message = message
@@ -146,34 +180,51 @@ class Cache:
         entry.expires_at = now + ttl
         entry.gone_at = now + lasts
         if len(message.body) > LARGE:
-            self._bound_large(key)
+            self._bound(self._large, key, LARGE_SHARE)
+        elif self._large:
+            self._large.pop(key, None)
 
     def lasts(self, message: Message) -> tuple[int, int]:
         """Return for how many seconds a message is fresh, and of use at all (`refresh`)."""
-        ttl = self.ttl_of(message)
-        # A negative answer is never served stale: it would outlive what it denies.
-        return ttl, ttl + (self.limits.stale_for if message.positive else 0)
+        positive = message.positive
+        ttl = self._ttl_of(message, positive)
+        # A negative answer by itself is never served stale: it would outlive what it denies.
+        return ttl, ttl + (self.limits.stale_for if positive else 0)
 
     def take(self, limits: Limits) -> None:
         """Go by other limits from now on, with what is kept already, too."""
         if limits == self.limits:
             return
         self.limits = limits
-        for key in list(islice(self.entries, max(len(self.entries) - limits.size, 0))):
-            del self.entries[key]
+        for kept, most in (
+            (self._negative, max(limits.size // NEGATIVE_SHARE, 1)),
+            (self._large, max(limits.size // LARGE_SHARE, 1)),
+            (self.entries, limits.size),
+        ):
+            for key in list(islice(kept, max(len(kept) - most, 0))):
+                self.drop(key)
         for entry in self.entries.values():
             ttl, lasts = self.lasts(entry.message)
             entry.expires_at = min(entry.expires_at, entry.stored_at + ttl)
             entry.gone_at = entry.stored_at + lasts
 
     def drop(self, key: bytes) -> None:
-        """Forget an entry."""
-        self.entries.pop(key, None)
+        """Forget an entry, wherever it is noted; hot tables give it no more.
+
+        Nothing leaves the cache in another way.
+        """
+        entry = self.entries.pop(key, None)
+        if entry is not None:
+            if self._large:
+                self._large.pop(key, None)
+            self._negative.pop(key, None)
+            if entry.hot is not None:
+                entry.cool()
 
     def clear(self) -> None:
         """Forget everything."""
-        self.entries.clear()
-        self._large.clear()
+        for key in list(self.entries):
+            self.drop(key)
 
     def clamp(self, message: Message) -> None:
         """Bring a new message's TTLs within the limits: the first client is told no other."""

@@ -17,6 +17,7 @@ from consulfwd.dns.records import alias_target, read_records, type_of
 from consulfwd.errors import WireError
 from consulfwd.net import results
 from consulfwd.net.flight import Flight
+from consulfwd.net.mishaps import tell
 from consulfwd.net.waiter import Result, Waiter
 
 if TYPE_CHECKING:
@@ -93,23 +94,25 @@ class _Chaser(Waiter):
 
     def _end(self) -> None:
         engine = self._engine
-        entry = engine.cache.stale(self.ask.key, engine.now())
+        entry = engine.cache.stale(self.ask.key, engine.now(), self.ask.sibling)
         if entry is not None:
-            self.deliver(results.stale(engine, entry, self._flight))
+            result = results.stale(engine, entry, self._flight)
         else:
             why = "no answer within the deadline"
-            self.deliver(results.failure(engine, self.ask, const.EDE_NETWORK, why))
+            result = results.failure(engine, self.ask, const.EDE_NETWORK, why)
+        tell(engine, [self], result)
 
     def deliver(self, result: Result) -> None:
         """Join the alias with what its target gave, and answer with both."""
         if self.over:
             return
-        self.over = True
         if self._late is not None:
             self._late.cancel()
         final = self._joined(result)
+        # Not before: if that goes wrong, it is told so.
+        self.over = True
         self._engine.ended(self._flight)
-        self._engine.tell(self._flight.waiters, final)
+        tell(self._engine, self._flight.waiters, final)
 
     def _joined(self, result: Result) -> Result:
         engine, flight, ask = self._engine, self._flight, self._flight.ask

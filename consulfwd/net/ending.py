@@ -17,6 +17,7 @@ from consulfwd.dns.message import Message
 from consulfwd.net import results
 from consulfwd.net.chase import chase, leads_on
 from consulfwd.net.flight import Flight
+from consulfwd.net.mishaps import tell
 from consulfwd.net.upstream import OUR_SHORTAGE
 
 if TYPE_CHECKING:
@@ -51,12 +52,13 @@ def end(engine: Engine, flight: Flight, outcome: Outcome, now: float) -> None:
             return
         source = outcome.upstream.name if outcome.upstream is not None else ""
         result = results.keep(engine, flight, message, source, now)
-    engine.tell(flight.waiters, result)
+    tell(engine, flight.waiters, result)
 
 
 def _note_failure(engine: Engine, flight: Flight, outcome: Outcome, now: float) -> None:
-    """Let a question asked in vain, and not for want of room here, not be asked again at once."""
-    if flight.plan and not any(one.result in OURS for one in flight.attempts):
+    """Let a question that was asked in vain, by no fault of ours, not be asked again at once."""
+    ours = outcome.ede == const.EDE_OTHER or any(one.result in OURS for one in flight.attempts)
+    if flight.plan and not ours:
         engine.failures.note(
             flight.ask.key,
             outcome.ede,

@@ -68,6 +68,10 @@ class Flight(Lookup):
         """End without an answer, for want of anyone to ask."""
         return self._fail(const.EDE_NO_AUTHORITY, self.route.nobody())
 
+    def fail(self, reason: str) -> list[Attempt]:
+        """End without an answer, for a reason of ours."""
+        return self._fail(const.EDE_OTHER, reason)
+
     def waiting(self) -> int:
         """Return how many wait for the answer."""
         return len(self.waiters)

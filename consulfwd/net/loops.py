@@ -84,9 +84,11 @@ class Loops:
         query = Query(const.RD, question, name, const.A, const.IN, None)
         test.ask = Ask(query, Route(b"\0", Kind.RECURSE))
         self._tests.add(name, test)
-        engine.run(test, test.start(now), now)
-        if upstream.looped:
-            self._plan(upstream, AGAIN)
+        try:
+            engine.run(test, test.start(now), now)
+        finally:
+            if upstream.looped:
+                self._plan(upstream, AGAIN)
 
     def _plan(self, upstream: Upstream, pause: float) -> None:
         engine = self._engine

@@ -111,11 +111,13 @@ class Prober:
             return
         now = self._engine.now()
         due = self._engine.health.probe_due([upstream], now)
-        if due:
-            self.probe(upstream)
-        pause = max(upstream.probe_at - now, 0.01)
-        pause = jitter(pause, self._engine.rng)
-        self._engine.loop.call_later(pause, self._probe_again, upstream)
+        try:
+            if due:
+                self.probe(upstream)
+        finally:
+            pause = max(upstream.probe_at - now, 0.01)
+            pause = jitter(pause, self._engine.rng)
+            self._engine.loop.call_later(pause, self._probe_again, upstream)
 
     def probe(self, upstream: Upstream) -> None:
         now = self._engine.now()

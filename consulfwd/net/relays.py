@@ -54,9 +54,10 @@ class Relays:
         if asked is not relay and asked is not None:
             # After a reload, which forgets what was in flight before it, the key is another's.
             flights[key] = asked
-        relay.relayed(ask, known)
-        if relay.others is not None:
-            engine.in_turns(relay.others, lambda waiter: waiter.relayed(ask, known))
+        if relay.others is None:
+            relay.relayed(ask, known)
+        else:
+            engine.in_turns(relay.all(), lambda waiter: waiter.relayed(ask, known))
         if engine.draining is not None:
             engine.look_whether_drained()
         return True
@@ -168,4 +169,6 @@ class Relays:
         channel = self._engine.channels.direct(first)
         if channel is not None:
             channel.adopt(relay.ident, attempt)
+        # From here on it is the lookup's to answer.
+        relay.ident = b""
         return attempt

@@ -27,7 +27,7 @@ from consulfwd.dns import const, replies
 from consulfwd.dns.message import read_reply
 from consulfwd.dns.wire import Query, read_query
 from consulfwd.errors import WireError
-from consulfwd.net import results
+from consulfwd.net import mishaps, results
 from consulfwd.net.ending import end
 from consulfwd.net.flight import Counters, Flight
 from consulfwd.net.loops import Loops
@@ -226,6 +226,8 @@ class Engine:
             self.keep_good(self._watched_until)
 
     def _tick(self) -> None:
+        # First, so that whatever goes wrong below goes wrong once.
+        self._ticker = self.loop.call_later(SWEEP, self._tick)
         now = self.now()
         self.epoch += 1
         self.epoch_ends = now + SWEEP
@@ -241,7 +243,6 @@ class Engine:
                 self.prober.tell_changes(now)
             for upstream in {one for group in groups for one in group.to_measure(now)}:
                 self.prober.probe(upstream)
-        self._ticker = self.loop.call_later(SWEEP, self._tick)
 
     # -- asking -------------------------------------------------------------------------------
 
@@ -261,6 +262,15 @@ class Engine:
                 asks.clear()
             asks[ask.raw] = ask
         return ask
+
+    def read(self, data: bytes) -> Query:
+        """Return the raw query of somebody who may not ask; nothing is kept of it.
+
+        Raises WireError (see `read_query`). Whoever sent it, a loop test that it holds came back.
+        """
+        query = read_query(data)
+        self.loops.seen(query.name)
+        return query
 
     def prepare_query(self, query: Query) -> Ask:
         """Return the question of a query made here."""
@@ -330,7 +340,7 @@ class Engine:
 
     def _failed_lately(self, ask: Ask, waiter: Waiter, failure: Failure, now: float) -> None:
         """Tell what is known without asking; behind a stale answer it is asked now and then."""
-        stale = self.cache.stale(ask.key, now)
+        stale = self.cache.stale(ask.key, now, ask.sibling)
         if stale is None:
             waiter.deliver(results.failure(self, ask, failure.ede, failure.reason))
             return
@@ -392,14 +402,17 @@ class Engine:
                 self._refreshing += 1
                 flight.refreshes = True
                 self._begin(flight, now)
-            self.tell(waiters, result)
+            mishaps.tell(self, waiters, result)
             return
         self._begin(flight, now)
 
     def _begin(self, flight: Flight, now: float) -> None:
         self.enter(flight, now)
         self.counters.forwarded += 1
-        self.run(flight, flight.start(now), now)
+        try:
+            self.run(flight, flight.start(now), now)
+        except Exception as error:
+            mishaps.end(self, flight, error)
 
     def enter(self, flight: Flight, now: float) -> None:
         """Put a flight into the table."""
@@ -421,7 +434,7 @@ class Engine:
         self, ask: Ask, route: Route, plan: Sequence[Upstream], waiters: list[Waiter], now: float
     ) -> Flight:
         """Return a new flight; nothing is sent yet."""
-        stale = self.cache.stale(ask.key, now)
+        stale = self.cache.stale(ask.key, now, ask.sibling)
         deadline = self.deadline
         if route.then and route.then.groups:
             # Those asked when Consul cannot answer must have time for it.
@@ -499,6 +512,20 @@ class Engine:
 
     def on_reply(self, attempt: Attempt, data: bytes) -> bool:
         """Take a reply with the right ID; False when it does not answer what was asked."""
+        try:
+            return self._on_reply(attempt, data)
+        except Exception as error:
+            mishaps.end(self, attempt.lookup, error)
+            return True
+
+    def on_broken(self, item: Attempt | Waiter, error: Exception) -> None:
+        """Take an error of ours that came between an attempt or a relay and its reply."""
+        if isinstance(item, Attempt):
+            mishaps.end(self, item.lookup, error)
+        else:
+            mishaps.withdraw(self, item, error)
+
+    def _on_reply(self, attempt: Attempt, data: bytes) -> bool:
         flight = attempt.lookup
         assert isinstance(flight, (Flight, Probe))
         ask = flight.ask
@@ -521,23 +548,34 @@ class Engine:
         self, attempt: Attempt, reason: str, *, refused: bool, sign: bool = True
     ) -> None:
         """Take the end of an attempt without a reply; is it a `sign` of its upstream's health?"""
-        if not attempt.result:
+        if attempt.result:
+            return
+        try:
             now = self.now()
             more = attempt.lookup.on_failure(
                 attempt, reason, now, refused=refused and sign, ours=not sign
             )
             self.carry_on(attempt.lookup, more, now)
+        except Exception as error:
+            mishaps.end(self, attempt.lookup, error)
 
     def on_stray(self, attempt: Attempt, reason: str) -> None:
         """Take note of a false reply; the real one may still come."""
-        now = self.now()
-        self.carry_on(attempt.lookup, attempt.lookup.on_stray(attempt, reason, now), now)
+        try:
+            now = self.now()
+            self.carry_on(attempt.lookup, attempt.lookup.on_stray(attempt, reason, now), now)
+        except Exception as error:
+            mishaps.end(self, attempt.lookup, error)
 
     def on_gave_way(self, attempt: Attempt) -> None:
         """Take the end of an attempt whose socket was needed for newer ones."""
-        if not attempt.result:
+        if attempt.result:
+            return
+        try:
             now = self.now()
             self.carry_on(attempt.lookup, attempt.lookup.give_way(attempt, now), now)
+        except Exception as error:
+            mishaps.end(self, attempt.lookup, error)
 
     def carry_on(self, flight: Lookup, attempts: list[Attempt], now: float) -> None:
         """Do what a lookup wants done after an event."""
@@ -561,18 +599,18 @@ class Engine:
             counters.second_opinions += flight.opinions
             counters.overruled += flight.overruled
             counters.opinion_seconds += flight.opinion_took(now)
-        end(self, flight, outcome, now)
+        try:
+            end(self, flight, outcome, now)
+        except Exception as error:
+            mishaps.note(self.loop, "an answer could not be made", error)
+            why = results.failure(self, flight.ask, const.EDE_OTHER, mishaps.WHY)
+            mishaps.tell(self, flight.waiters, why)
         if flight.follows is None:
             self.ended(flight)
 
-    def tell(self, waiters: Sequence[Waiter], result: Result) -> None:
-        """Deliver one result to all who wait for it; where they are many, others come between."""
-        self.in_turns(waiters, lambda waiter: waiter.deliver(result))
-
     def in_turns(self, waiters: Sequence[Waiter], tell: Callable[[Waiter], None]) -> None:
-        """Do something for each who waits, so many in a row at most."""
-        for waiter in waiters[:TOLD_AT_ONCE]:
-            tell(waiter)
+        """Give each who waits its answer; where they are many, others have their turn between."""
+        mishaps.each(self, waiters[:TOLD_AT_ONCE], tell)
         if len(waiters) > TOLD_AT_ONCE:
             self._telling += 1
             self.loop.call_soon(self._next_turn, waiters, TOLD_AT_ONCE, tell)
@@ -585,8 +623,7 @@ class Engine:
             self.loop.call_soon(self._next_turn, waiters, end, tell)
         else:
             self._telling -= 1
-        for waiter in waiters[begin:end]:
-            tell(waiter)
+        mishaps.each(self, waiters[begin:end], tell)
         if self.draining is not None:
             self.look_whether_drained()
 
@@ -606,4 +643,7 @@ class Engine:
         assert isinstance(flight, (Flight, Probe))
         if isinstance(flight, Flight):
             flight.armed = 0.0
-        self.run(flight, flight.on_timer(now), now)
+        try:
+            self.run(flight, flight.on_timer(now), now)
+        except Exception as error:
+            mishaps.end(self, flight, error)

@@ -13,6 +13,7 @@ from consulfwd.core.attempts import Attempt
 from consulfwd.core.cache import STALE_TTL, Entry
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message
+from consulfwd.dns.wire import Query
 from consulfwd.net.flight import Flight
 from consulfwd.net.waiter import Result
 
@@ -69,11 +70,17 @@ def partly_stale(flight: Flight, message: Message, source: str, part: Result) ->
 
 def too_many(engine: Engine, ask: Ask, now: float) -> Result:
     """Return what a question gets that there is no room for."""
-    entry = engine.cache.stale(ask.key, now)
+    entry = engine.cache.stale(ask.key, now, ask.sibling)
     if entry is None:
         return failure(engine, ask, const.EDE_OTHER, "too many queries in flight")
     why = f"{entry.source} answered this; too many queries are in flight now"
     return _stale(engine, entry, why, None)
+
+
+def prohibited(data: bytes, query: Query) -> bytes:
+    """Return the reply to a raw query of somebody who may not ask."""
+    ede = (const.EDE_PROHIBITED, "this client is not in access.allow")
+    return replies.refuse(data, const.REFUSED, query, ede)
 
 
 def failure(engine: Engine, ask: Ask, ede: int, reason: str) -> Result:

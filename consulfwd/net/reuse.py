@@ -111,9 +111,7 @@ class Reuse:
             if entry is not None and entry.watched:
                 entry.watched = False
                 entry.expires_at = min(entry.expires_at, now if changed else entry.until)
-                for table, datagram in entry.hot or ():
-                    table.answers.pop(datagram, None)
-                entry.hot = None
+                entry.cool()
 
     def proved(self, carrier: str, at: float) -> None:
         """Note that an agent heard of every change up to `at`."""

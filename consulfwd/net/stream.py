@@ -55,12 +55,16 @@ class Connection(asyncio.Protocol):
         self.waiting.clear()
 
     def data_received(self, data: bytes) -> None:
+        owner = self._channel.owner
         for message in self._reader.feed(data):
             sent = self.pending.pop(message[:2], None)
-            if sent is not None and not self._channel.owner.on_reply(sent.attempt, message):
-                self._channel.owner.on_failure(
-                    sent.attempt, "a false reply over TCP", refused=False
-                )
+            if sent is None:
+                continue
+            try:
+                if not owner.on_reply(sent.attempt, message):
+                    owner.on_failure(sent.attempt, "a false reply over TCP", refused=False)
+            except Exception as error:
+                owner.on_broken(sent.attempt, error)
         if self.sent >= self._channel.most and not self.pending:
             self.close()
 

@@ -13,9 +13,10 @@ from collections import Counter, deque
 from consulfwd.core.access import Access
 from consulfwd.core.ask import Ask
 from consulfwd.core.hot import variants
-from consulfwd.dns import const, replies
+from consulfwd.dns import replies
 from consulfwd.dns.framing import StreamReader, frame
 from consulfwd.errors import WireError
+from consulfwd.net import mishaps, results
 from consulfwd.net.resolver import Engine
 from consulfwd.net.udp import QueryLog
 from consulfwd.net.waiter import Result, Waiter
@@ -276,26 +277,47 @@ class ServerConnection(asyncio.Protocol):
         listener = self._listener
         engine = listener.engine
         engine.counters.queries += 1
+        waiter = None
         try:
-            ask = engine.prepare(data)
+            ask = self._admit(data)
+            if ask is not None:
+                if listener.query_log is not None:
+                    listener.query_log(ask, self.host, "tcp")
+                waiter = _TcpWaiter(self, ask, data[:2])
+                self._pending += 1
+                engine.submit(ask, waiter)
+        except Exception as error:
+            self._failed(data, waiter, error)
+
+    def _admit(self, data: bytes) -> Ask | None:
+        """Return the question in a message; None when it is malformed, or not to be asked."""
+        engine = self._listener.engine
+        allowed = self._listener.access.allows(self.host)
+        try:
+            if allowed:
+                return engine.prepare(data)
+            # What is prepared for clients is not a stranger's to fill.
+            self._write(results.prohibited(data, engine.read(data)))
         except WireError as error:
             if error.rcode is None:
                 self.close()
-            elif listener.access.allows(self.host):
+            elif allowed:
                 self._write(replies.refuse(data, error.rcode))
+        return None
+
+    def _failed(self, data: bytes, waiter: Waiter | None, error: Exception) -> None:
+        """Let one query have its SERVFAIL for an error of ours."""
+        engine = self._listener.engine
+        if waiter is not None:
+            engine.on_broken(waiter, error)
             return
-        if not listener.access.allows(self.host):
-            ede = (const.EDE_PROHIBITED, "this client is not in access.allow")
-            self._write(replies.refuse(data, const.REFUSED, ask.query, ede))
-            return
-        if listener.query_log is not None:
-            listener.query_log(ask, self.host, "tcp")
-        self._pending += 1
-        engine.submit(ask, _TcpWaiter(self, ask, data[:2]))
+        mishaps.note(self._listener.loop, "a query failed", error)
+        refusal = mishaps.refusal(data)
+        if refusal is not None:
+            self._write(refusal)
 
     def answer(self, ask: Ask, ident: bytes, result: Result) -> None:
         """Send the reply to one query."""
-        self._pending -= 1
         engine = self._listener.engine
         entry = result.entry
         if entry is not None and not result.stale:
@@ -308,6 +330,8 @@ class ServerConnection(asyncio.Protocol):
                 ask.query, ident, result.message, replies.STREAM_LIMIT, body=old,
                 options=result.options(),
             )  # fmt: skip
+        # Not before: when no reply can be made of this result, another one comes.
+        self._pending -= 1
         self._write(reply)
         self._work()
 

@@ -56,11 +56,14 @@ class Timers:
         heap = self._heap
         self._handle = None
         self._at = NEVER
-        while heap and heap[0][0] <= now:
-            at, _, lookup = heapq.heappop(heap)
-            if lookup.outcome is None and at == lookup.wake_at:
-                self._wake(lookup, now)
-        while heap and heap[0][2].outcome is not None:
-            heapq.heappop(heap)
-        if heap and heap[0][0] < self._at:
-            self._arm(heap[0][0])
+        try:
+            while heap and heap[0][0] <= now:
+                at, _, lookup = heapq.heappop(heap)
+                if lookup.outcome is None and at == lookup.wake_at:
+                    self._wake(lookup, now)
+        finally:
+            # Whatever became of one, the others are woken.
+            while heap and heap[0][2].outcome is not None:
+                heapq.heappop(heap)
+            if heap and heap[0][0] < self._at:
+                self._arm(heap[0][0])

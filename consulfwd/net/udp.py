@@ -20,7 +20,7 @@ from consulfwd.core.ask import Ask, Known
 from consulfwd.core.hot import HotTable, variants
 from consulfwd.dns import const, replies
 from consulfwd.errors import WireError
-from consulfwd.net import mmsg
+from consulfwd.net import mishaps, mmsg, results
 from consulfwd.net.loop import unwatch, watch
 from consulfwd.net.resolver import Engine
 from consulfwd.net.waiter import Result, Waiter
@@ -33,6 +33,7 @@ DRAIN = 64
 BUFFER = 4 << 20
 # How many queries of one address off this host may wait for their answers.
 MAX_PER_CLIENT = 1000
+TOO_MANY = (const.EDE_OTHER, "too many queries of this client wait for their answers")
 _LOOPBACK = {
     socket.AF_INET: ip_network("127.0.0.0/8"),
     socket.AF_INET6: ip_network("::1/128"),
@@ -87,26 +88,51 @@ class BaseListener:
         """Take one datagram that the hot table does not know."""
         engine = self.engine
         engine.counters.queries += 1
+        waiter = None
         try:
-            ask = engine.prepare(data)
+            ask = self._admit(data, peer, host)
+            if ask is not None:
+                if self.query_log is not None:
+                    self.query_log(ask, host, "udp")
+                waiter = self._waiter(ask, data[:2], peer, host)
+                if waiter is None:
+                    self.send(replies.refuse(data, const.SERVFAIL, ask.query, TOO_MANY), peer)
+                else:
+                    engine.submit(ask, waiter)
+        except Exception as error:
+            self._failed(data, peer, waiter, error)
+
+    def _admit(self, data: bytes, peer: Any, host: str) -> Ask | None:
+        """Return the question in a datagram; None when it is malformed, or not to be asked."""
+        allowed = self.access.allows(host)
+        try:
+            if allowed:
+                return self.engine.prepare(data)
+            # What is prepared for clients is not a stranger's to fill.
+            self.send(results.prohibited(data, self.engine.read(data)), peer)
         except WireError as error:
-            if error.rcode is not None and self.access.allows(host):
+            if allowed and error.rcode is not None:
                 self.send(replies.refuse(data, error.rcode), peer)
+        return None
+
+    def _failed(self, data: bytes, peer: Any, waiter: Waiter | None, error: Exception) -> None:
+        """Let one query have its SERVFAIL for an error of ours."""
+        if waiter is not None:
+            self.engine.on_broken(waiter, error)
             return
-        if not self.access.allows(host):
-            ede = (const.EDE_PROHIBITED, "this client is not in access.allow")
-            self.send(replies.refuse(data, const.REFUSED, ask.query, ede), peer)
-            return
-        if self.query_log is not None:
-            self.query_log(ask, host, "udp")
+        mishaps.note(self._loop, "a query failed", error)
+        refusal = mishaps.refusal(data)
+        if refusal is not None:
+            self.send(refusal, peer)
+
+    def _waiter(self, ask: Ask, ident: bytes, peer: Any, host: str) -> Waiter | None:
+        """Return what waits for the answer; None where too much of one client's waits already."""
         if self.on_host or ask.local is not None or host == "::1" or host.startswith("127."):
-            engine.submit(ask, _Waiter(self, ask, data[:2], peer))
-        elif self.waiting.get(host, 0) < MAX_PER_CLIENT:
-            self.waiting[host] = self.waiting.get(host, 0) + 1
-            engine.submit(ask, _CountedWaiter(self, ask, data[:2], peer, host))
-        else:
-            ede = (const.EDE_OTHER, "too many queries of this client wait for their answers")
-            self.send(replies.refuse(data, const.SERVFAIL, ask.query, ede), peer)
+            return _Waiter(self, ask, ident, peer)
+        if self.waiting.get(host, 0) >= MAX_PER_CLIENT:
+            return None
+        self.waiting[host] = self.waiting.get(host, 0) + 1
+        return _CountedWaiter(self, ask, ident, peer, host)
 
     def answered(self, host: str) -> None:
         """Note that one query of a client off this host has its answer."""
@@ -220,16 +246,26 @@ class UdpListener(BaseListener):
         asks, submit = engine.asks, engine.submit
         now = engine.now()
         asked = 0
-        for index in rest:
-            peer = peers[index * size : (index + 1) * size]
-            start = _STARTS[index]
-            key, end = start + 2, start + lengths[index]
-            ask = asks.get(data[key:end])
-            if ask is not None:
-                asked += 1
-                submit(ask, _Waiter(self, ask, data[start:key], peer), now)
-            else:
-                self.query(data[start:end], peer, mmsg.to_address(peer)[0])
+        waiter: Waiter | None = None
+        left = iter(rest)
+        while True:
+            try:
+                for index in left:
+                    peer = peers[index * size : (index + 1) * size]
+                    start = _STARTS[index]
+                    key, end = start + 2, start + lengths[index]
+                    ask = asks.get(data[key:end])
+                    if ask is not None:
+                        asked += 1
+                        waiter = _Waiter(self, ask, data[start:key], peer)
+                        submit(ask, waiter, now)
+                    else:
+                        waiter = None
+                        self.query(data[start:end], peer, mmsg.to_address(peer)[0])
+                break
+            except Exception as error:
+                # The one that failed is behind the iterator: it goes on with the next.
+                self._failed(data[start:end], peer, waiter, error)
         engine.counters.queries += asked
 
     def _checking(self) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -44,7 +44,8 @@ OUR_SHORTAGE = {TOO_MANY, BUFFER_FULL} | {
 class Owner(Protocol):
     """Who is told what became of an attempt.
 
-    `batching` is set while many replies are told of in a row; `flush` is called after them.
+    `batching` is set while many replies are told of in a row; `flush` is called after them. What
+    goes wrong with an attempt by a fault of ours the owner handles by itself.
     """
 
     batching: bool
@@ -65,6 +66,9 @@ class Owner(Protocol):
 
     def on_relayed(self, relay: Waiter, data: bytes, now: float) -> bool:
         """Take a datagram with the relay's ID; return whether it was passed on as it is."""
+
+    def on_broken(self, item: Attempt | Waiter, error: Exception) -> None:
+        """Take an error of ours that came between an attempt or a relay and its reply."""
 
     def on_relay_due(self, relay: Waiter) -> None:
         """Take over a relay that has had no reply in its upstream's usual time."""
@@ -176,7 +180,10 @@ class SharedUdp:
                 break
             due.append(item)
         for relay in due:
-            self._owner.on_relay_due(relay)
+            try:
+                self._owner.on_relay_due(relay)
+            except Exception as error:
+                self._owner.on_broken(relay, error)
         self._owner.flush()
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
@@ -208,52 +215,64 @@ class SharedUdp:
         return None
 
     def _readable(self) -> None:
+        owner = self._owner
+        owner.batching = True
+        try:
+            for _ in range(ROUNDS):
+                received, failure = self._received()
+                self._take(received)
+                if isinstance(failure, ConnectionRefusedError):
+                    self._refused()
+                elif failure is not None:
+                    self._fail_all(os.strerror(failure.errno or 0).lower(), refused=False)
+                if len(received) < mmsg.BATCH or self._sock is None:
+                    break
+        finally:
+            owner.batching = False
+            owner.flush()
+
+    def _take(self, received: Iterable[bytes]) -> None:
+        """Hand over replies. Where that goes wrong with one, it goes on behind it."""
         pop = self._pending.pop
         owner = self._owner
         on_reply, on_relayed = owner.on_reply, owner.on_relayed
         now = owner.now()
-        owner.batching = True
         relayed = 0
         sample: Waiter | None = None
-        try:
-            for data in self._received():
-                item = pop(data[:2], None)
-                if item is None:
-                    continue
-                if item.__class__ is not Attempt:
-                    relayed += 1
-                    if on_relayed(item, data, now):  # type: ignore[arg-type]
-                        sample = item  # type: ignore[assignment]
-                # What comes over a connected on-host socket is the upstream's own doing.
-                elif not on_reply(item, data):
-                    owner.on_failure(item, FALSE_REPLY, refused=False)
-        except BlockingIOError:
-            pass
-        except ConnectionRefusedError:
-            self._refused()
-        except OSError as error:
-            self._fail_all(os.strerror(error.errno or 0).lower(), refused=False)
-        owner.batching = False
+        left = iter(received)
+        while True:
+            try:
+                for data in left:
+                    item = pop(data[:2], None)
+                    if item is None:
+                        continue
+                    if item.__class__ is not Attempt:
+                        relayed += 1
+                        if on_relayed(item, data, now):  # type: ignore[arg-type]
+                            sample = item  # type: ignore[assignment]
+                    # What comes over a connected on-host socket is the upstream's own doing.
+                    elif not on_reply(item, data):
+                        owner.on_failure(item, FALSE_REPLY, refused=False)
+                break
+            except Exception as error:
+                owner.on_broken(item, error)  # type: ignore[arg-type]
         if sample is not None:
             owner.on_drained(sample, relayed, now)
-        owner.flush()
 
-    def _received(self) -> Iterable[bytes]:
-        """Return the replies that are there. Raises OSError for what became of the port."""
-        return self._one_by_one() if self._batch is None else self._batches(self._batch)
-
-    def _batches(self, batch: mmsg.Batch) -> Iterator[bytes]:
-        for _ in range(ROUNDS):
-            count = batch.receive()
-            if count:
-                yield from batch.messages()
-            if count < mmsg.BATCH or self._batch is None:
-                break
-
-    def _one_by_one(self) -> Iterator[bytes]:
-        assert self._sock is not None
-        for _ in range(DRAIN):
-            yield self._sock.recv(RECEIVE_SIZE)
+    def _received(self) -> tuple[Sequence[bytes], OSError | None]:
+        """Return the replies that are there, and what became of the port behind them."""
+        received: list[bytes] = []
+        try:
+            if self._batch is not None:
+                return self._batch.messages() if self._batch.receive() else (), None
+            assert self._sock is not None
+            for _ in range(DRAIN):
+                received.append(self._sock.recv(RECEIVE_SIZE))
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            return received, error
+        return received, None
 
     def _refused(self) -> None:
         self._fail_all("connection refused", refused=True)
@@ -262,20 +281,25 @@ class SharedUdp:
         items = list(self._pending.values())
         self._pending.clear()
         for item in items:
-            if isinstance(item, Waiter):
+            if isinstance(item, Attempt):
+                if not item.result:
+                    self._owner.on_failure(item, reason, refused=refused)
+                continue
+            try:
                 self._owner.on_relay_failed(item, reason, refused=refused)
-            elif not item.result:
-                self._owner.on_failure(item, reason, refused=refused)
+            except Exception as error:
+                self._owner.on_broken(item, error)
 
     def _reclaim(self) -> bool:
         """Forget every attempt nobody waits for any more; return whether there was one."""
-        before = len(self._pending)
-        self._pending = {
-            ident: item
+        over = [
+            ident
             for ident, item in self._pending.items()
-            if isinstance(item, Waiter) or item.lookup.outcome is None
-        }
-        return len(self._pending) < before
+            if isinstance(item, Attempt) and item.lookup.outcome is not None
+        ]
+        for ident in over:
+            del self._pending[ident]
+        return bool(over)
 
     def sweep(self, now: float) -> None:
         pending = self._pending

@@ -74,6 +74,17 @@ def test_answered_here(what: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "how",
+    [{}, {"flags": const.RD | const.CD}, {"edns": edns(do=True)}, {"edns": edns(options=SUBNET)}],
+)
+@pytest.mark.parametrize("name", ["web.service.consul", "near.query.consul", "www.example"])
+def test_the_other_familys_question(name: str, how: dict[str, Any]) -> None:
+    four, six = (ask(name, qtype, **how) for qtype in (const.A, const.AAAA))
+    assert (four.sibling, six.sibling) == (six.key, four.key)
+    assert ask(name, const.SRV, **how).sibling is None
+
+
+@pytest.mark.parametrize(
     ("name", "qtype"),
     [
         ("web.service.consul", const.ANY),

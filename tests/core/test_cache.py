@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import pytest
 
-from consulfwd.core.cache import LARGE, LARGE_SHARE, STALE_TTL, Cache, Limits
+from consulfwd.core.cache import LARGE, LARGE_SHARE, NEGATIVE_SHARE, STALE_TTL, Cache, Limits
+from consulfwd.core.hot import HotTable
 from consulfwd.dns import const
 from consulfwd.dns.message import Message
 from tests.core.play import answer, denial, failure
@@ -53,6 +55,40 @@ def test_how_long_it_lasts(what: str) -> None:
     assert cache.stale(KEY, max(gone - JUST, NOW)) is (entry if fresh_for + stale_for else None)
     assert cache.stale(KEY, gone) is None
     assert cache.stale(KEY, gone + JUST) is None
+
+
+BESIDE = b"beside"
+
+
+def stale_beside(message: Message, other: Message, after: float, **limits: int) -> bool:
+    """Return whether a message of NOW is usable beside another of 100 s later, `after` that."""
+    cache = kept(message, **limits)
+    cache.put(BESIDE, other, NOW + 100, "A")
+    return cache.stale(KEY, NOW + 100 + after, BESIDE) is not None
+
+
+def test_no_data_is_stale_beside_the_other_familys_addresses() -> None:
+    nodata = denial(const.NOERROR, ttl=20, minimum=20)
+    assert stale_beside(nodata, answer(), 0)
+    # It ends with what is older of the two, itself here.
+    assert stale_beside(nodata, answer(), 520 - JUST, stale_for=600)
+    assert not stale_beside(nodata, answer(), 520, stale_for=600)
+    assert not stale_beside(nodata, answer(), 0, stale_for=0)
+    cache = kept(answer(), stale_for=600)
+    cache.put(BESIDE, nodata, NOW + 100, "A")
+    assert cache.stale(BESIDE, NOW + 600 - JUST, KEY) is not None
+    assert cache.stale(BESIDE, NOW + 600, KEY) is None
+
+
+def test_what_is_not_stale_beside_anything() -> None:
+    nodata, nothing = denial(const.NOERROR), denial()
+    assert not stale_beside(nothing, answer(), 1)
+    assert not stale_beside(nodata, nothing, 1)
+    assert not stale_beside(nodata, nodata, 1)
+    assert not stale_beside(failure(const.SERVFAIL), answer(), 1)
+    cache = kept(nodata)
+    assert cache.stale(KEY, NOW + 1, BESIDE) is None
+    assert cache.stale(KEY, NOW + 1) is None
 
 
 def test_a_time_of_its_own_does_not_change_how_long_it_may_be_stale() -> None:
@@ -144,6 +180,101 @@ def test_large_answers_are_few(how: str) -> None:
     large = [key for key, entry in cache.entries.items() if len(entry.message.body) > LARGE]
     assert large == [bytes((1, number)) + b"\0" for number in range(16, 20)]
     assert len(cache) == 24
+
+
+def test_what_is_large_no_more_leaves_the_large_their_room() -> None:
+    big = answer(count=LARGE // 16 + 1)
+    cache = Cache(Limits(size=2 * LARGE_SHARE))
+    entry = cache.put(b"a", big, NOW, "A")
+    cache.put(b"b", big, NOW, "A")
+    cache.refresh(b"a", entry, answer(), NOW, "A", 60, 60)
+    cache.put(b"b", answer(), NOW, "A")
+    for key in "cd":
+        cache.put(key.encode(), big, NOW, "A")
+    assert keys(cache) == "abcd"
+
+
+def named(prefix: str, count: int) -> list[bytes]:
+    return [f"{prefix}{number}".encode() for number in range(count)]
+
+
+@pytest.mark.parametrize("rcode", [const.NXDOMAIN, const.NOERROR])
+def test_made_up_names_push_out_none_that_exists(rcode: int) -> None:
+    cache = Cache(Limits(size=40))
+    exist, made_up = named("yes", 30), named("no", 1000)
+    for key in exist:
+        cache.put(key, answer(), NOW, "A")
+    for key in made_up:
+        cache.put(key, denial(rcode), NOW, "A")
+    assert list(cache.entries) == exist + made_up[-40 // NEGATIVE_SHARE :]
+
+
+def test_a_denial_in_use_outlasts_made_up_names() -> None:
+    cache = Cache(Limits(size=40))
+    cache.put(KEY, denial(ttl=60, minimum=60), NOW, "A")
+    for key in named("no", 100):
+        cache.put(key, denial(), NOW, "A")
+        assert cache.fresh(KEY, NOW + 1) is not None
+
+
+@pytest.mark.parametrize("how", ["put", "refreshed", "dropped", "taken less of"])
+def test_what_is_denied_no_more_leaves_denials_their_room(how: str) -> None:
+    cache = Cache(Limits(size=40))
+    for key in named("was", 10):
+        entry = cache.put(key, denial(), NOW, "A")
+        if how == "put":
+            cache.put(key, answer(), NOW, "A")
+        elif how == "refreshed":
+            cache.refresh(key, entry, answer(), NOW, "A", 60, 60)
+        elif how == "dropped":
+            cache.drop(key)
+    if how == "taken less of":
+        cache.take(Limits(size=4))
+        assert list(cache.entries) == [b"was9"]
+        cache.take(Limits(size=48))
+    stays = len(cache)
+    for key in named("no", 10):
+        cache.put(key, denial(), NOW, "A")
+    assert len(cache) == stays + 10
+
+
+LATER = named("later", 7)
+
+
+def ready(cache: Cache, table: HotTable, key: bytes, message: Message) -> None:
+    """Keep an answer, and have it ready in a hot table."""
+    entry = cache.put(key, message, NOW, "A")
+    table.put(key, [b"answer"])
+    entry.hot = {(table, key)}
+
+
+@pytest.mark.parametrize(
+    ("message", "how"),
+    [
+        (answer(ttl=300), lambda cache: cache.put(KEY, answer(), NOW, "A")),
+        (answer(ttl=300), lambda cache: cache.drop(KEY)),
+        (answer(ttl=300), lambda cache: cache.clear()),
+        (answer(ttl=300), lambda cache: cache.take(Limits(size=1))),
+        (answer(ttl=300), lambda cache: [cache.put(key, answer(), NOW, "A") for key in LATER]),
+        (denial(ttl=9, minimum=9), lambda cache: cache.put(LATER[0], denial(), NOW, "A")),
+        (
+            answer(count=LARGE // 16 + 1),
+            lambda cache: cache.put(LATER[0], answer(count=LARGE // 16 + 1), NOW, "A"),
+        ),
+    ],
+    ids=["replaced", "dropped", "cleared", "less room", "pushed out", "denials", "large ones"],
+)
+def test_hot_tables_give_nothing_that_is_kept_no_more(
+    message: Message, how: Callable[[Cache], object]
+) -> None:
+    cache, table = Cache(Limits(size=7)), HotTable()
+    ready(cache, table, KEY, message)
+    ready(cache, table, b"other", answer(ttl=300))
+    how(cache)
+    kept = cache.get(KEY)
+    assert kept is None or kept.hot is None
+    assert KEY not in table.answers
+    assert (b"other" in table.answers) is (cache.get(b"other") is not None)
 
 
 def test_other_limits_are_for_what_is_kept_too() -> None:

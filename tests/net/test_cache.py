@@ -194,6 +194,64 @@ async def test_a_stale_answer_for_a_recursors_name() -> None:
         assert (reply.data, reply.ttls, reply.ede[0][0]) == (["192.0.2.1"], {30}, STALE)
 
 
+@pytest.mark.parametrize("end", [all_down, all_frozen])
+@pytest.mark.parametrize("family", [4, 6])
+async def test_both_families_are_stale_though_one_has_no_address(
+    family: int, end: Callable[[World], Awaitable[None]]
+) -> None:
+    """A program that connects asks for both, and waits for both."""
+    # Whatever has to wait here waits for longer than the client does.
+    deadline = 0.25 if end is all_frozen else 30.0
+    async with world(patience=0.02, query={"deadline": deadline}) as here, here.udp() as client:
+        address = "10.9.9.9" if family == 4 else "2001:db8::9"
+        here.cluster.catalog.register("one", address=address, port=1)
+        pair = {1: ("one.service.consul", "A"), 2: ("one.service.consul", "AAAA")}
+        for name, qtype in [*pair.values(), (NAME, "A")]:
+            assert (await here.ask(name, qtype)).rcode == "NOERROR"
+        here.skip(3600)
+        await end(here)
+        if end is all_frozen:
+            await ask_until_all_are_down(here)
+            here.engine.deadline = 30.0
+        for _ in range(2):
+            for ident, (name, qtype) in pair.items():
+                client.send(question(name, qtype, ident=ident))
+            replies = {one.id: one for one in [parse(await client.receive()) for _ in pair]}
+            has, has_none = (1, 2) if family == 4 else (2, 1)
+            assert replies[has].data == [address]
+            assert replies[has_none].lines == [
+                "NOERROR aa rd ra",
+                "ns consul. 0 SOA ns.consul. hostmaster.consul. # 3600 600 86400 0",
+                "EDE 3",
+            ]
+            assert [code for code, _ in replies[has].ede] == [STALE]
+
+
+async def test_a_name_without_addresses_is_not_stale_nor_one_that_is_denied() -> None:
+    async with world(query={"deadline": 0.25}) as here:
+        await here.ask(NAME, "SRV")
+        await here.ask(NAME, "AAAA")
+        for qtype in ("A", "AAAA"):
+            await here.ask("made-up.service.consul", qtype)
+        await all_down(here)
+        assert (await here.ask(NAME, "SRV")).rcode == "NOERROR"
+        assert (await here.ask(NAME, "AAAA")).rcode == "SERVFAIL"
+        assert (await here.ask("made-up.service.consul", "AAAA")).rcode == "SERVFAIL"
+
+
+async def test_made_up_names_push_out_none_that_is_needed_when_nobody_answers() -> None:
+    cache = {"size": 40}
+    async with world(cache=cache, patience=1.0) as here, here.udp() as client:
+        assert (await here.ask(NAME)).data == GALERA
+        for number in range(200):
+            client.send(question(f"made-up-{number}.service.consul", ident=number))
+            assert parse(await client.receive()).rcode == "NXDOMAIN"
+        await all_down(here)
+        reply = await here.ask(NAME)
+        assert (reply.data, [code for code, _ in reply.ede]) == (GALERA, [STALE])
+        assert len(here.engine.cache) == 11
+
+
 async def test_a_reload_while_nobody_answers_keeps_the_stale_answers() -> None:
     async with world(query={"deadline": 0.25}) as here:
         same = {"listen": [str(here.server.settings.listen[0])], "query": {"deadline": 0.25}}

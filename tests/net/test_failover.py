@@ -127,8 +127,8 @@ async def test_whatever_the_kernel_says_of_a_socket_its_queries_are_answered(
         await until(lambda: here.asked() == ["1 udp"])
         (channel, *_) = here.engine.channels._direct.values()
 
-        def fails() -> None:
-            raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+        def fails() -> tuple[list[bytes], OSError]:
+            return [], OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
 
         with monkeypatch.context() as patched:
             patched.setattr(channel, "_received", fails)

@@ -189,6 +189,21 @@ async def test_a_change_reaches_the_hot_tables_of_every_listener() -> None:
         assert await everywhere() == [LEFT] * 18
 
 
+async def test_what_was_pushed_out_of_the_cache_is_in_no_hot_table() -> None:
+    """What changes then is found nowhere, so that nothing could take it out."""
+    async with by_hand(cache={"size": 2}) as (here, hand):
+        await hand.cover()
+        hot = here.counters.hot
+        for _ in range(4):
+            assert (await here.ask(NAME, ident=7)).data == GALERA
+        assert here.counters.hot > hot
+        for qtype in ("A", "SRV"):
+            await here.ask("web.service.consul", qtype)
+        here.cluster.catalog.set_check("galera1", "critical")
+        hand.change(SUBJECT, 3, 2)
+        assert (await here.ask(NAME, ident=7)).data == LEFT
+
+
 async def test_where_an_answer_was_hot_is_forgotten_with_the_hot_tables() -> None:
     """Clients whose every datagram is another one must not fill the memory."""
     async with by_hand() as (here, hand):

@@ -178,6 +178,20 @@ async def test_an_alias_whose_target_is_stale(tcp: bool) -> None:
         assert reply.ede == []
 
 
+async def test_an_alias_whose_target_has_no_address_of_that_family_is_stale_too() -> None:
+    records = {("four.test", "A"): ["A 192.0.2.4"]}
+    async with Recursor(records, ttl=60) as recursor, world(recursor) as here:
+        external(here, "ext", "four.test")
+        for qtype in ("A", "AAAA"):
+            assert (await here.ask("ext.service.consul", qtype)).ede == []
+        here.skip(400.0)
+        await recursor.stop()
+        for qtype, data in (("A", ["192.0.2.4", "four.test."]), ("AAAA", ["four.test."])):
+            reply = await here.ask("ext.service.consul", qtype)
+            assert (reply.rcode, reply.data) == ("NOERROR", data)
+            assert [code for code, _ in reply.ede] == [3]
+
+
 async def test_an_alias_whose_target_cannot_be_resolved() -> None:
     async with Recursor(WWW) as recursor, world(recursor, query={"deadline": 0.3}) as here:
         external(here, "ext", "www.test")
