@@ -83,8 +83,8 @@ class Channel(Protocol):
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
         """Send a query given without its ID; return why it could not be sent, or None."""
 
-    def sweep(self, now: float) -> None:
-        """Forget attempts that will not be answered any more."""
+    def sweep(self, now: float) -> bool:
+        """Forget attempts that will not be answered any more; return whether others are left."""
 
     def close(self) -> None:
         """Let go of every socket."""
@@ -278,12 +278,13 @@ class SharedUdp:
             except Exception as error:
                 self._owner.on_broken(item, error)
 
-    def sweep(self, now: float) -> None:
+    def sweep(self, now: float) -> bool:
         pending = self._pending
         for ident in list(pending):
             if pending[ident].sent_at > now - FORGET_AFTER:
                 break
             del pending[ident]
+        return True  # relays come in without anybody being told
 
     def close(self) -> None:
         if self._timer is not None:
@@ -356,11 +357,12 @@ class RandomPortUdp:
         unwatch(self._loop, sock)
         sock.close()
 
-    def sweep(self, now: float) -> None:
+    def sweep(self, now: float) -> bool:
         for sock in list(self._open):
             if self._open[sock][1].sent_at > now - FORGET_AFTER:
                 break
             self._drop(sock)
+        return bool(self._open)
 
     def close(self) -> None:
         for sock in list(self._open):
@@ -376,6 +378,8 @@ class Channels:
         self._datagram: dict[tuple[str, str, int], SharedUdp | RandomPortUdp] = {}
         self._stream: dict[tuple[str, str, int], StreamChannel] = {}
         self._direct: dict[Upstream, SharedUdp] = {}
+        # Of thousands of upstreams few have anything under way.
+        self._busy: set[Channel] = set()
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
         """Send an attempt's query (without ID); return why that was impossible, or None."""
@@ -386,6 +390,7 @@ class Channels:
                 stream = self._stream[upstream.key] = StreamChannel(
                     upstream, self._loop, self._owner, random_ids()
                 )
+            self._busy.add(stream)
             return stream.send(attempt, tail)
         channel = self._datagram.get(upstream.key)
         if channel is None:
@@ -393,6 +398,7 @@ class Channels:
             channel = self._datagram[upstream.key] = kind(upstream, self._loop, self._owner)
             if isinstance(channel, SharedUdp):
                 self._direct[upstream] = channel
+        self._busy.add(channel)
         return channel.send(attempt, tail)
 
     def direct(self, upstream: Upstream) -> SharedUdp | None:
@@ -407,18 +413,18 @@ class Channels:
 
     def sweep(self, now: float) -> None:
         """Forget attempts that will not be answered any more; close idle streams."""
-        for channel in self._datagram.values():
-            channel.sweep(now)
-        for stream in tuple(self._stream.values()):
-            stream.sweep(now)
+        for channel in tuple(self._busy):
+            if not channel.sweep(now):
+                self._busy.discard(channel)
 
     def retain(self, keys: set[tuple[str, str, int]]) -> None:
         """Close the channels of upstreams that are not used any more."""
-        for key in set(self._datagram) - keys:
-            self._datagram.pop(key).close()
         self._direct = {one: way for one, way in self._direct.items() if one.key in keys}
-        for key in set(self._stream) - keys:
-            self._stream.pop(key).close()
+        for channels in (self._datagram, self._stream):
+            for key in set(channels) - keys:
+                channel = channels.pop(key)
+                self._busy.discard(channel)
+                channel.close()
 
     def close(self) -> None:
         """Let go of every socket."""
