@@ -275,7 +275,7 @@ class Server:
 
     def status(self) -> str:
         """Return one line for people: where it listens, how many agents are up."""
-        agents = [one for one in self.engine.upstreams() if one.is_agent]
+        agents = self.engine.routes.agents
         up = sum(one.up for one in agents)
         where = ", ".join(map(str, self.endpoints))
         return f"listening on {where}; {up} of {len(agents)} agents up"

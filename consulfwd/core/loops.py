@@ -7,13 +7,10 @@ makes a name nobody can guess is passed in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from consulfwd.core.attempts import Attempt
-from consulfwd.core.order import Group
 from consulfwd.core.probe import Probe
 from consulfwd.core.query import ANSWERS
-from consulfwd.core.routes import Kind, Route, Routes
+from consulfwd.core.routes import Kind, Routes
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const
 from consulfwd.dns.message import Message
@@ -35,7 +32,7 @@ def name_for(upstream: Upstream, routes: Routes, token: bytes) -> bytes | None:
 
     None if it is not asked for anything, or if a name in its zone would be too long.
     """
-    found = sorted(_of(upstream, routes), key=lambda one: one[0].kind is not Kind.RECURSE)
+    found = sorted(routes.asking(upstream), key=lambda one: one[0].kind is not Kind.RECURSE)
     if not found:
         return None
     route, _ = found[0]
@@ -52,7 +49,7 @@ def name_for(upstream: Upstream, routes: Routes, token: bytes) -> bytes | None:
 def places(upstream: Upstream, routes: Routes) -> str:
     """Return where it stands in the settings, for a message that says where to take it out."""
     found: dict[str, None] = {}
-    for route, group in _of(upstream, routes):
+    for route, group in routes.asking(upstream):
         if route.kind is Kind.RECURSE:
             found["recursors (or resolv.conf)"] = None
         elif route.kind is Kind.FORWARD:
@@ -60,14 +57,6 @@ def places(upstream: Upstream, routes: Routes) -> str:
         else:
             found["consul.agents" if group.label == "agents" else "consul.datacenters"] = None
     return ", ".join(found)
-
-
-def _of(upstream: Upstream, routes: Routes) -> Iterator[tuple[Route, Group]]:
-    """Yield the routes that ask an upstream; reverse zones are those of agents found elsewhere."""
-    for route in routes:
-        for group in route.groups if route.then is None else ():
-            if upstream in group.members:
-                yield route, group
 
 
 class LoopTest(Probe):

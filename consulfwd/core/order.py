@@ -67,19 +67,17 @@ class Group:
         return order[0] if order else None
 
     def to_measure(self, now: float) -> list[Upstream]:
-        """Return the healthy members to be probed: those in doubt, which they are no more, and
-        those that limp.
+        """Return the healthy members to be probed for their pace: those that limp.
 
         If the order is by speed, also those nobody has heard of lately: whoever was slow once
         would otherwise never be asked again, fast as it may be by now.
         """
-        due = []
-        for member in self.members:
-            old = self.policy == "fastest" and member.last_reply <= now - MEASURE_AGAIN
-            if member.state is State.UP and (member.doubted or member.slow or old):
-                due.append(member)
-                member.doubted = False
-        return due
+        before = now - MEASURE_AGAIN if self.policy == "fastest" else -math.inf
+        return [
+            one
+            for one in self.members
+            if one.state is State.UP and (one.slow or one.last_reply <= before)
+        ]
 
     def limping(self) -> set[Upstream]:
         """Return the agents that take much longer than the fastest of those that are up."""

@@ -95,6 +95,10 @@ class Routes:
 
     Each has an origin of its own; a route that answers as the one for its zone among those
     `before` has that one's, so that what it gave is still good.
+
+    There may be thousands, so whatever is looked at regularly is found out once: `groups` and
+    `upstreams`, each once, the `agents` among these, and as `measured` the groups whose order may
+    follow from how fast their members are.
     """
 
     def __init__(self, routes: Iterable[Route], before: Routes | None = None) -> None:
@@ -112,6 +116,39 @@ class Routes:
                 self._last_origin += 1
                 origin = self._last_origin.to_bytes(ORIGIN_SIZE, "big")
             self._routes[zone] = replace(route, origin=origin)
+
+        steps = (step for route in self for step in (route, route.then) if step is not None)
+        self.groups = tuple(dict.fromkeys(group for step in steps for group in step.groups))
+        self.measured = tuple(
+            group
+            for group in self.groups
+            if group.policy == "fastest" or any(one.is_agent for one in group.members)
+        )
+        members = (one for group in self.groups for one in group.members)
+        self.upstreams = tuple({one.key: one for one in members}.values())
+        self.agents = tuple(one for one in self.upstreams if one.is_agent)
+        self._asking = self._find_asking()
+
+    def _find_asking(self) -> dict[Upstream, dict[tuple[Kind, Group], tuple[Route, Group]]]:
+        found: dict[Upstream, dict[tuple[Kind, Group], tuple[Route, Group]]] = {
+            one: {} for one in self.upstreams
+        }
+        for route in self:
+            for group in route.groups if route.then is None else ():
+                for one in group.members:
+                    found.setdefault(one, {}).setdefault((route.kind, group), (route, group))
+        return found
+
+    def knows(self, upstream: Upstream) -> bool:
+        """Return whether a server may be asked."""
+        return upstream in self._asking
+
+    def asking(self, upstream: Upstream) -> Iterable[tuple[Route, Group]]:
+        """Return the first route of each kind that asks a server, with each group it does so by.
+
+        Routes that fall back to another are left out.
+        """
+        return self._asking.get(upstream, {}).values()
 
     def find(self, name: bytes) -> Route:
         """Return the route with the longest zone that `name` (folded) is at or under."""

@@ -62,7 +62,7 @@ class History:
     """
 
     def __init__(self) -> None:
-        self._groups: tuple[Group, ...] = ()
+        self._groups: dict[Upstream, list[Group]] = {}
         self._since: dict[Upstream, float] = {}
         self._left: dict[Upstream, float] = {}
         self._places: dict[Upstream, float] = {}
@@ -70,8 +70,11 @@ class History:
     def use(self, groups: Iterable[Group], now: float) -> None:
         """Take other groups; what is known of upstreams that stay is kept."""
         # A group may be there once for each spelling of a domain.
-        self._groups = tuple({(one.label, one.members): one for one in groups}.values())
-        members = dict.fromkeys(member for group in self._groups for member in group.members)
+        distinct = {(one.label, one.members): one for one in groups}.values()
+        members = self._groups = {}
+        for group in distinct:
+            for one in dict.fromkeys(group.members):
+                members.setdefault(one, []).append(group)
         self._since = {one: self._since.get(one, now) for one in members}
         self._left = {one: self._left.get(one, now) for one in members}
         self._places = {one: _place(one, one.state) for one in members}
@@ -92,7 +95,7 @@ class History:
 
     def succession(self, upstream: Upstream, state: State) -> str:
         """Return who takes over now that it is in `state`, or that it is first again, or ""."""
-        groups = [group for group in self._groups if upstream in group.members]
+        groups = self._groups.get(upstream, [])
         old, new = self._places.get(upstream, 0.0), _place(upstream, state)
         before = [self._first(group) for group in groups]
         self._places[upstream] = new

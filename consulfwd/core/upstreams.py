@@ -112,17 +112,16 @@ class Upstream:
 
     `key` is (transport, address, port) and identifies it across reloads; `on_host` says that
     replies cannot come from elsewhere, so that ports need not be random; `knows_itself` that this
-    agent has answered for Consul's own service before; `up` is `state is UP`, told faster;
-    `doubted` that it gave an error that may be the name's, and is to be probed to know; `poor` why
-    it is asked behind those that are up too ("" for no reason), though it answers; `slow` that it
-    limps, which has the same effect; `looped` that
-    what it is asked comes back to this server, so that it is asked nothing but loop tests; `plain`
-    that it answers only without EDNS; `sent` counts what it was asked; `unanswered` are the
-    questions counted in `silent`, `wanted_at` is when a probe was last wanted for their sake.
+    agent has answered for Consul's own service before; `up` is `state is UP`, told faster; `poor`
+    why it is asked behind those that are up too ("" for no reason), though it answers; `slow` that
+    it limps, which has the same effect; `looped` that what it is asked comes back to this server,
+    so that it is asked nothing but loop tests; `plain` that it answers only without EDNS; `sent`
+    counts what it was asked; `unanswered` are the questions counted in `silent`, `wanted_at` is
+    when a probe was last wanted for their sake.
     """
 
     __slots__ = (
-        "address", "bad", "changed_at", "counted_at", "doubted", "good", "is_agent",
+        "address", "bad", "changed_at", "counted_at", "good", "is_agent",
         "knows_itself", "last_reply", "looped", "name", "needed", "on_host", "plain", "poor",
         "port", "probe_at", "probe_pause", "rttvar", "sent", "silent", "slow", "srtt", "state",
         "tls_name", "transport", "tuning", "unanswered", "up", "wanted_at",
@@ -155,7 +154,6 @@ class Upstream:
         self.good = self.bad = self.silent = 0
         self.needed = 0
         self.knows_itself = False
-        self.doubted = False
         self.poor = ""
         self.slow = False
         self.looped = False
@@ -238,6 +236,7 @@ class Health:
         self.risen = 0
         self.wanted: list[Upstream] = []
         self.changes: list[tuple[Upstream, State, State, str]] = []
+        self.doubted: dict[Upstream, None] = {}
 
     def good(self, upstream: Upstream, now: float, rtt: float, *, measure: bool = True) -> None:
         """Note a usable reply that took `rtt` seconds; without `measure` the time says nothing.
@@ -284,10 +283,16 @@ class Health:
             self._apply(upstream, Event.BAD, now, why)
 
     def doubt(self, upstream: Upstream, now: float) -> None:
-        """Note an error reply that may be about the name: a probe is to tell (`to_measure`)."""
+        """Note an error reply that may be about the name: a probe is to tell (`in_doubt`)."""
         upstream.last_reply = now
         upstream.silent = 0
-        upstream.doubted = True
+        self.doubted[upstream] = None
+
+    def in_doubt(self) -> list[Upstream]:
+        """Return those in doubt since the last call that are up; others are probed anyway."""
+        due = [one for one in self.doubted if one.state is State.UP]
+        self.doubted.clear()
+        return due
 
     def silent(
         self, upstream: Upstream, now: float, asked_at: float, about: bytes | None = b""

@@ -98,7 +98,7 @@ class Loops:
 
     def _found(self, upstream: Upstream) -> None:
         engine = self._engine
-        if engine.closed or upstream not in engine.upstreams():
+        if engine.closed or not engine.routes.knows(upstream):
             return
         now = engine.now()
         engine.health.looped(upstream, now)

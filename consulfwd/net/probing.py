@@ -38,9 +38,7 @@ class Prober:
         """Ask agents this question from now on, and know the upstreams of the routes."""
         self._question = question
         self._asks.clear()
-        routes = self._engine.routes
-        steps = [step for route in routes for step in (route, route.then) if step is not None]
-        self.history.use([group for step in steps for group in step.groups], self._engine.now())
+        self.history.use(self._engine.routes.groups, self._engine.now())
 
     def tell_changes(self, now: float) -> None:
         """Log the changes of health since the last call, and look after who is not up."""
@@ -68,8 +66,15 @@ class Prober:
 
     def note_pace(self) -> None:
         """Note who limps, and who does not any more."""
+        note_pace(self._engine.routes.measured, self._engine.health)
+
+    def measure(self, now: float) -> None:
+        """Probe those whose pace or health is in question; called each second."""
         routes = self._engine.routes
-        note_pace({group for route in routes for group in route.groups}, self._engine.health)
+        due = {one for group in routes.measured for one in group.to_measure(now)}
+        due.update(one for one in self._engine.health.in_doubt() if routes.knows(one))
+        for upstream in due:
+            self.probe(upstream)
 
     def _tell(self, upstream: Upstream, old: State, new: State, why: str, now: float) -> None:
         telling = self._tellings.setdefault(upstream, Telling())
@@ -97,7 +102,7 @@ class Prober:
     def _tell_held(self, upstream: Upstream) -> None:
         telling = self._tellings[upstream]
         held = telling.held(self._engine.now())
-        if upstream not in self._engine.upstreams():
+        if not self._engine.routes.knows(upstream):
             del self._tellings[upstream]
         elif not self._engine.closed:
             text = "%s %s is %s: it comes and goes, %d more changes in the last %d s"
@@ -105,7 +110,7 @@ class Prober:
             log.warning(text, *named, held, WINDOW)
 
     def _probe_again(self, upstream: Upstream) -> None:
-        gone = upstream not in self._engine.upstreams()
+        gone = not self._engine.routes.knows(upstream)
         if upstream.state is State.UP or upstream.looped or self._engine.closed or gone:
             self._probed.discard(upstream)
             return

@@ -175,15 +175,9 @@ class Engine:
         """Return for how many seconds a query may wait for its reply."""
         return max(self.deadline, self.recursor_deadline)
 
-    def upstreams(self) -> list[Upstream]:
+    def upstreams(self) -> Sequence[Upstream]:
         """Return every upstream of every route, each once."""
-        found: dict[tuple[str, str, int], Upstream] = {}
-        for route in self.routes:
-            for step in (route, route.then):
-                for group in step.groups if step is not None else ():
-                    for upstream in group.members:
-                        found[upstream.key] = upstream
-        return list(found.values())
+        return self.routes.upstreams
 
     def on_clear(self, clear: Callable[[], None]) -> None:
         """Register a hot table to be emptied each second and at every change."""
@@ -237,12 +231,10 @@ class Engine:
         if self.reuse is not None:
             self.reuse.tick(now)
         if self.epoch > 1:
-            groups = {group for route in self.routes for group in route.groups}
             self.prober.note_pace()
             if self.health.changes:
                 self.prober.tell_changes(now)
-            for upstream in {one for group in groups for one in group.to_measure(now)}:
-                self.prober.probe(upstream)
+            self.prober.measure(now)
 
     # -- asking -------------------------------------------------------------------------------
 

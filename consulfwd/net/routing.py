@@ -32,21 +32,25 @@ def build_routes(
     consul = settings.consul
     local = Group("agents", _agents(consul.agents, pool), consul.policy, health)
     recursor_group = Group("recursors", _recursors(recursors, pool), "ordered", health)
+    far = {
+        name: Group(
+            f"agents of {name}",
+            _agents(datacenter.agents, pool),
+            datacenter.policy or consul.policy,
+            health,
+        )
+        for name, datacenter in consul.datacenters.items()
+    }
     routes: list[Route] = []
     for domain in (consul.domain, *consul.alt_domains):
         apex = from_text(domain).lower()
         routes.append(Route(apex, Kind.CONSUL, (local,), "the Consul domain"))
-        for name, datacenter in consul.datacenters.items():
-            policy = datacenter.policy or consul.policy
-            group = Group(f"agents of {name}", _agents(datacenter.agents, pool), policy, health)
+        for name, group in far.items():
             for form in (f"{name}.{domain}", f"{name}.dc.{domain}"):
                 why = f"datacenter {name}: its own agents first, then the local ones"
                 zone = from_text(form).lower()
                 routes.append(Route(zone, Kind.CONSUL, (group, local), why))
-    for zone_text, servers in settings.forward.items():
-        group = Group(f"forwarders of {zone_text}", _recursors(servers, pool), "ordered", health)
-        zone = from_text(zone_text).lower()
-        routes.append(Route(zone, Kind.FORWARD, (group,), "a conditional zone"))
+    routes += _forwarded(settings.forward, pool, health)
     public = any(ip_address(server.address).is_global for server in recursors)
     others = [*routes, *special_routes(public_recursors=public)]
     if recursor_group.members:
@@ -59,6 +63,25 @@ def build_routes(
         for zone in reverse_zones(network)
     ]
     return Routes([*reverse, *others], before)
+
+
+def _forwarded(
+    zones: Mapping[str, Sequence[Recursor]], pool: dict[UpstreamKey, Upstream], health: Health
+) -> list[Route]:
+    """Return the conditional zones' routes; those with the same servers have one group."""
+    asked: dict[tuple[Upstream, ...], list[str]] = {}
+    for zone, servers in zones.items():
+        asked.setdefault(tuple(_recursors(servers, pool)), []).append(zone)
+    routes = {}
+    for members, names in asked.items():
+        label = f"forwarders of {names[0]}"
+        if len(names) > 1:
+            label += f" and {len(names) - 1} more"
+        group = Group(label, members, "ordered", health)
+        for zone in names:
+            apex = from_text(zone).lower()
+            routes[zone] = Route(apex, Kind.FORWARD, (group,), "a conditional zone")
+    return [routes[zone] for zone in zones]
 
 
 def cache_limits(settings: Settings) -> Limits:

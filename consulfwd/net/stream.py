@@ -192,8 +192,11 @@ class StreamChannel:
             self._context.minimum_version = ssl.TLSVersion.TLSv1_2
         return self._context
 
-    def sweep(self, now: float) -> None:
-        """Close idle connections, and those whose oldest query was never answered."""
+    def sweep(self, now: float) -> bool:
+        """Close idle connections, and those whose oldest query was never answered.
+
+        Return whether any is left.
+        """
         for connection in list(self._all):
             if not connection.closed:
                 oldest = next(iter(connection.pending.values()), None)
@@ -207,6 +210,7 @@ class StreamChannel:
                     connection.fail("no reply over TCP")
             if connection.closed:
                 self._all.discard(connection)
+        return bool(self._all)
 
     def close(self) -> None:
         """Close every connection; what waited is not told."""

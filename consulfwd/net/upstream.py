@@ -92,8 +92,8 @@ class Channel(Protocol):
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
         """Send a query given without its ID; return why it could not be sent, or None."""
 
-    def sweep(self, now: float) -> None:
-        """Forget attempts that will not be answered any more."""
+    def sweep(self, now: float) -> bool:
+        """Forget attempts that will not be answered any more; return whether others are left."""
 
     def close(self) -> None:
         """Let go of every socket."""
@@ -301,13 +301,14 @@ class SharedUdp:
             del self._pending[ident]
         return bool(over)
 
-    def sweep(self, now: float) -> None:
+    def sweep(self, now: float) -> bool:
         pending = self._pending
         for ident, item in list(pending.items()):
             if item.sent_at > now - FORGET_AFTER:
                 break
             if isinstance(item, Waiter) or item.lookup.outcome is not None:
                 del pending[ident]
+        return True  # relays come in without anybody being told
 
     def close(self) -> None:
         if self._timer is not None:
@@ -384,12 +385,13 @@ class RandomPortUdp:
             unwatch(self._loop, found[1])
             found[1].close()
 
-    def sweep(self, now: float) -> None:
+    def sweep(self, now: float) -> bool:
         for attempt in list(self._open):
             if attempt.sent_at > now - FORGET_AFTER:
                 break
             if attempt.lookup.outcome is not None:
                 self.drop(attempt)
+        return bool(self._open)
 
     def close(self) -> None:
         for attempt in list(self._open):
@@ -405,6 +407,8 @@ class Channels:
         self._datagram: dict[tuple[str, str, int], SharedUdp | RandomPortUdp] = {}
         self._stream: dict[tuple[str, str, int], StreamChannel] = {}
         self._direct: dict[Upstream, SharedUdp] = {}
+        # Of thousands of upstreams few have anything under way.
+        self._busy: set[Channel] = set()
         self._room: Room[Attempt] = Room(MAX_SOCKETS)
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
@@ -416,6 +420,7 @@ class Channels:
                 stream = self._stream[upstream.key] = StreamChannel(
                     upstream, self._loop, self._owner, random_ids()
                 )
+            self._busy.add(stream)
             return stream.send(attempt, tail)
         channel = self._datagram.get(upstream.key)
         if channel is None:
@@ -423,6 +428,7 @@ class Channels:
         shared = isinstance(channel, SharedUdp)
         if not shared and self._room.full and not self._make_room(attempt.sent_at):
             return TOO_MANY
+        self._busy.add(channel)
         return channel.send(attempt, tail)
 
     def _new(self, upstream: Upstream) -> SharedUdp | RandomPortUdp:
@@ -461,18 +467,18 @@ class Channels:
 
     def sweep(self, now: float) -> None:
         """Forget attempts that will not be answered any more; close idle streams."""
-        for channel in self._datagram.values():
-            channel.sweep(now)
-        for stream in tuple(self._stream.values()):
-            stream.sweep(now)
+        for channel in tuple(self._busy):
+            if not channel.sweep(now):
+                self._busy.discard(channel)
 
     def retain(self, keys: set[tuple[str, str, int]]) -> None:
         """Close the channels of upstreams that are not used any more."""
-        for key in set(self._datagram) - keys:
-            self._datagram.pop(key).close()
         self._direct = {one: way for one, way in self._direct.items() if one.key in keys}
-        for key in set(self._stream) - keys:
-            self._stream.pop(key).close()
+        for channels in (self._datagram, self._stream):
+            for key in set(channels) - keys:
+                channel = channels.pop(key)
+                self._busy.discard(channel)
+                channel.close()
 
     def close(self) -> None:
         """Let go of every socket."""

@@ -81,7 +81,7 @@ async def test_a_far_datacenter_is_asked_for_at_one_agent() -> None:
         assert states(here) == {"up"}
         # That the way there is long changes nothing for names of here.
         assert (await here.ask("n1.service.consul")).data == ["10.0.0.1"]
-        assert all(one.srtt < 0.05 for one in here.engine.upstreams())
+        assert all(one.srtt < 0.12 for one in here.engine.upstreams())
         agents[0].silent = True
         assert (await here.ask("n2.service.consul")).data == ["10.0.0.2"]
 
