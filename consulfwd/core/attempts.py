@@ -6,14 +6,10 @@ What belongs here is keeping count. What a reply decides is in `query`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from consulfwd.core.pace import Pace
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.message import Message
-
-if TYPE_CHECKING:
-    from consulfwd.core.query import Lookup
 
 MAX_ATTEMPTS = 16
 # RFC 9520 section 3.1: nobody is asked the same over one transport more often, in one lookup.
@@ -48,7 +44,7 @@ class Attempt:
     )
 
     def __init__(
-        self, lookup: Lookup, upstream: Upstream, stream: bool, now: float, why: str
+        self, lookup: Attempts, upstream: Upstream, stream: bool, now: float, why: str
     ) -> None:
         self.lookup = lookup
         self.upstream = upstream
@@ -80,12 +76,12 @@ class Outcome:
 class Attempts:
     """What was asked of whom along a plan of upstreams, and when to look again (`wake_at`).
 
-    `pace` is that of another datacenter the question is about.
+    `pace` is that of another datacenter the question is about; `before` what this one comes after.
     """
 
     __slots__ = (
-        "_hedge_at", "_next", "_open", "attempts", "deadline", "outcome", "pace", "plan",
-        "started_at", "wake_at",
+        "_hedge_at", "_next", "_open", "attempts", "before", "deadline", "outcome", "pace",
+        "plan", "started_at", "wake_at",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +89,7 @@ class Attempts:
     ) -> None:
         self.plan = plan
         self.pace = pace
+        self.before: Attempts | None = None
         self.started_at = now
         self.deadline = deadline
         self.attempts: list[Attempt] = []
@@ -101,13 +98,36 @@ class Attempts:
         self._next = 0
         self._open = 0
 
+    # What each event leads to is decided in `query`.
+
+    def on_reply(self, attempt: Attempt, message: Message, cut: bool, now: float) -> list[Attempt]:
+        """Return what to send after a reply."""
+        raise NotImplementedError
+
+    def on_failure(
+        self, attempt: Attempt, reason: str, now: float, *, refused: bool, ours: bool = False
+    ) -> list[Attempt]:
+        """Return what to send after an attempt failed."""
+        raise NotImplementedError
+
+    def on_stray(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
+        """Return what to send after a false reply."""
+        raise NotImplementedError
+
+    def give_way(self, attempt: Attempt, now: float) -> list[Attempt]:
+        """Return what to send after an attempt was given up for want of room."""
+        raise NotImplementedError
+
+    def on_timer(self, now: float) -> list[Attempt]:
+        """Return what to send at `wake_at`."""
+        raise NotImplementedError
+
     def _send(
         self, now: float, why: str, upstream: Upstream | None = None, *, stream: bool = False
     ) -> Attempt:
         if upstream is None:
             upstream, stream = self._whose_turn()
-        # Whatever keeps count of attempts is a lookup.
-        attempt = Attempt(self, upstream, stream, now, why)  # type: ignore[arg-type]
+        attempt = Attempt(self, upstream, stream, now, why)
         self.attempts.append(attempt)
         self._open += 1
         wait = upstream.hedge_after()

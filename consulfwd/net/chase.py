@@ -6,7 +6,6 @@ Consul chases them with A only, and not at all without recursors of its own.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from consulfwd.core.ask import Ask, prepare
 from consulfwd.core.routes import Kind
@@ -15,13 +14,10 @@ from consulfwd.dns.message import Message
 from consulfwd.dns.names import to_text
 from consulfwd.dns.records import alias_target, read_records, type_of
 from consulfwd.errors import WireError
-from consulfwd.net import results
+from consulfwd.net.answers import partly_stale
 from consulfwd.net.flight import Flight
-from consulfwd.net.mishaps import tell
+from consulfwd.net.table import Table
 from consulfwd.net.waiter import Result, Waiter
-
-if TYPE_CHECKING:
-    from consulfwd.net.resolver import Engine
 
 MAX_CHASE = 8
 
@@ -37,7 +33,7 @@ def leads_on(flight: Flight, message: Message) -> bool:
     )
 
 
-def chase(engine: Engine, flight: Flight, message: Message, now: float) -> bool:
+def chase(table: Table, flight: Flight, message: Message, now: float) -> bool:
     """Follow the alias and answer the flight's waiters with both; False when there is no way."""
     ask = flight.ask
     raw = replies.respond(ask.query, b"\0\0", message, replies.STREAM_LIMIT)
@@ -49,23 +45,23 @@ def chase(engine: Engine, flight: Flight, message: Message, now: float) -> bool:
     if target == ask.name or flight.depth >= MAX_CHASE:
         return False
     question = target + ask.question[-4:]
-    sub = prepare(ask.query._replace(question=question, name=target), engine.routes)
-    if (sub.local is None and not sub.route.groups) or _waits_for(engine, sub.key, flight):
+    sub = prepare(ask.query._replace(question=question, name=target), table.routes)
+    if (sub.local is None and not sub.route.groups) or _waits_for(table, sub.key, flight):
         return False
     # Whoever asks the same meanwhile waits for this one.
-    engine.flights.setdefault(ask.key, flight)
-    waiter = _Chaser(engine, flight, sections[0], sub)
-    engine.submit(sub, waiter, now)
+    table.flights.setdefault(ask.key, flight)
+    waiter = _Chaser(table, flight, sections[0], sub)
+    table.submit(sub, waiter, now)
     if not waiter.over:
         flight.follows = sub.key
         waiter.end_by(flight.deadline - now)
     return True
 
 
-def _waits_for(engine: Engine, key: bytes, flight: Flight) -> bool:
+def _waits_for(table: Table, key: bytes, flight: Flight) -> bool:
     """Return whether what is asked under `key` waits for this flight: aliases in a circle."""
     for _ in range(MAX_CHASE):
-        other = engine.flights.get(key)
+        other = table.flights.get(key)
         if other is flight or key == flight.ask.key:
             return True
         if not isinstance(other, Flight) or other.follows is None:
@@ -77,11 +73,11 @@ def _waits_for(engine: Engine, key: bytes, flight: Flight) -> bool:
 class _Chaser(Waiter):
     """Waits for the target of an alias on behalf of a flight."""
 
-    __slots__ = ("_answers", "_engine", "_flight", "_late", "depth", "over")
+    __slots__ = ("_answers", "_flight", "_late", "_table", "depth", "over")
 
-    def __init__(self, engine: Engine, flight: Flight, answers: list[bytes], target: Ask) -> None:
+    def __init__(self, table: Table, flight: Flight, answers: list[bytes], target: Ask) -> None:
         super().__init__(target)
-        self._engine = engine
+        self._table = table
         self._flight = flight
         self._answers = answers
         self._late: asyncio.TimerHandle | None = None
@@ -90,17 +86,17 @@ class _Chaser(Waiter):
 
     def end_by(self, seconds: float) -> None:
         """Wait no longer than so: who asked for the target first may have more time."""
-        self._late = self._engine.loop.call_later(max(seconds, 0.0), self._end)
+        self._late = self._table.loop.call_later(max(seconds, 0.0), self._end)
 
     def _end(self) -> None:
-        engine = self._engine
-        entry = engine.cache.stale(self.ask.key, engine.now(), self.ask.sibling)
+        table = self._table
+        entry = table.cache.stale(self.ask.key, table.clock.now(), self.ask.sibling)
         if entry is not None:
-            result = results.stale(engine, entry, self._flight)
+            result = table.answers.stale(entry, self._flight)
         else:
             why = "no answer within the deadline"
-            result = results.failure(engine, self.ask, const.EDE_NETWORK, why)
-        tell(engine, [self], result)
+            result = table.answers.failure(self.ask, const.EDE_NETWORK, why)
+        table.delivery.tell([self], result)
 
     def deliver(self, result: Result) -> None:
         """Join the alias with what its target gave, and answer with both."""
@@ -111,22 +107,22 @@ class _Chaser(Waiter):
         final = self._joined(result)
         # Not before: if that goes wrong, it is told so.
         self.over = True
-        self._engine.ended(self._flight)
-        tell(self._engine, self._flight.waiters, final)
+        self._table.ended(self._flight)
+        self._table.delivery.tell(self._flight.waiters, final)
 
     def _joined(self, result: Result) -> Result:
-        engine, flight, ask = self._engine, self._flight, self._flight.ask
+        table, flight, ask = self._table, self._flight, self._flight.ask
         target = self.ask.name
         if result.message.rcode not in (const.NOERROR, const.NXDOMAIN):
             code, why = result.ede or (const.EDE_NO_AUTHORITY, "no answer")
             why = f"the alias leads to {to_text(target)}: {why}"
-            return results.failure(engine, ask, code, why)
-        now = engine.now()
+            return table.answers.failure(ask, code, why)
+        now = table.clock.now()
         question = target + ask.question[-4:]
         query = ask.query._replace(question=question)
         body = None
         if result.entry is not None:
-            cache = engine.cache
+            cache = table.cache
             body = cache.stale_body(result.entry) if result.stale else cache.body(result.entry, now)
         raw = replies.respond(query, b"\0\0", result.message, replies.STREAM_LIMIT, body=body)
         try:
@@ -134,7 +130,7 @@ class _Chaser(Waiter):
         except WireError as error:
             # Good when it came: a name in it borrows from a TTL field, which has aged since.
             why = f"the target of the alias: {error}"
-            return results.failure(engine, ask, const.EDE_OTHER, why)
+            return table.answers.failure(ask, const.EDE_OTHER, why)
         aliases = [record for record in self._answers if type_of(record) == const.CNAME]
         joined = replies.join_alias(ask.question, aliases, more, result.message)
         outcome = flight.outcome
@@ -142,5 +138,5 @@ class _Chaser(Waiter):
         source = outcome.upstream.name if outcome.upstream is not None else ""
         source = f"{source}, its alias by {result.source}"
         if result.stale:
-            return results.partly_stale(flight, joined, source, result)
-        return results.keep(engine, flight, joined, source, now)
+            return partly_stale(flight, joined, source, result)
+        return table.answers.keep(flight, joined, source, now)

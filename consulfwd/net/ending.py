@@ -6,71 +6,65 @@ asked, and when, is decided in `core.query`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from consulfwd.core.ask import answer_here
 from consulfwd.core.attempts import Outcome
 from consulfwd.core.query import GAVE_WAY
 from consulfwd.core.routes import Kind
 from consulfwd.dns import const
 from consulfwd.dns.message import Message
-from consulfwd.net import results
+from consulfwd.net.channel import OUR_SHORTAGE
 from consulfwd.net.chase import chase, leads_on
 from consulfwd.net.flight import Flight
-from consulfwd.net.mishaps import tell
-from consulfwd.net.upstream import OUR_SHORTAGE
-
-if TYPE_CHECKING:
-    from consulfwd.net.resolver import Engine
+from consulfwd.net.table import Table
 
 OURS = OUR_SHORTAGE | {GAVE_WAY}
 
 
-def end(engine: Engine, flight: Flight, outcome: Outcome, now: float) -> None:
+def end(table: Table, flight: Flight, outcome: Outcome, now: float) -> None:
     """Tell all who wait for a flight how it ended, or ask on for them."""
     message, then = outcome.message, flight.route.then
     if then is not None and then.groups and (message is None or not message.positive):
-        engine.launch(flight.ask, then, flight.waiters, now, before=flight)
+        table.launch(flight.ask, then, flight.waiters, now, before=flight)
         return
     first = flight.before.outcome if flight.before is not None else None
     if first is not None and first.message is None and message and not message.positive:
         # Consul could not be asked: that others deny the name must not stand for its answer.
         outcome, message = first, None
     if message is None:
-        _note_failure(engine, flight, outcome, now)
+        _note_failure(table, flight, outcome, now)
     if message is None and flight.refreshes:
         return
     if message is None:
         if flight.stale is not None:
-            result = results.stale(engine, flight.stale, flight)
+            result = table.answers.stale(flight.stale, flight)
         else:
-            result = results.failure(engine, flight.ask, outcome.ede, outcome.reason)
+            result = table.answers.failure(flight.ask, outcome.ede, outcome.reason)
             result.flight = flight
     else:
-        message = _from_here(engine, flight, message, now)
-        if leads_on(flight, message) and chase(engine, flight, message, now):
+        message = _from_here(table, flight, message, now)
+        if leads_on(flight, message) and chase(table, flight, message, now):
             return
         source = outcome.upstream.name if outcome.upstream is not None else ""
-        result = results.keep(engine, flight, message, source, now)
-    tell(engine, flight.waiters, result)
+        result = table.answers.keep(flight, message, source, now)
+    table.delivery.tell(flight.waiters, result)
 
 
-def _note_failure(engine: Engine, flight: Flight, outcome: Outcome, now: float) -> None:
+def _note_failure(table: Table, flight: Flight, outcome: Outcome, now: float) -> None:
     """Let a question that was asked in vain, by no fault of ours, not be asked again at once."""
     ours = outcome.ede == const.EDE_OTHER or any(one.result in OURS for one in flight.attempts)
     if flight.plan and not ours:
-        engine.failures.note(
+        table.answers.failures.note(
             flight.ask.key,
             outcome.ede,
             outcome.reason,
             now,
-            risen=engine.health.risen,
+            risen=table.health.risen,
             has_stale=flight.stale is not None,
             grows=flight.route.kind is not Kind.CONSUL,
         )
 
 
-def _from_here(engine: Engine, flight: Flight, message: Message, now: float) -> Message:
+def _from_here(table: Table, flight: Flight, message: Message, now: float) -> Message:
     """Return a message, or what is known better here."""
     then = flight.route.then
     if (
@@ -80,6 +74,6 @@ def _from_here(engine: Engine, flight: Flight, message: Message, now: float) -> 
         and (then.kind is Kind.LOCALHOST or message.rcode == const.SERVFAIL)
     ):
         return answer_here(flight.ask, then, 0)
-    if engine.reuse is not None and engine.reuse.freshness.settling:
-        return engine.reuse.corrected(flight.ask, message, now)
+    if table.reuse is not None and table.reuse.freshness.settling:
+        return table.reuse.corrected(flight.ask, message, now)
     return message

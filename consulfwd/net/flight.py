@@ -46,7 +46,7 @@ class Flight(Lookup):
     """
 
     __slots__ = (
-        "armed", "ask", "before", "depth", "follows", "refreshes", "route", "stale",
+        "armed", "ask", "depth", "follows", "refreshes", "route", "stale",
         "waiters",
     )  # fmt: skip
 
@@ -57,7 +57,6 @@ class Flight(Lookup):
     armed: float
     depth: int
     follows: bytes | None
-    before: Flight | None
     refreshes: bool
 
     def start(self, now: float) -> list[Attempt]:

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from consulfwd.config import Recursor, Settings
 from consulfwd.core.ask import Ask
+from consulfwd.core.attempts import Attempts
 from consulfwd.core.order import Group
 from consulfwd.core.routes import Kind, Route, Routes, describe
 from consulfwd.core.upstreams import Health, Upstream
@@ -20,7 +21,6 @@ from consulfwd.dns.text import Record, to_record
 from consulfwd.dns.wire import Query
 from consulfwd.errors import UsageError, WireError
 from consulfwd.net import host
-from consulfwd.net.flight import Flight
 from consulfwd.net.resolver import Engine
 from consulfwd.net.routing import build_routes, cache_limits, probe_question
 from consulfwd.net.waiter import Result, Waiter
@@ -160,7 +160,7 @@ class Resolver:
         ask = engine.prepare_query(query)
         loop = asyncio.get_running_loop()
         waiter = _Future(ask, loop)
-        started = engine.now()
+        started = engine.clock.now()
         order = tuple((one.name, one.state.value) for one in ask.route.plan())
         engine.submit(ask, waiter, traced=True)
         result = await waiter.future
@@ -206,7 +206,7 @@ def _answer(
     name: str,
     rtype: str,
 ) -> Answer:
-    now = engine.now()
+    now = engine.clock.now()
     message = result.message
     body = message.body
     if result.entry is not None:
@@ -239,7 +239,7 @@ def _answer(
     )
 
 
-def _attempts(flight: Flight | None, started: float) -> list[AttemptReport]:
+def _attempts(flight: Attempts | None, started: float) -> list[AttemptReport]:
     reports: list[AttemptReport] = []
     while flight is not None:
         reports[:0] = [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+import random
+from collections.abc import Callable
 
 from consulfwd.core.ask import Ask
 from consulfwd.core.loops import places
@@ -11,12 +12,10 @@ from consulfwd.core.order import note_pace
 from consulfwd.core.probe import Probe
 from consulfwd.core.routes import Kind, Route
 from consulfwd.core.telling import WINDOW, History, Telling, kind
-from consulfwd.core.upstreams import Event, State, Upstream, jitter
+from consulfwd.core.upstreams import Event, Health, State, Upstream, jitter
 from consulfwd.dns import const
 from consulfwd.dns.wire import Query
-
-if TYPE_CHECKING:
-    from consulfwd.net.resolver import Engine
+from consulfwd.net.table import Run, Table
 
 log = logging.getLogger("consulfwd.resolver")
 
@@ -24,10 +23,18 @@ ROOT_SERVERS = b"\0\0\x02\0\x01"
 
 
 class Prober:
-    """Probes are asked through the engine; an agent is asked `question`, a recursor the root."""
+    """Probes by `run`; an agent is asked `question`, a recursor the root.
 
-    def __init__(self, engine: Engine, question: bytes) -> None:
-        self._engine = engine
+    It works while `running`; `on_news` is told of whoever may be another server now.
+    """
+
+    def __init__(self, table: Table, run: Run, rng: random.Random, question: bytes) -> None:
+        self.running = False
+        self.on_news: Callable[[Upstream], None] = lambda upstream: None
+        self._table = table
+        self._clock = table.clock
+        self._run = run
+        self._rng = rng
         self._asks: dict[bool, Ask] = {}
         self._probed: set[Upstream] = set()
         self._tellings: dict[Upstream, Telling] = {}
@@ -38,11 +45,19 @@ class Prober:
         """Ask agents this question from now on, and know the upstreams of the routes."""
         self._question = question
         self._asks.clear()
-        self.history.use(self._engine.routes.groups, self._engine.now())
+        self.history.use(self._table.routes.groups, self._clock.now())
 
-    def tell_changes(self, now: float) -> None:
-        """Log the changes of health since the last call, and look after who is not up."""
-        health = self._engine.health
+    def look(self, now: float) -> None:
+        """Log the changes of health since the last call, and look after who is not well."""
+        health = self._table.health
+        if health.changes:
+            self._tell_changes(health, now)
+        if health.wanted:
+            wanted, health.wanted = health.wanted, []
+            for upstream in wanted:
+                self.probe(upstream)
+
+    def _tell_changes(self, health: Health, now: float) -> None:
         if any(new is State.UP and old is not new for _, old, new, _ in health.changes):
             # Whoever comes back may limp.
             self.note_pace()
@@ -51,28 +66,22 @@ class Prober:
             self._tell(upstream, old, new, why, now)
             if new is not old and (new is State.UP or new is State.SUSPECT):
                 # Another server may answer there now, or what is asked there goes in circles.
-                self._engine.loops.soon(upstream)
+                self.on_news(upstream)
             if new is not State.UP and upstream not in self._probed and not upstream.looped:
                 self._probed.add(upstream)
-                self._engine.loop.call_later(
+                self._table.loop.call_later(
                     max(upstream.probe_at - now, 0.01), self._probe_again, upstream
                 )
 
-    def probe_wanted(self) -> None:
-        """Probe those of whom it must be known at once whether they are well."""
-        wanted, self._engine.health.wanted = self._engine.health.wanted, []
-        for upstream in wanted:
-            self.probe(upstream)
-
     def note_pace(self) -> None:
         """Note who limps, and who does not any more."""
-        note_pace(self._engine.routes.measured, self._engine.health)
+        note_pace(self._table.routes.measured, self._table.health)
 
     def measure(self, now: float) -> None:
         """Probe those whose pace or health is in question; called each second."""
-        routes = self._engine.routes
+        routes = self._table.routes
         due = {one for group in routes.measured for one in group.to_measure(now)}
-        due.update(one for one in self._engine.health.in_doubt() if routes.knows(one))
+        due.update(one for one in self._table.health.in_doubt() if routes.knows(one))
         for upstream in due:
             self.probe(upstream)
 
@@ -83,7 +92,7 @@ class Prober:
         was = self.history.was(upstream, old, new, now) if old is not new else ""
         loops = why == Event.LOOPED.value
         if loops:
-            where = places(upstream, self._engine.routes)
+            where = places(upstream, self._table.routes)
             why = f"take it out of {where}, or have it ask another server"
         why = f"{why}; {then}" if then else why
         if telling.tell(now):
@@ -97,44 +106,44 @@ class Prober:
             else:
                 log.info("%s %s is back in its place: %s", *named, why)
         elif telling.waits:
-            self._engine.loop.call_later(max(telling.ends_at - now, 0), self._tell_held, upstream)
+            self._table.loop.call_later(max(telling.ends_at - now, 0), self._tell_held, upstream)
 
     def _tell_held(self, upstream: Upstream) -> None:
         telling = self._tellings[upstream]
-        held = telling.held(self._engine.now())
-        if not self._engine.routes.knows(upstream):
+        held = telling.held(self._clock.now())
+        if not self._table.routes.knows(upstream):
             del self._tellings[upstream]
-        elif not self._engine.closed:
+        elif self.running:
             text = "%s %s is %s: it comes and goes, %d more changes in the last %d s"
             named = kind(upstream), upstream.name, upstream.state.value
             log.warning(text, *named, held, WINDOW)
 
     def _probe_again(self, upstream: Upstream) -> None:
-        gone = not self._engine.routes.knows(upstream)
-        if upstream.state is State.UP or upstream.looped or self._engine.closed or gone:
+        gone = not self._table.routes.knows(upstream)
+        if upstream.state is State.UP or upstream.looped or not self.running or gone:
             self._probed.discard(upstream)
             return
-        now = self._engine.now()
-        due = self._engine.health.probe_due([upstream], now)
+        now = self._clock.now()
+        due = self._table.health.probe_due([upstream], now)
         try:
             if due:
                 self.probe(upstream)
         finally:
             pause = max(upstream.probe_at - now, 0.01)
-            pause = jitter(pause, self._engine.rng)
-            self._engine.loop.call_later(pause, self._probe_again, upstream)
+            pause = jitter(pause, self._rng)
+            self._table.loop.call_later(pause, self._probe_again, upstream)
 
     def probe(self, upstream: Upstream) -> None:
-        now = self._engine.now()
+        now = self._clock.now()
         probe = Probe(
             (upstream,),
-            self._engine.health,
-            self._engine.budgets[upstream.is_agent],
+            self._table.health,
+            self._table.budgets[upstream.is_agent],
             now=now,
-            deadline=now + self._engine.deadline,
+            deadline=now + self._table.deadline,
         )
         probe.ask = self._ask(upstream)
-        self._engine.run(probe, probe.start(now), now)
+        self._run(probe, probe.start(now), now)
 
     def _ask(self, upstream: Upstream) -> Ask:
         """Return what an upstream is probed with."""

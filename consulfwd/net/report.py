@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
-from consulfwd.core.telling import duration, kind
-
-if TYPE_CHECKING:
-    from consulfwd.core.freshness import Freshness
-    from consulfwd.net.resolver import Engine
+from consulfwd.core.freshness import Freshness
+from consulfwd.core.telling import History, duration, kind
+from consulfwd.net.table import Table
 
 log = logging.getLogger("consulfwd")
 
 
-def report(engine: Engine) -> None:
+def report(table: Table, history: History) -> None:
     """Log the counters since the start, and a line for each upstream."""
-    count = engine.counters
+    count = table.counters
     log.info(
         "queries %d: hot %d, cached %d, joined %d, forwarded %d; stale answers %d, failed %d",
         count.queries, count.hot, count.cached, count.joined, count.forwarded, count.stale,
@@ -28,14 +25,14 @@ def report(engine: Engine) -> None:
         count.upstream, count.extra, count.second_opinions, count.overruled,
         duration(count.opinion_seconds), count.false_replies,
     )  # fmt: skip
-    kept, flights = len(engine.cache.entries), len(engine.flights)
+    kept, flights = len(table.cache.entries), len(table.flights)
     log.info("answers in the cache %d, queries in flight %d", kept, flights)
-    now = engine.now()
-    if engine.reuse is not None:
-        _watches(engine.reuse.freshness, count.reused, now)
-    barred = engine.reuse.freshness.barred if engine.reuse is not None else set()
-    for upstream in engine.upstreams():
-        lasted = engine.prober.history.lasted(upstream, now)
+    now = table.clock.now()
+    if table.reuse is not None:
+        _watches(table.reuse.freshness, count.reused, now)
+    barred = table.reuse.freshness.barred if table.reuse is not None else set()
+    for upstream in table.routes.upstreams:
+        lasted = history.lasted(upstream, now)
         usual = f"replies in {upstream.srtt * 1000:.1f} ms" if upstream.srtt else "never replied"
         more = f"{upstream.sent} times"
         more += f"; ranked behind the others: {upstream.behind}" if upstream.behind else ""

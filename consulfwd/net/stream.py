@@ -11,14 +11,12 @@ import asyncio
 import os
 import ssl
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from consulfwd.core.attempts import Attempt
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.framing import StreamReader, frame
-
-if TYPE_CHECKING:
-    from consulfwd.net.upstream import Owner
+from consulfwd.net.channel import Owner
 
 AGENT_QUERIES, AGENT_IDLE = 100, 5.0
 MAX_QUERIES, IDLE = 10_000, 20.0

@@ -16,8 +16,9 @@ from consulfwd.core.hot import variants
 from consulfwd.dns import replies
 from consulfwd.dns.framing import StreamReader, frame
 from consulfwd.errors import WireError
-from consulfwd.net import mishaps, results
-from consulfwd.net.resolver import Engine
+from consulfwd.net import mishaps
+from consulfwd.net.answers import prohibited
+from consulfwd.net.front import Front
 from consulfwd.net.udp import QueryLog
 from consulfwd.net.waiter import Result, Waiter
 
@@ -32,7 +33,7 @@ class TcpListener:
     def __init__(
         self,
         sock: socket.socket,
-        engine: Engine,
+        front: Front,
         access: Access,
         loop: asyncio.AbstractEventLoop,
         *,
@@ -43,7 +44,9 @@ class TcpListener:
         query_log: QueryLog | None = None,
     ) -> None:
         self._sock = sock
-        self.engine = engine
+        self.questions = front.questions
+        self.table = front.table
+        self.rng = front.rng
         self.access = access
         self.loop = loop
         self.max_connections = max_connections
@@ -225,7 +228,7 @@ class ServerConnection(asyncio.Protocol):
     def _take(self) -> None:
         self._working = True
         taken = 0
-        now = self._listener.engine.now
+        now = self._listener.table.clock.now
         ends = now() + TURN_LASTS
         while self._backlog and self._room() and not self._gone():
             self._query(self._backlog.popleft())
@@ -275,8 +278,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _query(self, data: bytes) -> None:
         listener = self._listener
-        engine = listener.engine
-        engine.counters.queries += 1
+        listener.table.counters.queries += 1
         waiter = None
         try:
             ask = self._admit(data)
@@ -285,19 +287,19 @@ class ServerConnection(asyncio.Protocol):
                     listener.query_log(ask, self.host, "tcp")
                 waiter = _TcpWaiter(self, ask, data[:2])
                 self._pending += 1
-                engine.submit(ask, waiter)
+                listener.table.submit(ask, waiter)
         except Exception as error:
             self._failed(data, waiter, error)
 
     def _admit(self, data: bytes) -> Ask | None:
         """Return the question in a message; None when it is malformed, or not to be asked."""
-        engine = self._listener.engine
+        listener = self._listener
         allowed = self._listener.access.allows(self.host)
         try:
             if allowed:
-                return engine.prepare(data)
+                return listener.questions.prepare(data)
             # What is prepared for clients is not a stranger's to fill.
-            self._write(results.prohibited(data, engine.read(data)))
+            self._write(prohibited(data, listener.questions.read(data)))
         except WireError as error:
             if error.rcode is None:
                 self.close()
@@ -307,9 +309,9 @@ class ServerConnection(asyncio.Protocol):
 
     def _failed(self, data: bytes, waiter: Waiter | None, error: Exception) -> None:
         """Let one query have its SERVFAIL for an error of ours."""
-        engine = self._listener.engine
+        listener = self._listener
         if waiter is not None:
-            engine.on_broken(waiter, error)
+            listener.table.withdraw(waiter, error)
             return
         mishaps.note(self._listener.loop, "a query failed", error)
         refusal = mishaps.refusal(data)
@@ -318,14 +320,14 @@ class ServerConnection(asyncio.Protocol):
 
     def answer(self, ask: Ask, ident: bytes, result: Result) -> None:
         """Send the reply to one query."""
-        engine = self._listener.engine
+        listener = self._listener
         entry = result.entry
         if entry is not None and not result.stale:
-            body = engine.cache.body(entry, engine.now())
-            limit, rng = replies.STREAM_LIMIT, engine.rng
+            body = listener.table.cache.body(entry, listener.table.clock.now())
+            limit, rng = replies.STREAM_LIMIT, listener.rng
             reply = ident + variants(ask.query, entry.message, limit, body, rng, most=1)[0]
         else:
-            old = engine.cache.stale_body(entry) if entry is not None else None
+            old = listener.table.cache.stale_body(entry) if entry is not None else None
             reply = replies.respond(
                 ask.query, ident, result.message, replies.STREAM_LIMIT, body=old,
                 options=result.options(),

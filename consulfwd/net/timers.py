@@ -7,7 +7,7 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 
-from consulfwd.core.query import Lookup
+from consulfwd.core.attempts import Attempts
 
 NEVER = float("inf")
 
@@ -23,17 +23,17 @@ class Timers:
         self,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
-        wake: Callable[[Lookup, float], None],
+        wake: Callable[[Attempts, float], None],
     ) -> None:
         self._loop = loop
         self._clock = clock
         self._wake = wake
-        self._heap: list[tuple[float, int, Lookup]] = []
+        self._heap: list[tuple[float, int, Attempts]] = []
         self._sequence = count()
         self._handle: asyncio.TimerHandle | None = None
         self._at = NEVER
 
-    def add(self, lookup: Lookup) -> None:
+    def add(self, lookup: Attempts) -> None:
         """Wake `lookup` at its `wake_at`."""
         at = lookup.wake_at
         heapq.heappush(self._heap, (at, next(self._sequence), lookup))

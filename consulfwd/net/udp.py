@@ -1,4 +1,4 @@
-"""UDP listeners: drain the socket, answer from the hot table, hand the rest to the engine.
+"""UDP listeners: drain the socket, answer from the hot table, hand the rest to the table.
 
 The loop in `UdpListener._readable` is the hottest code there is: a hit is two slices and a
 look-up, and both receiving and sending are one system call for many datagrams.
@@ -20,9 +20,10 @@ from consulfwd.core.ask import Ask, Known
 from consulfwd.core.hot import HotTable, variants
 from consulfwd.dns import const, replies
 from consulfwd.errors import WireError
-from consulfwd.net import mishaps, mmsg, results
+from consulfwd.net import mishaps, mmsg
+from consulfwd.net.answers import prohibited
+from consulfwd.net.front import Front
 from consulfwd.net.loop import unwatch, watch
-from consulfwd.net.resolver import Engine
 from consulfwd.net.waiter import Result, Waiter
 
 log = logging.getLogger("consulfwd.udp")
@@ -52,14 +53,20 @@ class BaseListener:
     def __init__(
         self,
         sock: socket.socket,
-        engine: Engine,
+        front: Front,
         access: Access,
         loop: asyncio.AbstractEventLoop,
         query_log: QueryLog | None = None,
     ) -> None:
         self._sock = sock
         self._loop = loop
-        self.engine = engine
+        self.questions = front.questions
+        self.table = front.table
+        self.warmth = front.warmth
+        self.driver = front.driver
+        self._rng = front.rng
+        self._clock = front.table.clock
+        self._counters = front.table.counters
         self.access = access
         self.query_log = query_log
         host = sock.getsockname()[0]
@@ -67,7 +74,7 @@ class BaseListener:
         self.on_host = host == "::1" or host.startswith("127.")
         self.hot = HotTable()
         self.waiting: dict[str, int] = {}
-        engine.on_clear(self.hot.clear)
+        self.warmth.on_clear(self.hot.clear)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         self._prepare()
@@ -86,8 +93,7 @@ class BaseListener:
 
     def query(self, data: bytes, peer: Any, host: str) -> None:
         """Take one datagram that the hot table does not know."""
-        engine = self.engine
-        engine.counters.queries += 1
+        self._counters.queries += 1
         waiter = None
         try:
             ask = self._admit(data, peer, host)
@@ -98,7 +104,7 @@ class BaseListener:
                 if waiter is None:
                     self.send(replies.refuse(data, const.SERVFAIL, ask.query, TOO_MANY), peer)
                 else:
-                    engine.submit(ask, waiter)
+                    self.table.submit(ask, waiter)
         except Exception as error:
             self._failed(data, peer, waiter, error)
 
@@ -107,9 +113,9 @@ class BaseListener:
         allowed = self.access.allows(host)
         try:
             if allowed:
-                return self.engine.prepare(data)
+                return self.questions.prepare(data)
             # What is prepared for clients is not a stranger's to fill.
-            self.send(results.prohibited(data, self.engine.read(data)), peer)
+            self.send(prohibited(data, self.questions.read(data)), peer)
         except WireError as error:
             if allowed and error.rcode is not None:
                 self.send(replies.refuse(data, error.rcode), peer)
@@ -118,7 +124,7 @@ class BaseListener:
     def _failed(self, data: bytes, peer: Any, waiter: Waiter | None, error: Exception) -> None:
         """Let one query have its SERVFAIL for an error of ours."""
         if waiter is not None:
-            self.engine.on_broken(waiter, error)
+            self.table.withdraw(waiter, error)
             return
         mishaps.note(self._loop, "a query failed", error)
         refusal = mishaps.refusal(data)
@@ -144,21 +150,21 @@ class BaseListener:
 
     def cached(self, ask: Ask, ident: bytes, limit: int, result: Result) -> bytes:
         """Return the reply for a cached answer; what is asked again this second becomes hot."""
-        engine = self.engine
+        warmth = self.warmth
         entry = result.entry
         assert entry is not None
-        body = engine.cache.body(entry, engine.now())
-        again = ask.warm == engine.epoch
-        ask.warm = engine.epoch
-        if again and self.query_log is None and entry.expires_at >= engine.epoch_ends:
-            ready = variants(ask.query, entry.message, limit, body, engine.rng)
+        body = self.table.cache.body(entry, self._clock.now())
+        again = ask.warm == warmth.epoch
+        ask.warm = warmth.epoch
+        if again and self.query_log is None and entry.expires_at >= warmth.epoch_ends:
+            ready = variants(ask.query, entry.message, limit, body, self._rng)
             self.hot.put(ask.raw, ready)
             if entry.watched and ask.raw in self.hot.answers:
-                if entry.hot is None or entry.hot_epoch != engine.epoch:
-                    entry.hot, entry.hot_epoch = set(), engine.epoch
+                if entry.hot is None or entry.hot_epoch != warmth.epoch:
+                    entry.hot, entry.hot_epoch = set(), warmth.epoch
                 entry.hot.add((self.hot, ask.raw))
         else:
-            ready = variants(ask.query, entry.message, limit, body, engine.rng, most=1)
+            ready = variants(ask.query, entry.message, limit, body, self._rng, most=1)
         return ident + ready[0]
 
     def stop_reading(self) -> None:
@@ -168,7 +174,7 @@ class BaseListener:
     def close(self) -> None:
         """Stop listening."""
         unwatch(self._loop, self._sock)
-        self.engine.forget(self.hot.clear)
+        self.warmth.forget(self.hot.clear)
         self._sock.close()
 
 
@@ -179,7 +185,7 @@ class UdpListener(BaseListener):
         self._batch = mmsg.Batch(self._sock)
         self._replies: list[bytes] = []
         self._names: list[bytes] = []
-        self.engine.on_flush(self.flush)
+        self.driver.on_flush(self.flush)
 
     def _trusted(self) -> bool:
         """Return whether every client that can reach this socket may ask, and none is logged."""
@@ -188,11 +194,11 @@ class UdpListener(BaseListener):
 
     def _readable(self) -> None:
         batch = self._batch
-        engine = self.engine
-        if engine.now() >= engine.good_until:
-            engine.overdue()
+        driver = self.driver
+        if self._clock.now() >= self.warmth.good_until:
+            self.warmth.overdue()
         drain = self._trusting if self._trusted() else self._checking
-        engine.batching = True
+        driver.batching = True
         try:
             for _ in range(ROUNDS):
                 count = batch.receive()
@@ -200,12 +206,12 @@ class UdpListener(BaseListener):
                     drain()
                 if count < WORTH_ANOTHER:
                     break
-                engine.flush()
+                driver.flush()
         except OSError as error:
             log.debug("UDP: %s", error)
         finally:
-            engine.batching = False
-            engine.flush()
+            driver.batching = False
+            driver.flush()
 
     def _trusting(self) -> None:
         """Answer a batch whose clients may all ask."""
@@ -223,7 +229,7 @@ class UdpListener(BaseListener):
                 tails.append(variant())
             else:
                 rest.append(start // mmsg.SLOT)
-        counters = self.engine.counters
+        counters = self._counters
         counters.hot += len(tails)
         counters.queries += len(tails)
         if not rest:
@@ -239,12 +245,11 @@ class UdpListener(BaseListener):
         self._ask(rest)
 
     def _ask(self, rest: list[int]) -> None:
-        """Hand those of a batch to the engine that the hot table did not know."""
+        """Hand those of a batch to the table that the hot table did not know."""
         batch = self._batch
         data, peers, lengths, size = batch.data, batch.names, batch.lengths, batch.name_size
-        engine = self.engine
-        asks, submit = engine.asks, engine.submit
-        now = engine.now()
+        asks, submit = self.questions.asks, self.table.submit
+        now = self._clock.now()
         asked = 0
         waiter: Waiter | None = None
         left = iter(rest)
@@ -266,14 +271,14 @@ class UdpListener(BaseListener):
             except Exception as error:
                 # The one that failed is behind the iterator: it goes on with the next.
                 self._failed(data[start:end], peer, waiter, error)
-        engine.counters.queries += asked
+        self._counters.queries += asked
 
     def _checking(self) -> None:
         """Answer a batch, looking at every client's address, and at queries of any length."""
         batch = self._batch
         peers = batch.names
         ready = self.hot.answers.get
-        counters = self.engine.counters
+        counters = self._counters
         size = batch.name_size
         for index in range(len(batch.lengths)):
             data = batch.message(index)
@@ -289,7 +294,7 @@ class UdpListener(BaseListener):
                 self.query(data, peer, host)
 
     def send(self, reply: bytes, peer: Any) -> None:
-        if not self._replies and not self.engine.batching:
+        if not self._replies and not self.driver.batching:
             # Nobody else will flush: a timer or a stream brought this answer.
             self._loop.call_soon(self.flush)
         self._replies.append(reply)
@@ -309,7 +314,7 @@ class UdpListener(BaseListener):
     def close(self) -> None:
         self.flush()
         self._batch.close()
-        self.engine.forget(self.flush)
+        self.driver.forget(self.flush)
         super().close()
 
 
@@ -324,8 +329,8 @@ class WildcardListener(BaseListener):
             sock.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_PKTINFO", 8), 1)
 
     def _readable(self) -> None:
-        if self.engine.now() >= self.engine.good_until:
-            self.engine.overdue()
+        if self._clock.now() >= self.warmth.good_until:
+            self.warmth.overdue()
         receive = self._sock.recvmsg
         ready = self.hot.answers.get
         try:
@@ -334,8 +339,8 @@ class WildcardListener(BaseListener):
                 peer = (_reply_from(ancillary), address)
                 variant = ready(data[2:])
                 if variant is not None and address[0] in self.access.seen:
-                    self.engine.counters.hot += 1
-                    self.engine.counters.queries += 1
+                    self._counters.hot += 1
+                    self._counters.queries += 1
                     self.send(data[:2] + variant(), peer)
                 else:
                     self.query(data, peer, address[0])
@@ -393,7 +398,7 @@ class _Waiter(Waiter):
         if entry is not None and not result.stale:
             reply = listener.cached(ask, self.client_id, limit, result)
         else:
-            body = listener.engine.cache.stale_body(entry) if entry is not None else None
+            body = listener.table.cache.stale_body(entry) if entry is not None else None
             options = result.options()
             reply = replies.respond(
                 ask.query, self.client_id, result.message, limit, body=body, options=options
@@ -438,7 +443,7 @@ def _reply_from(ancillary: Ancillary) -> Ancillary:
 
 def listen(
     sock: socket.socket,
-    engine: Engine,
+    front: Front,
     access: Access,
     loop: asyncio.AbstractEventLoop,
     query_log: QueryLog | None = None,
@@ -446,4 +451,4 @@ def listen(
     """Return the listener that suits a bound socket and this system."""
     wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")
     kind = UdpListener if mmsg.available and not wildcard else WildcardListener
-    return kind(sock, engine, access, loop, query_log)
+    return kind(sock, front, access, loop, query_log)

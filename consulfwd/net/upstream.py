@@ -11,16 +11,22 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Protocol
 
 from consulfwd.core.attempts import Attempt
 from consulfwd.core.room import Room
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net import mmsg
+from consulfwd.net.channel import (
+    BUFFER_FULL,
+    FALSE_REPLY,
+    TOO_MANY,
+    Channel,
+    Owner,
+    random_ids,
+)
 from consulfwd.net.loop import unwatch, watch
-from consulfwd.net.relays import FALSE_REPLY
 from consulfwd.net.stream import StreamChannel
 from consulfwd.net.waiter import Waiter
 
@@ -34,78 +40,6 @@ WINDOW = 16_384
 FORGET_AFTER = 5.0
 # Sockets open for queries off the host, whoever is asked.
 MAX_SOCKETS = 4096
-TOO_MANY, BUFFER_FULL = "too many queries outstanding", "the socket's send buffer is full"
-# Why a query cannot be sent that says nothing about its upstream.
-OUR_SHORTAGE = {TOO_MANY, BUFFER_FULL} | {
-    os.strerror(code).lower() for code in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-}
-
-
-class Owner(Protocol):
-    """Who is told what became of an attempt.
-
-    `batching` is set while many replies are told of in a row; `flush` is called after them. What
-    goes wrong with an attempt by a fault of ours the owner handles by itself.
-    """
-
-    batching: bool
-
-    def on_reply(self, attempt: Attempt, data: bytes) -> bool:
-        """Take a message with the attempt's ID; False, and nothing done, if it is a false one."""
-
-    def on_failure(
-        self, attempt: Attempt, reason: str, *, refused: bool, sign: bool = True
-    ) -> None:
-        """Take the end of an attempt without a reply; is it a `sign` of its upstream's health?"""
-
-    def on_stray(self, attempt: Attempt, reason: str) -> None:
-        """Take note of a reply that is not the attempt's."""
-
-    def on_gave_way(self, attempt: Attempt) -> None:
-        """Take the end of an attempt whose socket was needed for newer ones."""
-
-    def on_relayed(self, relay: Waiter, data: bytes, now: float) -> bool:
-        """Take a datagram with the relay's ID; return whether it was passed on as it is."""
-
-    def on_broken(self, item: Attempt | Waiter, error: Exception) -> None:
-        """Take an error of ours that came between an attempt or a relay and its reply."""
-
-    def on_relay_due(self, relay: Waiter) -> None:
-        """Take over a relay that has had no reply in its upstream's usual time."""
-
-    def on_relay_failed(self, relay: Waiter, reason: str, *, refused: bool) -> None:
-        """Take over a relay whose upstream is not there."""
-
-    def on_drained(self, sample: Waiter, relayed: int, now: float) -> None:
-        """Take note that so many relays were answered at once, `sample` being one of them."""
-
-    def now(self) -> float:
-        """Return the time."""
-
-    def flush(self) -> None:
-        """Send the replies collected meanwhile."""
-
-
-class Channel(Protocol):
-    """A way to one upstream."""
-
-    def send(self, attempt: Attempt, tail: bytes) -> str | None:
-        """Send a query given without its ID; return why it could not be sent, or None."""
-
-    def sweep(self, now: float) -> bool:
-        """Forget attempts that will not be answered any more; return whether others are left."""
-
-    def close(self) -> None:
-        """Let go of every socket."""
-
-
-def random_ids() -> Iterator[bytes]:
-    """Yield message IDs from the system's random source."""
-    while True:
-        block = os.urandom(2048)
-        yield from [block[position : position + 2] for position in range(0, 2048, 2)]
-
-
 def _connected(upstream: Upstream) -> socket.socket:
     family = socket.AF_INET6 if ":" in upstream.address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -168,7 +102,7 @@ class SharedUdp:
     def _look_after(self) -> None:
         """Tell of relays that have waited for longer than is usual here."""
         self._timer = None
-        now = self._owner.now()
+        now = self._owner.clock.now()
         late = now - self._upstream.hedge_after()
         due: list[Waiter] = []
         for item in self._pending.values():
@@ -236,7 +170,7 @@ class SharedUdp:
         pop = self._pending.pop
         owner = self._owner
         on_reply, on_relayed = owner.on_reply, owner.on_relayed
-        now = owner.now()
+        now = owner.clock.now()
         relayed = 0
         sample: Waiter | None = None
         left = iter(received)

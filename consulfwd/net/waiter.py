@@ -6,16 +6,12 @@ case: it makes no other object than this one. Knows no sockets.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from consulfwd.core.ask import Ask, Known
+from consulfwd.core.attempts import Attempts
+from consulfwd.core.cache import Entry
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.edns import build_ede
 from consulfwd.dns.message import Message
-
-if TYPE_CHECKING:
-    from consulfwd.core.cache import Entry
-    from consulfwd.net.flight import Flight
 
 
 class Result:
@@ -32,7 +28,7 @@ class Result:
         source: str,
         *,
         entry: Entry | None = None,
-        flight: Flight | None = None,
+        flight: Attempts | None = None,
         stale: bool = False,
         ede: tuple[int, str] | None = None,
     ) -> None:

@@ -1,0 +1,207 @@
+"""Carries out what lookups want, and hands them what comes back: it decides nothing.
+
+Queries go out by the channels, replies and failures come in from them, timers wake; each is passed
+to its lookup, and what that wants sent is sent. What a reply decides is `core.query`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from consulfwd.core.ask import Ask
+from consulfwd.core.attempts import Attempt, Attempts
+from consulfwd.core.probe import Probe
+from consulfwd.dns.message import read_reply
+from consulfwd.errors import WireError
+from consulfwd.net.channel import OUR_SHORTAGE
+from consulfwd.net.clock import Clock
+from consulfwd.net.flight import Flight
+from consulfwd.net.table import Lane, Table
+from consulfwd.net.timers import Timers
+from consulfwd.net.upstream import Channels
+from consulfwd.net.waiter import Waiter
+
+
+class RelayFailed(Protocol):
+    """Takes over a relay whose upstream is not there."""
+
+    def __call__(self, relay: Waiter, reason: str, *, refused: bool) -> None:
+        """Take it over."""
+
+
+class Driver:
+    """The owner of the channels (`channel.Owner`), and the table's carrier (`table.Carrier`).
+
+    `on_health` is called when an upstream's health has changed, or is to be looked into; what
+    becomes of relays is told to whom the other `on_` attributes are set to.
+    """
+
+    on_relayed: Callable[[Waiter, bytes, float], bool]
+    on_relay_due: Callable[[Waiter], None]
+    on_relay_failed: RelayFailed
+    on_drained: Callable[[Waiter, int, float], None]
+    on_health: Callable[[float], None]
+
+    def __init__(self, table: Table, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+        self.clock = clock
+        self.batching = False
+        self.channels = Channels(loop, self)
+        self._table = table
+        self._health = table.health
+        self._counters = table.counters
+        self._timers = Timers(loop, lambda: clock.now(), self._wake)
+        self._flushes: list[Callable[[], None]] = []
+
+    def close(self) -> None:
+        """Keep no time, and let go of every socket."""
+        self._timers.cancel()
+        self.channels.close()
+
+    def on_flush(self, flush: Callable[[], None]) -> None:
+        """Register what sends the replies collected during a batch."""
+        self._flushes.append(flush)
+
+    def forget(self, flush: Callable[[], None]) -> None:
+        """Take back what was registered with `on_flush`."""
+        if flush in self._flushes:
+            self._flushes.remove(flush)
+
+    def flush(self) -> None:
+        """Send the queries and replies collected during a batch."""
+        self.channels.flush()
+        for flush in self._flushes:
+            flush()
+
+    # -- what lookups want --------------------------------------------------------------------
+
+    def run(self, lookup: Attempts, attempts: Iterable[Attempt], now: float) -> None:
+        """Send what the lookup wants sent, arm its timer, end it when it has its outcome."""
+        assert isinstance(lookup, (Flight, Probe))
+        for attempt in attempts:
+            failure = self._send(lookup, attempt)
+            if failure is not None:
+                refused = failure == "connection refused"
+                ours = failure in OUR_SHORTAGE
+                more = lookup.on_failure(attempt, failure, now, refused=refused, ours=ours)
+                self.run(lookup, more, now)
+        if lookup.outcome is not None:
+            if isinstance(lookup, Flight):
+                self._table.end(lookup, lookup.outcome, now)
+        elif not isinstance(lookup, Flight) or lookup.armed != lookup.wake_at:
+            if isinstance(lookup, Flight):
+                lookup.armed = lookup.wake_at
+            self._timers.add(lookup)
+        if self._health.changes or self._health.wanted:
+            self.on_health(now)
+
+    def _send(self, lookup: Flight | Probe, attempt: Attempt) -> str | None:
+        self._counters.upstream += 1
+        attempt.upstream.sent += 1
+        ask = lookup.ask
+        tail = ask.plain() if attempt.plain else ask.tail(attempt.upstream)
+        return self.channels.send(attempt, tail)
+
+    def lane(self, ask: Ask) -> Lane | None:
+        """Return how to relay this question now, noted if it holds until health changes."""
+        groups = ask.route.groups
+        if not groups:
+            return None
+        group = groups[0]
+        upstream = group.first()
+        if upstream is None or not upstream.up:
+            return None
+        channel = self.channels.direct(upstream)
+        if channel is None:
+            return None
+        lane = (self._health.version, upstream, channel.relay, ask.tail(upstream))
+        if group.policy == "ordered":
+            ask.lane = lane
+        if upstream.changed_at:
+            # What it says first is to be held against what is known.
+            ask.kept_until = 0.0
+        return lane
+
+    def adopt(self, ident: bytes, attempt: Attempt) -> None:
+        """Let an attempt have the reply to the relay that was sent with this ID."""
+        channel = self.channels.direct(attempt.upstream)
+        if channel is not None:
+            channel.adopt(ident, attempt)
+
+    # -- what channels report -----------------------------------------------------------------
+
+    def on_reply(self, attempt: Attempt, data: bytes) -> bool:
+        """Take a reply with the right ID; False when it does not answer what was asked."""
+        try:
+            return self._on_reply(attempt, data)
+        except Exception as error:
+            self._table.break_off(attempt.lookup, error)
+            return True
+
+    def on_broken(self, item: Attempt | Waiter, error: Exception) -> None:
+        """Take an error of ours that came between an attempt or a relay and its reply."""
+        if isinstance(item, Attempt):
+            self._table.break_off(item.lookup, error)
+        else:
+            self._table.withdraw(item, error)
+
+    def _on_reply(self, attempt: Attempt, data: bytes) -> bool:
+        flight = attempt.lookup
+        assert isinstance(flight, (Flight, Probe))
+        ask = flight.ask
+        try:
+            message = read_reply(data, ask.question)
+        except WireError:
+            self._counters.false_replies += 1
+            return False
+        if attempt.result:
+            return True
+        now = self.clock.now()
+        cut = not attempt.stream and ask.cut(attempt.upstream, message)
+        late = flight.outcome is not None and flight.outcome.message is None
+        self.run(flight, flight.on_reply(attempt, message, cut, now), now)
+        if late and isinstance(flight, Flight):
+            self._table.answers.keep_late(flight, attempt, message, cut, now)
+        return True
+
+    def on_failure(
+        self, attempt: Attempt, reason: str, *, refused: bool, sign: bool = True
+    ) -> None:
+        """Take the end of an attempt without a reply; is it a `sign` of its upstream's health?"""
+        if attempt.result:
+            return
+        try:
+            now = self.clock.now()
+            more = attempt.lookup.on_failure(
+                attempt, reason, now, refused=refused and sign, ours=not sign
+            )
+            self.run(attempt.lookup, more, now)
+        except Exception as error:
+            self._table.break_off(attempt.lookup, error)
+
+    def on_stray(self, attempt: Attempt, reason: str) -> None:
+        """Take note of a false reply; the real one may still come."""
+        try:
+            now = self.clock.now()
+            self.run(attempt.lookup, attempt.lookup.on_stray(attempt, reason, now), now)
+        except Exception as error:
+            self._table.break_off(attempt.lookup, error)
+
+    def on_gave_way(self, attempt: Attempt) -> None:
+        """Take the end of an attempt whose socket was needed for newer ones."""
+        if attempt.result:
+            return
+        try:
+            now = self.clock.now()
+            self.run(attempt.lookup, attempt.lookup.give_way(attempt, now), now)
+        except Exception as error:
+            self._table.break_off(attempt.lookup, error)
+
+    def _wake(self, flight: Attempts, now: float) -> None:
+        if isinstance(flight, Flight):
+            flight.armed = 0.0
+        try:
+            self.run(flight, flight.on_timer(now), now)
+        except Exception as error:
+            self._table.break_off(flight, error)

@@ -1,0 +1,64 @@
+"""How long what is ready as bytes may be given: hot tables, emptied each second and at changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from consulfwd.net.clock import Clock
+
+# How long (seconds) an epoch is: hot answers are aged that often.
+EPOCH = 1.0
+# How much later than that is too late for answers in the hot tables.
+LATE = 0.5
+FOREVER = float("inf")
+
+
+class Warmth:
+    """Epochs, counted, and until when answers in hot tables, and those watched, may be used.
+
+    `on_overdue` is called when this process has slept through what was to happen on time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.epoch = 0
+        self.epoch_ends = 0.0
+        self.good_until = FOREVER
+        self.on_overdue: Callable[[float], None] = lambda now: None
+        self._clock = clock
+        self._watched_until = FOREVER
+        self._tables: list[Callable[[], None]] = []
+
+    def on_clear(self, clear: Callable[[], None]) -> None:
+        """Register a hot table to be emptied each second and at every change."""
+        self._tables.append(clear)
+
+    def forget(self, clear: Callable[[], None]) -> None:
+        """Take back what was registered with `on_clear`."""
+        if clear in self._tables:
+            self._tables.remove(clear)
+
+    def clear(self) -> None:
+        """Empty every hot table."""
+        for clear in self._tables:
+            clear()
+
+    def next_epoch(self, now: float) -> None:
+        """Begin another epoch."""
+        self.epoch += 1
+        self.epoch_ends = now + EPOCH
+        self.keep_good(self._watched_until)
+        self.clear()
+
+    def keep_good(self, watched_until: float) -> None:
+        """Note until when answers that are watched may be used."""
+        self._watched_until = watched_until
+        self.good_until = min(self.epoch_ends + LATE, watched_until)
+
+    def overdue(self) -> None:
+        """Catch up, when it is later than `good_until`."""
+        now = self._clock.now()
+        self.on_overdue(now)
+        if now >= self.epoch_ends + LATE:
+            self.clear()
+            self.epoch_ends = now
+            self.keep_good(self._watched_until)
