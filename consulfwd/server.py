@@ -18,7 +18,7 @@ from consulfwd.consul.overseer import Overseer
 from consulfwd.consul.watch import Watcher
 from consulfwd.core.access import Access
 from consulfwd.core.ask import Ask
-from consulfwd.core.freshness import Rules
+from consulfwd.core.carriers import RESERVED, Rules
 from consulfwd.core.upstreams import Health, Upstream
 from consulfwd.dns.const import type_text
 from consulfwd.dns.names import from_text, to_text
@@ -125,7 +125,8 @@ class Server:
         if watch.enabled is False or not watch.max:
             return
         domains = [from_text(one).lower() for one in (consul.domain, *consul.alt_domains)]
-        reuse = Reuse(self.engine, Rules(watch.max, watch.settle), domains)
+        rules = Rules(watch.max, watch.settle, watch.max_connections - RESERVED)
+        reuse = Reuse(self.engine, rules, domains)
         # Those of the catalog come into it while watches go on.
         self._agents = {}
         self._know()

@@ -35,8 +35,14 @@ CATALOG_EVERY = 60.0
 FIRST, FIRST_OF_CATALOG = 0.5, 3.0
 # So many replies in a row without servers, and the log is told that there is no list.
 EMPTY = 2
+# One question at a time; a second connection is for one that is still being closed.
+CONNECTIONS = 2
 
 UpstreamKey = tuple[str, str, int]
+
+
+def _connect(agent: Agent) -> Client:
+    return Client(agent, connections=CONNECTIONS)
 
 
 @dataclass(eq=False)
@@ -71,7 +77,7 @@ class Overseer:
         *,
         host: str,
         rng: random.Random,
-        connect: Callable[[Agent], Client] = Client,
+        connect: Callable[[Agent], Client] = _connect,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.directory = servers.Directory(host)

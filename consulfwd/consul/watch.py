@@ -17,9 +17,10 @@ from urllib.parse import quote
 from consulfwd.config import Agent
 from consulfwd.consul import content
 from consulfwd.consul.blocking import RATE, Rules, Verdict
-from consulfwd.consul.client import Client
+from consulfwd.consul.client import CROWDED, Client
 from consulfwd.consul.reply import Reply
-from consulfwd.core.freshness import LIFE, MOST_CARRIED, Freshness
+from consulfwd.core.carriers import LIFE
+from consulfwd.core.freshness import Freshness
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import CONNECT, NODE, SERVICE, Subject
 from consulfwd.errors import ConsulError
@@ -159,7 +160,7 @@ class Watcher:
         freshness = self._watching.freshness
         client = self._clients.get(carrier)
         if client is None:
-            client = Client(self._agents[carrier], connections=MOST_CARRIED)
+            client = Client(self._agents[carrier], connections=freshness.rules.carried)
             self._clients[carrier] = client
         project = content.node if subject.kind == NODE else content.service
         # While nobody waits for changes, one may come and go unseen: shorter than what settles.
@@ -168,7 +169,7 @@ class Watcher:
         # The leader's word never comes by streaming, and a token is what rights hang on.
         sure = self._leader or self._agents[carrier].token_file is None
         path = _PATHS[subject.kind] + quote(subject.name, safe="")
-        armed = known = False
+        armed = known = crowded = False
         while True:
             ask = rules.next(self._now())
             await asyncio.sleep(ask.at - self._now())
@@ -182,6 +183,7 @@ class Watcher:
                 reply = await client.get(path, params, timeout=ask.timeout)
             except ConsulError as error:
                 decision = rules.failed(error, self._now())
+                crowded = error.status == CROWDED
             else:
                 if len(reply.body) > LARGE:
                     # Reading it takes longer than a query is to wait.
@@ -192,6 +194,8 @@ class Watcher:
             if decision.verdict is Verdict.FAILED:
                 log.debug("watch of %s at %s broke: %s", subject, carrier, decision.why)
                 self._watching.drop(freshness.failed(subject, carrier, now), changed=False)
+                if crowded:
+                    self._make_room(carrier)
                 self.obey()
                 return
             if decision.verdict is Verdict.PARTIAL:
@@ -225,6 +229,18 @@ class Watcher:
             # What DNS shows of it is odd, but what is odd is compared all the same.
             return None
 
+    def _make_room(self, carrier: str) -> None:
+        """Give connections back to an agent that takes no more; the log is told of it once."""
+        freshness = self._watching.freshness
+        told = carrier in freshness.carriers.crowded
+        self._watching.drop(freshness.crowded(carrier, self._now()), changed=False)
+        if not told:
+            log.warning(
+                "agent %s takes no more connections from this host (HTTP 429): at most %d watches"
+                " there for now (raise its limits.http_max_conns_per_client, or see who has them)",
+                *(carrier, freshness.carriers.most(carrier)),
+            )
+
     def _tell_hidden(self, subject: Subject, carrier: str) -> None:
         if not self._hidden:
             self._hidden = True
@@ -241,39 +257,46 @@ class Watcher:
         self._provers[carrier] = client
         freshness = self._watching.freshness
         pause = PROVE_EVERY
+        crowded = False
         try:
             while carrier in freshness.carried() or carrier in freshness.barred:
                 begin = self._now()
-                why = await self._proof(client, carrier)
-                if why:
+                why, status = await self._proof(client, carrier)
+                if status == CROWDED and not crowded:
+                    # With fewer watches there, there may be room for the next one.
+                    crowded = True
+                    self._make_room(carrier)
+                    self.obey()
+                elif why:
                     self._tell_lost(carrier, why)
                     self._watching.lost(carrier)
                     pause = min(pause * 2, PROVE_RARELY)
                 else:
                     self._tell_found(carrier)
-                    pause = PROVE_EVERY
+                    pause, crowded = PROVE_EVERY, False
                 await asyncio.sleep(begin + pause - self._now())
         finally:
             del self._proofs[carrier]
             del self._provers[carrier]
             await client.close()
 
-    async def _proof(self, client: Client, carrier: str) -> str:
-        """Ask once; return why it proves nothing, or ""."""
+    async def _proof(self, client: Client, carrier: str) -> tuple[str, int]:
+        """Ask once; return why it proves nothing, or "", and the status of an error."""
         try:
             await client.ready()
             begin = self._now()
             params = {"stale": "", "node-meta": self._nobody}
             reply = await client.get(_PROOF_PATH, params, timeout=LIFE, limit=1 << 16)
         except ConsulError as error:
-            return f"HTTP {error.status}: {error.reason}" if error.status else error.reason
+            why = f"HTTP {error.status}: {error.reason}" if error.status else error.reason
+            return why, error.status
         if reply.known_leader is False:
-            return "it knows no leader"
+            return "it knows no leader", 0
         at = begin - (reply.last_contact or 0.0)
         if self._now() - at >= LIFE:
-            return f"what it knows is {self._now() - at:.1f} s old"
+            return f"what it knows is {self._now() - at:.1f} s old", 0
         self._watching.proved(carrier, at)
-        return ""
+        return "", 0
 
     def _tell_lost(self, carrier: str, why: str) -> None:
         now = self._now()

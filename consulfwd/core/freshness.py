@@ -9,14 +9,12 @@ not know HTTP, sockets or clocks: `consul.watch` does what `commands` says and r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from consulfwd.core.carriers import Carriers, Rules
 from consulfwd.core.settling import Instance, Settling, settling
 from consulfwd.core.subjects import NODE, Subject
 
-# How old (seconds) the last proof may be that an agent hears of changes.
-LIFE = 2.0
 # How long (seconds) an answer is reused at most before it is asked for again, watch or not: what
 # a watch cannot see (a token that lost its rights, a fault of an agent) does not last longer.
 REUSE, REUSE_NEGATIVE = 10.0, 2.0
@@ -33,18 +31,8 @@ SPARE_AFTER, IDLE = 1.5 * REUSE, 300.0
 NEGATIVE_SHARE = 4
 # A subject that could be watched at no agent is left alone for so long (seconds).
 REST = 5.0
-# Consul allows 200 connections from one host to an agent, and each watch holds one.
-MOST_CARRIED = 150
 # Names seen once, questions that may hang on one watch, and those of names that do not exist.
 MAX_SEEN, MAX_KEYS, MAX_DENIED = 8192, 256, 64
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What the settings say: at most so many watches, and `settle` in seconds."""
-
-    max: int = 128
-    settle: float = 0.5
 
 
 class Command(NamedTuple):
@@ -113,20 +101,18 @@ class Freshness:
     """Admits subjects, places their watches, and says how long an answer may be reused.
 
     Methods that end the reuse of answers return the keys of the questions to drop. `commands`
-    is emptied by the shell. `barred` are agents that can carry nothing for now.
+    is emptied by the shell.
     """
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.watches: dict[Subject, Watch] = {}
         self.commands: list[Command] = []
-        self.proofs: dict[str, float] = {}
-        self.barred: set[str] = set()
+        self.carriers = Carriers(rules)
         self.settling: dict[Subject, Settling] = {}
         self.invalidations = 0
         self._seen: dict[Subject, float] = {}
         self._resting: dict[Subject, float] = {}
-        self._load: dict[str, int] = {}
 
     # -- what is asked ------------------------------------------------------------------------
 
@@ -150,31 +136,14 @@ class Freshness:
             if len(self._seen) > MAX_SEEN:
                 del self._seen[next(iter(self._seen))]
             return
-        if self._carrier(candidates) is None or not self._room(now, not positive):
+        if self.carriers.place(candidates) is None or not self._room(now, not positive):
             self._seen[subject] = now
             return
         # Whose watch made room may be the one to carry it.
-        carrier = self._carrier(candidates)
+        carrier = self.carriers.place(candidates)
         assert carrier is not None
         self.watches[subject] = Watch(subject, carrier, candidates, now, not positive)
         self._place(subject, carrier)
-
-    def _carrier(self, candidates: Sequence[str]) -> str | None:
-        """The best one that carries less than its share, so that no agent carries them all.
-
-        Where each has its share (watches made room, or agents are lost), who carries least.
-        """
-        load = self._load
-        able = [
-            one
-            for one in candidates
-            if one not in self.barred and load.get(one, 0) < MOST_CARRIED
-        ]
-        if not able:
-            return None
-        share = -(-self.rules.max // len(able))
-        least = min(able, key=lambda one: load.get(one, 0))
-        return next((one for one in able if load.get(one, 0) < share), least)
 
     def _room(self, now: float, negative: bool) -> bool:
         """Make room for one more watch; one that is in use gives way to nobody.
@@ -219,7 +188,7 @@ class Freshness:
         watch = self.watches.get(subject)
         if watch is None or not watch.holds(key, now, denied=denied) or not self._live(watch, now):
             return None
-        if source in self.barred:
+        if source in self.carriers.barred:
             # Cut off from the leader, it may not know what the watch saw before it was armed.
             return None
         if sent_at < watch.changed_at + self.rules.settle:
@@ -235,7 +204,7 @@ class Freshness:
         return REUSE if watch.sure else REUSE_UNSURE
 
     def _live(self, watch: Watch, now: float) -> bool:
-        return watch.armed and now - self.proofs.get(watch.carrier, float("-inf")) < LIFE
+        return watch.armed and self.carriers.live(watch.carrier, now)
 
     # -- what the shell reports ---------------------------------------------------------------
 
@@ -321,17 +290,31 @@ class Freshness:
 
     def proved(self, carrier: str, at: float) -> None:
         """Note that an agent heard of every change up to `at`."""
-        self.barred.discard(carrier)
-        if carrier in self._load:
-            self.proofs[carrier] = max(at, self.proofs.get(carrier, at))
+        self.carriers.proved(carrier, at)
 
     def lost(self, carrier: str, now: float) -> list[bytes]:
         """Note that an agent can carry nothing until it is `proved` again: its watches move."""
-        self.barred.add(carrier)
+        self.carriers.barred.add(carrier)
         dropped: list[bytes] = []
-        for watch in [one for one in self.watches.values() if one.carrier == carrier]:
+        for watch in self._at(carrier):
             dropped += self.failed(watch.subject, carrier, now)
         return dropped
+
+    def crowded(self, carrier: str, now: float) -> list[bytes]:
+        """Note that an agent takes no more connections of this host: half of its watches move.
+
+        Others on the host need connections too. Those that hold none yet go first, then the least
+        recently used.
+        """
+        watches = sorted(self._at(carrier), key=lambda one: one.armed)
+        held = sum(one.armed for one in watches)
+        dropped: list[bytes] = []
+        for watch in watches[: self.carriers.crowd(carrier, held, now)]:
+            dropped += self.failed(watch.subject, carrier, now)
+        return dropped
+
+    def _at(self, carrier: str) -> list[Watch]:
+        return [one for one in self.watches.values() if one.carrier == carrier]
 
     def failed(self, subject: Subject, carrier: str, now: float) -> list[bytes]:
         """Note that one watch broke: it moves to another agent, or ends where there is none.
@@ -344,11 +327,11 @@ class Freshness:
             return []
         dropped = self._drop(watch)
         watch.armed = False
-        self._unload(carrier)
+        self.carriers.remove(carrier)
         if now - watch.placed_at >= REST:
             watch.tried.clear()
         watch.tried.add(carrier)
-        other = self._carrier([one for one in watch.candidates if one not in watch.tried])
+        other = self.carriers.place([one for one in watch.candidates if one not in watch.tried])
         if other is None:
             del self.watches[subject]
             self.commands.append(Command(subject, None))
@@ -369,15 +352,16 @@ class Freshness:
 
     def expired(self, now: float) -> list[str]:
         """Return the agents whose last proof has become too old: they are `lost`."""
-        return [one for one, at in self.proofs.items() if now - at >= LIFE]
+        return self.carriers.expired(now)
 
     def ends_at(self) -> float:
         """Return when the next proof becomes too old, infinity without any."""
-        return min(self.proofs.values(), default=float("inf")) + LIFE
+        return self.carriers.ends_at()
 
     def idle(self, now: float) -> list[bytes]:
         """End the watches nobody has needed for long, and forget what has settled."""
         dropped: list[bytes] = []
+        self.carriers.relax(now)
         for subject in list(self.settling):
             self.settles(subject, now)
         for watch in [one for one in self.watches.values() if now - one.asked_at >= IDLE]:
@@ -389,27 +373,30 @@ class Freshness:
         dropped: list[bytes] = []
         for watch in list(self.watches.values()):
             dropped += self._end(watch)
-        self.proofs.clear()
+        self.carriers.proofs.clear()
         return dropped
+
+    @property
+    def barred(self) -> set[str]:
+        """The agents that can carry nothing for now."""
+        return self.carriers.barred
+
+    @property
+    def proofs(self) -> dict[str, float]:
+        """Until when each of the others heard of every change."""
+        return self.carriers.proofs
 
     def carried(self) -> set[str]:
         """Return the agents that carry watches."""
-        return set(self._load)
+        return set(self.carriers.load)
 
     def _place(self, subject: Subject, carrier: str) -> None:
-        self._load[carrier] = self._load.get(carrier, 0) + 1
+        self.carriers.add(carrier)
         self.commands.append(Command(subject, carrier))
-
-    def _unload(self, carrier: str) -> None:
-        self._load[carrier] -= 1
-        if not self._load[carrier]:
-            # Nobody asks for proofs any more: the last one's age says nothing about the agent.
-            del self._load[carrier]
-            self.proofs.pop(carrier, None)
 
     def _end(self, watch: Watch) -> list[bytes]:
         del self.watches[watch.subject]
-        self._unload(watch.carrier)
+        self.carriers.remove(watch.carrier)
         self.commands.append(Command(watch.subject, None))
         return self._drop(watch)
 

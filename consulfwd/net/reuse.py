@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from consulfwd.core.freshness import Freshness, Rules
+from consulfwd.core.carriers import Rules
+from consulfwd.core.freshness import Freshness
 from consulfwd.core.routes import Kind
 from consulfwd.core.settling import corrected
 from consulfwd.core.subjects import Form, form_of

@@ -28,7 +28,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LIFE", 0.8)
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 503])
+@pytest.mark.parametrize("status", [400, 403, 404, 500, 503])
 async def test_an_agent_that_refuses(status: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "consulfwd.watch")
     async with cluster() as (consul, agents), watching(agents) as shell:

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from consulfwd.config import Agent
 from consulfwd.consul.watch import Watcher
-from consulfwd.core.freshness import Freshness, Rules, Watch
+from consulfwd.core.carriers import Rules
+from consulfwd.core.freshness import Freshness, Watch
 from consulfwd.core.subjects import Subject
 from consulfwd.dev import DevAgent, DevCluster
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from consulfwd.core.carriers import CROWDED_AGAIN, LIFE, MOST_CARRIED, ROOM_AGAIN, Rules
 from consulfwd.core.freshness import (
     ADMIT_WITHIN,
     IDLE,
-    LIFE,
     MAX_DENIED,
     MAX_KEYS,
     MAX_SEEN,
-    MOST_CARRIED,
     REST,
     REUSE,
     REUSE_NODE,
     REUSE_UNSURE,
     SPARE_AFTER,
     Freshness,
-    Rules,
 )
 from consulfwd.core.subjects import NODE, SERVICE, Subject
 from tests.core.watched import EPOCH, Play, played, script, subject_for
@@ -394,6 +392,68 @@ def test_no_agent_carries_more_than_consul_lets_one_host_ask() -> None:
         play.do(0, f"yes s{number}")
         expected = f"s{number} at A; ttl" if number < MOST_CARRIED else "..."
         assert play.do(0, f"yes s{number}") == expected
+
+
+def test_an_agent_that_takes_no_more_connections_gets_half_of_them_back() -> None:
+    play = plays("""
+        0   yes one     | ...
+        0   yes one     | one at A; ttl
+        0   yes two     | ...
+        0   yes two     | two at A; ttl
+        0   yes three   | ...
+        0   yes three   | three at A; ttl
+        0   yes four    | ...
+        0   yes four    | four at A; ttl
+        0   yes five    | ...
+        0   yes five    | five at A; ttl
+        0   proved A    | ...
+        0   armed one 1 | drop one
+        0   armed two 1 | drop two
+        0   armed three 1 | drop three
+        0   armed four 1 | drop four
+        1   yes one     | 10 s
+        1   failed five | five ends; drop five  # refused: four are held, two are given back
+        1   crowded A   | two ends; three ends
+        1.1 crowded A   | ...                   # the same refusal, told once more
+        1.5 yes six     | ...
+        1.5 yes six     | ...
+        1.5 proved A    | ...
+        2   yes one     | 10 s
+    """, Play("A"))  # fmt: skip
+    assert play.do(1 + CROWDED_AGAIN, "crowded A") == "four ends"
+    assert play.do(1 + 2 * CROWDED_AGAIN, "crowded A") == "..."
+    assert play.freshness.carriers.most("A") == 1
+
+
+def test_where_another_agent_has_room_watches_move_to_it() -> None:
+    plays("""
+        0   yes one     | ...
+        0   yes one     | one at A; ttl
+        0   yes two     | ...
+        0   yes two     | two at A; ttl
+        0   armed one 1 | drop one
+        0   armed two 1 | drop two
+        1   crowded A   | one at B
+        2   yes new     | ...
+        2   yes new     | new at B; ttl
+    """)
+
+
+def test_an_agent_that_was_crowded_carries_more_again_after_minutes() -> None:
+    play = Play("A")
+    for number in range(8):
+        play.do(0, f"yes s{number}")
+        play.do(0, f"yes s{number}")
+        play.do(0, f"armed s{number} 1")
+    play.do(0, "crowded A")
+    carriers = play.freshness.carriers
+    seen = []
+    for after in range(6):
+        play.do(after * ROOM_AGAIN - 1, "idle")
+        seen.append(carriers.most("A"))
+        play.do(after * ROOM_AGAIN, "idle")
+    assert seen == [4, 4, 8, 16, 32, MOST_CARRIED]
+    assert carriers.crowded == {}
 
 
 def test_where_each_has_its_share_who_carries_least_takes_more() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consulfwd.core.freshness import LIFE, REUSE
+from consulfwd.core.carriers import LIFE
+from consulfwd.core.freshness import REUSE
 from tests.core.watched import EPOCH, Play, subject_for
 
 NAMES = st.sampled_from(["a", "b", "c", "d", "e", "f"])
@@ -23,7 +24,9 @@ REPORTS = st.builds("{} {} {}".format, st.sampled_from(["armed", "changed"]), NA
 # From an agent that carries it no more, or never did.
 STRAY = st.builds("{} {} at {} 1".format, st.sampled_from(["armed", "changed"]), NAMES, AGENTS)
 BREAKS = st.builds("{} {}".format, st.sampled_from(["doubted", "failed"]), NAMES)
-OF_AGENTS = st.builds("{} {}".format, st.sampled_from(["lost", "proved", "proved"]), AGENTS)
+OF_AGENTS = st.builds(
+    "{} {}".format, st.sampled_from(["lost", "proved", "proved", "crowded"]), AGENTS
+)
 EVENTS = st.one_of(
     ANSWERS, ANSWERS, REPORTS, STRAY, BREAKS, OF_AGENTS, st.sampled_from(["idle", "clear"])
 )

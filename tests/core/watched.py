@@ -18,15 +18,13 @@ from collections import Counter
 from collections.abc import Sequence
 from textwrap import dedent
 
+from consulfwd.core.carriers import LIFE, Rules
 from consulfwd.core.freshness import (
-    LIFE,
     MAX_DENIED,
     MAX_KEYS,
     MAX_SEEN,
-    MOST_CARRIED,
     NEGATIVE_SHARE,
     Freshness,
-    Rules,
 )
 from consulfwd.core.subjects import Subject
 
@@ -102,6 +100,8 @@ class Play:
             keys = [key for one in freshness.expired(now) for key in freshness.lost(one, now)]
         elif what in ("idle", "clear"):
             keys = freshness.idle(now) if what == "idle" else freshness.clear()
+        elif what == "crowded":
+            keys = freshness.crowded(words[0], now)
         elif what == "lost":
             keys = freshness.lost(words[0], now)
         else:
@@ -147,10 +147,11 @@ class Play:
         most = freshness.rules.max
         # Whoever did all that was commanded watches what is to be watched, where it is to be.
         assert self.placed == {one.subject: one.carrier for one in watches.values()}
-        assert freshness._load == Counter(self.placed.values())
+        load = freshness.carriers.load
+        assert load == Counter(self.placed.values())
         assert freshness.carried() == set(self.placed.values())
         assert len(watches) <= most
-        assert max(freshness._load.values(), default=0) <= MOST_CARRIED
+        assert all(held <= freshness.carriers.most(name) for name, held in load.items())
         negative = [one for one in watches.values() if one.negative]
         assert len(negative) <= max(most // NEGATIVE_SHARE, 1)
         # Agents are proven for as long as they carry anything, and barred ones carry nothing.

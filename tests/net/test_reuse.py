@@ -14,7 +14,8 @@ import pytest
 
 from consulfwd.consul import watch as watch_module
 from consulfwd.consul.watch import PROVE_EVERY
-from consulfwd.core.freshness import LIFE, REUSE, REUSE_NEGATIVE, Rules
+from consulfwd.core.carriers import LIFE, Rules
+from consulfwd.core.freshness import REUSE, REUSE_NEGATIVE
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import Subject
 from consulfwd.dev import DevAgent

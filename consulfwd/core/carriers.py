@@ -1,0 +1,119 @@
+"""The agents that carry watches: how many each may, what it has proved, where the next one goes.
+
+What belongs here: room, proofs, who is out of the question. Must not know: what is watched, or
+what follows from it (see `freshness`). Pure: `now` is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# How old (seconds) the last proof may be that an agent hears of changes.
+LIFE = 2.0
+# Consul allows 200 connections from one host to an agent, and other programs need them: a third is
+# enough. Each watch holds one; a few are for proofs, and for looking after the agent.
+CONNECTIONS, RESERVED = 66, 6
+MOST_CARRIED = CONNECTIONS - RESERVED
+# An agent that has no room for more connections is held to half of the watches it carries. What
+# it says so soon (seconds) after that is still about those it had; so long after, it may have room.
+CROWDED_AGAIN, ROOM_AGAIN = 2.0, 300.0
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the settings say: at most so many watches, and `settle` in seconds.
+
+    One agent carries at most `carried`.
+    """
+
+    max: int = 128
+    settle: float = 0.5
+    carried: int = MOST_CARRIED
+
+
+class Carriers:
+    """Agents by name. `barred` are those that can carry nothing for now; `load` has the others'
+    watches where there are any; `proofs` until when each of them heard of every change."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.load: dict[str, int] = {}
+        self.proofs: dict[str, float] = {}
+        self.barred: set[str] = set()
+        # How many one is held to, and since when.
+        self.crowded: dict[str, tuple[int, float]] = {}
+        self._rules = rules
+
+    # -- room ---------------------------------------------------------------------------------
+
+    def most(self, name: str) -> int:
+        """Return how many watches an agent may carry now."""
+        held_to = self.crowded.get(name)
+        return self._rules.carried if held_to is None else held_to[0]
+
+    def place(self, candidates: Sequence[str]) -> str | None:
+        """Return the best one that carries less than its share, so that no agent carries them all.
+
+        Where each has its share (watches made room, or agents are lost), who carries least.
+        """
+        load = self.load
+        able = [
+            one
+            for one in candidates
+            if one not in self.barred and load.get(one, 0) < self.most(one)
+        ]
+        if not able:
+            return None
+        share = -(-self._rules.max // len(able))
+        least = min(able, key=lambda one: load.get(one, 0))
+        return next((one for one in able if load.get(one, 0) < share), least)
+
+    def add(self, name: str) -> None:
+        """Note one more watch at an agent."""
+        self.load[name] = self.load.get(name, 0) + 1
+
+    def remove(self, name: str) -> None:
+        """Note one less."""
+        self.load[name] -= 1
+        if not self.load[name]:
+            # Nobody asks for proofs any more: the last one's age says nothing about the agent.
+            del self.load[name]
+            self.proofs.pop(name, None)
+
+    def crowd(self, name: str, held: int, now: float) -> int:
+        """Note that an agent takes no more connections than it does, `held` of them for watches.
+
+        Half of those are given back. Returns how many of all watches there are too many.
+        """
+        _, since = self.crowded.get(name, (0, float("-inf")))
+        if now - since >= CROWDED_AGAIN:
+            self.crowded[name] = max(held // 2, 1), now
+        return max(self.load.get(name, 0) - self.most(name), 0)
+
+    def relax(self, now: float) -> None:
+        """Let agents that were crowded long ago carry more again: twice as many each time."""
+        for name, (most, since) in list(self.crowded.items()):
+            if now - since >= ROOM_AGAIN:
+                self.crowded[name] = most * 2, now
+                if most * 2 >= self._rules.carried:
+                    del self.crowded[name]
+
+    # -- proofs -------------------------------------------------------------------------------
+
+    def live(self, name: str, now: float) -> bool:
+        """Return whether an agent has proved lately that it hears of changes."""
+        return now - self.proofs.get(name, float("-inf")) < LIFE
+
+    def proved(self, name: str, at: float) -> None:
+        """Note that an agent heard of every change up to `at`."""
+        self.barred.discard(name)
+        if name in self.load:
+            self.proofs[name] = max(at, self.proofs.get(name, at))
+
+    def expired(self, now: float) -> list[str]:
+        """Return those whose last proof has become too old."""
+        return [one for one, at in self.proofs.items() if now - at >= LIFE]
+
+    def ends_at(self) -> float:
+        """Return when the next proof becomes too old, infinity without any."""
+        return min(self.proofs.values(), default=float("inf")) + LIFE
