@@ -132,8 +132,10 @@ class Overseer:
             for agent in agents:
                 if quality.every or name in rosters:
                     wanted.setdefault(agent.name, (agent, []))[1].append(name)
-        for name in [name for name in self._watched if name not in wanted]:
-            self._end(self._watched[name])
+        for name, one in list(self._watched.items()):
+            # Who is gone from one list may be in another, with another token.
+            if name not in wanted or wanted[name][0] != one.agent:
+                self._end(one)
         for name, (agent, found) in wanted.items():
             if name not in self._watched:
                 sight = sights.get(name)
@@ -144,6 +146,7 @@ class Overseer:
                 task.add_done_callback(self._ended)
                 watched.task = task
                 self._watched[name] = watched
+            self._watched[name].lists = tuple(found)
 
     def _end(self, watched: _Watched) -> None:
         del self._watched[watched.agent.name]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
@@ -59,6 +59,9 @@ class Watching(Protocol):
     def drop(self, keys: Iterable[bytes], *, changed: bool) -> None:
         """Let these questions be asked again: at once if `changed`, else when their TTL is over."""
 
+    def use(self, agents: Collection[str]) -> None:
+        """Take note of the agents there are: nothing hangs on any other from now on."""
+
     def proved(self, carrier: str, at: float) -> None:
         """Note that an agent heard of every change up to `at`."""
 
@@ -84,23 +87,46 @@ class Watcher:
         rng: random.Random,
     ) -> None:
         self._watching = watching
-        self._agents = agents
+        self._agents: dict[str, Agent] = {}
         self._leader = leader
         self._lost_level = logging.WARNING if expected else logging.INFO
         self._now = now
         self._rng = rng
         self._clients: dict[str, Client] = {}
-        # Proofs must not wait for a connection that watches hold.
-        self._provers: dict[str, Client] = {}
         self._watches: dict[Subject, asyncio.Task[None]] = {}
         self._proofs: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._later: asyncio.TimerHandle | None = None
         self._blind: set[str] = set()
         self._told: dict[str, float] = {}
         self._hidden = False
         self._nobody = f"consulfwd-proof:{secrets.token_hex(8)}"
         watching.wake = self.obey
+        self.use(agents)
+
+    def use(self, agents: Mapping[str, Agent]) -> None:
+        """Go by these agents from now on. What leads to any other ends at once.
+
+        Watches at those that stay go on.
+        """
+        gone = [name for name, agent in self._agents.items() if agents.get(name) != agent]
+        self._agents = dict(agents)
+        for name in gone:
+            proofs = self._proofs.pop(name, None)
+            if proofs is not None:
+                proofs.cancel()
+            client = self._clients.pop(name, None)
+            if client is not None:
+                # Who waits there for a change hears that the connection is closed.
+                closing = asyncio.get_running_loop().create_task(client.close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+            self._told.pop(name, None)
+            self._blind.discard(name)
+        if gone:
+            self._watching.use(self._agents.keys() - gone)
+        self._watching.use(frozenset(self._agents))
 
     def obey(self) -> None:
         """Begin and end watches as commanded: some now, the others a moment later."""
@@ -120,7 +146,8 @@ class Watcher:
         running = self._watches.pop(subject, None)
         if running is not None and running is not asyncio.current_task():
             running.cancel()
-        if carrier is None:
+        # One at an agent that has left meanwhile has been moved by a later command.
+        if carrier is None or carrier not in self._agents:
             return
         task = self._watches[subject] = self._begin(self._watch(subject, carrier))
         task.add_done_callback(lambda task: self._broke(task, subject, carrier))
@@ -134,8 +161,8 @@ class Watcher:
         tasks = {*self._watches.values(), *self._proofs.values(), *self._ending}
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for client in (*self._clients.values(), *self._provers.values()):
+        await asyncio.gather(*tasks, *self._closing, return_exceptions=True)
+        for client in self._clients.values():
             await client.close()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -253,8 +280,8 @@ class Watcher:
 
     async def _prove(self, carrier: str) -> None:
         """Ask an agent again and again how far behind the leader it is, while that is of use."""
+        # Proofs must not wait for a connection that watches hold.
         client = Client(self._agents[carrier], connections=2)
-        self._provers[carrier] = client
         freshness = self._watching.freshness
         pause = PROVE_EVERY
         crowded = False
@@ -276,8 +303,8 @@ class Watcher:
                     pause, crowded = PROVE_EVERY, False
                 await asyncio.sleep(begin + pause - self._now())
         finally:
-            del self._proofs[carrier]
-            del self._provers[carrier]
+            if self._proofs.get(carrier) is asyncio.current_task():
+                del self._proofs[carrier]
             await client.close()
 
     async def _proof(self, client: Client, carrier: str) -> tuple[str, int]:

@@ -6,7 +6,7 @@ what follows from it (see `freshness`). Pure: `now` is passed in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 # How old (seconds) the last proof may be that an agent hears of changes.
@@ -43,6 +43,15 @@ class Carriers:
         # How many one is held to, and since when.
         self.crowded: dict[str, tuple[int, float]] = {}
         self._rules = rules
+        self._there: Collection[str] | None = None
+
+    def use(self, names: Collection[str]) -> list[str]:
+        """Take note of the agents there are; return those with watches that are there no more."""
+        self._there = names
+        self.barred.intersection_update(names)
+        for name in [one for one in self.crowded if one not in names]:
+            del self.crowded[name]
+        return [one for one in self.load if one not in names]
 
     # -- room ---------------------------------------------------------------------------------
 
@@ -60,7 +69,9 @@ class Carriers:
         able = [
             one
             for one in candidates
-            if one not in self.barred and load.get(one, 0) < self.most(one)
+            if one not in self.barred
+            and load.get(one, 0) < self.most(one)
+            and (self._there is None or one in self._there)
         ]
         if not able:
             return None
@@ -104,8 +115,20 @@ class Carriers:
         """Return whether an agent has proved lately that it hears of changes."""
         return now - self.proofs.get(name, float("-inf")) < LIFE
 
+    def trusted(self, name: str) -> bool:
+        """Return whether an agent is there, and not known to be cut off; "" is none."""
+        there = self._there is None or not name or name in self._there
+        return there and name not in self.barred
+
+    def bar(self, name: str) -> None:
+        """Note that an agent can carry nothing until it is proved again."""
+        if self._there is None or name in self._there:
+            self.barred.add(name)
+
     def proved(self, name: str, at: float) -> None:
         """Note that an agent heard of every change up to `at`."""
+        if self._there is not None and name not in self._there:
+            return
         self.barred.discard(name)
         if name in self.load:
             self.proofs[name] = max(at, self.proofs.get(name, at))

@@ -8,7 +8,7 @@ not know HTTP, sockets or clocks: `consul.watch` does what `commands` says and r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from consulfwd.core.carriers import Carriers, Rules
@@ -114,6 +114,14 @@ class Freshness:
         self._seen: dict[Subject, float] = {}
         self._resting: dict[Subject, float] = {}
 
+    def use(self, agents: Collection[str], now: float) -> list[bytes]:
+        """Take note of the agents there are: watches at others move, or end."""
+        dropped: list[bytes] = []
+        for name in self.carriers.use(agents):
+            for watch in self._at(name):
+                dropped += self.failed(watch.subject, name, now)
+        return dropped
+
     # -- what is asked ------------------------------------------------------------------------
 
     def asked(
@@ -188,7 +196,7 @@ class Freshness:
         watch = self.watches.get(subject)
         if watch is None or not watch.holds(key, now, denied=denied) or not self._live(watch, now):
             return None
-        if source in self.carriers.barred:
+        if not self.carriers.trusted(source):
             # Cut off from the leader, it may not know what the watch saw before it was armed.
             return None
         if sent_at < watch.changed_at + self.rules.settle:
@@ -294,7 +302,7 @@ class Freshness:
 
     def lost(self, carrier: str, now: float) -> list[bytes]:
         """Note that an agent can carry nothing until it is `proved` again: its watches move."""
-        self.carriers.barred.add(carrier)
+        self.carriers.bar(carrier)
         dropped: list[bytes] = []
         for watch in self._at(carrier):
             dropped += self.failed(watch.subject, carrier, now)

@@ -7,7 +7,7 @@ HTTP; what may be reused is decided in `core.freshness`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 from consulfwd.core.carriers import Rules
@@ -121,18 +121,29 @@ class Reuse:
         self.freshness.proved(carrier, at)
         self._look_again()
 
+    def use(self, agents: Collection[str]) -> None:
+        """Take note of the agents there are: nothing hangs on any other from now on."""
+        given = self._given(lambda source: source not in agents)
+        self.drop([*given, *self.freshness.use(agents, self._engine.now())], changed=False)
+        if self.freshness.commands:
+            self.wake()
+
     def lost(self, carrier: str) -> None:
         """Note that an agent can carry no watches for now, nor is what it answered to be reused."""
-        entries = self._engine.cache.entries
-        given = [
-            key
-            for watch in self.freshness.watches.values()
-            for key in (*watch.keys, *watch.denied)
-            if key in entries and entries[key].source == carrier
-        ]
+        given = self._given(lambda source: source == carrier)
         self.drop([*given, *self.freshness.lost(carrier, self._engine.now())], changed=False)
         if self.freshness.commands:
             self.wake()
+
+    def _given(self, by: Callable[[str], bool]) -> list[bytes]:
+        """Return the questions that hang on a watch and were answered by such an agent."""
+        entries = self._engine.cache.entries
+        return [
+            key
+            for watch in self.freshness.watches.values()
+            for key in (*watch.keys, *watch.denied)
+            if key in entries and by(entries[key].source)
+        ]
 
     def tick(self, now: float) -> None:
         """End what has been of no use for long; called each second."""

@@ -503,6 +503,41 @@ def test_watches_of_an_agent_that_is_lost_move() -> None:
     """)
 
 
+def test_nothing_is_watched_at_agents_that_have_left() -> None:
+    plays("""
+        0   yes web      | ...
+        0   yes web      | web at A; ttl
+        0   yes db       | ...
+        0   yes db       | db at A; ttl
+        0   proved A     | ...
+        0   armed web 1  | drop web
+        1   yes web      | 10 s
+        1   there B C    | db at B; web at B; drop db, web
+        1   proved A     | ...                  # it was on its way
+        1   proved B     | ...
+        1   armed web 1  | ...
+        2   yes web by A | ttl                  # asked before it left
+        2   yes web by B | 10 s
+        2   there C      | db at C; web at C; drop web
+        2   failed web   | web ends             # A and B are its other candidates
+        2   there A B C  | ...
+        2   yes new      | ...
+        2   yes new      | new at A; ttl
+    """, Play("A B C"))  # fmt: skip
+
+
+def test_agents_that_stay_keep_their_watches() -> None:
+    plays("""
+        0   yes web     | ...
+        0   yes web     | web at A; ttl
+        0   proved A    | ...
+        0   armed web 1 | drop web
+        1   yes web     | 10 s
+        1   there A C   | ...
+        1.5 changed web 2 | drop web
+    """)
+
+
 def test_what_an_agent_says_that_is_lost_is_not_reused() -> None:
     """Cut off from the others it may not know what a watch elsewhere has seen before it began."""
     plays("""

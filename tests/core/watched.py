@@ -10,6 +10,7 @@ Times are seconds. `yes`, `no` (no such name) and `nodata` are answers to a ques
 `web/AAAA`; `v1.web` asks for a tag. `sent 1.5` behind it says when it was asked for, else at that
 moment, and `by A` which agent gave it. `0 s` is an answer not to be kept at all, `ttl` one that
 is kept by its own TTL, nothing where nothing is watched. `web ends` is a watch that is to stop.
+`there A B` says which agents there are.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Play:
     def __init__(self, agents: str = "A B", *, most: int = 128, settle: float = 0.5) -> None:
         self.freshness = Freshness(Rules(most, settle))
         self.agents = agents.split()
+        self.there: Sequence[str] | None = None
         self.placed: dict[Subject, str] = {}
         # What the shell reuses: until when, by question.
         self.reused: dict[str, float] = {}
@@ -102,6 +104,9 @@ class Play:
             keys = freshness.idle(now) if what == "idle" else freshness.clear()
         elif what == "crowded":
             keys = freshness.crowded(words[0], now)
+        elif what == "there":
+            self.there = words
+            keys = freshness.use(words, now)
         elif what == "lost":
             keys = freshness.lost(words[0], now)
         else:
@@ -162,6 +167,7 @@ class Play:
         assert not set(watches) & set(freshness._seen)
         for watch in watches.values():
             assert watch.carrier in watch.candidates
+            assert self.there is None or watch.carrier in self.there
             assert len(watch.keys) <= MAX_KEYS
             assert len(watch.denied) <= MAX_DENIED
             assert not set(watch.keys) & set(watch.denied)
