@@ -124,7 +124,8 @@ class Server:
         if watch.enabled is False or not watch.max:
             return
         domains = [from_text(one).lower() for one in (consul.domain, *consul.alt_domains)]
-        rules = Rules(watch.max, watch.settle, watch.max_connections - RESERVED)
+        carried = watch.max_connections - RESERVED
+        rules = Rules(watch.max, watch.settle, carried, watch.max_remote)
         reuse = Reuse(self.engine, rules, domains)
         leader = watch.source == "leader"
         self._watcher = Watcher(

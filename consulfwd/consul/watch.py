@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ from consulfwd.consul.blocking import RATE, Rules, Verdict
 from consulfwd.consul.client import CROWDED, Client
 from consulfwd.consul.reply import Reply
 from consulfwd.core.carriers import LIFE
-from consulfwd.core.freshness import Freshness
+from consulfwd.core.freshness import Command, Freshness
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import CONNECT, NODE, SERVICE, Subject
 from consulfwd.errors import ConsulError
@@ -35,6 +36,9 @@ PROVE_EVERY, PROVE_RARELY = LIFE / 2, 30.0
 # So many watches begin or end at once, then as many so long (seconds) after them: queries must not
 # wait when the watches of a lost agent all begin anew at another.
 AT_ONCE, APART = 4, 0.01
+# Within so long (seconds), each at a moment of its own, watches move to agents off this host: when
+# a server is lost they move on all hosts at once.
+MOVE_WITHIN = 10.0
 # A reply of more octets (about a hundred instances) is read beside the loop, and by it no answers
 # are corrected: that would cost more with each of them than waiting for the agents to know.
 LARGE = 1 << 17
@@ -50,6 +54,11 @@ _PATHS = {
 }
 
 
+def off_host(agent: Agent) -> bool:
+    """Return whether an agent is on another host than this one, by its address."""
+    return not ip_address(agent.address.partition("%")[0]).is_loopback
+
+
 class Watching(Protocol):
     """Who is told what watches saw (see `net.reuse`)."""
 
@@ -59,8 +68,11 @@ class Watching(Protocol):
     def drop(self, keys: Iterable[bytes], *, changed: bool) -> None:
         """Let these questions be asked again: at once if `changed`, else when their TTL is over."""
 
-    def use(self, agents: Collection[str]) -> None:
-        """Take note of the agents there are: nothing hangs on any other from now on."""
+    def use(self, agents: Mapping[str, bool]) -> None:
+        """Take note of the agents there are, and which are off this host.
+
+        Nothing hangs on any other from now on.
+        """
 
     def proved(self, carrier: str, at: float) -> None:
         """Note that an agent heard of every change up to `at`."""
@@ -98,6 +110,7 @@ class Watcher:
         self._ending: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._later: asyncio.TimerHandle | None = None
+        self._apart: dict[Subject, asyncio.TimerHandle] = {}
         self._blind: set[str] = set()
         self._told: dict[str, float] = {}
         self._hidden = False
@@ -124,9 +137,10 @@ class Watcher:
                 closing.add_done_callback(self._closing.discard)
             self._told.pop(name, None)
             self._blind.discard(name)
+        there = {name: off_host(agent) for name, agent in agents.items()}
         if gone:
-            self._watching.use(self._agents.keys() - gone)
-        self._watching.use(frozenset(self._agents))
+            self._watching.use({name: far for name, far in there.items() if name not in gone})
+        self._watching.use(there)
 
     def obey(self) -> None:
         """Begin and end watches as commanded: some now, the others a moment later."""
@@ -136,19 +150,34 @@ class Watcher:
     def _some(self) -> None:
         self._later = None
         commands = self._watching.freshness.commands
-        for subject, carrier in commands[:AT_ONCE]:
-            self._carry_out(subject, carrier)
+        for command in commands[:AT_ONCE]:
+            self._carry_out(command)
         del commands[:AT_ONCE]
         if commands:
             self._later = asyncio.get_running_loop().call_later(APART, self._some)
 
-    def _carry_out(self, subject: Subject, carrier: str | None) -> None:
+    def _carry_out(self, command: Command) -> None:
+        subject, carrier, apart = command
+        waits = self._apart.pop(subject, None)
+        if waits is not None:
+            waits.cancel()
         running = self._watches.pop(subject, None)
         if running is not None and running is not asyncio.current_task():
             running.cancel()
         # One at an agent that has left meanwhile has been moved by a later command.
         if carrier is None or carrier not in self._agents:
             return
+        if apart:
+            loop, pause = asyncio.get_running_loop(), self._rng.uniform(0, MOVE_WITHIN)
+            self._apart[subject] = loop.call_later(pause, self._start, subject, carrier)
+        else:
+            self._start(subject, carrier)
+
+    def _start(self, subject: Subject, carrier: str) -> None:
+        if self._apart.pop(subject, None) is not None:
+            if carrier not in self._agents:
+                return
+            self._watching.freshness.began(subject, carrier, self._now())
         task = self._watches[subject] = self._begin(self._watch(subject, carrier))
         task.add_done_callback(lambda task: self._broke(task, subject, carrier))
         if carrier not in self._proofs:
@@ -158,6 +187,8 @@ class Watcher:
         """End every watch and close every connection."""
         if self._later is not None:
             self._later.cancel()
+        for waits in self._apart.values():
+            waits.cancel()
         tasks = {*self._watches.values(), *self._proofs.values(), *self._ending}
         for task in tasks:
             task.cancel()

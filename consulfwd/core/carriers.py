@@ -6,7 +6,7 @@ what follows from it (see `freshness`). Pure: `now` is passed in.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 # How old (seconds) the last proof may be that an agent hears of changes.
@@ -15,6 +15,8 @@ LIFE = 2.0
 # enough. Each watch holds one; a few are for proofs, and for looking after the agent.
 CONNECTIONS, RESERVED = 66, 6
 MOST_CARRIED = CONNECTIONS - RESERVED
+# At an agent off this host, which may be there for thousands of hosts.
+MOST_FAR = 8
 # An agent that has no room for more connections is held to half of the watches it carries. What
 # it says so soon (seconds) after that is still about those it had; so long after, it may have room.
 CROWDED_AGAIN, ROOM_AGAIN = 2.0, 300.0
@@ -24,12 +26,13 @@ CROWDED_AGAIN, ROOM_AGAIN = 2.0, 300.0
 class Rules:
     """What the settings say: at most so many watches, and `settle` in seconds.
 
-    One agent carries at most `carried`.
+    One agent carries at most `carried`, one off this host `far`.
     """
 
     max: int = 128
     settle: float = 0.5
     carried: int = MOST_CARRIED
+    far: int = MOST_FAR
 
 
 class Carriers:
@@ -43,27 +46,39 @@ class Carriers:
         # How many one is held to, and since when.
         self.crowded: dict[str, tuple[int, float]] = {}
         self._rules = rules
-        self._there: Collection[str] | None = None
+        self._there: Mapping[str, bool] | None = None
+        self._far: set[str] = set()
 
-    def use(self, names: Collection[str]) -> list[str]:
-        """Take note of the agents there are; return those with watches that are there no more."""
-        self._there = names
-        self.barred.intersection_update(names)
-        for name in [one for one in self.crowded if one not in names]:
+    def use(self, agents: Mapping[str, bool]) -> list[str]:
+        """Take note of the agents there are, and which of them are off this host.
+
+        Returns those with watches that are there no more.
+        """
+        self._there = agents
+        self._far = {name for name, far in agents.items() if far}
+        self.barred.intersection_update(agents)
+        for name in [one for one in self.crowded if one not in agents]:
             del self.crowded[name]
-        return [one for one in self.load if one not in names]
+        return [one for one in self.load if one not in agents]
+
+    def is_far(self, name: str) -> bool:
+        """Return whether an agent is off this host."""
+        return name in self._far
 
     # -- room ---------------------------------------------------------------------------------
 
     def most(self, name: str) -> int:
         """Return how many watches an agent may carry now."""
+        rules = self._rules
+        most = min(rules.carried, rules.far) if name in self._far else rules.carried
         held_to = self.crowded.get(name)
-        return self._rules.carried if held_to is None else held_to[0]
+        return most if held_to is None else min(held_to[0], most)
 
     def place(self, candidates: Sequence[str]) -> str | None:
         """Return the best one that carries less than its share, so that no agent carries them all.
 
-        Where each has its share (watches made room, or agents are lost), who carries least.
+        Where each has its share (watches made room, or agents are lost), who carries least. While
+        there are agents on this host the shares are theirs.
         """
         load = self.load
         able = [
@@ -75,7 +90,8 @@ class Carriers:
         ]
         if not able:
             return None
-        share = -(-self._rules.max // len(able))
+        near = [one for one in able if one not in self._far] or able
+        share = -(-self._rules.max // len(near))
         least = min(able, key=lambda one: load.get(one, 0))
         return next((one for one in able if load.get(one, 0) < share), least)
 

@@ -8,7 +8,7 @@ not know HTTP, sockets or clocks: `consul.watch` does what `commands` says and r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from consulfwd.core.carriers import Carriers, Rules
@@ -36,10 +36,14 @@ MAX_SEEN, MAX_KEYS, MAX_DENIED = 8192, 256, 64
 
 
 class Command(NamedTuple):
-    """What the shell is to do: watch a subject at the agent `carrier`, or stop (None)."""
+    """What the shell is to do: watch a subject at the agent `carrier`, or stop (None).
+
+    With `apart` not at once, but a while of its own later: a thousand hosts move just now.
+    """
 
     subject: Subject
     carrier: str | None
+    apart: bool = False
 
 
 class Watch:
@@ -114,8 +118,11 @@ class Freshness:
         self._seen: dict[Subject, float] = {}
         self._resting: dict[Subject, float] = {}
 
-    def use(self, agents: Collection[str], now: float) -> list[bytes]:
-        """Take note of the agents there are: watches at others move, or end."""
+    def use(self, agents: Mapping[str, bool], now: float) -> list[bytes]:
+        """Take note of the agents there are, and which are off this host.
+
+        Watches at others move, or end.
+        """
         dropped: list[bytes] = []
         for name in self.carriers.use(agents):
             for watch in self._at(name):
@@ -347,8 +354,14 @@ class Freshness:
         else:
             watch.carrier = other
             watch.placed_at = watch.changed_at = now
-            self._place(subject, other)
+            self._place(subject, other, apart=self.carriers.is_far(other))
         return dropped
+
+    def began(self, subject: Subject, carrier: str, now: float) -> None:
+        """Note that a watch that was to begin apart from others begins."""
+        watch = self.watches.get(subject)
+        if watch is not None and watch.carrier == carrier:
+            watch.placed_at = now
 
     def _rest(self, subject: Subject, now: float) -> None:
         """Leave a subject alone for a while that could be watched nowhere."""
@@ -398,9 +411,9 @@ class Freshness:
         """Return the agents that carry watches."""
         return set(self.carriers.load)
 
-    def _place(self, subject: Subject, carrier: str) -> None:
+    def _place(self, subject: Subject, carrier: str, *, apart: bool = False) -> None:
         self.carriers.add(carrier)
-        self.commands.append(Command(subject, carrier))
+        self.commands.append(Command(subject, carrier, apart))
 
     def _end(self, watch: Watch) -> list[bytes]:
         del self.watches[watch.subject]

@@ -7,7 +7,7 @@ HTTP; what may be reused is decided in `core.freshness`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from consulfwd.core.carriers import Rules
@@ -121,8 +121,11 @@ class Reuse:
         self.freshness.proved(carrier, at)
         self._look_again()
 
-    def use(self, agents: Collection[str]) -> None:
-        """Take note of the agents there are: nothing hangs on any other from now on."""
+    def use(self, agents: Mapping[str, bool]) -> None:
+        """Take note of the agents there are, and which are off this host.
+
+        Nothing hangs on any other from now on.
+        """
         given = self._given(lambda source: source not in agents)
         self.drop([*given, *self.freshness.use(agents, self._engine.now())], changed=False)
         if self.freshness.commands:

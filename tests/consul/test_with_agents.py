@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from consulfwd.config import Settings
 from consulfwd.consul import overseer, quality, watch
 from consulfwd.core.freshness import Watch
+from consulfwd.core.subjects import Subject
 from consulfwd.dev import DevAgent, DevCluster
 from consulfwd.dev.cluster import Place
 from consulfwd.net.relays import KEEP_AGAIN
@@ -293,3 +295,61 @@ async def test_an_agent_that_left_the_catalog_is_left_alone(
         )
         await until(lambda: len(here.asked_first()) == 3)
         assert connections(gone) <= 1
+
+
+async def watch_names(here: Looked, count: int) -> None:
+    """Have so many names watched."""
+    for number in range(count):
+        here.cluster.catalog.register(
+            f"s{number}", node=f"n{number}", node_address="10.0.0.9"
+        )
+    for _ in range(2):
+        for number in range(count):
+            await ask(here.server.endpoints[0], f"s{number}.service.consul")
+        await asyncio.sleep(KEEP_AGAIN)
+
+
+def spread(here: Looked) -> list[int]:
+    return [len(watched_at(here, one)) for one in here.agents]
+
+
+async def test_few_watches_off_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "off_host", lambda agent: True)
+    async with looking(watch={"enabled": True}) as here:
+        await watch_names(here, 30)
+        assert spread(here) == [8, 8, 8]
+    async with looking(watch={"enabled": True, "max_remote": 2}) as here:
+        await watch_names(here, 10)
+        assert spread(here) == [2, 2, 2]
+    monkeypatch.setattr(watch, "off_host", lambda agent: agent.address != ADDRESSES[1])
+    async with looking(watch={"enabled": True, "max": 10}) as here:
+        await watch_names(here, 12)
+        # The first in order, as many as it may, then the one on this host.
+        assert spread(here) == [8, 2, 0]
+
+
+async def test_watches_of_a_lost_agent_move_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand hosts lose a server at the same moment."""
+    monkeypatch.setattr(watch, "off_host", lambda agent: True)
+    monkeypatch.setattr(watch, "MOVE_WITHIN", 1.0)
+    async with looking(watch={"enabled": True}) as here:
+        await watch_names(here, 8)
+        assert spread(here) == [8, 0, 0]
+        await until(lambda: all(one.armed for one in watched_at(here, here.agents[0])))
+        await here.agents[0].stop("http")
+        await until(lambda: sum(spread(here)[1:]) == 8)
+        began = time.monotonic()
+        moved = [*watched_at(here, here.agents[1]), *watched_at(here, here.agents[2])]
+        armed: dict[Subject, float] = {}
+
+        def all_armed() -> bool:
+            for one in moved:
+                if one.armed:
+                    armed.setdefault(one.subject, time.monotonic() - began)
+            return len(armed) == 8
+
+        await until(all_armed)
+        times = sorted(armed.values())
+        assert times[-1] - times[0] > 0.4
+        assert sum(at < 0.1 for at in times) < 4
+        await here.agents[0].start("http")

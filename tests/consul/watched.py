@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -38,7 +38,7 @@ class Shell:
     def drop(self, keys: Iterable[bytes], *, changed: bool) -> None:
         self.dropped += [(key, changed) for key in keys]
 
-    def use(self, agents: Collection[str]) -> None:
+    def use(self, agents: Mapping[str, bool]) -> None:
         self.drop(self.freshness.use(agents, now()), changed=False)
         self.wake()
 

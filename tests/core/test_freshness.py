@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consulfwd.core.carriers import CROWDED_AGAIN, LIFE, MOST_CARRIED, ROOM_AGAIN, Rules
+from consulfwd.core.carriers import CROWDED_AGAIN, LIFE, MOST_CARRIED, MOST_FAR, ROOM_AGAIN, Rules
 from consulfwd.core.freshness import (
     ADMIT_WITHIN,
     IDLE,
@@ -454,6 +454,47 @@ def test_an_agent_that_was_crowded_carries_more_again_after_minutes() -> None:
         play.do(after * ROOM_AGAIN, "idle")
     assert seen == [4, 4, 8, 16, 32, MOST_CARRIED]
     assert carriers.crowded == {}
+
+
+def test_agents_off_this_host_carry_few() -> None:
+    play = Play("A B C")
+    play.do(0, "there A B* C*")
+    names = [f"s{number}" for number in range(MOST_CARRIED + 2 * MOST_FAR + 1)]
+    for name in names:
+        play.do(0, f"yes {name}")
+        play.do(0, f"yes {name}")
+    # On this host first, as long as there is room.
+    told = "".join(play.placed.values())
+    assert told == "A" * MOST_CARRIED + "B" * MOST_FAR + "C" * MOST_FAR
+    # None of them has room for those of one that is lost.
+    play.do(1, "lost A")
+    assert "".join(play.placed.values()) == "B" * MOST_FAR + "C" * MOST_FAR
+
+
+def test_watches_move_apart_to_agents_off_this_host() -> None:
+    plays("""
+        0   there A B* C* | ...
+        0   yes web       | ...
+        0   yes web       | web at A; ttl
+        1   lost A        | web at B apart; drop web
+        3   lost B        | web at C apart
+        4   proved A      | ...
+        8   failed web    | web at A
+        9   yes db        | ...
+        9   yes db        | db at A; ttl
+    """, Play("A B C"))  # fmt: skip
+
+
+def test_a_watch_that_waits_to_begin_is_not_long_there() -> None:
+    """Otherwise agents that all refuse it would be asked in circles."""
+    play = plays("""
+        0   there A B*    | ...
+        0   yes web       | ...
+        0   yes web       | web at A; ttl
+        1   failed web    | web at B apart; drop web
+    """)
+    play.freshness.began(subject_for("web"), "B", EPOCH + 10)
+    assert play.do(10.1, "failed web") == "web ends"
 
 
 def test_where_each_has_its_share_who_carries_least_takes_more() -> None:

@@ -34,7 +34,7 @@ EVENTS = st.one_of(
     STRAY,
     BREAKS,
     OF_AGENTS,
-    st.sampled_from(["idle", "clear", "there A B C D", "there A B", "there B C", "there D"]),
+    st.sampled_from(["idle", "clear", "there A B C D", "there A B*", "there B* C*", "there D"]),
 )
 # Seconds between events; and whether the process slept through all that was due meanwhile.
 PAUSES = st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0, LIFE - 0.1, LIFE, 5.0, REUSE, 15.0, 300.0])

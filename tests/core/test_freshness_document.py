@@ -22,13 +22,13 @@ def test_the_bounds(text: str) -> None:
     told = {name: float(number) for name, number, _ in rows}
     names = (
         "LIFE", "REUSE", "REUSE_NEGATIVE", "REUSE_UNSURE", "REUSE_NODE",
-        "ADMIT_WITHIN", "SPARE_AFTER", "IDLE", "REST", "CONNECTIONS", "MOST_CARRIED", "ROOM_AGAIN",
-        "MAX_KEYS", "MAX_DENIED",
+        "ADMIT_WITHIN", "SPARE_AFTER", "IDLE", "REST", "CONNECTIONS", "MOST_CARRIED", "MOST_FAR",
+        "MOVE_WITHIN", "ROOM_AGAIN", "MAX_KEYS", "MAX_DENIED",
     )  # fmt: skip
-    known = vars(freshness) | vars(carriers)
+    known = vars(freshness) | vars(carriers) | {"MOVE_WITHIN": watch.MOVE_WITHIN}
     assert told == {name: known[name] for name in names} | {"HOLD": blocking.HOLD}
     counts = [name for name, _, unit in rows if not unit]
-    assert counts == ["CONNECTIONS", "MOST_CARRIED", "MAX_KEYS", "MAX_DENIED"]
+    assert counts == ["CONNECTIONS", "MOST_CARRIED", "MOST_FAR", "MAX_KEYS", "MAX_DENIED"]
 
 
 def test_what_is_told_in_passing(text: str) -> None:

@@ -10,7 +10,7 @@ Times are seconds. `yes`, `no` (no such name) and `nodata` are answers to a ques
 `web/AAAA`; `v1.web` asks for a tag. `sent 1.5` behind it says when it was asked for, else at that
 moment, and `by A` which agent gave it. `0 s` is an answer not to be kept at all, `ttl` one that
 is kept by its own TTL, nothing where nothing is watched. `web ends` is a watch that is to stop.
-`there A B` says which agents there are.
+`there A B*` says which agents there are, B off this host; `at B apart` is not at once.
 """
 
 from __future__ import annotations
@@ -105,8 +105,9 @@ class Play:
         elif what == "crowded":
             keys = freshness.crowded(words[0], now)
         elif what == "there":
-            self.there = words
-            keys = freshness.use(words, now)
+            self.there = [word.rstrip("*") for word in words]
+            agents = {word.rstrip("*"): word.endswith("*") for word in words}
+            keys = freshness.use(agents, now)
         elif what == "lost":
             keys = freshness.lost(words[0], now)
         else:
@@ -137,11 +138,12 @@ class Play:
 
     def _commands(self) -> list[str]:
         said = []
-        for subject, carrier in self.freshness.commands:
+        for subject, carrier, apart in self.freshness.commands:
             self.placed.pop(subject, None)
             if carrier is not None:
                 self.placed[subject] = carrier
-            said.append(f"{subject.name} at {carrier}" if carrier else f"{subject.name} ends")
+            at = f"{subject.name} at {carrier}{' apart' if apart else ''}"
+            said.append(at if carrier else f"{subject.name} ends")
         self.freshness.commands.clear()
         return said
 
