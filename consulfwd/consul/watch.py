@@ -20,8 +20,8 @@ from consulfwd.consul import content
 from consulfwd.consul.blocking import RATE, Rules, Verdict
 from consulfwd.consul.client import CROWDED, Client
 from consulfwd.consul.reply import Reply
-from consulfwd.core.carriers import LIFE
 from consulfwd.core.freshness import Command, Freshness
+from consulfwd.core.proofs import LIFE
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import CONNECT, NODE, SERVICE, Subject
 from consulfwd.errors import ConsulError
@@ -143,7 +143,12 @@ class Watcher:
         self._watching.use(there)
 
     def obey(self) -> None:
-        """Begin and end watches as commanded: some now, the others a moment later."""
+        """Begin proofs, and begin and end watches as commanded: some now, others a moment later."""
+        begin = self._watching.freshness.carriers.proofs.begin
+        for name in begin:
+            if name in self._agents and name not in self._proofs:
+                self._proofs[name] = self._begin(self._prove(name))
+        begin.clear()
         if self._later is None:
             self._some()
 
@@ -180,8 +185,6 @@ class Watcher:
             self._watching.freshness.began(subject, carrier, self._now())
         task = self._watches[subject] = self._begin(self._watch(subject, carrier))
         task.add_done_callback(lambda task: self._broke(task, subject, carrier))
-        if carrier not in self._proofs:
-            self._proofs[carrier] = self._begin(self._prove(carrier))
 
     async def close(self) -> None:
         """End every watch and close every connection."""
@@ -310,14 +313,17 @@ class Watcher:
     # -- proofs -------------------------------------------------------------------------------
 
     async def _prove(self, carrier: str) -> None:
-        """Ask an agent again and again how far behind the leader it is, while that is of use."""
+        """Ask an agent again and again how far behind the leader it is, while that is of use.
+
+        It is of use while answers are reused on its word: an idle host asks nobody.
+        """
         # Proofs must not wait for a connection that watches hold.
         client = Client(self._agents[carrier], connections=2)
-        freshness = self._watching.freshness
+        proofs = self._watching.freshness.carriers.proofs
         pause = PROVE_EVERY
         crowded = False
         try:
-            while carrier in freshness.carried() or carrier in freshness.barred:
+            while proofs.wanted(carrier, self._now()):
                 begin = self._now()
                 why, status = await self._proof(client, carrier)
                 if status == CROWDED and not crowded:

@@ -1,7 +1,7 @@
-"""The agents that carry watches: how many each may, what it has proved, where the next one goes.
+"""The agents that carry watches: how many each may, and where the next one goes.
 
-What belongs here: room, proofs, who is out of the question. Must not know: what is watched, or
-what follows from it (see `freshness`). Pure: `now` is passed in.
+What belongs here: room, and who is out of the question. Must not know: what is watched, or what
+follows from it (see `freshness`). Pure: `now` is passed in.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# How old (seconds) the last proof may be that an agent hears of changes.
-LIFE = 2.0
+from consulfwd.core.proofs import Proofs
+
 # Consul allows 200 connections from one host to an agent, and other programs need them: a third is
 # enough. Each watch holds one; a few are for proofs, and for looking after the agent.
 CONNECTIONS, RESERVED = 66, 6
@@ -36,17 +36,16 @@ class Rules:
 
 
 class Carriers:
-    """Agents by name. `barred` are those that can carry nothing for now; `load` has the others'
-    watches where there are any; `proofs` until when each of them heard of every change."""
+    """Agents by name: `load` has how many watches each carries, where it carries any.
+
+    `crowded` are those without room for more connections: how many each is held to, since when.
+    """
 
     def __init__(self, rules: Rules) -> None:
         self.load: dict[str, int] = {}
-        self.proofs: dict[str, float] = {}
-        self.barred: set[str] = set()
-        # How many one is held to, and since when.
+        self.proofs = Proofs()
         self.crowded: dict[str, tuple[int, float]] = {}
         self._rules = rules
-        self._there: Mapping[str, bool] | None = None
         self._far: set[str] = set()
 
     def use(self, agents: Mapping[str, bool]) -> list[str]:
@@ -54,9 +53,8 @@ class Carriers:
 
         Returns those with watches that are there no more.
         """
-        self._there = agents
         self._far = {name for name, far in agents.items() if far}
-        self.barred.intersection_update(agents)
+        self.proofs.use(agents)
         for name in [one for one in self.crowded if one not in agents]:
             del self.crowded[name]
         return [one for one in self.load if one not in agents]
@@ -64,8 +62,6 @@ class Carriers:
     def is_far(self, name: str) -> bool:
         """Return whether an agent is off this host."""
         return name in self._far
-
-    # -- room ---------------------------------------------------------------------------------
 
     def most(self, name: str) -> int:
         """Return how many watches an agent may carry now."""
@@ -84,9 +80,8 @@ class Carriers:
         able = [
             one
             for one in candidates
-            if one not in self.barred
-            and load.get(one, 0) < self.most(one)
-            and (self._there is None or one in self._there)
+            if load.get(one, 0) < self.most(one) and self.proofs.is_there(one)
+            and one not in self.proofs.barred
         ]
         if not able:
             return None
@@ -103,9 +98,7 @@ class Carriers:
         """Note one less."""
         self.load[name] -= 1
         if not self.load[name]:
-            # Nobody asks for proofs any more: the last one's age says nothing about the agent.
             del self.load[name]
-            self.proofs.pop(name, None)
 
     def crowd(self, name: str, held: int, now: float) -> int:
         """Note that an agent takes no more connections than it does, `held` of them for watches.
@@ -124,35 +117,3 @@ class Carriers:
                 self.crowded[name] = most * 2, now
                 if most * 2 >= self._rules.carried:
                     del self.crowded[name]
-
-    # -- proofs -------------------------------------------------------------------------------
-
-    def live(self, name: str, now: float) -> bool:
-        """Return whether an agent has proved lately that it hears of changes."""
-        return now - self.proofs.get(name, float("-inf")) < LIFE
-
-    def trusted(self, name: str) -> bool:
-        """Return whether an agent is there, and not known to be cut off; "" is none."""
-        there = self._there is None or not name or name in self._there
-        return there and name not in self.barred
-
-    def bar(self, name: str) -> None:
-        """Note that an agent can carry nothing until it is proved again."""
-        if self._there is None or name in self._there:
-            self.barred.add(name)
-
-    def proved(self, name: str, at: float) -> None:
-        """Note that an agent heard of every change up to `at`."""
-        if self._there is not None and name not in self._there:
-            return
-        self.barred.discard(name)
-        if name in self.load:
-            self.proofs[name] = max(at, self.proofs.get(name, at))
-
-    def expired(self, now: float) -> list[str]:
-        """Return those whose last proof has become too old."""
-        return [one for one, at in self.proofs.items() if now - at >= LIFE]
-
-    def ends_at(self) -> float:
-        """Return when the next proof becomes too old, infinity without any."""
-        return min(self.proofs.values(), default=float("inf")) + LIFE

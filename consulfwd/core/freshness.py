@@ -23,6 +23,9 @@ REUSE, REUSE_NEGATIVE = 10.0, 2.0
 REUSE_UNSURE = 2.0
 # The same for a node's own names: Consul 1.8 does not wake who waits for a node that goes away.
 REUSE_NODE = 1.0
+# So long (seconds) after an answer was asked for, proofs are of use: for as long as it is reused,
+# and a little longer, so that names in use find them when they are asked for again.
+PROVE_FOR = 1.5 * REUSE
 # A name asked twice within so many seconds is worth a watch.
 ADMIT_WITHIN = 10.0
 # A watch nobody has needed for so long may make room for another, and after longer ends.
@@ -136,8 +139,10 @@ class Freshness:
     ) -> None:
         """Note that an answer was asked for; whoever is asked again is watched if there is room."""
         watch = self.watches.get(subject)
+        self.carriers.proofs.want_barred(now + PROVE_FOR, now)
         if watch is not None:
             watch.asked_at = now
+            self.carriers.proofs.want(watch.carrier, now + PROVE_FOR, now)
             # The order of the dict is least-recently-used.
             self.watches[subject] = self.watches.pop(subject)
             if positive:
@@ -158,6 +163,7 @@ class Freshness:
         carrier = self.carriers.place(candidates)
         assert carrier is not None
         self.watches[subject] = Watch(subject, carrier, candidates, now, not positive)
+        self.carriers.proofs.want(carrier, now + PROVE_FOR, now)
         self._place(subject, carrier)
 
     def _room(self, now: float, negative: bool) -> bool:
@@ -201,13 +207,12 @@ class Freshness:
         be reused at all: whoever gave it may not know of that yet.
         """
         watch = self.watches.get(subject)
-        if watch is None or not watch.holds(key, now, denied=denied) or not self._live(watch, now):
-            return None
-        if not self.carriers.trusted(source):
-            # Cut off from the leader, it may not know what the watch saw before it was armed.
+        if watch is None or not watch.holds(key, now, denied=denied) or not watch.armed:
             return None
         if sent_at < watch.changed_at + self.rules.settle:
             return 0.0
+        if not self._live(watch, now) or not self._knew(watch, source, sent_at, now):
+            return None
         contradicted = denied and not tagged if watch.healthy else positive
         if contradicted:
             # By what the watch sees: one of both may lack the right to see, or its catalog.
@@ -219,7 +224,18 @@ class Freshness:
         return REUSE if watch.sure else REUSE_UNSURE
 
     def _live(self, watch: Watch, now: float) -> bool:
-        return watch.armed and self.carriers.live(watch.carrier, now)
+        return watch.armed and self.carriers.proofs.live(watch.carrier, now)
+
+    def _knew(self, watch: Watch, source: str, sent_at: float, now: float) -> bool:
+        """Return whether who gave an answer knew by then what the watch has seen.
+
+        Cut off from the leader, another agent than the carrier may not know it for long.
+        """
+        if source in ("", watch.carrier):
+            return True
+        proofs = self.carriers.proofs
+        proofs.want(source, now + PROVE_FOR, now)
+        return proofs.past(source, watch.changed_at, sent_at, now)
 
     # -- what the shell reports ---------------------------------------------------------------
 
@@ -303,13 +319,13 @@ class Freshness:
         watch = self.watches.get(subject)
         return watch is not None and not watch.healthy and self._live(watch, now)
 
-    def proved(self, carrier: str, at: float) -> None:
-        """Note that an agent heard of every change up to `at`."""
-        self.carriers.proved(carrier, at)
+    def proved(self, carrier: str, at: float, now: float) -> None:
+        """Note, at `now`, that an agent heard of every change up to `at`."""
+        self.carriers.proofs.proved(carrier, at, now)
 
     def lost(self, carrier: str, now: float) -> list[bytes]:
         """Note that an agent can carry nothing until it is `proved` again: its watches move."""
-        self.carriers.bar(carrier)
+        self.carriers.proofs.bar(carrier)
         dropped: list[bytes] = []
         for watch in self._at(carrier):
             dropped += self.failed(watch.subject, carrier, now)
@@ -354,6 +370,8 @@ class Freshness:
         else:
             watch.carrier = other
             watch.placed_at = watch.changed_at = now
+            if now - watch.asked_at < PROVE_FOR:
+                self.carriers.proofs.want(other, watch.asked_at + PROVE_FOR, now)
             self._place(subject, other, apart=self.carriers.is_far(other))
         return dropped
 
@@ -373,11 +391,11 @@ class Freshness:
 
     def expired(self, now: float) -> list[str]:
         """Return the agents whose last proof has become too old: they are `lost`."""
-        return self.carriers.expired(now)
+        return self.carriers.proofs.expired(now)
 
     def ends_at(self) -> float:
         """Return when the next proof becomes too old, infinity without any."""
-        return self.carriers.ends_at()
+        return self.carriers.proofs.ends_at()
 
     def idle(self, now: float) -> list[bytes]:
         """End the watches nobody has needed for long, and forget what has settled."""
@@ -400,12 +418,17 @@ class Freshness:
     @property
     def barred(self) -> set[str]:
         """The agents that can carry nothing for now."""
-        return self.carriers.barred
+        return self.carriers.proofs.barred
 
     @property
     def proofs(self) -> dict[str, float]:
         """Until when each of the others heard of every change."""
-        return self.carriers.proofs
+        return self.carriers.proofs.at
+
+    @property
+    def due(self) -> bool:
+        """Whether there is something for the shell to do."""
+        return bool(self.commands or self.carriers.proofs.begin)
 
     def carried(self) -> set[str]:
         """Return the agents that carry watches."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Reuse:
     """The engine's side of watching: what was asked goes in, what is to be dropped comes back.
 
-    `wake` is called when `freshness.commands` holds something to do.
+    `wake` is called when `freshness.due` says that there is something to do.
     """
 
     def __init__(self, engine: Engine, rules: Rules, domains: Iterable[bytes]) -> None:
@@ -49,8 +49,6 @@ class Reuse:
         if subject not in freshness.watches:
             candidates = tuple(one.name for one in ask.route.plan() if one.is_agent)
         freshness.asked(subject, candidates, now, positive=message.positive)
-        if freshness.commands:
-            self.wake()
         seconds = freshness.stored(
             subject,
             ask.key,
@@ -61,6 +59,8 @@ class Reuse:
             denied=message.rcode == const.NXDOMAIN,
             tagged=bool(form.tag),
         )
+        if freshness.due:
+            self.wake()
         entry.watched = subject in freshness.watches
         entry.until = entry.expires_at
         if seconds is not None:
@@ -118,7 +118,7 @@ class Reuse:
 
     def proved(self, carrier: str, at: float) -> None:
         """Note that an agent heard of every change up to `at`."""
-        self.freshness.proved(carrier, at)
+        self.freshness.proved(carrier, at, self._engine.now())
         self._look_again()
 
     def use(self, agents: Mapping[str, bool]) -> None:
@@ -128,14 +128,14 @@ class Reuse:
         """
         given = self._given(lambda source: source not in agents)
         self.drop([*given, *self.freshness.use(agents, self._engine.now())], changed=False)
-        if self.freshness.commands:
+        if self.freshness.due:
             self.wake()
 
     def lost(self, carrier: str) -> None:
         """Note that an agent can carry no watches for now, nor is what it answered to be reused."""
         given = self._given(lambda source: source == carrier)
         self.drop([*given, *self.freshness.lost(carrier, self._engine.now())], changed=False)
-        if self.freshness.commands:
+        if self.freshness.due:
             self.wake()
 
     def _given(self, by: Callable[[str], bool]) -> list[bytes]:
@@ -151,7 +151,7 @@ class Reuse:
     def tick(self, now: float) -> None:
         """End what has been of no use for long; called each second."""
         self.drop(self.freshness.idle(now), changed=False)
-        if self.freshness.commands:
+        if self.freshness.due:
             self.wake()
 
     def overdue(self, now: float) -> None:

@@ -43,7 +43,7 @@ class Shell:
         self.wake()
 
     def proved(self, carrier: str, at: float) -> None:
-        self.freshness.proved(carrier, at)
+        self.freshness.proved(carrier, at, now())
 
     def lost(self, carrier: str) -> None:
         self.drop(self.freshness.lost(carrier, now()), changed=False)

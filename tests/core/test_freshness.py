@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from consulfwd.core.carriers import CROWDED_AGAIN, LIFE, MOST_CARRIED, MOST_FAR, ROOM_AGAIN, Rules
+from consulfwd.core.carriers import CROWDED_AGAIN, MOST_CARRIED, MOST_FAR, ROOM_AGAIN, Rules
 from consulfwd.core.freshness import (
     ADMIT_WITHIN,
     IDLE,
     MAX_DENIED,
     MAX_KEYS,
     MAX_SEEN,
+    PROVE_FOR,
     REST,
     REUSE,
     REUSE_NODE,
@@ -18,6 +19,7 @@ from consulfwd.core.freshness import (
     SPARE_AFTER,
     Freshness,
 )
+from consulfwd.core.proofs import LIFE
 from consulfwd.core.subjects import NODE, SERVICE, Subject
 from tests.core.watched import EPOCH, Play, played, script, subject_for
 
@@ -89,7 +91,7 @@ def test_a_nodes_own_names_are_asked_for_more_often() -> None:
     for _ in range(2):
         freshness.asked(node, ("A",), EPOCH, positive=True)
     freshness.armed(node, "A", EPOCH, size=1, healthy=1)
-    freshness.proved("A", EPOCH)
+    freshness.proved("A", EPOCH, EPOCH)
     later = EPOCH + freshness.rules.settle
     assert freshness.stored(node, b"db1", positive=True, sent_at=later, now=later) == REUSE_NODE
 
@@ -100,7 +102,7 @@ def test_what_may_become_blind_unseen_is_relied_on_for_less_long() -> None:
     for _ in range(2):
         freshness.asked(web, ("A",), EPOCH, positive=True)
     later = EPOCH + freshness.rules.settle
-    freshness.proved("A", EPOCH)
+    freshness.proved("A", EPOCH, EPOCH)
     for note, sure, seconds in [
         (freshness.armed, False, REUSE_UNSURE),
         (freshness.changed, True, REUSE),
@@ -677,6 +679,89 @@ def test_a_watch_may_come_back_to_where_it_failed_long_ago() -> None:
         6    failed web  | web at A
         10.9 failed web  | web ends             # at B it failed less than 5 s before that
     """)
+
+
+def test_an_answer_of_another_agent_is_reused_once_that_knew_of_the_last_change() -> None:
+    """Which it proves by what it heard of, before it was asked."""
+    plays("""
+        0    yes web          | ...
+        0    yes web          | web at A; ttl
+        0    proved A         | ...
+        0    armed web 1      | drop web
+        1    yes web by A     | 10 s               # the carrier itself
+        1    yes web by B     | ttl                # from now on it is asked for proofs
+        1.5  proved B 1.4     | ...
+        1.4  yes web by B sent 1.4 | ttl           # it was asked before it proved it
+        1.6  yes web by B     | 10 s
+        1.8  proved A         | ...
+        2    changed web 2    | drop web
+        2.1  proved B 1.99    | ...                # it heard of what was before the change
+        2.6  yes web by B     | ttl
+        2.6  yes web by A     | 10 s
+        2.7  proved B 2       | ...
+        2.7  yes web by B     | 10 s
+        2.9  yes web by C     | ttl
+        3    proved A         | ...
+        3.9  proved C         | ...
+        3.99 yes web by B     | 10 s
+        4    yes web by B     | ttl                # its proof is too old
+        4.8  yes web by C     | 10 s
+    """, Play("A B C"))  # fmt: skip
+
+
+def test_who_answers_and_proves_nothing_any_more_is_lost() -> None:
+    play = plays("""
+        0    yes web          | ...
+        0    yes web          | web at A; ttl
+        0    proved A         | ...
+        0    armed web 1      | drop web
+        1    yes web by B     | ttl
+        1    proved B         | ...
+        1.5  yes web by B     | 10 s
+        2.5  proved A         | ...
+    """)
+    assert play.freshness.expired(EPOCH + 3) == ["B"]
+    assert play.do(3, "overdue") == "..."
+    assert play.freshness.barred == {"B"}
+
+
+def test_proofs_are_wanted_for_as_long_as_something_is_reused() -> None:
+    play = plays("""
+        0    yes web          | ...
+        0    yes web          | web at A; ttl
+        0    proved A         | ...
+        0    armed web 1      | drop web
+        1    yes web          | 10 s
+    """)
+    proofs = play.freshness.carriers.proofs
+    assert play.begun == ["A"]
+    assert proofs.wanted("A", EPOCH + 1 + PROVE_FOR - 0.001)
+    assert not proofs.wanted("A", EPOCH + 1 + PROVE_FOR)
+    play.do(PROVE_FOR, "proved A")
+    # Nobody waits for another one: that it does not come says nothing about the agent.
+    assert play.do(1 + PROVE_FOR + LIFE, "overdue") == "..."
+    assert (play.freshness.ends_at(), play.freshness.barred) == (float("inf"), set())
+    # Whoever asks again has it asked again.
+    assert play.do(60, "yes web") == "ttl"
+    assert play.begun == ["A", "A"]
+    play.do(60.1, "proved A")
+    assert play.do(60.2, "yes web") == "10 s"
+
+
+def test_all_that_is_reused_is_proved_for_as_long() -> None:
+    assert PROVE_FOR > REUSE
+
+
+def test_agents_that_failed_are_asked_again_when_something_is() -> None:
+    play = plays("""
+        0    yes web          | ...
+        0    yes web          | web at A; ttl
+        1    lost A           | web at B; drop web
+    """)
+    assert play.begun == ["A", "B"]
+    play.do(60, "idle")
+    play.do(60, "yes web")
+    assert play.begun == ["A", "B", "A", "B"]
 
 
 def test_an_agent_without_watches_is_neither_proven_nor_lost() -> None:

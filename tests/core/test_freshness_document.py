@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from consulfwd.consul import blocking, watch
-from consulfwd.core import carriers, freshness
+from consulfwd.core import carriers, freshness, proofs
 from tests.core.test_freshness import plays
 
 
@@ -22,10 +22,10 @@ def test_the_bounds(text: str) -> None:
     told = {name: float(number) for name, number, _ in rows}
     names = (
         "LIFE", "REUSE", "REUSE_NEGATIVE", "REUSE_UNSURE", "REUSE_NODE",
-        "ADMIT_WITHIN", "SPARE_AFTER", "IDLE", "REST", "CONNECTIONS", "MOST_CARRIED", "MOST_FAR",
-        "MOVE_WITHIN", "ROOM_AGAIN", "MAX_KEYS", "MAX_DENIED",
+        "PROVE_FOR", "ADMIT_WITHIN", "SPARE_AFTER", "IDLE", "REST", "CONNECTIONS",
+        "MOST_CARRIED", "MOST_FAR", "MOVE_WITHIN", "ROOM_AGAIN", "MAX_KEYS", "MAX_DENIED",
     )  # fmt: skip
-    known = vars(freshness) | vars(carriers) | {"MOVE_WITHIN": watch.MOVE_WITHIN}
+    known = vars(freshness) | vars(carriers) | vars(proofs) | {"MOVE_WITHIN": watch.MOVE_WITHIN}
     assert told == {name: known[name] for name in names} | {"HOLD": blocking.HOLD}
     counts = [name for name, _, unit in rows if not unit]
     assert counts == ["CONNECTIONS", "MOST_CARRIED", "MOST_FAR", "MAX_KEYS", "MAX_DENIED"]
@@ -34,13 +34,16 @@ def test_the_bounds(text: str) -> None:
 def test_what_is_told_in_passing(text: str) -> None:
     text = " ".join(text.split())
     assert watch.PROVE_EVERY == 1
-    assert "Once a second the agent is asked for something small" in text
+    assert "is asked once a second for something small" in text
+    assert freshness.PROVE_FOR == 15
+    assert "15 seconds after the last question proofs end" in text
+    assert blocking.WAIT == 60
     assert 3 * carriers.CONNECTIONS <= 200
     assert "Consul allows one host 200 connections" in text
     assert freshness.NEGATIVE_SHARE == 4
     assert "Watches of what does not exist are a quarter at most" in text
     assert carriers.Rules().settle == 0.5
-    assert carriers.LIFE == 2
+    assert proofs.LIFE == 2
     assert "no answer outlives the change by more than 2 seconds" in text
 
 

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from textwrap import dedent
 
-from consulfwd.core.carriers import LIFE, Rules
+from consulfwd.core.carriers import Rules
 from consulfwd.core.freshness import (
     MAX_DENIED,
     MAX_KEYS,
@@ -27,6 +27,7 @@ from consulfwd.core.freshness import (
     NEGATIVE_SHARE,
     Freshness,
 )
+from consulfwd.core.proofs import LIFE
 from consulfwd.core.subjects import Subject
 
 EPOCH = 1000.0
@@ -44,6 +45,10 @@ class Play:
         self.freshness = Freshness(Rules(most, settle))
         self.agents = agents.split()
         self.there: Sequence[str] | None = None
+        # Whose proofs the shell was told to begin with.
+        self.begun: list[str] = []
+        # Until when each proved that it heard, and when it did so.
+        self.proved: dict[str, tuple[float, float]] = {}
         self.placed: dict[Subject, str] = {}
         # What the shell reuses: until when, by question.
         self.reused: dict[str, float] = {}
@@ -79,24 +84,32 @@ class Play:
         )
         self.reused.pop(question, None)
         if seconds:
-            self._reuse(question, sent_at, now, seconds)
+            self._reuse(question, how.get("by", ""), sent_at, now, seconds)
             return f"{seconds:g} s"
         if seconds is not None:
             return "0 s"
         return "ttl" if subject in self.freshness.watches else ""
 
-    def _reuse(self, question: str, sent_at: float, now: float, seconds: float) -> None:
+    def _reuse(
+        self, question: str, source: str, sent_at: float, now: float, seconds: float
+    ) -> None:
         """Nothing is reused but under an armed watch of a proven agent, once all has settled."""
         watch = self.freshness.watches[subject_for(question)]
         assert watch.armed
         assert now - self.freshness.proofs[watch.carrier] < LIFE
         assert sent_at >= watch.changed_at + self.freshness.rules.settle
+        if source not in ("", watch.carrier):
+            # Who gave it had proved before that it knew of the last change.
+            heard_of, when = self.proved[source]
+            assert heard_of >= watch.changed_at
+            assert when <= sent_at
         self.reused[question] = now + seconds
 
     def _told(self, now: float, what: str, words: Sequence[str]) -> list[str]:
         freshness = self.freshness
         if what == "proved":
-            freshness.proved(words[0], EPOCH + float(words[1]) if len(words) > 1 else now)
+            self.proved[words[0]] = EPOCH + float(words[1]) if len(words) > 1 else now, now
+            freshness.proved(words[0], EPOCH + float(words[1]) if len(words) > 1 else now, now)
             return []
         if what == "overdue":
             keys = [key for one in freshness.expired(now) for key in freshness.lost(one, now)]
@@ -145,6 +158,9 @@ class Play:
             at = f"{subject.name} at {carrier}{' apart' if apart else ''}"
             said.append(at if carrier else f"{subject.name} ends")
         self.freshness.commands.clear()
+        begin = self.freshness.carriers.proofs.begin
+        self.begun += begin
+        begin.clear()
         return said
 
     def check(self, now: float) -> None:
@@ -161,9 +177,12 @@ class Play:
         assert all(held <= freshness.carriers.most(name) for name, held in load.items())
         negative = [one for one in watches.values() if one.negative]
         assert len(negative) <= max(most // NEGATIVE_SHARE, 1)
-        # Agents are proven for as long as they carry anything, and barred ones carry nothing.
-        assert set(freshness.proofs) <= freshness.carried()
         assert not freshness.barred & freshness.carried()
+        assert not freshness.barred & set(freshness.proofs)
+        # Who is asked for proofs is so because somebody needs them.
+        proofs = freshness.carriers.proofs
+        for name in self.begun:
+            assert self.there is None or name in self.there or not proofs.wanted(name, now)
         assert len(freshness._seen) <= MAX_SEEN
         assert len(freshness._resting) <= MAX_SEEN
         assert not set(watches) & set(freshness._seen)
@@ -175,14 +194,15 @@ class Play:
             assert not set(watch.keys) & set(watch.denied)
         for question, until in self.reused.items():
             if until > now:
-                self._check_reused(question)
+                self._check_reused(question, now)
 
-    def _check_reused(self, question: str) -> None:
+    def _check_reused(self, question: str, now: float) -> None:
         """What is reused will be dropped: by a change, or when its agent's proof is too old."""
         watch = self.freshness.watches[subject_for(question)]
         assert watch.armed
         assert question.encode() in {*watch.keys, *watch.denied}
         assert watch.carrier in self.freshness.proofs
+        assert self.freshness.carriers.proofs.wanted(watch.carrier, now)
 
 
 def played(transcript: str, play: Play) -> list[str]:
