@@ -20,10 +20,11 @@ from consulfwd.consul import content
 from consulfwd.consul.blocking import RATE, Rules, Verdict
 from consulfwd.consul.client import CROWDED, Client
 from consulfwd.consul.reply import Reply
-from consulfwd.core.freshness import Command, Freshness
+from consulfwd.core.freshness import Freshness
 from consulfwd.core.proofs import LIFE
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import CONNECT, NODE, SERVICE, Subject
+from consulfwd.core.watches import Command
 from consulfwd.errors import ConsulError
 
 if TYPE_CHECKING:

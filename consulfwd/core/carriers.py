@@ -70,25 +70,29 @@ class Carriers:
         held_to = self.crowded.get(name)
         return most if held_to is None else min(held_to[0], most)
 
+    def able(self, candidates: Sequence[str]) -> list[str]:
+        """Return those that could carry watches, if they had room."""
+        proofs = self.proofs
+        return [
+            one
+            for one in candidates
+            if one not in proofs.barred and proofs.is_there(one) and self.most(one)
+        ]
+
     def place(self, candidates: Sequence[str]) -> str | None:
         """Return the best one that carries less than its share, so that no agent carries them all.
 
         Where each has its share (watches made room, or agents are lost), who carries least. While
-        there are agents on this host the shares are theirs.
+        there are agents on this host the shares are theirs. None has no room.
         """
         load = self.load
-        able = [
-            one
-            for one in candidates
-            if load.get(one, 0) < self.most(one) and self.proofs.is_there(one)
-            and one not in self.proofs.barred
-        ]
-        if not able:
+        free = [one for one in self.able(candidates) if load.get(one, 0) < self.most(one)]
+        if not free:
             return None
-        near = [one for one in able if one not in self._far] or able
+        near = [one for one in free if one not in self._far] or free
         share = -(-self._rules.max // len(near))
-        least = min(able, key=lambda one: load.get(one, 0))
-        return next((one for one in able if load.get(one, 0) < share), least)
+        least = min(free, key=lambda one: load.get(one, 0))
+        return next((one for one in free if load.get(one, 0) < share), least)
 
     def add(self, name: str) -> None:
         """Note one more watch at an agent."""

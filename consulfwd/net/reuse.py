@@ -48,7 +48,9 @@ class Reuse:
         candidates: tuple[str, ...] = ()
         if subject not in freshness.watches:
             candidates = tuple(one.name for one in ask.route.plan() if one.is_agent)
-        freshness.asked(subject, candidates, now, positive=message.positive)
+        self.drop(
+            freshness.asked(subject, candidates, now, positive=message.positive), changed=False
+        )
         seconds = freshness.stored(
             subject,
             ask.key,

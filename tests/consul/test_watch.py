@@ -11,9 +11,10 @@ from consulfwd.consul import blocking
 from consulfwd.consul import watch as module
 from consulfwd.core import freshness
 from consulfwd.core.carriers import MOST_CARRIED
-from consulfwd.core.freshness import IDLE, REUSE
+from consulfwd.core.freshness import IDLE
 from consulfwd.core.proofs import LIFE
 from consulfwd.core.subjects import Subject
+from consulfwd.core.watches import REUSE
 from tests.consul.server import Raw, http
 from tests.consul.watched import KEY, WEB, asked, cluster, now, until, watching
 

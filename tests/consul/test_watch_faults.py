@@ -12,7 +12,7 @@ import pytest
 
 from consulfwd.config import Agent
 from consulfwd.consul import watch as module
-from consulfwd.core.freshness import REUSE, REUSE_UNSURE
+from consulfwd.core.watches import REUSE, REUSE_UNSURE
 from tests.consul.replies import servers
 from tests.consul.server import Raw, http
 from tests.consul.watched import WEB, asked, cluster, now, until, watching

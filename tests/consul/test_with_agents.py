@@ -15,8 +15,8 @@ import pytest
 
 from consulfwd.config import Settings
 from consulfwd.consul import overseer, quality, watch
-from consulfwd.core.freshness import Watch
 from consulfwd.core.subjects import Subject
+from consulfwd.core.watches import Watch
 from consulfwd.dev import DevAgent, DevCluster
 from consulfwd.dev.cluster import Place
 from consulfwd.net.relays import KEEP_AGAIN

@@ -13,8 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 from consulfwd.config import Agent
 from consulfwd.consul.watch import Watcher
 from consulfwd.core.carriers import Rules
-from consulfwd.core.freshness import Freshness, Watch
+from consulfwd.core.freshness import Freshness
 from consulfwd.core.subjects import Subject
+from consulfwd.core.watches import Watch
 from consulfwd.dev import DevAgent, DevCluster
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "consul.d"
@@ -52,7 +53,8 @@ class Shell:
     def ask(self, subject: Subject = WEB, *, positive: bool = True) -> float | None:
         """Ask for an answer of this subject twice; return for how long the second is reused."""
         for _ in range(2):
-            self.freshness.asked(subject, self._agents, now(), positive=positive)
+            keys = self.freshness.asked(subject, self._agents, now(), positive=positive)
+            self.drop(keys, changed=False)
         self.wake()
         return self.freshness.stored(subject, KEY, positive=positive, sent_at=now(), now=now())
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
+
 import pytest
 
 from consulfwd.core.carriers import CROWDED_AGAIN, MOST_CARRIED, MOST_FAR, ROOM_AGAIN, Rules
-from consulfwd.core.freshness import (
-    ADMIT_WITHIN,
-    IDLE,
+from consulfwd.core.freshness import IDLE, LOOK_AGAIN, PROVE_FOR, Freshness
+from consulfwd.core.interest import ADMIT_WITHIN, MAX_SEEN, REST
+from consulfwd.core.proofs import LIFE
+from consulfwd.core.subjects import NODE, SERVICE, Subject
+from consulfwd.core.watches import (
     MAX_DENIED,
     MAX_KEYS,
-    MAX_SEEN,
-    PROVE_FOR,
-    REST,
     REUSE,
     REUSE_NODE,
     REUSE_UNSURE,
-    SPARE_AFTER,
-    Freshness,
 )
-from consulfwd.core.proofs import LIFE
-from consulfwd.core.subjects import NODE, SERVICE, Subject
 from tests.core.watched import EPOCH, Play, played, script, subject_for
 
 
@@ -147,32 +144,136 @@ def test_the_bounds_of_idleness() -> None:
 
 
 def test_the_bounds_of_making_room() -> None:
+    """It takes twice as many questions as the watch would answer that is to go."""
+    def play(more: int) -> str:
+        play = plays("""
+            0    yes one | ...
+            0    yes one | one at A; ttl
+            5    yes one | ttl
+            10   yes one | ttl                  # once in five seconds, for all that is known
+        """, Play(most=1))  # fmt: skip
+        said = [play.do(10 + number, "yes two") for number in range(more)]
+        assert set(said[:-1]) == {"..."}
+        return said[-1]
+
+    assert play(4) == "..."
+    assert play(5) == "one ends; two at A; ttl; drop one"
+
+
+def test_who_is_asked_for_no_more_makes_room_sooner() -> None:
     play = plays("""
-        0 yes one | ...
-        0 yes one | one at A; ttl
-        0 yes two | ...
-        1 yes one | ttl
-        1 yes two | ...            # there is room for one, and it is in use
+        0    yes one     | ...
+        0    yes one     | one at A; ttl
+        0    proved A    | ...
+        0    armed one 1 | drop one
     """, Play(most=1))  # fmt: skip
-    assert play.do(1 + SPARE_AFTER - 0.001, "yes two") == "..."
-    assert play.do(1 + SPARE_AFTER, "yes two") == "one ends; two at A; ttl"
+    for at in range(1, 121):
+        if at % 2:
+            play.do(at, "proved A")
+        if play.reused.get("one", 0.0) <= EPOCH + at:
+            play.do(at, "yes one")
+    # Ten seconds later it is reused no more, and before that nobody can know.
+    play.do(130, "yes two")
+    assert play.do(131, "yes two") == "..."
+    play.do(190, "yes two")
+    assert play.do(191, "yes two") == "one ends; two at A; ttl; drop one"
 
 
-def test_who_makes_room_was_not_reused_any_more() -> None:
-    """What hangs on a watch that makes room is dropped by nobody: it must have run out."""
-    assert SPARE_AFTER > REUSE
+def test_what_makes_room_is_reused_no_more() -> None:
+    play = plays("""
+        0    yes one     | ...
+        9    yes one     | one at A; ttl
+        9    proved A    | ...
+        9    armed one 1 | drop one
+        10   yes one     | 10 s
+    """, Play(most=1))  # fmt: skip
+    for at in range(8):
+        play.do(10.1 + at / 10, "yes two")
+    assert play.do(11, "yes two") == "ttl"
+    assert play.reused == {}
 
 
-def test_the_least_recently_used_makes_room() -> None:
-    plays("""
-        0  yes one   | ...
-        0  yes one   | one at A; ttl
-        1  yes two   | ...
-        1  yes two   | two at B; ttl
-        2  yes one   | ttl
-        20 yes three | ...
-        20 yes three | two ends; three at B; ttl
-    """, Play(most=2))  # fmt: skip
+def test_looking_for_who_makes_room_costs_little() -> None:
+    """However many names are asked for: one look looks at every watch."""
+    play = Play(most=1)
+    play.do(0, "yes one")
+    play.do(0, "yes one")
+    for _ in range(10):
+        play.do(50, "yes two")
+        play.do(50, "yes three")
+    # The first look found it, the others were no looks.
+    assert play.placed == {subject_for("two"): "A"}
+    play.do(50 + LOOK_AGAIN - 0.001, "yes three")
+    assert play.placed == {subject_for("two"): "A"}
+
+
+def test_names_asked_for_often_find_room_whatever_else_is_asked_for() -> None:
+    """A scan asks for each of many existing names twice, then every few seconds for ever."""
+    play = Play(most=8)
+    clients = Clients(play)
+    for number in range(40):
+        clients.every(3.0, f"scan{number}", begin=number / 20)
+        clients.every(3.0, f"scan{number}", begin=number / 20 + 0.3)
+    clients.run(30)
+    assert len(play.placed) == 8
+    for number in range(6):
+        clients.every(0.2 + number / 20, f"useful{number}", begin=30 + number / 30)
+    clients.run(60)
+    useful = {subject_for(f"useful{number}") for number in range(6)}
+    assert useful <= set(play.placed)
+    # They stay there, though from now on they are asked for at Consul but every ten seconds.
+    for _ in range(6):
+        clients.run(20)
+        assert useful <= set(play.placed)
+
+
+def test_a_scan_does_not_drive_out_what_is_used() -> None:
+    play = Play(most=8)
+    clients = Clients(play)
+    for number in range(8):
+        clients.every(2.0 + number / 4, f"useful{number}", begin=number / 10)
+    clients.run(60)
+    useful = set(play.placed)
+    assert len(useful) == 8
+    for number in range(400):
+        clients.once(60 + number / 10, f"scan{number}")
+        clients.once(60.4 + number / 10, f"scan{number}")
+    clients.run(50)
+    assert set(play.placed) == useful
+
+
+class Clients:
+    """They ask for names, and what they are told from here reaches Consul no more."""
+
+    def __init__(self, play: Play) -> None:
+        self.play = play
+        self.at = 0.0
+        self._due: list[tuple[float, str, float]] = []
+
+    def every(self, seconds: float, name: str, *, begin: float) -> None:
+        heappush(self._due, (begin, name, seconds))
+
+    def once(self, at: float, name: str) -> None:
+        heappush(self._due, (at, name, 0.0))
+
+    def run(self, seconds: float) -> None:
+        """Let time pass; watches are armed at once, and agents prove themselves each second."""
+        self.at += seconds
+        self.every(1.0, "", begin=self.at - seconds)
+        while self._due[0][0] < self.at:
+            at, name, again = heappop(self._due)
+            if again:
+                heappush(self._due, (at + again, name, again))
+            if not name:
+                for agent in self.play.agents:
+                    self.play.do(at, f"proved {agent}")
+            elif self.play.reused.get(name, 0.0) <= EPOCH + at:
+                self.play.do(at, f"yes {name}")
+                for watch in list(self.play.freshness.watches.values()):
+                    if not watch.armed:
+                        self.play.do(at, f"armed {watch.subject.name} 1")
+        self._due = [one for one in self._due if one[1]]
+        heapify(self._due)
 
 
 def test_no_room_at_all() -> None:
@@ -278,7 +379,7 @@ def test_made_up_names_cannot_take_the_place_of_real_ones() -> None:
     assert len(play.placed) == 8
     # Real ones take the place of made-up ones.
     play.do(300, "yes real7")
-    assert play.do(300, "yes real7") == "real0 ends; real7 at A; ttl"
+    assert play.do(300, "yes real7") == "real0 ends; real7 at A; ttl; drop real0"
 
 
 def test_made_up_names_find_no_place_where_real_ones_have_them_all() -> None:
@@ -317,7 +418,7 @@ def test_names_seen_once_are_bounded() -> None:
         play.do(0, "yes web")
         for number in range(others):
             play.freshness.asked(subject_for(f"m{number}"), ["A"], EPOCH, positive=False)
-        assert len(play.freshness._seen) == MAX_SEEN
+        assert len(play.freshness._seen.interests) == MAX_SEEN
         assert play.do(1, "yes web") == expected
 
 
@@ -530,7 +631,7 @@ def test_watches_of_an_agent_that_is_lost_move() -> None:
         0   proved A    | ...
         0   armed web 1 | drop web
         1   yes web     | 10 s
-        1   lost A      | db at B; web at B; drop db, web
+        1   lost A      | web at B; db at B; drop db, web   # the most asked for first
         1.1 armed web at A 1 | ...              # what A still says does not count
         1.1 doubted web at A | ...
         1.1 failed web at A  | ...
@@ -555,13 +656,13 @@ def test_nothing_is_watched_at_agents_that_have_left() -> None:
         0   proved A     | ...
         0   armed web 1  | drop web
         1   yes web      | 10 s
-        1   there B C    | db at B; web at B; drop db, web
+        1   there B C    | web at B; db at B; drop db, web
         1   proved A     | ...                  # it was on its way
         1   proved B     | ...
         1   armed web 1  | ...
         2   yes web by A | ttl                  # asked before it left
         2   yes web by B | 10 s
-        2   there C      | db at C; web at C; drop web
+        2   there C      | web at C; db at C; drop web
         2   failed web   | web ends             # A and B are its other candidates
         2   there A B C  | ...
         2   yes new      | ...
@@ -785,9 +886,9 @@ def test_an_agent_without_watches_is_neither_proven_nor_lost() -> None:
 def test_subjects_at_rest_are_bounded() -> None:
     play = Play("A")
     for number in range(MAX_SEEN + 50):
-        play.freshness._rest(subject_for(f"s{number}"), EPOCH)
-    assert len(play.freshness._resting) == MAX_SEEN
-    assert subject_for("s0") not in play.freshness._resting
+        play.freshness._seen.rest(subject_for(f"s{number}"), EPOCH)
+    assert len(play.freshness._seen.resting) == MAX_SEEN
+    assert subject_for("s0") not in play.freshness._seen.resting
 
 
 def test_the_end_of_everything() -> None:

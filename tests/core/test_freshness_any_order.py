@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consulfwd.core.freshness import REUSE
 from consulfwd.core.proofs import LIFE
+from consulfwd.core.watches import REUSE
 from tests.core.watched import EPOCH, Play, subject_for
 
 NAMES = st.sampled_from(["a", "b", "c", "d", "e", "f"])

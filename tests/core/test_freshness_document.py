@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from consulfwd.consul import blocking, watch
-from consulfwd.core import carriers, freshness, proofs
+from consulfwd.core import carriers, freshness, interest, proofs, watches
 from tests.core.test_freshness import plays
 
 
@@ -22,13 +22,15 @@ def test_the_bounds(text: str) -> None:
     told = {name: float(number) for name, number, _ in rows}
     names = (
         "LIFE", "REUSE", "REUSE_NEGATIVE", "REUSE_UNSURE", "REUSE_NODE",
-        "PROVE_FOR", "ADMIT_WITHIN", "SPARE_AFTER", "IDLE", "REST", "CONNECTIONS",
+        "PROVE_FOR", "ADMIT_WITHIN", "HALF", "BETTER", "IDLE", "REST", "CONNECTIONS",
         "MOST_CARRIED", "MOST_FAR", "MOVE_WITHIN", "ROOM_AGAIN", "MAX_KEYS", "MAX_DENIED",
     )  # fmt: skip
-    known = vars(freshness) | vars(carriers) | vars(proofs) | {"MOVE_WITHIN": watch.MOVE_WITHIN}
-    assert told == {name: known[name] for name in names} | {"HOLD": blocking.HOLD}
+    known = {"MOVE_WITHIN": watch.MOVE_WITHIN, "HOLD": blocking.HOLD}
+    for module in (freshness, watches, interest, carriers, proofs):
+        known |= vars(module)
+    assert told == {name: known[name] for name in (*names, "HOLD")}
     counts = [name for name, _, unit in rows if not unit]
-    assert counts == ["CONNECTIONS", "MOST_CARRIED", "MOST_FAR", "MAX_KEYS", "MAX_DENIED"]
+    assert counts == ["BETTER", "CONNECTIONS", "MOST_CARRIED", "MOST_FAR", "MAX_KEYS", "MAX_DENIED"]
 
 
 def test_what_is_told_in_passing(text: str) -> None:

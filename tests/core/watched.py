@@ -20,15 +20,11 @@ from collections.abc import Sequence
 from textwrap import dedent
 
 from consulfwd.core.carriers import Rules
-from consulfwd.core.freshness import (
-    MAX_DENIED,
-    MAX_KEYS,
-    MAX_SEEN,
-    NEGATIVE_SHARE,
-    Freshness,
-)
+from consulfwd.core.freshness import NEGATIVE_SHARE, Freshness
+from consulfwd.core.interest import MAX_SEEN
 from consulfwd.core.proofs import LIFE
 from consulfwd.core.subjects import Subject
+from consulfwd.core.watches import MAX_DENIED, MAX_KEYS
 
 EPOCH = 1000.0
 
@@ -57,8 +53,10 @@ class Play:
         """Let an event happen, and return what came of it as text."""
         now = EPOCH + at
         what, *words = event.split()
+        self.dropped: list[str] = []
         told = self._answered(now, what, words) if what in ("yes", "no", "nodata") else ""
-        dropped = [] if told or what in ("yes", "no", "nodata") else self._told(now, what, words)
+        answered = what in ("yes", "no", "nodata")
+        dropped = self.dropped if answered else self._told(now, what, words)
         said = self._commands() + ([told] if told else [])
         if dropped:
             said.append("drop " + ", ".join(sorted(dropped)))
@@ -71,7 +69,12 @@ class Play:
         positive = what == "yes"
         how = dict(zip(words[1::2], words[2::2], strict=True))
         sent_at = EPOCH + float(how["sent"]) if "sent" in how else now
-        self.freshness.asked(subject, self.agents, now, positive=positive)
+        self.dropped = [
+            key.decode()
+            for key in self.freshness.asked(subject, self.agents, now, positive=positive)
+        ]
+        for one in self.dropped:
+            self.reused.pop(one, None)
         seconds = self.freshness.stored(
             subject,
             question.encode(),
@@ -183,9 +186,9 @@ class Play:
         proofs = freshness.carriers.proofs
         for name in self.begun:
             assert self.there is None or name in self.there or not proofs.wanted(name, now)
-        assert len(freshness._seen) <= MAX_SEEN
-        assert len(freshness._resting) <= MAX_SEEN
-        assert not set(watches) & set(freshness._seen)
+        assert len(freshness._seen.interests) <= MAX_SEEN
+        assert len(freshness._seen.resting) <= MAX_SEEN
+        assert not set(watches) & set(freshness._seen.interests)
         for watch in watches.values():
             assert watch.carrier in watch.candidates
             assert self.there is None or watch.carrier in self.there

@@ -16,12 +16,13 @@ from consulfwd.consul import watch as watch_module
 from consulfwd.consul.watch import PROVE_EVERY
 from consulfwd.core import freshness as freshness_module
 from consulfwd.core.carriers import Rules
-from consulfwd.core.freshness import REUSE, REUSE_NEGATIVE
 from consulfwd.core.proofs import LIFE
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import Subject
+from consulfwd.core.watches import REUSE, REUSE_NEGATIVE
 from consulfwd.dev import DevAgent
 from consulfwd.dns.names import from_text
+from consulfwd.net.relays import KEEP_AGAIN
 from consulfwd.net.reuse import Reuse
 from tests.net.messages import Reply, parse, question
 from tests.net.recursor import Recursor
@@ -653,6 +654,27 @@ async def test_a_half_dead_agent(fault: str, monkeypatch: pytest.MonkeyPatch) ->
         here.cluster.catalog.set_check("galera1", "critical")
         await until(lambda: not covered(here))
         assert (await here.ask(NAME)).data == LEFT
+
+
+async def test_a_name_in_use_is_watched_whatever_else_was_asked_for_first() -> None:
+    """A scan asked for two others, which exist, and still asks for them."""
+    consul = {"watch": {"enabled": True, "settle": SETTLE, "max": 2}}
+    async with watched(consul=consul) as here:
+        scanned = ["web.service.consul", "consul.service.consul"]
+        for _ in range(2):
+            for name in scanned:
+                await here.ask(name)
+            await asyncio.sleep(KEEP_AGAIN)
+        assert list(watches(here)) == ["service web", "service consul"]
+        for number in range(20):
+            await here.ask(NAME)
+            if number % 10 == 0:
+                for name in scanned:
+                    await here.ask(name)
+            await asyncio.sleep(KEEP_AGAIN)
+        assert str(SUBJECT) in watches(here)
+        assert len(watches(here)) == 2
+        assert (await reused(here)).data == GALERA
 
 
 async def test_an_idle_host_asks_for_no_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
