@@ -1,15 +1,14 @@
-"""Watches: blocking queries that tell when an answer may have changed, and proofs that they would.
+"""Watches: blocking queries that tell when an answer may have changed.
 
-What belongs here: the tasks that ask, one for each subject and one for each agent that carries
-any. What is watched where, and what follows from a change, is decided in `core.freshness`; the
-rules of blocking queries are in `blocking`. Must not know DNS.
+What belongs here: the tasks that ask, one for each subject; those for proofs that they would tell
+are in `proving`. What is watched where, and what follows from a change, is decided in
+`core.freshness`; the rules of blocking queries are in `blocking`. Must not know DNS.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,9 +18,9 @@ from consulfwd.config import Agent
 from consulfwd.consul import content
 from consulfwd.consul.blocking import RATE, Rules, Verdict
 from consulfwd.consul.client import CROWDED, Client
+from consulfwd.consul.proving import Prover
 from consulfwd.consul.reply import Reply
 from consulfwd.core.freshness import Freshness
-from consulfwd.core.proofs import LIFE
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import CONNECT, NODE, SERVICE, Subject
 from consulfwd.core.watches import Command
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("consulfwd.watch")
 
-# Between two proofs (seconds) of an agent that carries watches; of one that failed, ever longer.
-PROVE_EVERY, PROVE_RARELY = LIFE / 2, 30.0
 # So many watches begin or end at once, then as many so long (seconds) after them: queries must not
 # wait when the watches of a lost agent all begin anew at another.
 AT_ONCE, APART = 4, 0.01
@@ -43,11 +40,6 @@ MOVE_WITHIN = 10.0
 # A reply of more octets (about a hundred instances) is read beside the loop, and by it no answers
 # are corrected: that would cost more with each of them than waiting for the agents to know.
 LARGE = 1 << 17
-# An agent that comes and goes is told of once in so long (seconds).
-TELL_AGAIN = 60.0
-# A service that need not exist: the headers are what is wanted. Should somebody register it with
-# more instances than are read, nodes are asked for that nobody can know how to pretend to be.
-_PROOF_PATH = "/v1/health/service/consulfwd-proof"
 _PATHS = {
     SERVICE: "/v1/health/service/",
     CONNECT: "/v1/health/connect/",
@@ -102,20 +94,16 @@ class Watcher:
         self._watching = watching
         self._agents: dict[str, Agent] = {}
         self._leader = leader
-        self._lost_level = logging.WARNING if expected else logging.INFO
         self._now = now
         self._rng = rng
         self._clients: dict[str, Client] = {}
         self._watches: dict[Subject, asyncio.Task[None]] = {}
-        self._proofs: dict[str, asyncio.Task[None]] = {}
+        self._prover = Prover(watching, self._make_room, expected=expected, now=now)
         self._ending: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._later: asyncio.TimerHandle | None = None
         self._apart: dict[Subject, asyncio.TimerHandle] = {}
-        self._blind: set[str] = set()
-        self._told: dict[str, float] = {}
         self._hidden = False
-        self._nobody = f"consulfwd-proof:{secrets.token_hex(8)}"
         watching.wake = self.obey
         self.use(agents)
 
@@ -127,17 +115,13 @@ class Watcher:
         gone = [name for name, agent in self._agents.items() if agents.get(name) != agent]
         self._agents = dict(agents)
         for name in gone:
-            proofs = self._proofs.pop(name, None)
-            if proofs is not None:
-                proofs.cancel()
             client = self._clients.pop(name, None)
             if client is not None:
                 # Who waits there for a change hears that the connection is closed.
                 closing = asyncio.get_running_loop().create_task(client.close())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
-            self._told.pop(name, None)
-            self._blind.discard(name)
+        self._prover.use(self._agents, gone)
         there = {name: off_host(agent) for name, agent in agents.items()}
         if gone:
             self._watching.use({name: far for name, far in there.items() if name not in gone})
@@ -145,11 +129,7 @@ class Watcher:
 
     def obey(self) -> None:
         """Begin proofs, and begin and end watches as commanded: some now, others a moment later."""
-        begin = self._watching.freshness.carriers.proofs.begin
-        for name in begin:
-            if name in self._agents and name not in self._proofs:
-                self._proofs[name] = self._begin(self._prove(name))
-        begin.clear()
+        self._prover.obey()
         if self._later is None:
             self._some()
 
@@ -193,10 +173,11 @@ class Watcher:
             self._later.cancel()
         for waits in self._apart.values():
             waits.cancel()
-        tasks = {*self._watches.values(), *self._proofs.values(), *self._ending}
+        tasks = {*self._watches.values(), *self._ending}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, *self._closing, return_exceptions=True)
+        await self._prover.close()
         for client in self._clients.values():
             await client.close()
 
@@ -302,6 +283,7 @@ class Watcher:
                 " there for now (raise its limits.http_max_conns_per_client, or see who has them)",
                 *(carrier, freshness.carriers.most(carrier)),
             )
+        self.obey()
 
     def _tell_hidden(self, subject: Subject, carrier: str) -> None:
         if not self._hidden:
@@ -310,68 +292,3 @@ class Watcher:
                 "agent %s: the token may not read all of %s: such names are asked for each time",
                 *(carrier, subject),
             )
-
-    # -- proofs -------------------------------------------------------------------------------
-
-    async def _prove(self, carrier: str) -> None:
-        """Ask an agent again and again how far behind the leader it is, while that is of use.
-
-        It is of use while answers are reused on its word: an idle host asks nobody.
-        """
-        # Proofs must not wait for a connection that watches hold.
-        client = Client(self._agents[carrier], connections=2)
-        proofs = self._watching.freshness.carriers.proofs
-        pause = PROVE_EVERY
-        crowded = False
-        try:
-            while proofs.wanted(carrier, self._now()):
-                begin = self._now()
-                why, status = await self._proof(client, carrier)
-                if status == CROWDED and not crowded:
-                    # With fewer watches there, there may be room for the next one.
-                    crowded = True
-                    self._make_room(carrier)
-                    self.obey()
-                elif why:
-                    self._tell_lost(carrier, why)
-                    self._watching.lost(carrier)
-                    pause = min(pause * 2, PROVE_RARELY)
-                else:
-                    self._tell_found(carrier)
-                    pause, crowded = PROVE_EVERY, False
-                await asyncio.sleep(begin + pause - self._now())
-        finally:
-            if self._proofs.get(carrier) is asyncio.current_task():
-                del self._proofs[carrier]
-            await client.close()
-
-    async def _proof(self, client: Client, carrier: str) -> tuple[str, int]:
-        """Ask once; return why it proves nothing, or "", and the status of an error."""
-        try:
-            await client.ready()
-            begin = self._now()
-            params = {"stale": "", "node-meta": self._nobody}
-            reply = await client.get(_PROOF_PATH, params, timeout=LIFE, limit=1 << 16)
-        except ConsulError as error:
-            why = f"HTTP {error.status}: {error.reason}" if error.status else error.reason
-            return why, error.status
-        if reply.known_leader is False:
-            return "it knows no leader", 0
-        at = begin - (reply.last_contact or 0.0)
-        if self._now() - at >= LIFE:
-            return f"what it knows is {self._now() - at:.1f} s old", 0
-        self._watching.proved(carrier, at)
-        return "", 0
-
-    def _tell_lost(self, carrier: str, why: str) -> None:
-        now = self._now()
-        if carrier not in self._blind and now - self._told.get(carrier, -TELL_AGAIN) >= TELL_AGAIN:
-            self._told[carrier] = now
-            self._blind.add(carrier)
-            # Whether an agent can be asked over HTTP at all is the overseer's to warn of.
-            log.log(self._lost_level, "agent %s: no watches there: %s", carrier, why)
-
-    def _tell_found(self, carrier: str) -> None:
-        if carrier in self._blind:
-            self._blind.discard(carrier)
-            log.info("agent %s: watches are possible there again", carrier)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from consulfwd.consul import blocking
+from consulfwd.consul import blocking, proving
 from consulfwd.consul import watch as module
 from consulfwd.core import freshness
 from consulfwd.core.carriers import MOST_CARRIED
@@ -224,7 +224,7 @@ async def test_who_waits_for_nothing_is_let_go() -> None:
 async def test_proofs_end_with_the_watches_and_begin_with_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "PROVE_EVERY", 0.02)
+    monkeypatch.setattr(proving, "PROVE_EVERY", 0.02)
     monkeypatch.setattr(freshness, "PROVE_FOR", 1.0)
     async with cluster() as (consul, agents), watching(agents) as shell:
         first = consul.agents[0]
@@ -246,7 +246,7 @@ async def test_proofs_end_with_the_watches_and_begin_with_them(
 
 async def test_an_idle_host_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The watch waits on, but nobody needs to know whether it would hear of a change."""
-    monkeypatch.setattr(module, "PROVE_EVERY", 0.02)
+    monkeypatch.setattr(proving, "PROVE_EVERY", 0.02)
     monkeypatch.setattr(freshness, "PROVE_FOR", 1.0)
     async with cluster() as (consul, agents), watching(agents) as shell:
         first, second = consul.agents
@@ -271,8 +271,8 @@ async def test_an_idle_host_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_an_agent_that_failed_is_left_alone_while_nobody_asks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "PROVE_EVERY", 0.02)
-    monkeypatch.setattr(module, "PROVE_RARELY", 0.04)
+    monkeypatch.setattr(proving, "PROVE_EVERY", 0.02)
+    monkeypatch.setattr(proving, "PROVE_RARELY", 0.04)
     monkeypatch.setattr(freshness, "PROVE_FOR", 1.0)
     async with cluster() as (consul, agents), watching(agents) as shell:
         first = consul.agents[0]

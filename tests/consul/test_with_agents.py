@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from consulfwd.config import Settings
-from consulfwd.consul import overseer, quality, watch
+from consulfwd.consul import overseer, proving, quality, watch
 from consulfwd.core.subjects import Subject
 from consulfwd.core.watches import Watch
 from consulfwd.dev import DevAgent, DevCluster
@@ -256,7 +256,7 @@ async def test_an_agent_that_left_the_catalog_is_left_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Its connections close at once, no token is sent there again; watches elsewhere go on."""
-    monkeypatch.setattr(watch, "PROVE_EVERY", 0.05)
+    monkeypatch.setattr(proving, "PROVE_EVERY", 0.05)
     token_file = tmp_path / "token"
     token_file.write_text("secret")
     async with looking(catalog=True, watch={"enabled": True, "max": 6}, token=token_file) as here:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from consulfwd.config import Agent
@@ -94,7 +95,13 @@ async def watching(
         yield shell
     finally:
         await watcher.close()
-    await until(lambda: not [one for one in asyncio.all_tasks() - before if "Watcher" in str(one)])
+    await until(lambda: not left(before))
+
+
+def left(before: set[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
+    """The tasks of watchers that were not there before."""
+    tasks = asyncio.all_tasks() - before
+    return [one for one in tasks if "Watcher" in str(one) or "Prover" in str(one)]
 
 
 @asynccontextmanager

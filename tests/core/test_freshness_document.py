@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from consulfwd.consul import blocking, watch
+from consulfwd.consul import blocking, proving, watch
 from consulfwd.core import carriers, freshness, interest, proofs, watches
 from tests.core.test_freshness import plays
 
@@ -35,7 +35,7 @@ def test_the_bounds(text: str) -> None:
 
 def test_what_is_told_in_passing(text: str) -> None:
     text = " ".join(text.split())
-    assert watch.PROVE_EVERY == 1
+    assert proving.PROVE_EVERY == 1
     assert "is asked once a second for something small" in text
     assert freshness.PROVE_FOR == 15
     assert "15 seconds after the last question proofs end" in text

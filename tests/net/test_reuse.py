@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from consulfwd.consul import proving
 from consulfwd.consul import watch as watch_module
-from consulfwd.consul.watch import PROVE_EVERY
+from consulfwd.consul.proving import PROVE_EVERY
 from consulfwd.core import freshness as freshness_module
 from consulfwd.core.carriers import Rules
 from consulfwd.core.proofs import LIFE
@@ -628,7 +629,7 @@ async def test_agents_prove_more_often_than_they_must() -> None:
 @pytest.mark.parametrize("fault", ["hang", "no_leader"])
 async def test_a_half_dead_agent(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its HTTP tells of nothing, its DNS is well: no answer is older than a proof may be."""
-    monkeypatch.setattr(watch_module, "PROVE_RARELY", 0.2)
+    monkeypatch.setattr(proving, "PROVE_RARELY", 0.2)
     async with watched(agents=2) as here:
         first, second = here.agents
         assert first._http is not None
@@ -678,7 +679,7 @@ async def test_a_name_in_use_is_watched_whatever_else_was_asked_for_first() -> N
 
 
 async def test_an_idle_host_asks_for_no_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch_module, "PROVE_EVERY", 0.05)
+    monkeypatch.setattr(proving, "PROVE_EVERY", 0.05)
     monkeypatch.setattr(freshness_module, "PROVE_FOR", 0.3)
     async with watched() as here:
         await reused(here)
@@ -696,7 +697,7 @@ async def test_an_answer_of_an_agent_that_does_not_know_of_the_change_yet_is_not
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is cut off from the leader, and carries no watch by which that would have shown."""
-    monkeypatch.setattr(watch_module, "PROVE_EVERY", 0.05)
+    monkeypatch.setattr(proving, "PROVE_EVERY", 0.05)
     consul = {"watch": {"enabled": True, "settle": SETTLE, "max_remote": 0}}
     async with world(agents=2, http=True, consul={"watch": {"enabled": False}}) as here:
         first, second = here.agents
