@@ -305,6 +305,8 @@ class Freshness:
         if other is None:
             del self.watches[subject]
             self.commands.append(Command(subject, None))
+            # How often it is asked for is remembered for when there is room again.
+            self._seen.keep(subject, watch.interest)
             self._seen.rest(subject, now)
         else:
             watch.carrier = other
