@@ -18,7 +18,7 @@ from consulfwd.consul.overseer import Overseer
 from consulfwd.consul.watch import Watcher
 from consulfwd.core.access import Access
 from consulfwd.core.ask import Ask
-from consulfwd.core.freshness import Rules
+from consulfwd.core.carriers import RESERVED, Rules
 from consulfwd.core.upstreams import Health, Upstream
 from consulfwd.dns.const import type_text
 from consulfwd.dns.names import from_text, to_text
@@ -51,7 +51,6 @@ class Server:
         self.engine: Engine
         self._rng = rng or random.Random()
         self._watcher: Watcher | None = None
-        self._agents: dict[str, Agent] = {}
         self._health = Health()
         self._listeners: dict[Endpoint, tuple[BaseListener, TcpListener]] = {}
         self._access = Access(settings.allowed_networks(host.interfaces()))
@@ -126,14 +125,13 @@ class Server:
         if watch.enabled is False or not watch.max:
             return
         domains = [from_text(one).lower() for one in (consul.domain, *consul.alt_domains)]
-        reuse = Reuse(self.engine, Rules(watch.max, watch.settle), domains)
-        # Those of the catalog come into it while watches go on.
-        self._agents = {}
-        self._know()
+        carried = watch.max_connections - RESERVED
+        rules = Rules(watch.max, watch.settle, carried, watch.max_remote)
+        reuse = Reuse(self.engine, rules, domains)
         leader = watch.source == "leader"
         self._watcher = Watcher(
             reuse,
-            self._agents,
+            self._agents(),
             leader=leader,
             expected=watch.enabled is True,
             now=lambda: self.engine.now(),
@@ -207,9 +205,14 @@ class Server:
 
     def _know(self) -> None:
         """Tell those who ask over HTTP of the agents in force."""
-        in_force = self._overseer.in_force(self.settings)
-        self._agents |= {one.name: one for _, agents in agent_lists(in_force) for one in agents}
+        if self._watcher is not None:
+            self._watcher.use(self._agents())
         self._overseer.know(self._upstreams())
+
+    def _agents(self) -> dict[str, Agent]:
+        """Return the agents in force, those of the catalog among them, by name."""
+        in_force = self._overseer.in_force(self.settings)
+        return {one.name: one for _, agents in agent_lists(in_force) for one in agents}
 
     def _upstreams(self) -> dict[tuple[str, str, int], Upstream]:
         return {upstream.key: upstream for upstream in self.engine.upstreams()}

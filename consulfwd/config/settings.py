@@ -111,6 +111,14 @@ class Watch(Section):
         default="auto",
     )
     max: int = key(number(int, 0, 1_000), "names watched at once; 0 watches none", default=128)
+    max_connections: int = key(
+        number(int, 8, 200),
+        "connections to one agent at most, of the 200 that Consul allows this host",
+        default=66,
+    )
+    max_remote: int = key(
+        number(int, 0, 200), "of the watches, so many at one agent off this host", default=8
+    )
     settle: float = key(
         number(float, 0.1, 10),
         "seconds after a change of a name in which its answers are not reused",

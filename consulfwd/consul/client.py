@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING
 
 from consulfwd.config import Agent
 from consulfwd.consul.reply import Reply, read
+from consulfwd.core.carriers import CONNECTIONS
 from consulfwd.errors import ConsulError
 
 if TYPE_CHECKING:
     import aiohttp
 
-# Consul allows 200 per client address (`http_max_conns_per_client`), which is this whole host.
-CONNECTIONS = 100
 CONNECT_S = 5.0
 # Between two looks at an agent (10 s) a connection stays; those of agents not in use go.
 KEEP_ALIVE_S = 20.0
@@ -35,6 +34,8 @@ LIMIT = 8 << 20
 _TOKEN_LIMIT = 4096
 _TOLD = 200
 SWITCH_S = 0.0005
+# The status of an agent that takes no more connections of this host (`http_max_conns_per_client`).
+CROWDED = 429
 _importing = threading.Lock()
 
 

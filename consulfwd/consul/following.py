@@ -22,6 +22,7 @@ from consulfwd.consul.facts import Fact
 from consulfwd.consul.quality import fault
 from consulfwd.consul.reply import Reply
 from consulfwd.consul.turns import Turns
+from consulfwd.core.carriers import MOST_CARRIED
 from consulfwd.errors import ConsulError
 
 # What Consul cannot be asked to wait for is asked for again after so many seconds.
@@ -57,6 +58,8 @@ class Following:
         self._ports = [agent.http_port for agent in agents]
         self._clients = [connect(agent) for agent in agents]
         self._turns = Turns(len(agents))
+        # How many questions wait at each agent: other programs of the host need connections too.
+        self._waiting = [0] * len(agents)
         self._changed = changed
         self._tell = tell
         self._clock = clock
@@ -116,8 +119,9 @@ class Following:
             at = self._turns.first(now, refused)
             ask = belief.next(at, now)
             await self._sleep(max(ask.at - now, 0.0))
+            waits = fact.blocks and self._waiting[at] < MOST_CARRIED
             try:
-                reply = await self._get(at, belief, ask)
+                reply = await self._get(at, belief, ask, waits)
                 news = belief.take(reply, ask, self._clock())
             except ConsulError as error:
                 refused[at] = error
@@ -128,11 +132,14 @@ class Following:
             refused.clear()
             if belief.known:
                 self._note(belief, news, told)
-            await self._sleep(0.0 if fact.blocks or belief.doubtful else POLL)
+            await self._sleep(0.0 if waits or belief.doubtful else POLL)
 
-    async def _get(self, at: int, belief: Belief, ask: Ask) -> Reply:
+    async def _get(self, at: int, belief: Belief, ask: Ask, waits: bool) -> Reply:
         fact, client = belief.fact, self._clients[at]
         params = belief.params(ask)
+        if "index" in params and not waits:
+            params["wait"] = "1ms"
+        self._waiting[at] += waits
         try:
             reply = await client.get(fact.path, params, timeout=ask.timeout, absent=fact.absent)
             if why := fault(reply, MAX_LAST_CONTACT):
@@ -148,6 +155,8 @@ class Following:
             where = "" if error.status else f" over HTTP, port {self._ports[at]}"
             reason = f"{fact}: {error.reason}{where}"
             raise ConsulError(error.agent, error.status, reason) from error
+        finally:
+            self._waiting[at] -= waits
         self._turns.answered(at)
         return reply
 

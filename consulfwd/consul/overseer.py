@@ -35,8 +35,14 @@ CATALOG_EVERY = 60.0
 FIRST, FIRST_OF_CATALOG = 0.5, 3.0
 # So many replies in a row without servers, and the log is told that there is no list.
 EMPTY = 2
+# One question at a time; a second connection is for one that is still being closed.
+CONNECTIONS = 2
 
 UpstreamKey = tuple[str, str, int]
+
+
+def _connect(agent: Agent) -> Client:
+    return Client(agent, connections=CONNECTIONS)
 
 
 @dataclass(eq=False)
@@ -71,7 +77,7 @@ class Overseer:
         *,
         host: str,
         rng: random.Random,
-        connect: Callable[[Agent], Client] = Client,
+        connect: Callable[[Agent], Client] = _connect,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.directory = servers.Directory(host)
@@ -126,8 +132,10 @@ class Overseer:
             for agent in agents:
                 if quality.every or name in rosters:
                     wanted.setdefault(agent.name, (agent, []))[1].append(name)
-        for name in [name for name in self._watched if name not in wanted]:
-            self._end(self._watched[name])
+        for name, one in list(self._watched.items()):
+            # Who is gone from one list may be in another, with another token.
+            if name not in wanted or wanted[name][0] != one.agent:
+                self._end(one)
         for name, (agent, found) in wanted.items():
             if name not in self._watched:
                 sight = sights.get(name)
@@ -138,6 +146,7 @@ class Overseer:
                 task.add_done_callback(self._ended)
                 watched.task = task
                 self._watched[name] = watched
+            self._watched[name].lists = tuple(found)
 
     def _end(self, watched: _Watched) -> None:
         del self._watched[watched.agent.name]

@@ -1,27 +1,29 @@
-"""Watches: blocking queries that tell when an answer may have changed, and proofs that they would.
+"""Watches: blocking queries that tell when an answer may have changed.
 
-What belongs here: the tasks that ask, one for each subject and one for each agent that carries
-any. What is watched where, and what follows from a change, is decided in `core.freshness`; the
-rules of blocking queries are in `blocking`. Must not know DNS.
+What belongs here: the tasks that ask, one for each subject; those for proofs that they would tell
+are in `proving`. What is watched where, and what follows from a change, is decided in
+`core.freshness`; the rules of blocking queries are in `blocking`. Must not know DNS.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from consulfwd.config import Agent
 from consulfwd.consul import content
 from consulfwd.consul.blocking import RATE, Rules, Verdict
-from consulfwd.consul.client import Client
+from consulfwd.consul.client import CROWDED, Client
+from consulfwd.consul.proving import Prover
 from consulfwd.consul.reply import Reply
-from consulfwd.core.freshness import LIFE, MOST_CARRIED, Freshness
+from consulfwd.core.freshness import Freshness
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import CONNECT, NODE, SERVICE, Subject
+from consulfwd.core.watches import Command
 from consulfwd.errors import ConsulError
 
 if TYPE_CHECKING:
@@ -29,24 +31,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("consulfwd.watch")
 
-# Between two proofs (seconds) of an agent that carries watches; of one that failed, ever longer.
-PROVE_EVERY, PROVE_RARELY = LIFE / 2, 30.0
 # So many watches begin or end at once, then as many so long (seconds) after them: queries must not
 # wait when the watches of a lost agent all begin anew at another.
 AT_ONCE, APART = 4, 0.01
+# Within so long (seconds), each at a moment of its own, watches move to agents off this host: when
+# a server is lost they move on all hosts at once.
+MOVE_WITHIN = 10.0
 # A reply of more octets (about a hundred instances) is read beside the loop, and by it no answers
 # are corrected: that would cost more with each of them than waiting for the agents to know.
 LARGE = 1 << 17
-# An agent that comes and goes is told of once in so long (seconds).
-TELL_AGAIN = 60.0
-# A service that need not exist: the headers are what is wanted. Should somebody register it with
-# more instances than are read, nodes are asked for that nobody can know how to pretend to be.
-_PROOF_PATH = "/v1/health/service/consulfwd-proof"
 _PATHS = {
     SERVICE: "/v1/health/service/",
     CONNECT: "/v1/health/connect/",
     NODE: "/v1/catalog/node/",
 }
+
+
+def off_host(agent: Agent) -> bool:
+    """Return whether an agent is on another host than this one, by its address."""
+    return not ip_address(agent.address.partition("%")[0]).is_loopback
 
 
 class Watching(Protocol):
@@ -57,6 +60,12 @@ class Watching(Protocol):
 
     def drop(self, keys: Iterable[bytes], *, changed: bool) -> None:
         """Let these questions be asked again: at once if `changed`, else when their TTL is over."""
+
+    def use(self, agents: Mapping[str, bool]) -> None:
+        """Take note of the agents there are, and which are off this host.
+
+        Nothing hangs on any other from now on.
+        """
 
     def proved(self, carrier: str, at: float) -> None:
         """Note that an agent heard of every change up to `at`."""
@@ -83,58 +92,93 @@ class Watcher:
         rng: random.Random,
     ) -> None:
         self._watching = watching
-        self._agents = agents
+        self._agents: dict[str, Agent] = {}
         self._leader = leader
-        self._lost_level = logging.WARNING if expected else logging.INFO
         self._now = now
         self._rng = rng
         self._clients: dict[str, Client] = {}
-        # Proofs must not wait for a connection that watches hold.
-        self._provers: dict[str, Client] = {}
         self._watches: dict[Subject, asyncio.Task[None]] = {}
-        self._proofs: dict[str, asyncio.Task[None]] = {}
+        self._prover = Prover(watching, self._make_room, expected=expected, now=now)
         self._ending: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._later: asyncio.TimerHandle | None = None
-        self._blind: set[str] = set()
-        self._told: dict[str, float] = {}
+        self._apart: dict[Subject, asyncio.TimerHandle] = {}
         self._hidden = False
-        self._nobody = f"consulfwd-proof:{secrets.token_hex(8)}"
         watching.wake = self.obey
+        self.use(agents)
+
+    def use(self, agents: Mapping[str, Agent]) -> None:
+        """Go by these agents from now on. What leads to any other ends at once.
+
+        Watches at those that stay go on.
+        """
+        gone = [name for name, agent in self._agents.items() if agents.get(name) != agent]
+        self._agents = dict(agents)
+        for name in gone:
+            client = self._clients.pop(name, None)
+            if client is not None:
+                # Who waits there for a change hears that the connection is closed.
+                closing = asyncio.get_running_loop().create_task(client.close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+        self._prover.use(self._agents, gone)
+        there = {name: off_host(agent) for name, agent in agents.items()}
+        if gone:
+            self._watching.use({name: far for name, far in there.items() if name not in gone})
+        self._watching.use(there)
 
     def obey(self) -> None:
-        """Begin and end watches as commanded: some now, the others a moment later."""
+        """Begin proofs, and begin and end watches as commanded: some now, others a moment later."""
+        self._prover.obey()
         if self._later is None:
             self._some()
 
     def _some(self) -> None:
         self._later = None
         commands = self._watching.freshness.commands
-        for subject, carrier in commands[:AT_ONCE]:
-            self._carry_out(subject, carrier)
+        for command in commands[:AT_ONCE]:
+            self._carry_out(command)
         del commands[:AT_ONCE]
         if commands:
             self._later = asyncio.get_running_loop().call_later(APART, self._some)
 
-    def _carry_out(self, subject: Subject, carrier: str | None) -> None:
+    def _carry_out(self, command: Command) -> None:
+        subject, carrier, apart = command
+        waits = self._apart.pop(subject, None)
+        if waits is not None:
+            waits.cancel()
         running = self._watches.pop(subject, None)
         if running is not None and running is not asyncio.current_task():
             running.cancel()
-        if carrier is None:
+        # One at an agent that has left meanwhile has been moved by a later command.
+        if carrier is None or carrier not in self._agents:
             return
+        if apart:
+            loop, pause = asyncio.get_running_loop(), self._rng.uniform(0, MOVE_WITHIN)
+            self._apart[subject] = loop.call_later(pause, self._start, subject, carrier)
+        else:
+            self._start(subject, carrier)
+
+    def _start(self, subject: Subject, carrier: str) -> None:
+        if self._apart.pop(subject, None) is not None:
+            if carrier not in self._agents:
+                return
+            self._watching.freshness.began(subject, carrier, self._now())
         task = self._watches[subject] = self._begin(self._watch(subject, carrier))
         task.add_done_callback(lambda task: self._broke(task, subject, carrier))
-        if carrier not in self._proofs:
-            self._proofs[carrier] = self._begin(self._prove(carrier))
 
     async def close(self) -> None:
         """End every watch and close every connection."""
         if self._later is not None:
             self._later.cancel()
-        tasks = {*self._watches.values(), *self._proofs.values(), *self._ending}
+        for waits in self._apart.values():
+            waits.cancel()
+        tasks = {*self._watches.values(), *self._ending}
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for client in (*self._clients.values(), *self._provers.values()):
+        await asyncio.gather(*tasks, *self._closing, return_exceptions=True)
+        await self._prover.close()
+        for client in self._clients.values():
             await client.close()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -159,7 +203,7 @@ class Watcher:
         freshness = self._watching.freshness
         client = self._clients.get(carrier)
         if client is None:
-            client = Client(self._agents[carrier], connections=MOST_CARRIED)
+            client = Client(self._agents[carrier], connections=freshness.rules.carried)
             self._clients[carrier] = client
         project = content.node if subject.kind == NODE else content.service
         # While nobody waits for changes, one may come and go unseen: shorter than what settles.
@@ -168,7 +212,7 @@ class Watcher:
         # The leader's word never comes by streaming, and a token is what rights hang on.
         sure = self._leader or self._agents[carrier].token_file is None
         path = _PATHS[subject.kind] + quote(subject.name, safe="")
-        armed = known = False
+        armed = known = crowded = False
         while True:
             ask = rules.next(self._now())
             await asyncio.sleep(ask.at - self._now())
@@ -182,6 +226,7 @@ class Watcher:
                 reply = await client.get(path, params, timeout=ask.timeout)
             except ConsulError as error:
                 decision = rules.failed(error, self._now())
+                crowded = error.status == CROWDED
             else:
                 if len(reply.body) > LARGE:
                     # Reading it takes longer than a query is to wait.
@@ -192,6 +237,8 @@ class Watcher:
             if decision.verdict is Verdict.FAILED:
                 log.debug("watch of %s at %s broke: %s", subject, carrier, decision.why)
                 self._watching.drop(freshness.failed(subject, carrier, now), changed=False)
+                if crowded:
+                    self._make_room(carrier)
                 self.obey()
                 return
             if decision.verdict is Verdict.PARTIAL:
@@ -225,6 +272,19 @@ class Watcher:
             # What DNS shows of it is odd, but what is odd is compared all the same.
             return None
 
+    def _make_room(self, carrier: str) -> None:
+        """Give connections back to an agent that takes no more; the log is told of it once."""
+        freshness = self._watching.freshness
+        told = carrier in freshness.carriers.crowded
+        self._watching.drop(freshness.crowded(carrier, self._now()), changed=False)
+        if not told:
+            log.warning(
+                "agent %s takes no more connections from this host (HTTP 429): at most %d watches"
+                " there for now (raise its limits.http_max_conns_per_client, or see who has them)",
+                *(carrier, freshness.carriers.most(carrier)),
+            )
+        self.obey()
+
     def _tell_hidden(self, subject: Subject, carrier: str) -> None:
         if not self._hidden:
             self._hidden = True
@@ -232,58 +292,3 @@ class Watcher:
                 "agent %s: the token may not read all of %s: such names are asked for each time",
                 *(carrier, subject),
             )
-
-    # -- proofs -------------------------------------------------------------------------------
-
-    async def _prove(self, carrier: str) -> None:
-        """Ask an agent again and again how far behind the leader it is, while that is of use."""
-        client = Client(self._agents[carrier], connections=2)
-        self._provers[carrier] = client
-        freshness = self._watching.freshness
-        pause = PROVE_EVERY
-        try:
-            while carrier in freshness.carried() or carrier in freshness.barred:
-                begin = self._now()
-                why = await self._proof(client, carrier)
-                if why:
-                    self._tell_lost(carrier, why)
-                    self._watching.lost(carrier)
-                    pause = min(pause * 2, PROVE_RARELY)
-                else:
-                    self._tell_found(carrier)
-                    pause = PROVE_EVERY
-                await asyncio.sleep(begin + pause - self._now())
-        finally:
-            del self._proofs[carrier]
-            del self._provers[carrier]
-            await client.close()
-
-    async def _proof(self, client: Client, carrier: str) -> str:
-        """Ask once; return why it proves nothing, or ""."""
-        try:
-            await client.ready()
-            begin = self._now()
-            params = {"stale": "", "node-meta": self._nobody}
-            reply = await client.get(_PROOF_PATH, params, timeout=LIFE, limit=1 << 16)
-        except ConsulError as error:
-            return f"HTTP {error.status}: {error.reason}" if error.status else error.reason
-        if reply.known_leader is False:
-            return "it knows no leader"
-        at = begin - (reply.last_contact or 0.0)
-        if self._now() - at >= LIFE:
-            return f"what it knows is {self._now() - at:.1f} s old"
-        self._watching.proved(carrier, at)
-        return ""
-
-    def _tell_lost(self, carrier: str, why: str) -> None:
-        now = self._now()
-        if carrier not in self._blind and now - self._told.get(carrier, -TELL_AGAIN) >= TELL_AGAIN:
-            self._told[carrier] = now
-            self._blind.add(carrier)
-            # Whether an agent can be asked over HTTP at all is the overseer's to warn of.
-            log.log(self._lost_level, "agent %s: no watches there: %s", carrier, why)
-
-    def _tell_found(self, carrier: str) -> None:
-        if carrier in self._blind:
-            self._blind.discard(carrier)
-            log.info("agent %s: watches are possible there again", carrier)

@@ -7,10 +7,11 @@ HTTP; what may be reused is decided in `core.freshness`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from consulfwd.core.freshness import Freshness, Rules
+from consulfwd.core.carriers import Rules
+from consulfwd.core.freshness import Freshness
 from consulfwd.core.routes import Kind
 from consulfwd.core.settling import corrected
 from consulfwd.core.subjects import Form, form_of
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class Reuse:
     """The engine's side of watching: what was asked goes in, what is to be dropped comes back.
 
-    `wake` is called when `freshness.commands` holds something to do.
+    `wake` is called when `freshness.due` says that there is something to do.
     """
 
     def __init__(self, engine: Engine, rules: Rules, domains: Iterable[bytes]) -> None:
@@ -47,9 +48,9 @@ class Reuse:
         candidates: tuple[str, ...] = ()
         if subject not in freshness.watches:
             candidates = tuple(one.name for one in ask.route.plan() if one.is_agent)
-        freshness.asked(subject, candidates, now, positive=message.positive)
-        if freshness.commands:
-            self.wake()
+        self.drop(
+            freshness.asked(subject, candidates, now, positive=message.positive), changed=False
+        )
         seconds = freshness.stored(
             subject,
             ask.key,
@@ -60,6 +61,8 @@ class Reuse:
             denied=message.rcode == const.NXDOMAIN,
             tagged=bool(form.tag),
         )
+        if freshness.due:
+            self.wake()
         entry.watched = subject in freshness.watches
         entry.until = entry.expires_at
         if seconds is not None:
@@ -115,26 +118,40 @@ class Reuse:
 
     def proved(self, carrier: str, at: float) -> None:
         """Note that an agent heard of every change up to `at`."""
-        self.freshness.proved(carrier, at)
+        self.freshness.proved(carrier, at, self._engine.now())
         self._look_again()
+
+    def use(self, agents: Mapping[str, bool]) -> None:
+        """Take note of the agents there are, and which are off this host.
+
+        Nothing hangs on any other from now on.
+        """
+        given = self._given(lambda source: source not in agents)
+        self.drop([*given, *self.freshness.use(agents, self._engine.now())], changed=False)
+        if self.freshness.due:
+            self.wake()
 
     def lost(self, carrier: str) -> None:
         """Note that an agent can carry no watches for now, nor is what it answered to be reused."""
+        given = self._given(lambda source: source == carrier)
+        self.drop([*given, *self.freshness.lost(carrier, self._engine.now())], changed=False)
+        if self.freshness.due:
+            self.wake()
+
+    def _given(self, by: Callable[[str], bool]) -> list[bytes]:
+        """Return the questions that hang on a watch and were answered by such an agent."""
         entries = self._engine.cache.entries
-        given = [
+        return [
             key
             for watch in self.freshness.watches.values()
             for key in (*watch.keys, *watch.denied)
-            if key in entries and entries[key].source == carrier
+            if key in entries and by(entries[key].source)
         ]
-        self.drop([*given, *self.freshness.lost(carrier, self._engine.now())], changed=False)
-        if self.freshness.commands:
-            self.wake()
 
     def tick(self, now: float) -> None:
         """End what has been of no use for long; called each second."""
         self.drop(self.freshness.idle(now), changed=False)
-        if self.freshness.commands:
+        if self.freshness.due:
             self.wake()
 
     def overdue(self, now: float) -> None:

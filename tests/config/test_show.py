@@ -25,7 +25,7 @@ consul:
   datacenters: {DC2: {agents: [10.2.0.1]}, "3": {agents: ["10.3.0.1:53"], policy: round_robin}}
   reverse: [10.0.0.0/8, fd00::/8]
   quality: {every: 0, max_last_contact: 0.1}
-  watch: {enabled: no, max: 0, settle: 10, source: leader}
+  watch: {enabled: no, max: 0, settle: 10, source: leader, max_connections: 8, max_remote: 0}
 recursors: [9.9.9.9, "tls://[2620:fe::fe]:8853#dns.example"]
 resolv_conf: "/run/\u00fc 'x' \\"y\\""
 forward: {Corp.example.: ["10.0.0.53"], "1e5": ["tls://1.1.1.1#a.b"]}
@@ -114,6 +114,8 @@ def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
         "  watch:\n"
         "    enabled: auto  # default\n"
         "    max: 128  # default\n"
+        "    max_connections: 66  # default\n"
+        "    max_remote: 8  # default\n"
         "    settle: 0.5  # default\n"
         "    source: agent  # default\n"
         "recursors: auto  # default\n"

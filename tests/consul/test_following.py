@@ -15,6 +15,7 @@ from consulfwd.consul.client import Client
 from consulfwd.consul.facts import Fact, Kind
 from consulfwd.consul.following import POLL, Following
 from consulfwd.consul.reply import Reply
+from consulfwd.core.carriers import MOST_CARRIED
 from consulfwd.errors import ConsulError
 from tests.consul.replies import reply
 
@@ -36,6 +37,7 @@ class World:
         self.told: list[str] = []
         self.closed: list[str] = []
         self.news = asyncio.Event()
+        self.waiting = self.most_waiting = 0
 
     def say(self, path: str, answer: object, *agents: str) -> None:
         for agent in agents or (A, B, C):
@@ -75,8 +77,13 @@ class Fake:
         while (
             isinstance(answer := self.world.answers[self.address, path], Reply)
             and (answer.index or 1) <= after
-        ):
-            await self.world.news.wait()
+        ) and params.get("wait") != "1ms":
+            self.world.waiting += 1
+            self.world.most_waiting = max(self.world.waiting, self.world.most_waiting)
+            try:
+                await self.world.news.wait()
+            finally:
+                self.world.waiting -= 1
         if isinstance(answer, ConsulError):
             raise answer
         assert isinstance(answer, Reply)
@@ -290,3 +297,16 @@ async def test_many_facts_at_once(many: int) -> None:
             world.say(fact.path, reply(None))
         await ready(one, *facts)
         assert set(one.known) == set(facts)
+
+
+async def test_connections_are_left_to_others() -> None:
+    """Beyond so many questions that wait at an agent, it is asked now and then instead."""
+    facts = [Fact(Kind.KEY, f"k{number}") for number in range(MOST_CARRIED + 5)]
+    async with following() as (world, made):
+        for fact in facts:
+            world.say(fact.path, reply([{"Key": fact.name, "Value": "eA=="}], index=5))
+        await ready(made, *facts)
+        await until(lambda: world.most_waiting == MOST_CARRIED)
+        began = world.now
+        await until(lambda: world.now > began + 5 * POLL)
+        assert world.most_waiting == MOST_CARRIED

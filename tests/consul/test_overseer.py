@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -375,3 +376,21 @@ async def test_first_looks_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
     await world.overseer.close()
     assert min(pauses) >= 0.5
     assert max(pauses) < 3.4
+
+
+async def test_who_leaves_one_list_and_is_in_another_gets_the_other_token(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.write_text("ours")
+    theirs.write_text("theirs")
+    seeds = Seeds([Agent(address=A, token_file=ours)])
+    far = {"agents": [Agent(address=B, token_file=theirs)]}
+    consul: Any = {"agents": seeds, "datacenters": {"dc2": far}}
+    async with looking(Settings(consul=consul)) as world:
+        world.says[A] = reply(servers(A, B))
+        await until(lambda: world.in_force() == [A, B])
+        (told,) = [one.agent for one in world.overseer._watched.values() if one.agent.address == B]
+        assert told.token_file == ours
+        world.says[A] = world.says[B] = reply(servers(A))
+        await until(lambda: world.in_force() == [A])
+        (told,) = [one.agent for one in world.overseer._watched.values() if one.agent.address == B]
+        assert told.token_file == theirs

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
-from consulfwd.consul import blocking
+from consulfwd.consul import blocking, proving
 from consulfwd.consul import watch as module
-from consulfwd.core.freshness import IDLE, LIFE, REUSE
+from consulfwd.core import freshness
+from consulfwd.core.carriers import MOST_CARRIED
+from consulfwd.core.freshness import IDLE
+from consulfwd.core.proofs import LIFE
 from consulfwd.core.subjects import Subject
+from consulfwd.core.watches import REUSE
 from tests.consul.server import Raw, http
 from tests.consul.watched import KEY, WEB, asked, cluster, now, until, watching
 
@@ -220,7 +224,8 @@ async def test_who_waits_for_nothing_is_let_go() -> None:
 async def test_proofs_end_with_the_watches_and_begin_with_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "PROVE_EVERY", 0.02)
+    monkeypatch.setattr(proving, "PROVE_EVERY", 0.02)
+    monkeypatch.setattr(freshness, "PROVE_FOR", 1.0)
     async with cluster() as (consul, agents), watching(agents) as shell:
         first = consul.agents[0]
         await shell.armed()
@@ -228,7 +233,7 @@ async def test_proofs_end_with_the_watches_and_begin_with_them(
         await until(lambda: len(asked(first, proofs)) >= 3)
         shell.drop(shell.freshness.idle(now() + IDLE), changed=False)
         shell.wake()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(1.2)
         before = len(asked(first, proofs))
         await asyncio.sleep(0.1)
         assert len(asked(first, proofs)) == before
@@ -237,6 +242,51 @@ async def test_proofs_end_with_the_watches_and_begin_with_them(
         await shell.armed()
         assert shell.at() == "1"
         assert len(asked(first, proofs)) > before
+
+
+async def test_an_idle_host_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch waits on, but nobody needs to know whether it would hear of a change."""
+    monkeypatch.setattr(proving, "PROVE_EVERY", 0.02)
+    monkeypatch.setattr(freshness, "PROVE_FOR", 1.0)
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        first, second = consul.agents
+        watch = await shell.armed()
+        await until(lambda: shell.ask() == REUSE)
+        await until(lambda: len(asked(first)) == 2)
+        await asyncio.sleep(1.2)
+        before = len(first.requests), len(second.requests)
+        await asyncio.sleep(0.3)
+        assert (len(first.requests), len(second.requests)) == before
+        assert watch.armed
+        # A change is heard of all the same.
+        consul.catalog.set_check("web1", "critical")
+        await until(lambda: watch.changes == 1)
+        await asyncio.sleep(0.1)
+        # The first answer is not reused, but those that follow it at once.
+        assert shell.ask() is None
+        await until(lambda: shell.ask() == REUSE)
+        assert shell.freshness.watches[WEB] is watch
+
+
+async def test_an_agent_that_failed_is_left_alone_while_nobody_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(proving, "PROVE_EVERY", 0.02)
+    monkeypatch.setattr(proving, "PROVE_RARELY", 0.04)
+    monkeypatch.setattr(freshness, "PROVE_FOR", 1.0)
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        first = consul.agents[0]
+        await shell.armed()
+        first.faults.http.status.on(500)
+        await until(lambda: shell.at() == "2")
+        await asyncio.sleep(1.2)
+        before = len(first.requests)
+        await asyncio.sleep(0.2)
+        assert len(first.requests) == before
+        first.faults.clear()
+        assert shell.freshness.barred
+        shell.ask()
+        await until(lambda: not shell.freshness.barred)
 
 
 async def test_a_proof_is_as_old_as_the_server_says() -> None:
@@ -265,8 +315,8 @@ async def test_many_watches_at_one_agent() -> None:
             shell.ask(subject)
         for subject in subjects[:5]:
             consul.catalog.register(subject.name, node="n", node_address="10.0.0.9")
-        # 128 names that do not exist are too many.
-        assert len(shell.freshness.watches) == 128
+        # Those beyond are left to other agents, were there any.
+        assert len(shell.freshness.watches) == MOST_CARRIED
         await until(lambda: all(one.armed for one in shell.freshness.watches.values()))
         await until(lambda: all(shell.watch(one).size for one in subjects[:5]))
         (agent,) = consul.agents

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from consulfwd.config import Agent
+from consulfwd.consul import proving
 from consulfwd.consul import watch as module
-from consulfwd.core.freshness import REUSE, REUSE_UNSURE
+from consulfwd.core.watches import REUSE, REUSE_UNSURE
 from tests.consul.replies import servers
 from tests.consul.server import Raw, http
 from tests.consul.watched import WEB, asked, cluster, now, until, watching
@@ -23,12 +24,12 @@ INDEX = "X-Consul-Index: 5"
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Agents are asked to prove themselves often, and are soon found silent."""
-    monkeypatch.setattr(module, "PROVE_EVERY", 0.05)
-    monkeypatch.setattr(module, "PROVE_RARELY", 0.1)
-    monkeypatch.setattr(module, "LIFE", 0.8)
+    monkeypatch.setattr(proving, "PROVE_EVERY", 0.05)
+    monkeypatch.setattr(proving, "PROVE_RARELY", 0.1)
+    monkeypatch.setattr(proving, "LIFE", 0.8)
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 503])
+@pytest.mark.parametrize("status", [400, 403, 404, 500, 503])
 async def test_an_agent_that_refuses(status: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "consulfwd.watch")
     async with cluster() as (consul, agents), watching(agents) as shell:

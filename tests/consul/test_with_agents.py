@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from consulfwd.config import Settings
-from consulfwd.consul import overseer, quality
+from consulfwd.consul import overseer, proving, quality, watch
+from consulfwd.core.subjects import Subject
+from consulfwd.core.watches import Watch
 from consulfwd.dev import DevAgent, DevCluster
 from consulfwd.dev.cluster import Place
+from consulfwd.net.relays import KEEP_AGAIN
 from consulfwd.server import Server
 from tests.net.world import EXAMPLES, GALERA, ask, nothing_left_behind, until
 
@@ -74,11 +79,15 @@ class Looked:
         return reply.data
 
 
-def settings(*agents: DevAgent, catalog: bool = False, **more: Any) -> Settings:
-    found = [
+def settings(
+    *agents: DevAgent, catalog: bool = False, token: Path | None = None, **more: Any
+) -> Settings:
+    found: list[dict[str, Any]] = [
         {"address": one.address, "dns_port": one.dns_port, "http_port": one.http_port}
         for one in agents
     ]
+    for place in found:
+        place |= {"token_file": token} if token else {}
     consul: dict[str, Any] = {
         "agents": {"from_catalog": True, "seeds": found} if catalog else found,
         "watch": {"enabled": False},
@@ -225,3 +234,122 @@ async def test_a_stop_before_the_first_look() -> None:
     async with looking() as here:
         await asyncio.sleep(0)
         assert not any(agent.requests for agent in here.agents)
+
+
+def connections(agent: DevAgent) -> int:
+    """How many HTTP connections an agent has."""
+    assert agent._http is not None
+    assert agent._http._runner is not None
+    server = agent._http._runner.server
+    assert server is not None
+    return sum(one.transport is not None for one in server.connections)
+
+
+def watched_at(here: Looked, agent: DevAgent) -> list[Watch]:
+    reuse = here.server.engine.reuse
+    assert reuse is not None
+    name = f"{agent.address}:{agent.dns_port}"
+    return [one for one in reuse.freshness.watches.values() if one.carrier == name]
+
+
+async def test_an_agent_that_left_the_catalog_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its connections close at once, no token is sent there again; watches elsewhere go on."""
+    monkeypatch.setattr(proving, "PROVE_EVERY", 0.05)
+    token_file = tmp_path / "token"
+    token_file.write_text("secret")
+    async with looking(catalog=True, watch={"enabled": True, "max": 6}, token=token_file) as here:
+        await until(lambda: len(here.asked_first()) == 3)
+        catalog = here.cluster.catalog
+        for number in range(6):
+            catalog.register(f"s{number}", node=f"n{number}", node_address="10.0.0.9")
+        for _ in range(2):
+            for number in range(6):
+                await ask(here.server.endpoints[0], f"s{number}.service.consul")
+            await asyncio.sleep(KEEP_AGAIN)
+        gone, stays = here.agents[2], here.agents[1]
+        await until(lambda: all(len(watched_at(here, one)) == 2 for one in here.agents))
+        await until(lambda: all(one.armed for one in watched_at(here, stays)))
+        await until(lambda: sum("wait=" in one for one in stays.requests) == 2)
+        await until(lambda: connections(gone) >= 3)
+        assert here.server.settings.consul.agents[0].token_file == token_file
+        waiting = watched_at(here, stays)
+        catalog.deregister_node("dev3")
+        await until(lambda: len(here.asked_first()) == 2)
+        await until(lambda: connections(gone) == 0)
+        asked = len(gone.requests)
+        await until(lambda: sum(len(watched_at(here, one)) for one in here.agents) == 6)
+        await asyncio.sleep(0.5)
+        assert len(gone.requests) == asked
+        assert watched_at(here, gone) == []
+        assert waiting == [one for one in watched_at(here, stays) if one in waiting]
+        assert all(one.armed and not one.changes for one in waiting)
+        names = [f"/v1/health/service/{one.subject.name}?" for one in waiting]
+        # One look at the state, one question that waits: none of them began anew.
+        again = [one for one in stays.requests if one.startswith(tuple(names))]
+        assert len(again) == 4
+        # Once it is back, it may carry watches as before.
+        catalog.register(
+            "consul", id="consul-dev3", node="dev3", node_address=gone.address, port=8300, checks=()
+        )
+        await until(lambda: len(here.asked_first()) == 3)
+        assert connections(gone) <= 1
+
+
+async def watch_names(here: Looked, count: int) -> None:
+    """Have so many names watched."""
+    for number in range(count):
+        here.cluster.catalog.register(
+            f"s{number}", node=f"n{number}", node_address="10.0.0.9"
+        )
+    for _ in range(2):
+        for number in range(count):
+            await ask(here.server.endpoints[0], f"s{number}.service.consul")
+        await asyncio.sleep(KEEP_AGAIN)
+
+
+def spread(here: Looked) -> list[int]:
+    return [len(watched_at(here, one)) for one in here.agents]
+
+
+async def test_few_watches_off_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "off_host", lambda agent: True)
+    async with looking(watch={"enabled": True}) as here:
+        await watch_names(here, 30)
+        assert spread(here) == [8, 8, 8]
+    async with looking(watch={"enabled": True, "max_remote": 2}) as here:
+        await watch_names(here, 10)
+        assert spread(here) == [2, 2, 2]
+    monkeypatch.setattr(watch, "off_host", lambda agent: agent.address != ADDRESSES[1])
+    async with looking(watch={"enabled": True, "max": 10}) as here:
+        await watch_names(here, 12)
+        # The first in order, as many as it may, then the one on this host.
+        assert spread(here) == [8, 2, 0]
+
+
+async def test_watches_of_a_lost_agent_move_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand hosts lose a server at the same moment."""
+    monkeypatch.setattr(watch, "off_host", lambda agent: True)
+    monkeypatch.setattr(watch, "MOVE_WITHIN", 1.0)
+    async with looking(watch={"enabled": True}) as here:
+        await watch_names(here, 8)
+        assert spread(here) == [8, 0, 0]
+        await until(lambda: all(one.armed for one in watched_at(here, here.agents[0])))
+        await here.agents[0].stop("http")
+        await until(lambda: sum(spread(here)[1:]) == 8)
+        began = time.monotonic()
+        moved = [*watched_at(here, here.agents[1]), *watched_at(here, here.agents[2])]
+        armed: dict[Subject, float] = {}
+
+        def all_armed() -> bool:
+            for one in moved:
+                if one.armed:
+                    armed.setdefault(one.subject, time.monotonic() - began)
+            return len(armed) == 8
+
+        await until(all_armed)
+        times = sorted(armed.values())
+        assert times[-1] - times[0] > 0.4
+        assert sum(at < 0.1 for at in times) < 4
+        await here.agents[0].start("http")

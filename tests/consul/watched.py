@@ -8,12 +8,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from consulfwd.config import Agent
 from consulfwd.consul.watch import Watcher
-from consulfwd.core.freshness import Freshness, Rules, Watch
+from consulfwd.core.carriers import Rules
+from consulfwd.core.freshness import Freshness
 from consulfwd.core.subjects import Subject
+from consulfwd.core.watches import Watch
 from consulfwd.dev import DevAgent, DevCluster
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "consul.d"
@@ -37,8 +40,12 @@ class Shell:
     def drop(self, keys: Iterable[bytes], *, changed: bool) -> None:
         self.dropped += [(key, changed) for key in keys]
 
+    def use(self, agents: Mapping[str, bool]) -> None:
+        self.drop(self.freshness.use(agents, now()), changed=False)
+        self.wake()
+
     def proved(self, carrier: str, at: float) -> None:
-        self.freshness.proved(carrier, at)
+        self.freshness.proved(carrier, at, now())
 
     def lost(self, carrier: str) -> None:
         self.drop(self.freshness.lost(carrier, now()), changed=False)
@@ -47,7 +54,8 @@ class Shell:
     def ask(self, subject: Subject = WEB, *, positive: bool = True) -> float | None:
         """Ask for an answer of this subject twice; return for how long the second is reused."""
         for _ in range(2):
-            self.freshness.asked(subject, self._agents, now(), positive=positive)
+            keys = self.freshness.asked(subject, self._agents, now(), positive=positive)
+            self.drop(keys, changed=False)
         self.wake()
         return self.freshness.stored(subject, KEY, positive=positive, sent_at=now(), now=now())
 
@@ -87,7 +95,13 @@ async def watching(
         yield shell
     finally:
         await watcher.close()
-    await until(lambda: not [one for one in asyncio.all_tasks() - before if "Watcher" in str(one)])
+    await until(lambda: not left(before))
+
+
+def left(before: set[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
+    """The tasks of watchers that were not there before."""
+    tasks = asyncio.all_tasks() - before
+    return [one for one in tasks if "Watcher" in str(one) or "Prover" in str(one)]
 
 
 @asynccontextmanager

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
+
 import pytest
 
-from consulfwd.core.freshness import (
-    ADMIT_WITHIN,
-    IDLE,
-    LIFE,
+from consulfwd.core.carriers import CROWDED_AGAIN, MOST_CARRIED, MOST_FAR, ROOM_AGAIN, Rules
+from consulfwd.core.freshness import IDLE, LOOK_AGAIN, PROVE_FOR, Freshness
+from consulfwd.core.interest import ADMIT_WITHIN, MAX_SEEN, REST
+from consulfwd.core.proofs import LIFE
+from consulfwd.core.subjects import NODE, SERVICE, Subject
+from consulfwd.core.watches import (
     MAX_DENIED,
     MAX_KEYS,
-    MAX_SEEN,
-    MOST_CARRIED,
-    REST,
     REUSE,
     REUSE_NODE,
     REUSE_UNSURE,
-    SPARE_AFTER,
-    Freshness,
-    Rules,
 )
-from consulfwd.core.subjects import NODE, SERVICE, Subject
 from tests.core.watched import EPOCH, Play, played, script, subject_for
 
 
@@ -91,7 +88,7 @@ def test_a_nodes_own_names_are_asked_for_more_often() -> None:
     for _ in range(2):
         freshness.asked(node, ("A",), EPOCH, positive=True)
     freshness.armed(node, "A", EPOCH, size=1, healthy=1)
-    freshness.proved("A", EPOCH)
+    freshness.proved("A", EPOCH, EPOCH)
     later = EPOCH + freshness.rules.settle
     assert freshness.stored(node, b"db1", positive=True, sent_at=later, now=later) == REUSE_NODE
 
@@ -102,7 +99,7 @@ def test_what_may_become_blind_unseen_is_relied_on_for_less_long() -> None:
     for _ in range(2):
         freshness.asked(web, ("A",), EPOCH, positive=True)
     later = EPOCH + freshness.rules.settle
-    freshness.proved("A", EPOCH)
+    freshness.proved("A", EPOCH, EPOCH)
     for note, sure, seconds in [
         (freshness.armed, False, REUSE_UNSURE),
         (freshness.changed, True, REUSE),
@@ -147,32 +144,136 @@ def test_the_bounds_of_idleness() -> None:
 
 
 def test_the_bounds_of_making_room() -> None:
+    """It takes twice as many questions as the watch would answer that is to go."""
+    def play(more: int) -> str:
+        play = plays("""
+            0    yes one | ...
+            0    yes one | one at A; ttl
+            5    yes one | ttl
+            10   yes one | ttl                  # once in five seconds, for all that is known
+        """, Play(most=1))  # fmt: skip
+        said = [play.do(10 + number, "yes two") for number in range(more)]
+        assert set(said[:-1]) == {"..."}
+        return said[-1]
+
+    assert play(4) == "..."
+    assert play(5) == "one ends; two at A; ttl; drop one"
+
+
+def test_who_is_asked_for_no_more_makes_room_sooner() -> None:
     play = plays("""
-        0 yes one | ...
-        0 yes one | one at A; ttl
-        0 yes two | ...
-        1 yes one | ttl
-        1 yes two | ...            # there is room for one, and it is in use
+        0    yes one     | ...
+        0    yes one     | one at A; ttl
+        0    proved A    | ...
+        0    armed one 1 | drop one
     """, Play(most=1))  # fmt: skip
-    assert play.do(1 + SPARE_AFTER - 0.001, "yes two") == "..."
-    assert play.do(1 + SPARE_AFTER, "yes two") == "one ends; two at A; ttl"
+    for at in range(1, 121):
+        if at % 2:
+            play.do(at, "proved A")
+        if play.reused.get("one", 0.0) <= EPOCH + at:
+            play.do(at, "yes one")
+    # Ten seconds later it is reused no more, and before that nobody can know.
+    play.do(130, "yes two")
+    assert play.do(131, "yes two") == "..."
+    play.do(190, "yes two")
+    assert play.do(191, "yes two") == "one ends; two at A; ttl; drop one"
 
 
-def test_who_makes_room_was_not_reused_any_more() -> None:
-    """What hangs on a watch that makes room is dropped by nobody: it must have run out."""
-    assert SPARE_AFTER > REUSE
+def test_what_makes_room_is_reused_no_more() -> None:
+    play = plays("""
+        0    yes one     | ...
+        9    yes one     | one at A; ttl
+        9    proved A    | ...
+        9    armed one 1 | drop one
+        10   yes one     | 10 s
+    """, Play(most=1))  # fmt: skip
+    for at in range(8):
+        play.do(10.1 + at / 10, "yes two")
+    assert play.do(11, "yes two") == "ttl"
+    assert play.reused == {}
 
 
-def test_the_least_recently_used_makes_room() -> None:
-    plays("""
-        0  yes one   | ...
-        0  yes one   | one at A; ttl
-        1  yes two   | ...
-        1  yes two   | two at B; ttl
-        2  yes one   | ttl
-        20 yes three | ...
-        20 yes three | two ends; three at B; ttl
-    """, Play(most=2))  # fmt: skip
+def test_looking_for_who_makes_room_costs_little() -> None:
+    """However many names are asked for: one look looks at every watch."""
+    play = Play(most=1)
+    play.do(0, "yes one")
+    play.do(0, "yes one")
+    for _ in range(10):
+        play.do(50, "yes two")
+        play.do(50, "yes three")
+    # The first look found it, the others were no looks.
+    assert play.placed == {subject_for("two"): "A"}
+    play.do(50 + LOOK_AGAIN - 0.001, "yes three")
+    assert play.placed == {subject_for("two"): "A"}
+
+
+def test_names_asked_for_often_find_room_whatever_else_is_asked_for() -> None:
+    """A scan asks for each of many existing names twice, then every few seconds for ever."""
+    play = Play(most=8)
+    clients = Clients(play)
+    for number in range(40):
+        clients.every(3.0, f"scan{number}", begin=number / 20)
+        clients.every(3.0, f"scan{number}", begin=number / 20 + 0.3)
+    clients.run(30)
+    assert len(play.placed) == 8
+    for number in range(6):
+        clients.every(0.2 + number / 20, f"useful{number}", begin=30 + number / 30)
+    clients.run(60)
+    useful = {subject_for(f"useful{number}") for number in range(6)}
+    assert useful <= set(play.placed)
+    # They stay there, though from now on they are asked for at Consul but every ten seconds.
+    for _ in range(6):
+        clients.run(20)
+        assert useful <= set(play.placed)
+
+
+def test_a_scan_does_not_drive_out_what_is_used() -> None:
+    play = Play(most=8)
+    clients = Clients(play)
+    for number in range(8):
+        clients.every(2.0 + number / 4, f"useful{number}", begin=number / 10)
+    clients.run(60)
+    useful = set(play.placed)
+    assert len(useful) == 8
+    for number in range(400):
+        clients.once(60 + number / 10, f"scan{number}")
+        clients.once(60.4 + number / 10, f"scan{number}")
+    clients.run(50)
+    assert set(play.placed) == useful
+
+
+class Clients:
+    """They ask for names, and what they are told from here reaches Consul no more."""
+
+    def __init__(self, play: Play) -> None:
+        self.play = play
+        self.at = 0.0
+        self._due: list[tuple[float, str, float]] = []
+
+    def every(self, seconds: float, name: str, *, begin: float) -> None:
+        heappush(self._due, (begin, name, seconds))
+
+    def once(self, at: float, name: str) -> None:
+        heappush(self._due, (at, name, 0.0))
+
+    def run(self, seconds: float) -> None:
+        """Let time pass; watches are armed at once, and agents prove themselves each second."""
+        self.at += seconds
+        self.every(1.0, "", begin=self.at - seconds)
+        while self._due[0][0] < self.at:
+            at, name, again = heappop(self._due)
+            if again:
+                heappush(self._due, (at + again, name, again))
+            if not name:
+                for agent in self.play.agents:
+                    self.play.do(at, f"proved {agent}")
+            elif self.play.reused.get(name, 0.0) <= EPOCH + at:
+                self.play.do(at, f"yes {name}")
+                for watch in list(self.play.freshness.watches.values()):
+                    if not watch.armed:
+                        self.play.do(at, f"armed {watch.subject.name} 1")
+        self._due = [one for one in self._due if one[1]]
+        heapify(self._due)
 
 
 def test_no_room_at_all() -> None:
@@ -278,7 +379,7 @@ def test_made_up_names_cannot_take_the_place_of_real_ones() -> None:
     assert len(play.placed) == 8
     # Real ones take the place of made-up ones.
     play.do(300, "yes real7")
-    assert play.do(300, "yes real7") == "real0 ends; real7 at A; ttl"
+    assert play.do(300, "yes real7") == "real0 ends; real7 at A; ttl; drop real0"
 
 
 def test_made_up_names_find_no_place_where_real_ones_have_them_all() -> None:
@@ -317,7 +418,7 @@ def test_names_seen_once_are_bounded() -> None:
         play.do(0, "yes web")
         for number in range(others):
             play.freshness.asked(subject_for(f"m{number}"), ["A"], EPOCH, positive=False)
-        assert len(play.freshness._seen) == MAX_SEEN
+        assert len(play.freshness._seen.interests) == MAX_SEEN
         assert play.do(1, "yes web") == expected
 
 
@@ -396,6 +497,109 @@ def test_no_agent_carries_more_than_consul_lets_one_host_ask() -> None:
         assert play.do(0, f"yes s{number}") == expected
 
 
+def test_an_agent_that_takes_no_more_connections_gets_half_of_them_back() -> None:
+    play = plays("""
+        0   yes one     | ...
+        0   yes one     | one at A; ttl
+        0   yes two     | ...
+        0   yes two     | two at A; ttl
+        0   yes three   | ...
+        0   yes three   | three at A; ttl
+        0   yes four    | ...
+        0   yes four    | four at A; ttl
+        0   yes five    | ...
+        0   yes five    | five at A; ttl
+        0   proved A    | ...
+        0   armed one 1 | drop one
+        0   armed two 1 | drop two
+        0   armed three 1 | drop three
+        0   armed four 1 | drop four
+        1   yes one     | 10 s
+        1   failed five | five ends; drop five  # refused: four are held, two are given back
+        1   crowded A   | two ends; three ends
+        1.1 crowded A   | ...                   # the same refusal, told once more
+        1.5 yes six     | ...
+        1.5 yes six     | ...
+        1.5 proved A    | ...
+        2   yes one     | 10 s
+    """, Play("A"))  # fmt: skip
+    assert play.do(1 + CROWDED_AGAIN, "crowded A") == "four ends"
+    assert play.do(1 + 2 * CROWDED_AGAIN, "crowded A") == "..."
+    assert play.freshness.carriers.most("A") == 1
+
+
+def test_where_another_agent_has_room_watches_move_to_it() -> None:
+    plays("""
+        0   yes one     | ...
+        0   yes one     | one at A; ttl
+        0   yes two     | ...
+        0   yes two     | two at A; ttl
+        0   armed one 1 | drop one
+        0   armed two 1 | drop two
+        1   crowded A   | one at B
+        2   yes new     | ...
+        2   yes new     | new at B; ttl
+    """)
+
+
+def test_an_agent_that_was_crowded_carries_more_again_after_minutes() -> None:
+    play = Play("A")
+    for number in range(8):
+        play.do(0, f"yes s{number}")
+        play.do(0, f"yes s{number}")
+        play.do(0, f"armed s{number} 1")
+    play.do(0, "crowded A")
+    carriers = play.freshness.carriers
+    seen = []
+    for after in range(6):
+        play.do(after * ROOM_AGAIN - 1, "idle")
+        seen.append(carriers.most("A"))
+        play.do(after * ROOM_AGAIN, "idle")
+    assert seen == [4, 4, 8, 16, 32, MOST_CARRIED]
+    assert carriers.crowded == {}
+
+
+def test_agents_off_this_host_carry_few() -> None:
+    play = Play("A B C")
+    play.do(0, "there A B* C*")
+    names = [f"s{number}" for number in range(MOST_CARRIED + 2 * MOST_FAR + 1)]
+    for name in names:
+        play.do(0, f"yes {name}")
+        play.do(0, f"yes {name}")
+    # On this host first, as long as there is room.
+    told = "".join(play.placed.values())
+    assert told == "A" * MOST_CARRIED + "B" * MOST_FAR + "C" * MOST_FAR
+    # None of them has room for those of one that is lost.
+    play.do(1, "lost A")
+    assert "".join(play.placed.values()) == "B" * MOST_FAR + "C" * MOST_FAR
+
+
+def test_watches_move_apart_to_agents_off_this_host() -> None:
+    plays("""
+        0   there A B* C* | ...
+        0   yes web       | ...
+        0   yes web       | web at A; ttl
+        1   lost A        | web at B apart; drop web
+        3   lost B        | web at C apart
+        4   proved A      | ...
+        8   failed web    | web at A
+        9   yes db        | ...
+        9   yes db        | db at A; ttl
+    """, Play("A B C"))  # fmt: skip
+
+
+def test_a_watch_that_waits_to_begin_is_not_long_there() -> None:
+    """Otherwise agents that all refuse it would be asked in circles."""
+    play = plays("""
+        0   there A B*    | ...
+        0   yes web       | ...
+        0   yes web       | web at A; ttl
+        1   failed web    | web at B apart; drop web
+    """)
+    play.freshness.began(subject_for("web"), "B", EPOCH + 10)
+    assert play.do(10.1, "failed web") == "web ends"
+
+
 def test_where_each_has_its_share_who_carries_least_takes_more() -> None:
     play = Play("A B C", most=6)
     for number in range(6):
@@ -427,7 +631,7 @@ def test_watches_of_an_agent_that_is_lost_move() -> None:
         0   proved A    | ...
         0   armed web 1 | drop web
         1   yes web     | 10 s
-        1   lost A      | db at B; web at B; drop db, web
+        1   lost A      | web at B; db at B; drop db, web   # the most asked for first
         1.1 armed web at A 1 | ...              # what A still says does not count
         1.1 doubted web at A | ...
         1.1 failed web at A  | ...
@@ -440,6 +644,41 @@ def test_watches_of_an_agent_that_is_lost_move() -> None:
         3   proved A    | ...
         3   yes more    | ...
         3   yes more    | more at A; ttl
+    """)
+
+
+def test_nothing_is_watched_at_agents_that_have_left() -> None:
+    plays("""
+        0   yes web      | ...
+        0   yes web      | web at A; ttl
+        0   yes db       | ...
+        0   yes db       | db at A; ttl
+        0   proved A     | ...
+        0   armed web 1  | drop web
+        1   yes web      | 10 s
+        1   there B C    | web at B; db at B; drop db, web
+        1   proved A     | ...                  # it was on its way
+        1   proved B     | ...
+        1   armed web 1  | ...
+        2   yes web by A | ttl                  # asked before it left
+        2   yes web by B | 10 s
+        2   there C      | web at C; db at C; drop web
+        2   failed web   | web ends             # A and B are its other candidates
+        2   there A B C  | ...
+        2   yes new      | ...
+        2   yes new      | new at A; ttl
+    """, Play("A B C"))  # fmt: skip
+
+
+def test_agents_that_stay_keep_their_watches() -> None:
+    plays("""
+        0   yes web     | ...
+        0   yes web     | web at A; ttl
+        0   proved A    | ...
+        0   armed web 1 | drop web
+        1   yes web     | 10 s
+        1   there A C   | ...
+        1.5 changed web 2 | drop web
     """)
 
 
@@ -502,7 +741,7 @@ def test_nowhere_to_move() -> None:
         3   yes web      | ...                  # it is left alone for a while
     """, Play("A"))  # fmt: skip
     assert play.do(1 + REST - 0.001, "yes web") == "..."
-    assert play.do(1 + REST, "yes web") == "..."
+    # How often it was asked for before is not forgotten.
     assert play.do(1 + REST, "yes web") == "web at A; ttl"
 
 
@@ -515,8 +754,7 @@ def test_agents_that_all_refuse_a_watch_are_not_asked_in_circles() -> None:
         0.2 failed web | web at C
         0.3 failed web | web ends
         5.2 no web     | ...
-        5.3 no web     | ...
-        5.4 no web     | web at A; ttl
+        5.3 no web     | web at A; ttl
     """, Play("A B C"))  # fmt: skip
 
 
@@ -543,6 +781,89 @@ def test_a_watch_may_come_back_to_where_it_failed_long_ago() -> None:
     """)
 
 
+def test_an_answer_of_another_agent_is_reused_once_that_knew_of_the_last_change() -> None:
+    """Which it proves by what it heard of, before it was asked."""
+    plays("""
+        0    yes web          | ...
+        0    yes web          | web at A; ttl
+        0    proved A         | ...
+        0    armed web 1      | drop web
+        1    yes web by A     | 10 s               # the carrier itself
+        1    yes web by B     | ttl                # from now on it is asked for proofs
+        1.5  proved B 1.4     | ...
+        1.4  yes web by B sent 1.4 | ttl           # it was asked before it proved it
+        1.6  yes web by B     | 10 s
+        1.8  proved A         | ...
+        2    changed web 2    | drop web
+        2.1  proved B 1.99    | ...                # it heard of what was before the change
+        2.6  yes web by B     | ttl
+        2.6  yes web by A     | 10 s
+        2.7  proved B 2       | ...
+        2.7  yes web by B     | 10 s
+        2.9  yes web by C     | ttl
+        3    proved A         | ...
+        3.9  proved C         | ...
+        3.99 yes web by B     | 10 s
+        4    yes web by B     | ttl                # its proof is too old
+        4.8  yes web by C     | 10 s
+    """, Play("A B C"))  # fmt: skip
+
+
+def test_who_answers_and_proves_nothing_any_more_is_lost() -> None:
+    play = plays("""
+        0    yes web          | ...
+        0    yes web          | web at A; ttl
+        0    proved A         | ...
+        0    armed web 1      | drop web
+        1    yes web by B     | ttl
+        1    proved B         | ...
+        1.5  yes web by B     | 10 s
+        2.5  proved A         | ...
+    """)
+    assert play.freshness.expired(EPOCH + 3) == ["B"]
+    assert play.do(3, "overdue") == "..."
+    assert play.freshness.barred == {"B"}
+
+
+def test_proofs_are_wanted_for_as_long_as_something_is_reused() -> None:
+    play = plays("""
+        0    yes web          | ...
+        0    yes web          | web at A; ttl
+        0    proved A         | ...
+        0    armed web 1      | drop web
+        1    yes web          | 10 s
+    """)
+    proofs = play.freshness.carriers.proofs
+    assert play.begun == ["A"]
+    assert proofs.wanted("A", EPOCH + 1 + PROVE_FOR - 0.001)
+    assert not proofs.wanted("A", EPOCH + 1 + PROVE_FOR)
+    play.do(PROVE_FOR, "proved A")
+    # Nobody waits for another one: that it does not come says nothing about the agent.
+    assert play.do(1 + PROVE_FOR + LIFE, "overdue") == "..."
+    assert (play.freshness.ends_at(), play.freshness.barred) == (float("inf"), set())
+    # Whoever asks again has it asked again.
+    assert play.do(60, "yes web") == "ttl"
+    assert play.begun == ["A", "A"]
+    play.do(60.1, "proved A")
+    assert play.do(60.2, "yes web") == "10 s"
+
+
+def test_all_that_is_reused_is_proved_for_as_long() -> None:
+    assert PROVE_FOR > REUSE
+
+
+def test_agents_that_failed_are_asked_again_when_something_is() -> None:
+    play = plays("""
+        0    yes web          | ...
+        0    yes web          | web at A; ttl
+        1    lost A           | web at B; drop web
+    """)
+    assert play.begun == ["A", "B"]
+    play.do(60, "idle")
+    play.do(60, "yes web")
+    assert play.begun == ["A", "B", "A", "B"]
+
+
 def test_an_agent_without_watches_is_neither_proven_nor_lost() -> None:
     """Nobody asks it for proofs: that its last one is old says nothing."""
     play = plays("""
@@ -564,9 +885,9 @@ def test_an_agent_without_watches_is_neither_proven_nor_lost() -> None:
 def test_subjects_at_rest_are_bounded() -> None:
     play = Play("A")
     for number in range(MAX_SEEN + 50):
-        play.freshness._rest(subject_for(f"s{number}"), EPOCH)
-    assert len(play.freshness._resting) == MAX_SEEN
-    assert subject_for("s0") not in play.freshness._resting
+        play.freshness._seen.rest(subject_for(f"s{number}"), EPOCH)
+    assert len(play.freshness._seen.resting) == MAX_SEEN
+    assert subject_for("s0") not in play.freshness._seen.resting
 
 
 def test_the_end_of_everything() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consulfwd.core.freshness import LIFE, REUSE
+from consulfwd.core.proofs import LIFE
+from consulfwd.core.watches import REUSE
 from tests.core.watched import EPOCH, Play, subject_for
 
 NAMES = st.sampled_from(["a", "b", "c", "d", "e", "f"])
@@ -23,9 +24,17 @@ REPORTS = st.builds("{} {} {}".format, st.sampled_from(["armed", "changed"]), NA
 # From an agent that carries it no more, or never did.
 STRAY = st.builds("{} {} at {} 1".format, st.sampled_from(["armed", "changed"]), NAMES, AGENTS)
 BREAKS = st.builds("{} {}".format, st.sampled_from(["doubted", "failed"]), NAMES)
-OF_AGENTS = st.builds("{} {}".format, st.sampled_from(["lost", "proved", "proved"]), AGENTS)
+OF_AGENTS = st.builds(
+    "{} {}".format, st.sampled_from(["lost", "proved", "proved", "crowded"]), AGENTS
+)
 EVENTS = st.one_of(
-    ANSWERS, ANSWERS, REPORTS, STRAY, BREAKS, OF_AGENTS, st.sampled_from(["idle", "clear"])
+    ANSWERS,
+    ANSWERS,
+    REPORTS,
+    STRAY,
+    BREAKS,
+    OF_AGENTS,
+    st.sampled_from(["idle", "clear", "there A B C D", "there A B*", "there B* C*", "there D"]),
 )
 # Seconds between events; and whether the process slept through all that was due meanwhile.
 PAUSES = st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0, LIFE - 0.1, LIFE, 5.0, REUSE, 15.0, 300.0])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from consulfwd.consul import blocking, watch
-from consulfwd.core import freshness
+from consulfwd.consul import blocking, proving, watch
+from consulfwd.core import carriers, freshness, interest, proofs, watches
 from tests.core.test_freshness import plays
 
 
@@ -22,21 +22,30 @@ def test_the_bounds(text: str) -> None:
     told = {name: float(number) for name, number, _ in rows}
     names = (
         "LIFE", "REUSE", "REUSE_NEGATIVE", "REUSE_UNSURE", "REUSE_NODE",
-        "ADMIT_WITHIN", "SPARE_AFTER", "IDLE", "REST", "MOST_CARRIED", "MAX_KEYS", "MAX_DENIED",
+        "PROVE_FOR", "ADMIT_WITHIN", "HALF", "BETTER", "IDLE", "REST", "CONNECTIONS",
+        "MOST_CARRIED", "MOST_FAR", "MOVE_WITHIN", "ROOM_AGAIN", "MAX_KEYS", "MAX_DENIED",
     )  # fmt: skip
-    assert told == {name: getattr(freshness, name) for name in names} | {"HOLD": blocking.HOLD}
+    known = {"MOVE_WITHIN": watch.MOVE_WITHIN, "HOLD": blocking.HOLD}
+    for module in (freshness, watches, interest, carriers, proofs):
+        known |= vars(module)
+    assert told == {name: known[name] for name in (*names, "HOLD")}
     counts = [name for name, _, unit in rows if not unit]
-    assert counts == ["MOST_CARRIED", "MAX_KEYS", "MAX_DENIED"]
+    assert counts == ["BETTER", "CONNECTIONS", "MOST_CARRIED", "MOST_FAR", "MAX_KEYS", "MAX_DENIED"]
 
 
 def test_what_is_told_in_passing(text: str) -> None:
     text = " ".join(text.split())
-    assert watch.PROVE_EVERY == 1
-    assert "Once a second the agent is asked for something small" in text
+    assert proving.PROVE_EVERY == 1
+    assert "is asked once a second for something small" in text
+    assert freshness.PROVE_FOR == 15
+    assert "15 seconds after the last question proofs end" in text
+    assert blocking.WAIT == 60
+    assert 3 * carriers.CONNECTIONS <= 200
+    assert "Consul allows one host 200 connections" in text
     assert freshness.NEGATIVE_SHARE == 4
     assert "Watches of what does not exist are a quarter at most" in text
-    assert freshness.Rules().settle == 0.5
-    assert freshness.LIFE == 2
+    assert carriers.Rules().settle == 0.5
+    assert proofs.LIFE == 2
     assert "no answer outlives the change by more than 2 seconds" in text
 
 

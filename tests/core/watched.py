@@ -10,6 +10,7 @@ Times are seconds. `yes`, `no` (no such name) and `nodata` are answers to a ques
 `web/AAAA`; `v1.web` asks for a tag. `sent 1.5` behind it says when it was asked for, else at that
 moment, and `by A` which agent gave it. `0 s` is an answer not to be kept at all, `ttl` one that
 is kept by its own TTL, nothing where nothing is watched. `web ends` is a watch that is to stop.
+`there A B*` says which agents there are, B off this host; `at B apart` is not at once.
 """
 
 from __future__ import annotations
@@ -18,17 +19,12 @@ from collections import Counter
 from collections.abc import Sequence
 from textwrap import dedent
 
-from consulfwd.core.freshness import (
-    LIFE,
-    MAX_DENIED,
-    MAX_KEYS,
-    MAX_SEEN,
-    MOST_CARRIED,
-    NEGATIVE_SHARE,
-    Freshness,
-    Rules,
-)
+from consulfwd.core.carriers import Rules
+from consulfwd.core.freshness import NEGATIVE_SHARE, Freshness
+from consulfwd.core.interest import MAX_SEEN
+from consulfwd.core.proofs import LIFE
 from consulfwd.core.subjects import Subject
+from consulfwd.core.watches import MAX_DENIED, MAX_KEYS
 
 EPOCH = 1000.0
 
@@ -44,6 +40,11 @@ class Play:
     def __init__(self, agents: str = "A B", *, most: int = 128, settle: float = 0.5) -> None:
         self.freshness = Freshness(Rules(most, settle))
         self.agents = agents.split()
+        self.there: Sequence[str] | None = None
+        # Whose proofs the shell was told to begin with.
+        self.begun: list[str] = []
+        # Until when each proved that it heard, and when it did so.
+        self.proved: dict[str, tuple[float, float]] = {}
         self.placed: dict[Subject, str] = {}
         # What the shell reuses: until when, by question.
         self.reused: dict[str, float] = {}
@@ -52,8 +53,10 @@ class Play:
         """Let an event happen, and return what came of it as text."""
         now = EPOCH + at
         what, *words = event.split()
+        self.dropped: list[str] = []
         told = self._answered(now, what, words) if what in ("yes", "no", "nodata") else ""
-        dropped = [] if told or what in ("yes", "no", "nodata") else self._told(now, what, words)
+        answered = what in ("yes", "no", "nodata")
+        dropped = self.dropped if answered else self._told(now, what, words)
         said = self._commands() + ([told] if told else [])
         if dropped:
             said.append("drop " + ", ".join(sorted(dropped)))
@@ -66,7 +69,12 @@ class Play:
         positive = what == "yes"
         how = dict(zip(words[1::2], words[2::2], strict=True))
         sent_at = EPOCH + float(how["sent"]) if "sent" in how else now
-        self.freshness.asked(subject, self.agents, now, positive=positive)
+        self.dropped = [
+            key.decode()
+            for key in self.freshness.asked(subject, self.agents, now, positive=positive)
+        ]
+        for one in self.dropped:
+            self.reused.pop(one, None)
         seconds = self.freshness.stored(
             subject,
             question.encode(),
@@ -79,29 +87,43 @@ class Play:
         )
         self.reused.pop(question, None)
         if seconds:
-            self._reuse(question, sent_at, now, seconds)
+            self._reuse(question, how.get("by", ""), sent_at, now, seconds)
             return f"{seconds:g} s"
         if seconds is not None:
             return "0 s"
         return "ttl" if subject in self.freshness.watches else ""
 
-    def _reuse(self, question: str, sent_at: float, now: float, seconds: float) -> None:
+    def _reuse(
+        self, question: str, source: str, sent_at: float, now: float, seconds: float
+    ) -> None:
         """Nothing is reused but under an armed watch of a proven agent, once all has settled."""
         watch = self.freshness.watches[subject_for(question)]
         assert watch.armed
         assert now - self.freshness.proofs[watch.carrier] < LIFE
         assert sent_at >= watch.changed_at + self.freshness.rules.settle
+        if source not in ("", watch.carrier):
+            # Who gave it had proved before that it knew of the last change.
+            heard_of, when = self.proved[source]
+            assert heard_of >= watch.changed_at
+            assert when <= sent_at
         self.reused[question] = now + seconds
 
     def _told(self, now: float, what: str, words: Sequence[str]) -> list[str]:
         freshness = self.freshness
         if what == "proved":
-            freshness.proved(words[0], EPOCH + float(words[1]) if len(words) > 1 else now)
+            self.proved[words[0]] = EPOCH + float(words[1]) if len(words) > 1 else now, now
+            freshness.proved(words[0], EPOCH + float(words[1]) if len(words) > 1 else now, now)
             return []
         if what == "overdue":
             keys = [key for one in freshness.expired(now) for key in freshness.lost(one, now)]
         elif what in ("idle", "clear"):
             keys = freshness.idle(now) if what == "idle" else freshness.clear()
+        elif what == "crowded":
+            keys = freshness.crowded(words[0], now)
+        elif what == "there":
+            self.there = [word.rstrip("*") for word in words]
+            agents = {word.rstrip("*"): word.endswith("*") for word in words}
+            keys = freshness.use(agents, now)
         elif what == "lost":
             keys = freshness.lost(words[0], now)
         else:
@@ -132,12 +154,16 @@ class Play:
 
     def _commands(self) -> list[str]:
         said = []
-        for subject, carrier in self.freshness.commands:
+        for subject, carrier, apart in self.freshness.commands:
             self.placed.pop(subject, None)
             if carrier is not None:
                 self.placed[subject] = carrier
-            said.append(f"{subject.name} at {carrier}" if carrier else f"{subject.name} ends")
+            at = f"{subject.name} at {carrier}{' apart' if apart else ''}"
+            said.append(at if carrier else f"{subject.name} ends")
         self.freshness.commands.clear()
+        begin = self.freshness.carriers.proofs.begin
+        self.begun += begin
+        begin.clear()
         return said
 
     def check(self, now: float) -> None:
@@ -147,33 +173,39 @@ class Play:
         most = freshness.rules.max
         # Whoever did all that was commanded watches what is to be watched, where it is to be.
         assert self.placed == {one.subject: one.carrier for one in watches.values()}
-        assert freshness._load == Counter(self.placed.values())
+        load = freshness.carriers.load
+        assert load == Counter(self.placed.values())
         assert freshness.carried() == set(self.placed.values())
         assert len(watches) <= most
-        assert max(freshness._load.values(), default=0) <= MOST_CARRIED
+        assert all(held <= freshness.carriers.most(name) for name, held in load.items())
         negative = [one for one in watches.values() if one.negative]
         assert len(negative) <= max(most // NEGATIVE_SHARE, 1)
-        # Agents are proven for as long as they carry anything, and barred ones carry nothing.
-        assert set(freshness.proofs) <= freshness.carried()
         assert not freshness.barred & freshness.carried()
-        assert len(freshness._seen) <= MAX_SEEN
-        assert len(freshness._resting) <= MAX_SEEN
-        assert not set(watches) & set(freshness._seen)
+        assert not freshness.barred & set(freshness.proofs)
+        # Who is asked for proofs is so because somebody needs them.
+        proofs = freshness.carriers.proofs
+        for name in self.begun:
+            assert self.there is None or name in self.there or not proofs.wanted(name, now)
+        assert len(freshness._seen.interests) <= MAX_SEEN
+        assert len(freshness._seen.resting) <= MAX_SEEN
+        assert not set(watches) & set(freshness._seen.interests)
         for watch in watches.values():
             assert watch.carrier in watch.candidates
+            assert self.there is None or watch.carrier in self.there
             assert len(watch.keys) <= MAX_KEYS
             assert len(watch.denied) <= MAX_DENIED
             assert not set(watch.keys) & set(watch.denied)
         for question, until in self.reused.items():
             if until > now:
-                self._check_reused(question)
+                self._check_reused(question, now)
 
-    def _check_reused(self, question: str) -> None:
+    def _check_reused(self, question: str, now: float) -> None:
         """What is reused will be dropped: by a change, or when its agent's proof is too old."""
         watch = self.freshness.watches[subject_for(question)]
         assert watch.armed
         assert question.encode() in {*watch.keys, *watch.denied}
         assert watch.carrier in self.freshness.proofs
+        assert self.freshness.carriers.proofs.wanted(watch.carrier, now)
 
 
 def played(transcript: str, play: Play) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealAgent
 from tests.integration.asking import At
+from tests.integration.own_words import own_words
 
 HOST = "127.0.0.1"
 SERVE = ("-m", "consulfwd.cli.main", "serve", "-c")
@@ -54,7 +55,7 @@ class Served(Child):
 
     def said(self) -> str:
         """Its log so far."""
-        return self.log.read_text() if self.log.exists() else ""
+        return own_words(self.log.read_text()) if self.log.exists() else ""
 
     def start(self) -> None:
         """Start it and return when it listens."""

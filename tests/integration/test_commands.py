@@ -20,6 +20,7 @@ from consulfwd.dev.real_config import free_port
 from tests.integration.asking import At, ask, data, question, rcode
 from tests.integration.recursors import Recursor
 from tests.integration.served import HOST, Served, consul, serve
+from tests.integration.own_words import own_words
 from tests.integration.services import GALERA
 
 
@@ -40,6 +41,7 @@ def resolve(
         check=False,
         env=environ,
     )
+    done.stderr = own_words(done.stderr)
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
     return done

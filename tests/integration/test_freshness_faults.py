@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from consulfwd.core.freshness import REUSE
+from consulfwd.core.watches import REUSE
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import DNS_RULES, ApiError, RealAgent, RealCluster
 from tests.integration.freshly import CALM_S, NOISE_S, Course, Tell, course

@@ -23,6 +23,7 @@ from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealAgent, RealCluster
 from consulfwd.dev.real_config import free_port
 from tests.integration.recursors import tool
+from tests.integration.own_words import own_words
 from tests.integration.served import consul
 
 HOST = "127.0.0.1"
@@ -262,7 +263,7 @@ def test_all_that_can_be_asked(
         f"{template}:x",
     ]
     done = subprocess.run(what, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, own_words(done.stderr)) == (0, "")
     lines = done.stdout.splitlines()
     listed = cluster.http("GET", "/v1/health/service/galeradb")
     expected = [

@@ -12,13 +12,18 @@ from typing import Any
 
 import pytest
 
+from consulfwd.consul import proving
 from consulfwd.consul import watch as watch_module
-from consulfwd.consul.watch import PROVE_EVERY
-from consulfwd.core.freshness import LIFE, REUSE, REUSE_NEGATIVE, Rules
+from consulfwd.consul.proving import PROVE_EVERY
+from consulfwd.core import freshness as freshness_module
+from consulfwd.core.carriers import Rules
+from consulfwd.core.proofs import LIFE
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import Subject
+from consulfwd.core.watches import REUSE, REUSE_NEGATIVE
 from consulfwd.dev import DevAgent
 from consulfwd.dns.names import from_text
+from consulfwd.net.relays import KEEP_AGAIN
 from consulfwd.net.reuse import Reuse
 from tests.net.messages import Reply, parse, question
 from tests.net.recursor import Recursor
@@ -43,9 +48,10 @@ class Hand:
         return self.reuse.freshness
 
     def prove(self) -> None:
-        """Say that all who carry anything have heard of everything up to now."""
-        for carrier in self.freshness.carried():
-            self.reuse.proved(carrier, self.here.engine.now())
+        """Say that all who are asked for it, and are well, have heard of everything up to now."""
+        for agent in self.here.cluster.agents:
+            if _name(agent) not in self.freshness.barred:
+                self.reuse.proved(_name(agent), self.here.engine.now())
 
     def _told(self, subject: Subject) -> tuple[str, float]:
         return self.freshness.watches[subject].carrier, self.here.engine.now()
@@ -638,7 +644,7 @@ async def test_agents_prove_more_often_than_they_must() -> None:
 @pytest.mark.parametrize("fault", ["hang", "no_leader"])
 async def test_a_half_dead_agent(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its HTTP tells of nothing, its DNS is well: no answer is older than a proof may be."""
-    monkeypatch.setattr(watch_module, "PROVE_RARELY", 0.2)
+    monkeypatch.setattr(proving, "PROVE_RARELY", 0.2)
     async with watched(agents=2) as here:
         first, second = here.agents
         assert first._http is not None
@@ -664,6 +670,72 @@ async def test_a_half_dead_agent(fault: str, monkeypatch: pytest.MonkeyPatch) ->
         here.cluster.catalog.set_check("galera1", "critical")
         await until(lambda: not covered(here))
         assert (await here.ask(NAME)).data == LEFT
+
+
+async def test_a_name_in_use_is_watched_whatever_else_was_asked_for_first() -> None:
+    """A scan asked for two others, which exist, and still asks for them."""
+    consul = {"watch": {"enabled": True, "settle": SETTLE, "max": 2}}
+    async with watched(consul=consul) as here:
+        scanned = ["web.service.consul", "consul.service.consul"]
+        for _ in range(2):
+            for name in scanned:
+                await here.ask(name)
+            await asyncio.sleep(KEEP_AGAIN)
+        assert list(watches(here)) == ["service web", "service consul"]
+        for number in range(20):
+            await here.ask(NAME)
+            if number % 10 == 0:
+                for name in scanned:
+                    await here.ask(name)
+            await asyncio.sleep(KEEP_AGAIN)
+        assert str(SUBJECT) in watches(here)
+        assert len(watches(here)) == 2
+        assert (await reused(here)).data == GALERA
+
+
+async def test_an_idle_host_asks_for_no_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proving, "PROVE_EVERY", 0.05)
+    monkeypatch.setattr(freshness_module, "PROVE_FOR", 0.3)
+    async with watched() as here:
+        await reused(here)
+        await asyncio.sleep(0.5)
+        before = [len(agent.requests) for agent in here.agents]
+        await asyncio.sleep(0.5)
+        assert [len(agent.requests) for agent in here.agents] == before
+        # Who is asked again is soon as quick as before, and hears of changes all the while.
+        here.cluster.catalog.set_check("galera1", "critical")
+        await noticed(here)
+        assert (await reused(here)).data == LEFT
+
+
+async def test_an_answer_of_an_agent_that_does_not_know_of_the_change_yet_is_not_reused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is cut off from the leader, and carries no watch by which that would have shown."""
+    monkeypatch.setattr(proving, "PROVE_EVERY", 0.05)
+    consul = {"watch": {"enabled": True, "settle": SETTLE, "max_remote": 0}}
+    async with world(agents=2, http=True, consul={"watch": {"enabled": False}}) as here:
+        first, second = here.agents
+        monkeypatch.setattr(watch_module, "off_host", lambda one: one.dns_port == first.dns_port)
+        await here.server.reload(settings(here.cluster, consul=consul))
+        await reused(here)
+        assert watches(here) == {"service galeradb": _name(second)}
+        old = {"dc1": here.cluster.catalog.copy()}
+        assert first._http is not None
+        first._http._catalogs = old
+        dns, first.catalogs["dc1"] = first.catalogs["dc1"], old["dc1"]
+        first.faults.http.last_contact.on(60)
+        here.cluster.catalog.set_check("galera1", "critical")
+        await noticed(here)
+        ends = time.monotonic() + 5 * SETTLE
+        while time.monotonic() < ends:
+            # What it says is passed on: nobody knows it to be wrong.
+            assert (await here.ask(NAME)).data == GALERA
+            assert not covered(here)
+        first._http._catalogs = here.cluster.catalogs
+        first.catalogs["dc1"] = dns
+        first.faults.clear()
+        assert (await reused(here)).data == LEFT
 
 
 def _name(agent: DevAgent) -> str:

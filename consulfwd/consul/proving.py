@@ -1,0 +1,156 @@
+"""Proofs: agents asked again and again whether they hear of changes, while that is of use.
+
+What belongs here: a task for each agent whose proofs are wanted, and what the log is told of it.
+Which are wanted, and what follows from one, is decided in `core.proofs` and `core.freshness`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from consulfwd.config import Agent
+from consulfwd.consul.client import CROWDED, Client
+from consulfwd.core.proofs import LIFE
+from consulfwd.errors import ConsulError
+
+if TYPE_CHECKING:
+    from consulfwd.consul.watch import Watching
+
+log = logging.getLogger("consulfwd.watch")
+
+# Between two proofs (seconds) of an agent; of one that failed, ever longer.
+PROVE_EVERY, PROVE_RARELY = LIFE / 2, 30.0
+# An agent that comes and goes is told of once in so long (seconds).
+TELL_AGAIN = 60.0
+# One question at a time; a second connection is for one that is still being closed.
+CONNECTIONS = 2
+# A service that need not exist: the headers are what is wanted. Should somebody register it with
+# more instances than are read, nodes are asked for that nobody can know how to pretend to be.
+_PATH = "/v1/health/service/consulfwd-proof"
+
+
+class Prover:
+    """Asks for the proofs that `watching.freshness` wants.
+
+    `make_room` is called with an agent that takes no more connections. Where watches are `expected`
+    to be possible, an agent that proves nothing is a warning.
+    """
+
+    def __init__(
+        self,
+        watching: Watching,
+        make_room: Callable[[str], None],
+        *,
+        expected: bool,
+        now: Callable[[], float],
+    ) -> None:
+        self._watching = watching
+        self._make_room = make_room
+        self._lost_level = logging.WARNING if expected else logging.INFO
+        self._now = now
+        self._agents: Mapping[str, Agent] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._blind: set[str] = set()
+        self._told: dict[str, float] = {}
+        self._nobody = f"consulfwd-proof:{secrets.token_hex(8)}"
+
+    def use(self, agents: Mapping[str, Agent], gone: Iterable[str]) -> None:
+        """Go by these agents from now on, and ask those that are gone no more."""
+        self._agents = agents
+        for name in gone:
+            task = self._tasks.pop(name, None)
+            if task is not None:
+                task.cancel()
+            self._told.pop(name, None)
+            self._blind.discard(name)
+
+    def obey(self) -> None:
+        """Begin to ask those whose proofs are wanted now."""
+        begin = self._watching.freshness.carriers.proofs.begin
+        for name in begin:
+            if name in self._agents and name not in self._tasks:
+                task = asyncio.get_running_loop().create_task(self._prove(name))
+                self._tasks[name] = task
+                self._ending.add(task)
+                task.add_done_callback(self._ended)
+        begin.clear()
+
+    async def close(self) -> None:
+        """End every task and close every connection."""
+        for task in self._ending:
+            task.cancel()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            context = {"message": "asking for proofs failed", "exception": error, "task": task}
+            task.get_loop().call_exception_handler(context)
+
+    async def _prove(self, carrier: str) -> None:
+        """Ask an agent again and again how far behind the leader it is, while that is of use.
+
+        It is of use while answers are reused on its word: an idle host asks nobody.
+        """
+        # They must not wait for a connection that watches hold.
+        client = Client(self._agents[carrier], connections=CONNECTIONS)
+        proofs = self._watching.freshness.carriers.proofs
+        pause = PROVE_EVERY
+        crowded = False
+        try:
+            while proofs.wanted(carrier, self._now()):
+                begin = self._now()
+                why, status = await self._proof(client, carrier)
+                if status == CROWDED and not crowded:
+                    # With fewer watches there, there may be room for the next one.
+                    crowded = True
+                    self._make_room(carrier)
+                elif why:
+                    self._tell_lost(carrier, why)
+                    self._watching.lost(carrier)
+                    pause = min(pause * 2, PROVE_RARELY)
+                else:
+                    self._tell_found(carrier)
+                    pause, crowded = PROVE_EVERY, False
+                await asyncio.sleep(begin + pause - self._now())
+        finally:
+            if self._tasks.get(carrier) is asyncio.current_task():
+                del self._tasks[carrier]
+            await client.close()
+
+    async def _proof(self, client: Client, carrier: str) -> tuple[str, int]:
+        """Ask once; return why it proves nothing, or "", and the status of an error."""
+        try:
+            await client.ready()
+            begin = self._now()
+            params = {"stale": "", "node-meta": self._nobody}
+            reply = await client.get(_PATH, params, timeout=LIFE, limit=1 << 16)
+        except ConsulError as error:
+            why = f"HTTP {error.status}: {error.reason}" if error.status else error.reason
+            return why, error.status
+        if reply.known_leader is False:
+            return "it knows no leader", 0
+        at = begin - (reply.last_contact or 0.0)
+        if self._now() - at >= LIFE:
+            return f"what it knows is {self._now() - at:.1f} s old", 0
+        self._watching.proved(carrier, at)
+        return "", 0
+
+    def _tell_lost(self, carrier: str, why: str) -> None:
+        now = self._now()
+        if carrier not in self._blind and now - self._told.get(carrier, -TELL_AGAIN) >= TELL_AGAIN:
+            self._told[carrier] = now
+            self._blind.add(carrier)
+            # Whether an agent can be asked over HTTP at all is the overseer's to warn of.
+            log.log(self._lost_level, "agent %s: no watches there: %s", carrier, why)
+
+    def _tell_found(self, carrier: str) -> None:
+        if carrier in self._blind:
+            self._blind.discard(carrier)
+            log.info("agent %s: watches are possible there again", carrier)
