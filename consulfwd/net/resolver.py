@@ -413,7 +413,8 @@ class Engine:
         self.counters.upstream += 1
         attempt.upstream.sent += 1
         ask = flight.ask
-        tail = ask.plain() if attempt.plain else ask.tail(attempt.upstream)
+        stream = attempt.stream
+        tail = ask.plain() if attempt.plain else ask.tail(attempt.upstream, stream=stream)
         return self.channels.send(attempt, tail)
 
     def known_of(self, ask: Ask, entry: Entry | None, now: float) -> int:
