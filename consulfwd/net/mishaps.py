@@ -70,6 +70,9 @@ def withdraw(engine: Engine, waiter: Waiter, error: Exception) -> None:
     note(engine.loop, "a query failed", error)
     if asked is waiter:
         del engine.flights[key]
+        channel = engine.channels.direct(waiter.upstream)
+        if channel is not None and getattr(waiter, "ident", None) is not None:
+            channel.forget(waiter)
         if engine.draining is not None:
             engine.look_whether_drained()
     elif isinstance(asked, Waiter) and waiter in asked.all():

@@ -86,27 +86,29 @@ class BaseListener:
         engine.counters.queries += 1
         waiter = None
         try:
-            ask = self._admit(data, peer, host)
-            if ask is not None:
-                if self.query_log is not None:
-                    self.query_log(ask, host, "udp")
-                waiter = _Waiter(self, ask, data[:2], peer)
-                engine.submit(ask, waiter)
+            if not self.access.allows(host):
+                self._turn_away(data, peer)
+                return
+            try:
+                ask = engine.prepare(data)
+            except WireError as error:
+                if error.rcode is not None:
+                    self.send(replies.refuse(data, error.rcode), peer)
+                return
+            if self.query_log is not None:
+                self.query_log(ask, host, "udp")
+            waiter = _Waiter(self, ask, data[:2], peer)
+            engine.submit(ask, waiter)
         except Exception as error:
             self._failed(data, peer, waiter, error)
 
-    def _admit(self, data: bytes, peer: Any, host: str) -> Ask | None:
-        """Return the question in a datagram; None when it is malformed, or not to be asked."""
-        allowed = self.access.allows(host)
+    def _turn_away(self, data: bytes, peer: Any) -> None:
+        """Refuse who may not ask; what is prepared for clients is not theirs to fill."""
         try:
-            if allowed:
-                return self.engine.prepare(data)
-            # What is prepared for clients is not a stranger's to fill.
-            self.send(results.prohibited(data, self.engine.read(data)), peer)
-        except WireError as error:
-            if allowed and error.rcode is not None:
-                self.send(replies.refuse(data, error.rcode), peer)
-        return None
+            query = self.engine.read(data)
+        except WireError:
+            return
+        self.send(results.prohibited(data, query), peer)
 
     def _failed(self, data: bytes, peer: Any, waiter: Waiter | None, error: Exception) -> None:
         """Let one query have its SERVFAIL for an error of ours."""

@@ -156,6 +156,11 @@ class SharedUdp:
         if ident in self._pending:
             self._pending[ident] = attempt
 
+    def forget(self, relay: Waiter) -> None:
+        """Take no reply to a relay any more: it has had its answer."""
+        if self._pending.get(relay.ident) is relay:
+            del self._pending[relay.ident]
+
     def _look_after(self) -> None:
         """Tell of relays that have waited for longer than is usual here."""
         self._timer = None

@@ -119,14 +119,18 @@ def when_a_lookup_ends(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(results, "keep", fails_for_bad_flight(results.keep))
 
 
-@pytest.mark.parametrize("many", [True, False], ids=["many per call", "one by one"])
+@pytest.mark.parametrize("way", ["many per call", "one by one", "off the host"])
 @pytest.mark.parametrize("where", [when_read, when_kept, when_a_lookup_ends])
 async def test_at_one_reply_of_many(
-    where: Callable[[pytest.MonkeyPatch], None], many: bool, monkeypatch: pytest.MonkeyPatch
+    where: Callable[[pytest.MonkeyPatch], None], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Without recvmmsg there is no short way: lookups ask.
-    monkeypatch.setattr(mmsg, "available", many)
+    monkeypatch.setattr(mmsg, "available", way != "one by one")
     async with recursive() as here, here.udp() as client:
+        if way == "off the host":
+            here.engine.channels.retain(set())
+            for upstream in here.engine.upstreams():
+                upstream.on_host = False
         with heard() as told, monkeypatch.context() as patch:
             where(patch)
             for packet in burst(NAMES):
@@ -236,6 +240,30 @@ async def test_at_a_query_that_is_half_way_out(monkeypatch: pytest.MonkeyPatch) 
             assert len(told) == 1
         assert here.engine.flights == {}
         assert (await here.ask("bad.test")).data == ["192.0.2.1"]
+
+
+async def test_a_query_that_is_sent_after_all_is_answered_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with recursive() as here, here.tcp() as client:
+        flush = SharedUdp.flush
+
+        def fails_once(self: SharedUdp) -> None:
+            if self._outbox and not told:
+                raise Mishap
+            flush(self)
+
+        with heard() as told:
+            monkeypatch.setattr(SharedUdp, "flush", fails_once)
+            client.send(question("bad.test", ident=1))
+            assert parse(await client.receive()).rcode == "SERVFAIL"
+            # It goes out with this one, and its reply comes with that one's.
+            client.send(question("www.test", "AAAA", ident=2))
+            client.send(question("n1.test", ident=3))
+            assert set(await answers(client, 2)) == {2, 3}
+            assert len(told) == 1
+        (_, tcp), *_ = here.server._listeners.values()
+        assert [one._pending for one in tcp.connections] == [0]
 
 
 async def test_over_a_stream_to_an_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
