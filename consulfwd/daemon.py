@@ -17,7 +17,6 @@ from consulfwd.config import Loaded
 from consulfwd.errors import ConsulfwdError
 from consulfwd.kept import Kept
 from consulfwd.net import loop
-from consulfwd.net.report import report
 from consulfwd.notify import Manager, Notifier
 from consulfwd.process import (
     drop_privileges,
@@ -102,7 +101,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         running.add_signal_handler(number, stopping.set)
     running.add_signal_handler(signal.SIGHUP, hang_up)
-    running.add_signal_handler(signal.SIGUSR1, lambda: report(server.engine))
+    running.add_signal_handler(signal.SIGUSR1, lambda: server.report())
     quieten_collector()
     if ready is not None:
         ready(server)

@@ -25,6 +25,7 @@ from consulfwd.dns.names import from_text, to_text
 from consulfwd.errors import StartError
 from consulfwd.kept import Kept
 from consulfwd.net import host
+from consulfwd.net.report import report
 from consulfwd.net.resolver import Engine
 from consulfwd.net.reuse import Reuse
 from consulfwd.net.routing import build_routes, cache_limits, probe_question
@@ -104,7 +105,7 @@ class Server:
         limits = self.settings.tcp
         tcp_listener = TcpListener(
             tcp,
-            self.engine,
+            self.engine.front,
             self._access,
             running,
             max_connections=limits.max_connections,
@@ -114,7 +115,7 @@ class Server:
             query_log=logger,
         )
         await tcp_listener.start()
-        udp_listener = listen(udp, self.engine, self._access, running, logger)
+        udp_listener = listen(udp, self.engine.front, self._access, running, logger)
         self._listeners[asked] = (udp_listener, tcp_listener)
         self.endpoints.append(Endpoint(host=asked.host, port=udp.getsockname()[1]))
 
@@ -127,22 +128,23 @@ class Server:
         domains = [from_text(one).lower() for one in (consul.domain, *consul.alt_domains)]
         carried = watch.max_connections - RESERVED
         rules = Rules(watch.max, watch.settle, carried, watch.max_remote)
-        reuse = Reuse(self.engine, rules, domains)
+        engine = self.engine
+        reuse = Reuse(engine.cache, engine.clock, engine.warmth, engine.loop, rules, domains)
         leader = watch.source == "leader"
         self._watcher = Watcher(
             reuse,
             self._agents(),
             leader=leader,
             expected=watch.enabled is True,
-            now=lambda: self.engine.now(),
+            now=lambda: self.engine.clock.now(),
             rng=self._rng,
         )
-        self.engine.reuse = reuse
+        self.engine.reuse_by(reuse)
 
     async def _unwatch(self) -> None:
         if self._watcher is not None and self.engine.reuse is not None:
             self.engine.reuse.close()
-            self.engine.reuse = None
+            self.engine.reuse_by(None)
             await self._watcher.close()
             self._watcher = None
 
@@ -191,7 +193,7 @@ class Server:
     def _rebuild(self, settings: Settings, recursors: list[Recursor]) -> None:
         known = self._upstreams()
         in_force = self._overseer.in_force(settings)
-        before = self.engine.routes
+        before = self.engine.table.routes
         routes = build_routes(in_force, recursors, self._health, known, before)
         query = settings.query
         self.engine.replace(
@@ -218,9 +220,9 @@ class Server:
         return {upstream.key: upstream for upstream in self.engine.upstreams()}
 
     def _rank(self, upstream: Upstream, reason: str) -> None:
-        now = self.engine.now()
+        now = self.engine.clock.now()
         self._health.rank(upstream, now, reason)
-        self.engine.prober.tell_changes(now)
+        self.engine.prober.look(now)
 
     def _agents_changed(self) -> None:
         """Take the agents of the catalog into the routes, and ask new ones how they are."""
@@ -276,9 +278,13 @@ class Server:
         log.info("settings reloaded; listening on %s", ", ".join(map(str, self.endpoints)))
         self._tell(recursors)
 
+    def report(self) -> None:
+        """Log what it has done so far, and how each upstream is."""
+        report(self.engine.table, self.engine.prober.history)
+
     def status(self) -> str:
         """Return one line for people: where it listens, how many agents are up."""
-        agents = self.engine.routes.agents
+        agents = self.engine.table.routes.agents
         up = sum(one.up for one in agents)
         where = ", ".join(map(str, self.endpoints))
         return f"listening on {where}; {up} of {len(agents)} agents up"
@@ -292,7 +298,8 @@ class Server:
         for asked in endpoints:
             for listener in self._listeners[asked]:
                 listener.stop_reading()
-        await self.engine.drain(min(DRAIN_SECONDS, self.engine.longest + 0.5))
+        table = self.engine.table
+        await table.drain(min(DRAIN_SECONDS, table.longest + 0.5))
 
     async def _stop(self) -> None:
         await self._overseer.close()

@@ -140,10 +140,10 @@ async def test_an_agent_that_comes_and_goes_does_not_fill_the_log(
         engine = here.server.engine
         upstream = engine.upstreams()[0]
         for _ in range(20):
-            now = engine.now()
+            now = engine.clock.now()
             engine.health.refused(upstream, now, "connection refused")
             engine.health.good(upstream, now, 0)
-            engine.prober.tell_changes(now)
+            engine.prober.look(now)
         assert len(caplog.records) == LINES
         await until(lambda: len(caplog.records) > LINES)
         last = caplog.records[LINES]
@@ -182,7 +182,7 @@ async def test_reload_takes_everything_new() -> None:
 
 async def test_reload_takes_nothing_when_an_address_cannot_be_had() -> None:
     async with world() as here:
-        before = here.server.settings, list(here.server.endpoints), here.engine.routes
+        before = here.server.settings, list(here.server.endpoints), here.engine.table.routes
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             sockets = open_sockets()
@@ -196,7 +196,7 @@ async def test_reload_takes_nothing_when_an_address_cannot_be_had() -> None:
                     )
                 )
             assert open_sockets() == sockets
-        assert before == (here.server.settings, here.server.endpoints, here.engine.routes)
+        assert before == (here.server.settings, here.server.endpoints, here.engine.table.routes)
         for tcp in (False, True):
             assert (await here.ask(NAME, tcp=tcp)).data == GALERA
 

@@ -12,7 +12,7 @@ from consulfwd.core.routes import Kind, Route, Routes, localhost_rdatas
 from consulfwd.core.subjects import datacenter_of
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const, replies
-from consulfwd.dns.edns import build_option
+from consulfwd.dns.edns import ASK_KEEPALIVE, build_option
 from consulfwd.dns.message import Message
 from consulfwd.dns.wire import Query
 
@@ -119,17 +119,24 @@ class Ask:
         """Return the query without its ID and without EDNS."""
         return replies.build_plain_query(self.question, self._flags)
 
-    def tail(self, upstream: Upstream) -> bytes:
-        """Return the query for this upstream without its ID."""
+    def tail(self, upstream: Upstream, *, stream: bool = False) -> bytes:
+        """Return the query for this upstream without its ID.
+
+        Over a `stream` a server is asked how long it keeps that open (RFC 7828). Consul is not: it
+        says nothing.
+        """
         if upstream.plain:
             return self.plain()
+        if stream and not upstream.is_agent:
+            return self._edns(upstream, self._options + ASK_KEEPALIVE)
         tail = self._tails.get(upstream)
         if tail is None:
-            size = self.asked_size(upstream)
-            tail = self._tails[upstream] = replies.build_query(
-                self.question, self._flags, size, do=self._do, options=self._options
-            )
+            tail = self._tails[upstream] = self._edns(upstream, self._options)
         return tail
+
+    def _edns(self, upstream: Upstream, options: bytes) -> bytes:
+        size = self.asked_size(upstream)
+        return replies.build_query(self.question, self._flags, size, do=self._do, options=options)
 
     def cut(self, upstream: Upstream, message: Message) -> bool:
         """Return whether a datagram was, or may have been, cut by its sender.

@@ -69,6 +69,16 @@ def build_option(code: int, data: bytes) -> bytes:
     return _OPTION.pack(code, len(data)) + data
 
 
+# What a client says to be told how long a connection is kept (RFC 7828 section 3.1).
+ASK_KEEPALIVE = build_option(const.KEEPALIVE, b"")
+
+
+def read_keepalive(edns: Edns | None) -> float | None:
+    """Return for how many seconds a server keeps a connection that is idle, None if untold."""
+    data = edns.option(const.KEEPALIVE) if edns else None
+    return int.from_bytes(data, "big") / 10 if data is not None and len(data) == 2 else None
+
+
 def build_ede(code: int, text: str = "") -> bytes:
     """Return an extended DNS error option (RFC 8914) with an explanation for people."""
     # Not cut within a character: some readers refuse a whole message for that.

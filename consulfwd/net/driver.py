@@ -100,7 +100,8 @@ class Driver:
         self._counters.upstream += 1
         attempt.upstream.sent += 1
         ask = lookup.ask
-        tail = ask.plain() if attempt.plain else ask.tail(attempt.upstream)
+        stream = attempt.stream
+        tail = ask.plain() if attempt.plain else ask.tail(attempt.upstream, stream=stream)
         return self.channels.send(attempt, tail)
 
     def lane(self, ask: Ask) -> Lane | None:
@@ -128,6 +129,12 @@ class Driver:
         channel = self.channels.direct(attempt.upstream)
         if channel is not None:
             channel.adopt(ident, attempt)
+
+    def disown(self, relay: Waiter) -> None:
+        """Take no reply to a relay any more: it has had its answer."""
+        channel = self.channels.direct(relay.upstream)
+        if channel is not None and getattr(relay, "ident", None) is not None:
+            channel.forget(relay)
 
     # -- what channels report -----------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Puts to use what `core.freshness` knows: answers reused while watched, dropped when told.
 
-Between the engine, which asks and keeps answers, and `consul.watch`, which watches. Must not know
+Between the cache, which keeps answers, and `consul.watch`, which watches. Must not know
 HTTP; what may be reused is decided in `core.freshness`.
 """
 
@@ -8,32 +8,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
 
+from consulfwd.core.ask import Ask
+from consulfwd.core.cache import Cache, Entry
 from consulfwd.core.carriers import Rules
 from consulfwd.core.freshness import Freshness
 from consulfwd.core.routes import Kind
 from consulfwd.core.settling import corrected
 from consulfwd.core.subjects import Form, form_of
 from consulfwd.dns import const
-
-if TYPE_CHECKING:
-    from consulfwd.core.ask import Ask
-    from consulfwd.core.cache import Entry
-    from consulfwd.dns.message import Message
-    from consulfwd.net.resolver import Engine
+from consulfwd.dns.message import Message
+from consulfwd.net.clock import Clock
+from consulfwd.net.warmth import Warmth
 
 
 class Reuse:
-    """The engine's side of watching: what was asked goes in, what is to be dropped comes back.
+    """The resolver's side of watching: what was asked goes in, what is to be dropped comes back.
 
     `wake` is called when `freshness.due` says that there is something to do.
     """
 
-    def __init__(self, engine: Engine, rules: Rules, domains: Iterable[bytes]) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        clock: Clock,
+        warmth: Warmth,
+        loop: asyncio.AbstractEventLoop,
+        rules: Rules,
+        domains: Iterable[bytes],
+    ) -> None:
         self.freshness = Freshness(rules)
         self.wake: Callable[[], None] = lambda: None
-        self._engine = engine
+        self._cache = cache
+        self._clock = clock
+        self._warmth = warmth
+        self._loop = loop
         self._domains = tuple(domains)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -107,8 +116,8 @@ class Reuse:
 
     def drop(self, keys: Iterable[bytes], *, changed: bool) -> None:
         """Let these questions be asked again: at once if `changed`, else when their TTL is over."""
-        entries = self._engine.cache.entries
-        now = self._engine.now()
+        entries = self._cache.entries
+        now = self._clock.now()
         for key in keys:
             entry = entries.get(key)
             if entry is not None and entry.watched:
@@ -118,7 +127,7 @@ class Reuse:
 
     def proved(self, carrier: str, at: float) -> None:
         """Note that an agent heard of every change up to `at`."""
-        self.freshness.proved(carrier, at, self._engine.now())
+        self.freshness.proved(carrier, at, self._clock.now())
         self._look_again()
 
     def use(self, agents: Mapping[str, bool]) -> None:
@@ -127,20 +136,20 @@ class Reuse:
         Nothing hangs on any other from now on.
         """
         given = self._given(lambda source: source not in agents)
-        self.drop([*given, *self.freshness.use(agents, self._engine.now())], changed=False)
+        self.drop([*given, *self.freshness.use(agents, self._clock.now())], changed=False)
         if self.freshness.due:
             self.wake()
 
     def lost(self, carrier: str) -> None:
         """Note that an agent can carry no watches for now, nor is what it answered to be reused."""
         given = self._given(lambda source: source == carrier)
-        self.drop([*given, *self.freshness.lost(carrier, self._engine.now())], changed=False)
+        self.drop([*given, *self.freshness.lost(carrier, self._clock.now())], changed=False)
         if self.freshness.due:
             self.wake()
 
     def _given(self, by: Callable[[str], bool]) -> list[bytes]:
         """Return the questions that hang on a watch and were answered by such an agent."""
-        entries = self._engine.cache.entries
+        entries = self._cache.entries
         return [
             key
             for watch in self.freshness.watches.values()
@@ -162,14 +171,14 @@ class Reuse:
 
     def _look_again(self) -> None:
         ends_at = self.freshness.ends_at()
-        self._engine.keep_good(ends_at)
+        self._warmth.keep_good(ends_at)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if ends_at < float("inf"):
-            now = self._engine.now()
-            self._timer = self._engine.loop.call_later(
-                max(ends_at - now, 0.0), lambda: self.overdue(self._engine.now())
+            now = self._clock.now()
+            self._timer = self._loop.call_later(
+                max(ends_at - now, 0.0), lambda: self.overdue(self._clock.now())
             )
 
     def close(self) -> None:
@@ -178,5 +187,5 @@ class Reuse:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._engine.keep_good(float("inf"))
+        self._warmth.keep_good(float("inf"))
         self.wake()

@@ -1,8 +1,9 @@
 """One upstream over TCP or TLS (RFC 7766, RFC 7858): pipelined, replies in any order.
 
 A connection to an agent is given up before the agent does: Consul takes 128 queries on one, and
-drops it after 8 idle seconds. Other servers close when they like (RFC 7766 section 6.2.4): what
-they left unanswered is asked once more over a new connection.
+drops it after 8 idle seconds. Other servers are asked how long they keep one (RFC 7828), and close
+when they like all the same (RFC 7766 section 6.2.4): what they left unanswered is asked once more
+over a new connection, which over TLS resumes the session of the last one.
 """
 
 from __future__ import annotations
@@ -15,11 +16,20 @@ from typing import NamedTuple
 
 from consulfwd.core.attempts import Attempt
 from consulfwd.core.upstreams import Upstream
+from consulfwd.dns.edns import read_keepalive
 from consulfwd.dns.framing import StreamReader, frame
+from consulfwd.dns.message import read_reply
+from consulfwd.dns.wire import question_echo
+from consulfwd.errors import WireError
+from consulfwd.net import tls
 from consulfwd.net.channel import Owner
 
 AGENT_QUERIES, AGENT_IDLE = 100, 5.0
 MAX_QUERIES, IDLE = 10_000, 20.0
+# However long a server keeps an idle connection, here it is kept for so long at most.
+MAX_IDLE = 120.0
+# An option of the code and length of a keepalive; whether it is one is seen by reading.
+_KEEPALIVE = b"\0\x0b\0\x02"
 CONNECT_TIMEOUT = 2.0
 REPLY_TIMEOUT = 5.0
 
@@ -33,10 +43,15 @@ class Sent(NamedTuple):
 
 
 class Connection(asyncio.Protocol):
-    """One connection: queries that wait for it to open, queries that wait for their reply."""
+    """One connection: queries that wait for it to open, queries that wait for their reply.
 
-    def __init__(self, channel: StreamChannel) -> None:
+    When it is `idle` seconds without either it is closed; for 0, as soon as it has neither.
+    """
+
+    def __init__(self, channel: StreamChannel, idle: float) -> None:
         self._channel = channel
+        self.idle = idle
+        self._heard = False
         self._reader = StreamReader()
         self._transport: asyncio.Transport | None = None
         self.waiting: list[tuple[bytes, bytes]] = []
@@ -53,6 +68,10 @@ class Connection(asyncio.Protocol):
         self.waiting.clear()
 
     def data_received(self, data: bytes) -> None:
+        if not self._heard:
+            # What resumes a session comes behind the handshake, but before any reply.
+            self._heard = True
+            self._channel.remember(self._transport)
         owner = self._channel.owner
         for message in self._reader.feed(data):
             sent = self.pending.pop(message[:2], None)
@@ -61,9 +80,11 @@ class Connection(asyncio.Protocol):
             try:
                 if not owner.on_reply(sent.attempt, message):
                     owner.on_failure(sent.attempt, "a false reply over TCP", refused=False)
+                elif _KEEPALIVE in message:
+                    self.idle = self._channel.told(message, self.idle)
             except Exception as error:
                 owner.on_broken(sent.attempt, error)
-        if self.sent >= self._channel.most and not self.pending:
+        if not self.pending and (self.sent >= self._channel.most or not self.idle):
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -121,7 +142,7 @@ class StreamChannel:
         self._current: Connection | None = None
         self._all: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._context: ssl.SSLContext | None = None
+        self._context: tls.ResumingContext | None = None
         agent = upstream.is_agent
         self.most, self._idle = (AGENT_QUERIES, AGENT_IDLE) if agent else (MAX_QUERIES, IDLE)
 
@@ -142,9 +163,9 @@ class StreamChannel:
             connection is None
             or connection.closed
             or connection.sent >= self.most
-            or (not connection.pending and attempt.sent_at - connection.used_at > self._idle)
+            or (not connection.pending and attempt.sent_at - connection.used_at > connection.idle)
         ):
-            connection = self._current = Connection(self)
+            connection = self._current = Connection(self, self._idle)
             self._all.add(connection)
             task = self._loop.create_task(self._connect(connection))
             self._tasks.add(task)
@@ -156,39 +177,60 @@ class StreamChannel:
 
     async def _connect(self, connection: Connection) -> None:
         upstream = self._upstream
-        tls = upstream.transport == "tls"
+        secure = upstream.transport == "tls"
         try:
             await asyncio.wait_for(
                 self._loop.create_connection(
                     lambda: connection,
                     upstream.address,
                     upstream.port,
-                    ssl=self._tls_context() if tls else None,
-                    server_hostname=upstream.tls_name if tls else None,
+                    ssl=self._tls_context() if secure else None,
+                    server_hostname=upstream.tls_name if secure else None,
                 ),
                 CONNECT_TIMEOUT,
             )
         except asyncio.TimeoutError:
-            connection.fail("no connection within 2 s", refused=tls)
+            self._forget()
+            connection.fail("no connection within 2 s", refused=secure)
         except ssl.SSLCertVerificationError as error:
             connection.fail(f"certificate refused: {error.verify_message}", refused=True)
         except ssl.SSLError as error:
+            self._forget()
             # Its errno is none of the system's.
             reason = (error.reason or "it failed").lower().replace("_", " ")
             connection.fail(f"TLS: {reason}", refused=True)
         except OSError as error:
             reason = os.strerror(error.errno).lower() if error.errno else str(error)
             # A closed TCP port says nothing about an agent's UDP port.
-            connection.fail(f"TCP: {reason}", refused=tls)
+            connection.fail(f"TCP: {reason}", refused=secure)
         else:
             if connection.closed:
                 connection.close()
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._context is None:
-            self._context = ssl.create_default_context()
-            self._context.minimum_version = ssl.TLSVersion.TLSv1_2
+            self._context = tls.context()
         return self._context
+
+    def remember(self, transport: asyncio.Transport | None) -> None:
+        """Keep the session of an open connection for the next one, if there is any."""
+        if self._context is not None and transport is not None:
+            self._context.session = transport.get_extra_info("ssl_object").session
+
+    def _forget(self) -> None:
+        """Begin the next connection anew: the session may be why this one failed."""
+        if self._context is not None:
+            self._context.session = None
+
+    def told(self, message: bytes, idle: float) -> float:
+        """Return how long a connection is kept when idle, after a reply that may tell of it."""
+        if self._upstream.is_agent:
+            return idle
+        try:
+            seconds = read_keepalive(read_reply(message, question_echo(message)).edns)
+        except WireError:
+            return idle
+        return idle if seconds is None else min(seconds, MAX_IDLE)
 
     def sweep(self, now: float) -> bool:
         """Close idle connections, and those whose oldest query was never answered.
@@ -198,7 +240,7 @@ class StreamChannel:
         for connection in list(self._all):
             if not connection.closed:
                 oldest = next(iter(connection.pending.values()), None)
-                if oldest is None and connection.used_at < now - self._idle:
+                if oldest is None and connection.used_at < now - connection.idle:
                     connection.close()
                 elif (
                     oldest is not None

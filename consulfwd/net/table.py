@@ -61,6 +61,9 @@ class Carrier(Protocol):
     def adopt(self, ident: bytes, attempt: Attempt) -> None:
         """Let an attempt have the reply to the relay that was sent with this ID."""
 
+    def disown(self, relay: Waiter) -> None:
+        """Take no reply to a relay any more: it has had its answer."""
+
     def on_failure(
         self, attempt: Attempt, reason: str, *, refused: bool, sign: bool = True
     ) -> None:
@@ -367,6 +370,7 @@ class Table:
         mishaps.note(self.loop, "a query failed", error)
         if asked is waiter:
             del self.flights[key]
+            self.carrier.disown(waiter)
             self.look_whether_drained()
         elif isinstance(asked, Waiter) and waiter in asked.all():
             return  # it has joined another, which will have an answer for it

@@ -96,30 +96,32 @@ class BaseListener:
         self._counters.queries += 1
         waiter = None
         try:
-            ask = self._admit(data, peer, host)
-            if ask is not None:
-                if self.query_log is not None:
-                    self.query_log(ask, host, "udp")
-                waiter = self._waiter(ask, data[:2], peer, host)
-                if waiter is None:
-                    self.send(replies.refuse(data, const.SERVFAIL, ask.query, TOO_MANY), peer)
-                else:
-                    self.table.submit(ask, waiter)
+            if not self.access.allows(host):
+                self._turn_away(data, peer)
+                return
+            try:
+                ask = self.questions.prepare(data)
+            except WireError as error:
+                if error.rcode is not None:
+                    self.send(replies.refuse(data, error.rcode), peer)
+                return
+            if self.query_log is not None:
+                self.query_log(ask, host, "udp")
+            waiter = self._waiter(ask, data[:2], peer, host)
+            if waiter is None:
+                self.send(replies.refuse(data, const.SERVFAIL, ask.query, TOO_MANY), peer)
+            else:
+                self.table.submit(ask, waiter)
         except Exception as error:
             self._failed(data, peer, waiter, error)
 
-    def _admit(self, data: bytes, peer: Any, host: str) -> Ask | None:
-        """Return the question in a datagram; None when it is malformed, or not to be asked."""
-        allowed = self.access.allows(host)
+    def _turn_away(self, data: bytes, peer: Any) -> None:
+        """Refuse who may not ask; what is prepared for clients is not theirs to fill."""
         try:
-            if allowed:
-                return self.questions.prepare(data)
-            # What is prepared for clients is not a stranger's to fill.
-            self.send(prohibited(data, self.questions.read(data)), peer)
-        except WireError as error:
-            if allowed and error.rcode is not None:
-                self.send(replies.refuse(data, error.rcode), peer)
-        return None
+            query = self.questions.read(data)
+        except WireError:
+            return
+        self.send(prohibited(data, query), peer)
 
     def _failed(self, data: bytes, peer: Any, waiter: Waiter | None, error: Exception) -> None:
         """Let one query have its SERVFAIL for an error of ours."""

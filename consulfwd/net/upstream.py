@@ -99,6 +99,11 @@ class SharedUdp:
         if ident in self._pending:
             self._pending[ident] = attempt
 
+    def forget(self, relay: Waiter) -> None:
+        """Take no reply to a relay any more: it has had its answer."""
+        if self._pending.get(relay.ident) is relay:
+            del self._pending[relay.ident]
+
     def _look_after(self) -> None:
         """Tell of relays that have waited for longer than is usual here."""
         self._timer = None
@@ -339,7 +344,8 @@ class Channels:
         self._loop = loop
         self._owner = owner
         self._datagram: dict[tuple[str, str, int], SharedUdp | RandomPortUdp] = {}
-        self._stream: dict[tuple[str, str, int], StreamChannel] = {}
+        # By who it is and under which name, not by where: TLS is resumed without verifying.
+        self._stream: dict[Upstream, StreamChannel] = {}
         self._direct: dict[Upstream, SharedUdp] = {}
         # Of thousands of upstreams few have anything under way.
         self._busy: set[Channel] = set()
@@ -349,9 +355,9 @@ class Channels:
         """Send an attempt's query (without ID); return why that was impossible, or None."""
         upstream = attempt.upstream
         if attempt.stream:
-            stream = self._stream.get(upstream.key)
+            stream = self._stream.get(upstream)
             if stream is None:
-                stream = self._stream[upstream.key] = StreamChannel(
+                stream = self._stream[upstream] = StreamChannel(
                     upstream, self._loop, self._owner, random_ids()
                 )
             self._busy.add(stream)
@@ -408,11 +414,14 @@ class Channels:
     def retain(self, keys: set[tuple[str, str, int]]) -> None:
         """Close the channels of upstreams that are not used any more."""
         self._direct = {one: way for one, way in self._direct.items() if one.key in keys}
-        for channels in (self._datagram, self._stream):
-            for key in set(channels) - keys:
-                channel = channels.pop(key)
-                self._busy.discard(channel)
-                channel.close()
+        gone: list[Channel] = [self._datagram.pop(key) for key in set(self._datagram) - keys]
+        last = {one.key: one for one in self._stream}
+        for one in tuple(self._stream):
+            if one.key not in keys or last[one.key] is not one:
+                gone.append(self._stream.pop(one))
+        for channel in gone:
+            self._busy.discard(channel)
+            channel.close()
 
     def close(self) -> None:
         """Let go of every socket."""

@@ -70,7 +70,7 @@ class Looked:
         return {one.address: one.poor for one in self.server.engine.upstreams() if one.poor}
 
     def asked_first(self) -> list[str]:
-        (group,) = next(iter(self.server.engine.routes)).groups
+        (group,) = next(iter(self.server.engine.table.routes)).groups
         return [one.address for one in group.order()]
 
     async def ask(self) -> list[str]:

@@ -149,6 +149,16 @@ def test_what_is_sent_upstream() -> None:
     assert sent(ask(edns=edns(do=True))).ednsflags == dns.flags.DO
 
 
+def test_over_a_stream_others_than_consul_are_asked_how_long_they_keep_it() -> None:
+    for where, asked in ((LOCAL, ()), (FAR, ()), (RECURSOR, (const.KEEPALIVE,))):
+        one = ask(edns=edns(do=True))
+        for stream, options in ((False, ()), (True, asked), (False, ())):
+            tail = one.tail(where, stream=stream)
+            message = dns.message.from_wire(b"\0\0" + tail)
+            assert tuple(option.otype for option in message.options) == options
+            assert (message.payload, message.ednsflags) == (one.asked_size(where), dns.flags.DO)
+
+
 @pytest.mark.parametrize(
     ("name", "passed"),
     [

@@ -124,3 +124,20 @@ def test_extended_error_text_is_whole_utf8_of_bounded_length(text: str, sent: st
     ).options
     assert isinstance(option, dns.edns.EDEOption)
     assert option.text == sent
+
+
+@pytest.mark.parametrize(
+    ("data", "seconds"),
+    [
+        *((b"\0\0", 0.0), (b"\0\1", 0.1), (b"\2\x58", 60.0), (b"\xff\xff", 6553.5)),
+        *((b"", None), (b"\1", None), (b"\0\0\1", None)),
+    ],
+)
+def test_how_long_a_connection_is_kept(data: bytes, seconds: float | None) -> None:
+    option = edns.build_option(const.KEEPALIVE, data)
+    assert edns.read_keepalive(edns.read_opt(1232, 0, option)) == seconds
+
+
+def test_a_connection_of_which_nothing_is_said() -> None:
+    assert edns.read_keepalive(None) is None
+    assert edns.read_keepalive(edns.read_opt(1232, 0, b"")) is None

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable
 from typing import NamedTuple
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
@@ -17,6 +18,8 @@ import dns.rdatatype
 import dns.rrset
 
 from tests.net.messages import folded
+
+KEEPALIVE = 11
 
 
 class Asked(NamedTuple):
@@ -38,6 +41,8 @@ class Recursor(asyncio.DatagramProtocol):
     forge      given a query, the datagrams to send before the real reply
     no_edns    the rcode it answers with, and nothing else, to a query with an OPT (None: it knows)
     closes_after  how many queries of a stream are answered; it is closed then (None: all)
+    keepalive  how long it says it keeps idle streams, in tenths of a second, to who asks it that
+    resumed    of each connection over TLS whether it went on with a session
     """
 
     def __init__(
@@ -65,6 +70,8 @@ class Recursor(asyncio.DatagramProtocol):
         self.slow_labels: dict[str, float] = {}
         # So many queries are taken on a stream before it is closed, in the midst of others.
         self.closes_after: int | None = None
+        self.keepalive: int | None = None
+        self.resumed: list[bool] = []
         self.asked: list[Asked] = []
         self._tls = tls
         self._udp: asyncio.DatagramTransport | None = None
@@ -152,6 +159,8 @@ class Recursor(asyncio.DatagramProtocol):
         self, transport: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._writers.add(writer)
+        if transport == "tls":
+            self.resumed.append(writer.get_extra_info("ssl_object").session_reused)
         try:
             count = 0
             while self.closes_after is None or count < self.closes_after:
@@ -177,6 +186,11 @@ class Recursor(asyncio.DatagramProtocol):
         options = tuple(int(option.otype) for option in query.options)
         self.asked.append(Asked(transport, name, kind, port, query.id, options))
         reply = dns.message.make_response(query, recursion_available=True)
+        if self.keepalive is not None and KEEPALIVE in options:
+            told = dns.edns.GenericOption(
+                dns.edns.OptionType(KEEPALIVE), self.keepalive.to_bytes(2, "big")
+            )
+            reply.use_edns(payload=1232, options=[told])
         if self.no_edns is not None and query.edns >= 0:
             reply.use_edns(False)
             reply.question.clear()

@@ -212,7 +212,7 @@ async def test_both_families_are_stale_though_one_has_no_address(
         await end(here)
         if end is all_frozen:
             await ask_until_all_are_down(here)
-            here.engine.deadline = 30.0
+            here.engine.table.deadline = 30.0
         for _ in range(2):
             for ident, (name, qtype) in pair.items():
                 client.send(question(name, qtype, ident=ident))

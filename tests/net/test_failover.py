@@ -17,7 +17,7 @@ import pytest
 from consulfwd.core.order import Budget
 from consulfwd.core.upstreams import AGENT, RECURSOR
 from consulfwd.dev import DevAgent, Faults
-from consulfwd.net.resolver import MAX_REFRESHING
+from consulfwd.net.table import MAX_REFRESHING
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
 from tests.net.world import GALERA, TcpClient, UdpClient, World, settings, until, world
@@ -211,7 +211,7 @@ async def test_hedges_are_paid_by_queries_that_need_none_and_by_their_own_kind()
         Recursor(records) as other,
         world(silent, other, patience=1.0) as here,
     ):
-        agents, recursors = here.engine.budgets[True], here.engine.budgets[False]
+        agents, recursors = here.engine.table.budgets[True], here.engine.table.budgets[False]
         full = left(agents)
         assert full == 100
         for _ in range(25):
@@ -339,7 +339,7 @@ async def test_while_all_are_down_only_some_stale_answers_are_refreshed() -> Non
         for agent in here.agents:
             agent.faults.frozen = True
         for upstream in here.engine.upstreams():
-            here.engine.health.refused(upstream, here.engine.now(), "connection refused")
+            here.engine.health.refused(upstream, here.engine.clock.now(), "connection refused")
         before = here.counters.forwarded
         replies = await asyncio.gather(*(here.ask(name) for name in names))
         assert {reply.ede[0][0] for reply in replies} == {3}

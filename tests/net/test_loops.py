@@ -100,8 +100,8 @@ class _Once(asyncio.DatagramProtocol):
 @pytest.fixture(autouse=True)
 def sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits half a second for the first test, nor five for another."""
-    monkeypatch.setattr("consulfwd.net.loops.SOON", 0.05)
-    monkeypatch.setattr("consulfwd.net.loops.AGAIN", 0.1)
+    monkeypatch.setattr("consulfwd.net.loop_tests.SOON", 0.05)
+    monkeypatch.setattr("consulfwd.net.loop_tests.AGAIN", 0.1)
 
 
 def upstream(server: Server, one: Recursor | Endpoint) -> Upstream:
@@ -188,7 +188,7 @@ async def test_it_is_asked_again_once_it_asks_others(caplog: pytest.LogCaptureFi
     async with Forwarder() as forwarder, looped(forwarder) as here:
         # Good replies alone change nothing: only a test that goes through does.
         one = upstream(here.server, forwarder)
-        here.engine.health.good(one, here.engine.now(), 0.001)
+        here.engine.health.good(one, here.engine.clock.now(), 0.001)
         assert one.state is State.DOWN
         forwarder.to = None
         await until(lambda: one.up)

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from consulfwd.core.attempts import Attempts
 from consulfwd.core.cache import Cache
-from consulfwd.core.query import Lookup
 from consulfwd.dns import message, replies
-from consulfwd.net import mmsg, relays, resolver, results
+from consulfwd.net import driver, mmsg, relays, resolver
+from consulfwd.net.answers import Answers
 from consulfwd.net.timers import Timers
 from consulfwd.net.upstream import SharedUdp
 from tests.net.messages import Reply, parse, question
@@ -104,7 +105,7 @@ def fails_for_bad_flight(call: Callable[..., Any]) -> Callable[..., Any]:
 
 def when_read(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(relays, "read_reply", fails_for_bad(message.read_reply))
-    patch.setattr(resolver, "read_reply", fails_for_bad(message.read_reply))
+    patch.setattr(driver, "read_reply", fails_for_bad(message.read_reply))
 
 
 def when_kept(patch: pytest.MonkeyPatch) -> None:
@@ -116,24 +117,28 @@ def when_a_lookup_ends(patch: pytest.MonkeyPatch) -> None:
         self._decide(relay, message.read_reply(data, relay.ask.question), False, now)
 
     patch.setattr(relays.Relays, "_learn", decide)
-    patch.setattr(results, "keep", fails_for_bad_flight(results.keep))
+    patch.setattr(Answers, "keep", fails_for_bad_flight(Answers.keep))
 
 
-@pytest.mark.parametrize("many", [True, False], ids=["many per call", "one by one"])
+@pytest.mark.parametrize("way", ["many per call", "one by one", "off the host"])
 @pytest.mark.parametrize("where", [when_read, when_kept, when_a_lookup_ends])
 async def test_at_one_reply_of_many(
-    where: Callable[[pytest.MonkeyPatch], None], many: bool, monkeypatch: pytest.MonkeyPatch
+    where: Callable[[pytest.MonkeyPatch], None], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Without recvmmsg there is no short way: lookups ask.
-    monkeypatch.setattr(mmsg, "available", many)
+    monkeypatch.setattr(mmsg, "available", way != "one by one")
     async with recursive() as here, here.udp() as client:
+        if way == "off the host":
+            here.engine.channels.retain(set())
+            for upstream in here.engine.upstreams():
+                upstream.on_host = False
         with heard() as told, monkeypatch.context() as patch:
             where(patch)
             for packet in burst(NAMES):
                 client.send(packet)
             all_but_bad(await answers(client, 21))
             assert len(told) == 1
-        assert not here.engine.batching
+        assert not here.engine.driver.batching
         assert here.engine.flights == {}
         assert (await here.ask("bad.test")).data == ["192.0.2.1"]
 
@@ -149,7 +154,8 @@ async def test_at_a_reply_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
             taken(self, received)
 
         monkeypatch.setattr(SharedUdp, "_take", take)
-        monkeypatch.setattr(here.engine, "on_relayed", fails_for_bad(here.engine.on_relayed))
+        of = here.engine.driver
+        monkeypatch.setattr(of, "on_relayed", fails_for_bad(of.on_relayed))
         with heard() as told:
             for packet in burst(NAMES):
                 client.send(packet)
@@ -208,8 +214,8 @@ async def test_at_one_query_of_many(
             if not known:
                 here.engine.asks.clear()
             with heard() as told, monkeypatch.context() as patch:
-                call = getattr(here.engine, where)
-                patch.setattr(here.engine, where, fails_for_bad(call))
+                of = here.engine.table if where == "submit" else here.engine.front.questions
+                patch.setattr(of, where, fails_for_bad(getattr(of, where)))
                 for packet in burst(NAMES):
                     client.send(packet)
                 all_but_bad(await answers(client, 21))
@@ -238,13 +244,38 @@ async def test_at_a_query_that_is_half_way_out(monkeypatch: pytest.MonkeyPatch) 
         assert (await here.ask("bad.test")).data == ["192.0.2.1"]
 
 
+async def test_a_query_that_is_sent_after_all_is_answered_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with recursive() as here, here.tcp() as client:
+        flush = SharedUdp.flush
+
+        def fails_once(self: SharedUdp) -> None:
+            if self._outbox and not told:
+                raise Mishap
+            flush(self)
+
+        with heard() as told:
+            monkeypatch.setattr(SharedUdp, "flush", fails_once)
+            client.send(question("bad.test", ident=1))
+            assert parse(await client.receive()).rcode == "SERVFAIL"
+            # It goes out with this one, and its reply comes with that one's.
+            client.send(question("www.test", "AAAA", ident=2))
+            client.send(question("n1.test", ident=3))
+            assert set(await answers(client, 2)) == {2, 3}
+            assert len(told) == 1
+        (_, tcp), *_ = here.server._listeners.values()
+        assert [one._pending for one in tcp.connections] == [0]
+
+
 async def test_over_a_stream_to_an_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
     async with recursive() as here, here.udp() as client:
         for upstream in here.engine.upstreams():
             if not upstream.is_agent:
                 upstream.transport = "tcp"
         monkeypatch.setattr(here.engine.channels, "direct", lambda _: None)
-        monkeypatch.setattr(here.engine, "_on_reply", fails_for_bad(here.engine._on_reply))
+        of = here.engine.driver
+        monkeypatch.setattr(of, "_on_reply", fails_for_bad(of._on_reply))
         with heard() as told:
             for packet in burst(NAMES):
                 client.send(packet)
@@ -258,7 +289,7 @@ async def test_behind_an_alias(monkeypatch: pytest.MonkeyPatch) -> None:
     async with recursive() as here:
         here.cluster.catalog.register("ext", node="ext", node_address="bad.test")
         with heard() as told, monkeypatch.context() as patch:
-            patch.setattr(results, "keep", fails_for_bad_flight(results.keep))
+            patch.setattr(Answers, "keep", fails_for_bad_flight(Answers.keep))
             monkeypatch.setattr(here.engine.channels, "direct", lambda _: None)
             assert (await here.ask("ext.service.consul")).rcode == "SERVFAIL"
             assert len(told) == 1
@@ -269,7 +300,7 @@ async def test_behind_an_alias(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_what_is_done_each_second_is_done_the_next_one_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resolver, "SWEEP", 0.01)
+    monkeypatch.setattr(resolver, "EPOCH", 0.01)
     async with world() as here:
         with heard() as told, monkeypatch.context() as patch:
 
@@ -278,8 +309,8 @@ async def test_what_is_done_each_second_is_done_the_next_one_too(
 
             patch.setattr(here.engine.channels, "sweep", fails)
             await until(lambda: len(told) >= 2)
-        before = here.engine.epoch
-        await until(lambda: here.engine.epoch > before)
+        before = here.engine.warmth.epoch
+        await until(lambda: here.engine.warmth.epoch > before)
 
 
 async def test_one_that_is_down_is_probed_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,9 +337,9 @@ async def test_one_that_is_woken_in_vain_leaves_nobody_asleep() -> None:
             self.wake_at = wake_at
 
     loop = asyncio.get_running_loop()
-    woken: list[Lookup] = []
+    woken: list[Attempts] = []
 
-    def wake(lookup: Lookup, now: float) -> None:
+    def wake(lookup: Attempts, now: float) -> None:
         woken.append(lookup)
         if len(woken) % 2:
             raise Mishap
@@ -334,7 +365,8 @@ async def test_it_is_logged_with_where_it_happened(
         logger.addHandler(caplog.handler)
         with monkeypatch.context() as patch:
             loop.set_exception_handler(None)
-            patch.setattr(here.engine, "submit", fails_for_bad(here.engine.submit))
+            of = here.engine.table
+            patch.setattr(of, "submit", fails_for_bad(of.submit))
             assert (await here.ask("bad.service.consul", edns=None)).rcode == "SERVFAIL"
         loop.set_exception_handler(before)
         logger.removeHandler(caplog.handler)

@@ -10,7 +10,7 @@ import pytest
 
 from consulfwd.core.room import Room
 from consulfwd.net import loop as own_loop
-from consulfwd.net import resolver, udp
+from consulfwd.net import table, udp
 from consulfwd.net import upstream as exchange
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
@@ -27,7 +27,7 @@ async def test_a_zone_nobody_answers_costs_other_names_nothing(
 ) -> None:
     monkeypatch.setattr(exchange, "MAX_SOCKETS", 400)
     monkeypatch.setattr(exchange, "WINDOW", 1500)
-    monkeypatch.setattr(resolver, "MAX_OUTSIDE", 300)
+    monkeypatch.setattr(table, "MAX_OUTSIDE", 300)
     async with Recursor(GOOD) as recursor, world(recursor) as here, here.udp() as client:
         recursor.dead_labels = ("dead",)
         if not on_host:
@@ -54,7 +54,7 @@ async def test_a_zone_nobody_answers_costs_other_names_nothing(
 
 
 async def test_each_that_gave_way_has_its_reply(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolver, "MAX_OUTSIDE", 20)
+    monkeypatch.setattr(table, "MAX_OUTSIDE", 20)
     async with (
         Recursor(GOOD) as recursor,
         world(recursor, query={"deadline": 0.6, "recursor_deadline": 0.6}) as here,
@@ -85,7 +85,7 @@ async def test_each_that_gave_way_has_its_reply(monkeypatch: pytest.MonkeyPatch)
 async def test_everything_outside_being_slow_is_not_felt_in_consul(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resolver, "MAX_OUTSIDE", 3)
+    monkeypatch.setattr(table, "MAX_OUTSIDE", 3)
     www = {("www.test", "A"): ["A 192.0.2.1"]}
     async with Recursor({**GOOD, **www}, ttl=1) as recursor, world(recursor) as here:
         off_host(here)
@@ -100,7 +100,7 @@ async def test_everything_outside_being_slow_is_not_felt_in_consul(
             assert (await here.ask(NAME)).data == GALERA
             stale = await here.ask("www.test", edns=1232)
             assert (stale.data, stale.ede[0][0]) == (["192.0.2.1"], 3)
-            monkeypatch.setattr(resolver, "MAX_FLIGHTS", 0)
+            monkeypatch.setattr(table, "MAX_FLIGHTS", 0)
             assert (await here.ask("web.service.consul")).rcode == "SERVFAIL"
 
 
@@ -123,25 +123,26 @@ async def test_many_equal_questions_answered_at_once_hold_nobody_up(
                 await asyncio.sleep(0)
         await until(lambda: any(one.waiting() > many / 2 for one in here.engine.flights.values()))
         turns: list[int] = []
-        in_turns = here.engine.in_turns
+        delivery = here.engine.table.delivery
+        give = delivery.give
 
         def noted(waiters: Any, tell: Any) -> None:
             turns.append(len(waiters))
-            in_turns(waiters, tell)
+            give(waiters, tell)
 
-        monkeypatch.setattr(here.engine, "in_turns", noted)
+        monkeypatch.setattr(delivery, "give", noted)
         for agent in here.agents:
             agent.faults.frozen = False
         await until(lambda: bool(turns))
         # While they are being told, somebody else asks, and is answered before the last of them.
         other.send(question("consul.service.consul", ident=7))
         assert parse(await other.receive()).id == 7
-        assert here.engine._telling or client.waiting < many
+        assert delivery.rounds or client.waiting < many
         await until(lambda: client.waiting >= max(turns))
 
 
 async def test_so_many_wait_for_one_answer_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolver, "MAX_WAITERS", 3)
+    monkeypatch.setattr(table, "MAX_WAITERS", 3)
     async with world() as here, here.udp() as client:
         for agent in here.agents:
             agent.faults.frozen = True

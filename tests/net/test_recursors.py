@@ -18,11 +18,12 @@ from consulfwd.config import Endpoint
 from consulfwd.config import Recursor as Configured
 from consulfwd.core.upstreams import Health, State
 from consulfwd.net import upstream as exchange
+from consulfwd.net.channel import random_ids
 from consulfwd.net.host import ResolvConf, recursors_from
 from consulfwd.net.routing import build_routes
 from tests.net.conftest import TLS_NAME
 from tests.net.messages import parse, question
-from tests.net.recursor import Recursor
+from tests.net.recursor import KEEPALIVE, Recursor
 from tests.net.world import World, names_of, settings, until, world
 
 WWW = {("www.test", "A"): ["A 192.0.2.1"], ("www.test", "AAAA"): ["AAAA 2001:db8::1"]}
@@ -88,7 +89,7 @@ def test_only_loopback_addresses_are_on_this_host(address: str, on_host: bool) -
 
 
 def test_no_id_follows_from_earlier_ones() -> None:
-    found = [int.from_bytes(one, "big") for one in islice(exchange.random_ids(), 8192)]
+    found = [int.from_bytes(one, "big") for one in islice(random_ids(), 8192)]
     # Of so many, chance repeats one in 17; a counter none, a block used again nearly all.
     assert 7400 < len(set(found)) < 7950
     steps = {(after - before) % 65536 for before, after in pairwise(found)}
@@ -318,6 +319,156 @@ async def test_a_server_that_closes_every_connection_is_one_sign_each(
                 replies = [parse(await client.receive()) for _ in range(60)]
             assert {one.rcode for one in replies} == {"SERVFAIL"}
             assert upstream.state is not State.DOWN
+
+
+async def ports(here: World, recursor: Recursor, *pauses: float) -> list[int]:
+    """Ask for names with these pauses between them; return how often a connection was begun."""
+    begun = []
+    for number, pause in enumerate((0, *pauses)):
+        here.skip(pause)
+        assert (await here.ask(f"n{number}.test")).data == [f"192.0.2.{number}"]
+        streams = [one.port for one in recursor.asked if one.transport != "udp"]
+        begun.append(len(dict.fromkeys(streams)))
+    return begun
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+@pytest.mark.parametrize(
+    ("told", "pauses", "begun"),
+    [
+        (None, (19, 21), [1, 1, 2]),
+        (30, (2.9, 3.1, 2.9), [1, 1, 2, 2]),
+        (600, (59, 61), [1, 1, 2]),
+        (65535, (119, 121), [1, 1, 2]),
+        (0, (0, 0), [1, 2, 3]),
+    ],
+)
+async def test_a_connection_is_kept_for_as_long_as_its_server_says(
+    told: int | None, pauses: tuple[float, ...], begun: list[int], transport: str,
+    tls: ssl.SSLContext,
+) -> None:  # fmt: skip
+    """RFC 7828; two minutes are the most."""
+    async with Recursor(MANY, tls=tls) as recursor:
+        recursor.keepalive = told
+        recursor.truncate = transport == "tcp"
+        places = [f"127.0.0.1:{recursor.port}"]
+        if transport == "tls":
+            places = over_tls(recursor, TLS_NAME)
+        async with world(recursors=places) as here:
+            assert await ports(here, recursor, *pauses) == begun
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_a_connection_that_is_not_to_be_kept_is_closed_behind_the_last_reply(
+    tls: ssl.SSLContext,
+) -> None:
+    async with (
+        Recursor(MANY, tls=tls) as recursor,
+        world(recursors=over_tls(recursor, TLS_NAME)) as here,
+        here.udp() as client,
+    ):
+        recursor.keepalive = 0
+        for number in range(20):
+            client.send(question(f"n{number}.test", ident=number))
+        for _ in range(20):
+            assert parse(await client.receive()).rcode == "NOERROR"
+        assert len({one.port for one in recursor.asked}) == 1
+        await until(lambda: not recursor._writers)
+
+
+@pytest.mark.parametrize("knows_edns", [True, False])
+async def test_who_is_asked_how_long_a_connection_is_kept(knows_edns: bool) -> None:
+    records = {**MANY, ("web.service.consul", "A"): ["A 192.0.2.7"]}
+    async with Recursor(records) as recursor, Recursor(records) as agent:
+        recursor.truncate = agent.truncate = True
+        recursor.keepalive = agent.keepalive = 0
+        if not knows_edns:
+            recursor.no_edns = dns.rcode.FORMERR
+        consul = {"agents": [{"address": agent.host, "dns_port": agent.port}]}
+        async with world(recursor, consul=consul, agents=1) as here:
+            assert (await here.ask("n1.test")).data == ["192.0.2.1"]
+            assert (await here.ask("web.service.consul")).data == ["192.0.2.7"]
+        asked = {(one.transport, one.options) for one in recursor.asked if one.name == "n1.test."}
+        assert asked == {("udp", ()), ("tcp", (KEEPALIVE,) if knows_edns else ())}
+        # Consul says nothing of it, and is not asked.
+        assert {one.options for one in agent.asked} == {()}
+
+
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("version", VERSIONS, ids=["TLS 1.2", "TLS 1.3"])
+async def test_a_session_is_resumed(version: ssl.TLSVersion, tls: ssl.SSLContext) -> None:
+    tls.minimum_version = tls.maximum_version = version
+    async with Recursor(MANY, tls=tls) as recursor:
+        async with world(recursors=over_tls(recursor, TLS_NAME)) as here:
+            assert await ports(here, recursor, 21, 21) == [1, 2, 3]
+            assert recursor.resumed == [False, True, True]
+            # One that ends the connection does not end the session.
+            recursor.closes_after = 1
+            assert await ports(here, recursor, 301, 301) == [3, 4, 5]
+            assert recursor.resumed == [False, True, True, True, True]
+        # Another process knows nothing of it.
+        async with world(recursors=over_tls(recursor, TLS_NAME)) as here:
+            assert (await here.ask("n1.test")).data == ["192.0.2.1"]
+            assert recursor.resumed[5:] == [False]
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_a_session_is_one_servers(tls: ssl.SSLContext) -> None:
+    """Two that share their keys would take it for theirs."""
+    async with Recursor(MANY, tls=tls) as one, Recursor(MANY, tls=tls) as other:
+        places = over_tls(one, TLS_NAME) + over_tls(other, TLS_NAME)
+        async with world(recursors=places, query={"deadline": 1.0}) as here:
+            assert (await here.ask("n1.test")).data == ["192.0.2.1"]
+            one.rcodes["n2.test."] = dns.rcode.SERVFAIL
+            assert (await here.ask("n2.test")).data == ["192.0.2.2"]
+            assert (one.resumed, other.resumed) == ([False], [False])
+            here.skip(21)
+            one.rcodes["n3.test."] = dns.rcode.SERVFAIL
+            assert (await here.ask("n3.test")).data == ["192.0.2.3"]
+            assert (one.resumed, other.resumed) == ([False, True], [False, True])
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_another_name_of_a_server_is_verified(tls: ssl.SSLContext) -> None:
+    """Neither the session nor the connection of its name before a reload is used for it."""
+    query = {"deadline": 1.0}
+    async with (
+        Recursor(MANY, tls=tls) as recursor,
+        world(recursors=over_tls(recursor, TLS_NAME), query=query) as here,
+    ):
+        same = {"listen": [str(here.server.settings.listen[0])], "query": query}
+        assert (await here.ask("n1.test")).data == ["192.0.2.1"]
+        wrong = over_tls(recursor, "other.example.test")
+        await here.server.reload(settings(here.cluster, recursors=wrong, **same))
+        reply = await here.ask("n2.test")
+        assert (reply.rcode, "certificate refused" in reply.ede[0][1]) == ("SERVFAIL", True)
+        right = over_tls(recursor, TLS_NAME)
+        await here.server.reload(settings(here.cluster, recursors=right, **same))
+        assert (await here.ask("n3.test")).data == ["192.0.2.3"]
+        here.engine._retain()
+        assert len(here.engine.channels._stream) == 1
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_a_session_a_server_does_not_know_any_more(
+    tls: ssl.SSLContext, certificate: Path
+) -> None:
+    async with (
+        Recursor(MANY, tls=tls) as recursor,
+        world(recursors=over_tls(recursor, TLS_NAME)) as here,
+    ):
+        assert (await here.ask("n1.test")).data == ["192.0.2.1"]
+        await recursor.stop()
+        # As after a restart: with other keys for what clients bring back.
+        recursor._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        recursor._tls.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+        await recursor.start()
+        assert (await here.ask("n2.test")).data == ["192.0.2.2"]
+        assert recursor.resumed == [False, False]
 
 
 CONF = """\

@@ -40,8 +40,10 @@ class Hand:
 
     def __init__(self, here: World) -> None:
         self.here = here
-        self.reuse = Reuse(here.engine, Rules(settle=SETTLE), [from_text("consul")])
-        here.engine.reuse = self.reuse
+        of = here.engine
+        rules, domains = Rules(settle=SETTLE), [from_text("consul")]
+        self.reuse = Reuse(of.cache, of.clock, of.warmth, of.loop, rules, domains)
+        of.reuse_by(self.reuse)
 
     @property
     def freshness(self) -> Any:
@@ -51,10 +53,10 @@ class Hand:
         """Say that all who are asked for it, and are well, have heard of everything up to now."""
         for agent in self.here.cluster.agents:
             if _name(agent) not in self.freshness.barred:
-                self.reuse.proved(_name(agent), self.here.engine.now())
+                self.reuse.proved(_name(agent), self.here.engine.clock.now())
 
     def _told(self, subject: Subject) -> tuple[str, float]:
-        return self.freshness.watches[subject].carrier, self.here.engine.now()
+        return self.freshness.watches[subject].carrier, self.here.engine.clock.now()
 
     def arm(self, subject: Subject, size: int) -> None:
         keys = self.freshness.armed(subject, *self._told(subject), size=size, healthy=size)
@@ -89,8 +91,8 @@ class Hand:
 
 def covered(here: World, name: str = NAME, qtype: str = "A") -> bool:
     """Return whether a name's answer would be given from here now."""
-    key = here.engine.prepare(question(name, qtype)).key
-    return here.engine.cache.fresh(key, here.engine.now()) is not None
+    key = here.engine.front.questions.prepare(question(name, qtype)).key
+    return here.engine.cache.fresh(key, here.engine.clock.now()) is not None
 
 
 @asynccontextmanager
@@ -214,10 +216,10 @@ async def test_where_an_answer_was_hot_is_forgotten_with_the_hot_tables() -> Non
     """Clients whose every datagram is another one must not fill the memory."""
     async with by_hand() as (here, hand):
         await hand.cover()
-        entry = here.engine.cache.entries[here.engine.prepare(question(NAME)).key]
+        entry = here.engine.cache.entries[here.engine.front.questions.prepare(question(NAME)).key]
         for second in range(3):
-            here.engine.epoch += 1
-            here.engine.clear_hot()
+            here.engine.warmth.epoch += 1
+            here.engine.warmth.clear()
             for _ in range(3):
                 await here.ask(NAME, edns=1232 + second)
             assert len(entry.hot or ()) == 1
@@ -344,9 +346,10 @@ async def test_made_up_types_hang_on_no_watch() -> None:
         await hand.cover()
         keys = dict(hand.freshness.watches[SUBJECT].keys)
         packet = question(NAME, edns=None)
-        ask = here.engine.prepare(packet[:-4] + b"\x12\x34\0\1")
+        ask = here.engine.front.questions.prepare(packet[:-4] + b"\x12\x34\0\1")
         assert hand.reuse.form(ask) is None
-        assert hand.reuse.form(here.engine.prepare(question(NAME, "AAAA"))) is not None
+        other = here.engine.front.questions.prepare(question(NAME, "AAAA"))
+        assert hand.reuse.form(other) is not None
         assert hand.freshness.watches[SUBJECT].keys == keys
 
 
@@ -477,7 +480,7 @@ async def test_what_an_agent_said_that_hears_of_nothing_is_not_reused() -> None:
         # It is asked first all the same, but what the other one watches says nothing of it.
         await here.ask(NAME)
         assert not covered(here)
-        hand.reuse.proved(first, here.engine.now())
+        hand.reuse.proved(first, here.engine.clock.now())
         hand.skip(1)
         await here.ask(NAME)
         assert covered(here)

@@ -151,7 +151,7 @@ async def test_a_slow_recursor_has_more_time_and_who_asks_again_is_joined() -> N
         # Where nobody is well it is not waited for longer.
         for upstream in here.engine.upstreams():
             if not upstream.is_agent:
-                here.engine.health.refused(upstream, here.engine.now(), "a test")
+                here.engine.health.refused(upstream, here.engine.clock.now(), "a test")
         recursor.silent = True
         flight = here.engine
         it.send(question("other.test", ident=3))

@@ -90,7 +90,7 @@ async def test_ten_thousand_random_datagrams() -> None:
             for _ in range(50):
                 client.send(noise(rng))
             await asyncio.sleep(0)
-        await here.engine.drain(5)
+        await here.engine.table.drain(5)
         assert here.counters.queries == 10_000
         assert (await here.ask("galeradb.service.consul")).data == GALERA
         assert (open_sockets(), len(asyncio.all_tasks())) == before
@@ -154,7 +154,7 @@ async def test_hot_answers_depend_on_the_whole_datagram() -> None:
 async def test_made_up_names_do_not_fill_the_memory() -> None:
     async with world() as here:
         for number in range(10_000):
-            here.engine.prepare(question(f"n{number}.test", edns=None))
+            here.engine.front.questions.prepare(question(f"n{number}.test", edns=None))
         assert len(here.engine.asks) <= 4096
 
 
@@ -180,7 +180,7 @@ async def test_a_late_answer_does_not_leave_through_another_socket() -> None:
         async with world() as here:
             sock = bind("127.0.0.1", 0, socket.SOCK_DGRAM)
             number = sock.fileno()
-            udp = listen(sock, here.engine, here.server._access, loop)
+            udp = listen(sock, here.engine.front, here.server._access, loop)
             udp.send(b"in time", peer + bytes(8))
             udp.close()
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:

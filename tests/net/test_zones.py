@@ -62,9 +62,9 @@ def one_falls_and_is_probed(here: World) -> None:
     """Told, tested for a loop, and asked again: all that follows from one change of health."""
     engine = here.engine
     upstream = forwarder(here)
-    now = engine.now()
+    now = engine.clock.now()
     engine.health.refused(upstream, now, "connection refused")
-    engine.prober.tell_changes(now)
+    engine.prober.look(now)
     engine.prober._probe_again(upstream)
     assert upstream.state is State.DOWN
     upstream.probe_at = now + 3600
@@ -72,7 +72,7 @@ def one_falls_and_is_probed(here: World) -> None:
 
 def one_is_doubted(here: World) -> None:
     upstream = forwarder(here)
-    here.engine.health.doubt(upstream, here.engine.now())
+    here.engine.health.doubt(upstream, here.engine.clock.now())
     sent = upstream.sent
     here.skip(1)
     assert upstream.sent == sent + 1

@@ -276,9 +276,9 @@ async def world(
         async with cluster:
             server = Server(settings(cluster, *recursors, **sections), rng=random.Random(1))
             await server.start()
-            server.engine.now = clock
+            server.engine.clock.now = clock
             if not loops:
-                server.engine.loops.close()
+                server.engine.loop_tests.close()
             for upstream in server.engine.upstreams():
                 if patience is not None and upstream.is_agent:
                     upstream.tuning = dataclasses.replace(
