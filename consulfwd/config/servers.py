@@ -1,6 +1,6 @@
 """The servers a configuration names: addresses to listen on, agents, recursors; lists of them.
 
-Each with its keys and how it is written. Where such a list may stand is in `settings`, what a
+Each with its keys and how it is written. Where such a list may stand is in `sections`, what a
 single address may look like in `values`.
 """
 
@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from consulfwd.config import values
-from consulfwd.config.checks import Finding
-from consulfwd.config.checks import Path as KeyPath
-from consulfwd.config.keys import Findings, Reader, Section, key, keys_of, read_section
+from consulfwd.config.keys import Objections, Reader, Section, key, keys_of, read_section
+from consulfwd.config.objections import KeyPath, Objection
 from consulfwd.config.readers import choice, listing, number, optional, section, switch, text
 
 Scheme = Literal["http", "https"]
@@ -21,7 +20,7 @@ Transport = Literal["udp", "tls"]
 
 _PORT = number(int, 1, 65535)
 FILE = text(lambda path: Path(values.absolute_path(path)), "/etc/x", Path)
-_DOMAIN = text(values.domain_name)
+DOMAIN = text(values.domain_name)
 
 
 def _written(host: str, port: int) -> str:
@@ -65,9 +64,9 @@ _AGENT_TEXT = text(lambda one: Agent(**values.agent(one)), "10.0.0.11")
 _AGENT_KEYS = section(Agent)
 
 
-def _read_agent(value: object, path: KeyPath, findings: Findings) -> object:
+def _read_agent(value: object, path: KeyPath, objections: Objections) -> object:
     reader = _AGENT_KEYS if isinstance(value, dict | Agent) else _AGENT_TEXT
-    return reader.read(value, path, findings)
+    return reader.read(value, path, objections)
 
 
 class Seeds(tuple[Agent, ...]):
@@ -97,18 +96,18 @@ class Catalog(Section):
     )
 
 
-def _read_agents(value: object, path: KeyPath, findings: Findings) -> object:
+def _read_agents(value: object, path: KeyPath, objections: Objections) -> object:
     # Nothing in it may mean that what was there is taken out for being wrong.
     if isinstance(value, dict) and (not value or value.keys() & keys_of(Catalog).keys()):
         # As a dictionary: where something is wrong, a key may be missing.
-        read = vars(read_section(Catalog, value, path, findings))
+        read = vars(read_section(Catalog, value, path, objections))
         seeds = read.get("seeds") or ()
         return Seeds(seeds) if read.get("from_catalog") else seeds
     if isinstance(value, dict):
         mend = "put it in brackets: [...], or write {from_catalog: true, seeds: [...]}"
-        findings.add(path, "must be a list, not a mapping", mend)
+        objections.add(path, "must be a list, not a mapping", mend)
         return ()
-    agents = _AGENT_LIST.read(value, path, findings)
+    agents = _AGENT_LIST.read(value, path, objections)
     return Seeds(agents) if isinstance(value, Seeds) else agents
 
 
@@ -121,7 +120,7 @@ class Recursor(Section):
     address: str = key(text(values.upstream_address))
     port: int = key(_PORT, default=values.DNS_PORT)
     transport: Transport = key(choice(*get_args(Transport)), default="udp")
-    tls_name: str | None = key(optional(_DOMAIN), default=None)
+    tls_name: str | None = key(optional(DOMAIN), default=None)
 
     @property
     def name(self) -> str:
@@ -133,10 +132,10 @@ class Recursor(Section):
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"tls://{host}#{self.tls_name}"
 
-    def _contradictions(self) -> Iterable[Finding]:
+    def contradictions(self) -> Iterable[Objection]:
         if (self.transport == "tls") != (self.tls_name is not None):
             what = "tls_name and the transport tls go together"
-            yield Finding(("tls_name",), what, "give both or none")
+            yield Objection(("tls_name",), what, "give both or none")
 
 
 def _recursor(written: str) -> Recursor:
@@ -149,14 +148,14 @@ def _recursor_not_auto(written: str) -> Recursor:
     return _recursor(written)
 
 
-def _read_recursors(value: object, path: KeyPath, findings: Findings) -> object:
+def _read_recursors(value: object, path: KeyPath, objections: Objections) -> object:
     if value is None or value == "auto" or value == ["auto"]:
         return None
     if isinstance(value, str):
         what = f"must be auto or a list, not {values.quoted(value)}"
-        findings.add(path, what, f"write [{value}]")
+        objections.add(path, what, f"write [{value}]")
         return None
-    return _RECURSORS_NOT_AUTO.read(value, path, findings)
+    return _RECURSORS_NOT_AUTO.read(value, path, objections)
 
 
 RECURSORS = listing(text(_recursor, "9.9.9.9", Recursor), 100, least=1)

@@ -12,8 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from consulfwd.config.checks import Path as KeyPath
-from consulfwd.config.checks import dotted
+from consulfwd.config.objections import KeyPath, dotted
 from consulfwd.config.tree import Located, Node, Place, Scalar, Source, canonical_key
 from consulfwd.config.values import printable
 

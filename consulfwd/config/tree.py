@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from consulfwd.config.checks import Path
+from consulfwd.config.objections import KeyPath
 
 Scalar = str | int | float | bool | None
 
@@ -36,7 +36,7 @@ class Node:
 
     __slots__ = ("content", "path", "place")
 
-    def __init__(self, content: Content, place: Place, path: Path) -> None:
+    def __init__(self, content: Content, place: Place, path: KeyPath) -> None:
         self.content = content
         self.place = place
         self.path = path
@@ -53,7 +53,7 @@ class Source:
     def __init__(self, root: Node) -> None:
         self.root = root
         self.found: list[Located] = []
-        self.dropped: set[Path] = set()
+        self.dropped: set[KeyPath] = set()
 
 
 def plain(node: Node) -> object:
@@ -90,7 +90,7 @@ def child_of(node: Node, part: str | int) -> Node | None:
     return None
 
 
-def walk(root: Node, path: Path) -> list[Node]:
+def walk(root: Node, path: KeyPath) -> list[Node]:
     """Return the nodes along `path` as far as they exist, the root first."""
     trail = [root]
     for part in path:
@@ -107,7 +107,7 @@ def sweep(source: Source, unfit: set[int]) -> None:
     assert kept, "the root of a configuration is never at fault itself"
 
 
-def _kept(node: Node, unfit: set[int], dropped: set[Path]) -> bool:
+def _kept(node: Node, unfit: set[int], dropped: set[KeyPath]) -> bool:
     if id(node) in unfit:
         dropped.add(node.path)
         return False

@@ -10,8 +10,9 @@ import pytest
 
 from consulfwd.config import Agent, Endpoint, Recursor, Seeds, Settings
 from consulfwd.config.keys import Section, keys_of, leaves
+from consulfwd.config.sections import Access, Consul, Datacenter, Watch
 from consulfwd.config.servers import Catalog
-from consulfwd.config.settings import LOOPBACK, Access, Consul, Datacenter, Watch
+from consulfwd.config.settings import LOOPBACK
 from consulfwd.errors import ConfigError
 
 
