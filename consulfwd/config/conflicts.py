@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from consulfwd.config.objections import KeyPath, Objection
-from consulfwd.config.sections import Access, Cache, Consul
+from consulfwd.config.sections import AccessSettings, CacheSettings, ConsulSettings
 from consulfwd.config.servers import Agent, Endpoint, Recursor
 
 AgentLists = Sequence[tuple[KeyPath, tuple[Agent, ...]]]
@@ -30,7 +30,7 @@ def repeated_names(
         yield from _repeated(path, [server.name for server in servers])
 
 
-def repeated_networks(consul: Consul, access: Access) -> Iterator[Objection]:
+def repeated_networks(consul: ConsulSettings, access: AccessSettings) -> Iterator[Objection]:
     """Yield the networks that are in their list already."""
     yield from _repeated(("consul", "reverse"), map(str, consul.reverse))
     yield from _repeated(("access", "allow"), map(str, access.allow or ()))
@@ -52,7 +52,7 @@ def _repeated(path: KeyPath, names: Iterable[str | None]) -> Iterator[Objection]
             first[name] = index
 
 
-def shared_domains(consul: Consul, forward: Iterable[str]) -> Iterator[Objection]:
+def shared_domains(consul: ConsulSettings, forward: Iterable[str]) -> Iterator[Objection]:
     """Yield the domains that are Consul's twice, and those of Consul's in `forward`."""
     own: dict[str, KeyPath] = {consul.domain: ("consul", "domain")}
     for index, name in enumerate(consul.alt_domains):
@@ -105,7 +105,7 @@ def itself_asked(
                 yield objection((*path, index), agent.name)
 
 
-def crossed_limits(cache: Cache) -> Iterator[Objection]:
+def crossed_limits(cache: CacheSettings) -> Iterator[Objection]:
     """Yield that the least TTL is above the most."""
     if cache.min_ttl > cache.max_ttl:
         yield Objection(

@@ -28,7 +28,7 @@ from consulfwd.config.servers import AGENTS, DOMAIN, Agent, Seeds
 Network = IPv4Network | IPv6Network
 Policy = Literal["ordered", "fastest", "round_robin"]
 Auto = Literal["auto"] | bool
-Source = Literal["agent", "leader"]
+WatchSource = Literal["agent", "leader"]
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["text", "json"]
 
@@ -51,7 +51,7 @@ class Datacenter(Section):
         return isinstance(self.agents, Seeds)
 
 
-class Quality(Section):
+class QualitySettings(Section):
     """What agents say over HTTP of the data they answer from."""
 
     every: float = key(
@@ -66,7 +66,7 @@ class Quality(Section):
     )
 
 
-class Watch(Section):
+class WatchSettings(Section):
     """Watches on Consul's HTTP API: while nothing changes, answers outlive their TTL."""
 
     enabled: Auto = key(
@@ -81,14 +81,14 @@ class Watch(Section):
         "seconds after a change of a name in which its answers are not reused",
         default=0.5,
     )
-    source: Source = key(
-        choice(*get_args(Source)),
+    source: WatchSource = key(
+        choice(*get_args(WatchSource)),
         "who tells of changes; leader: soonest, at the cost of Consul's leader",
         default="agent",
     )
 
 
-class Consul(Section):
+class ConsulSettings(Section):
     """What is Consul's: its names and who is asked about them."""
 
     domain: str = key(DOMAIN, "the domain Consul serves", default="consul")
@@ -110,8 +110,8 @@ class Consul(Section):
         "networks whose PTR names are asked at Consul first, then at the recursors",
         default=(),
     )
-    quality: Quality = key(section(Quality), default=None)
-    watch: Watch = key(section(Watch), default=None)
+    quality: QualitySettings = key(section(QualitySettings), default=None)
+    watch: WatchSettings = key(section(WatchSettings), default=None)
 
     @property
     def from_catalog(self) -> bool:
@@ -119,7 +119,7 @@ class Consul(Section):
         return isinstance(self.agents, Seeds)
 
 
-class Cache(Section):
+class CacheSettings(Section):
     """How much is kept, and how long."""
 
     size: int = key(number(int, 0, 10_000_000), "answers kept; 0 keeps none", default=10_000)
@@ -145,7 +145,7 @@ class Cache(Section):
 RECURSOR_TIMES = 2.5
 
 
-class Query(Section):
+class QuerySettings(Section):
     """The life of one query."""
 
     deadline: float = key(
@@ -165,7 +165,7 @@ class Query(Section):
         return RECURSOR_TIMES * self.deadline if told is None else max(told, self.deadline)
 
 
-class Access(Section):
+class AccessSettings(Section):
     """Who may ask."""
 
     allow: tuple[Network, ...] | None = key(
@@ -175,7 +175,7 @@ class Access(Section):
     )
 
 
-class Tcp(Section):
+class TcpSettings(Section):
     """Limits on clients' TCP connections."""
 
     max_connections: int = key(number(int, 1, 65_535), "connections open at once", default=256)
@@ -188,7 +188,7 @@ class Tcp(Section):
     )
 
 
-class Log(Section):
+class LogSettings(Section):
     """What is logged, and how."""
 
     level: Level = key(choice(*get_args(Level)), "the least that is logged", default="info")

@@ -87,7 +87,7 @@ class Seeds(tuple[Agent, ...]):
 _AGENT_LIST = listing(Reader(_read_agent), 100, least=1)
 
 
-class Catalog(Section):
+class FromCatalog(Section):
     """The other form a list of agents may have in a file."""
 
     from_catalog: bool = key(switch(), "true: the other agents are taken from Consul's catalog")
@@ -98,9 +98,9 @@ class Catalog(Section):
 
 def _read_agents(value: object, path: KeyPath, objections: Objections) -> object:
     # Nothing in it may mean that what was there is taken out for being wrong.
-    if isinstance(value, dict) and (not value or value.keys() & keys_of(Catalog).keys()):
+    if isinstance(value, dict) and (not value or value.keys() & keys_of(FromCatalog).keys()):
         # As a dictionary: where something is wrong, a key may be missing.
-        read = vars(read_section(Catalog, value, path, objections))
+        read = vars(read_section(FromCatalog, value, path, objections))
         seeds = read.get("seeds") or ()
         return Seeds(seeds) if read.get("from_catalog") else seeds
     if isinstance(value, dict):

@@ -24,7 +24,15 @@ from consulfwd.config import conflicts, values
 from consulfwd.config.keys import Section, key
 from consulfwd.config.objections import KeyPath, Objection
 from consulfwd.config.readers import listing, mapping, optional, section, text
-from consulfwd.config.sections import Access, Cache, Consul, Log, Network, Query, Tcp
+from consulfwd.config.sections import (
+    AccessSettings,
+    CacheSettings,
+    ConsulSettings,
+    LogSettings,
+    Network,
+    QuerySettings,
+    TcpSettings,
+)
 from consulfwd.config.servers import (
     DOMAIN,
     ENDPOINT,
@@ -57,7 +65,7 @@ class Settings(Section):
         "addresses to listen on, UDP and TCP on each; port 0 is any free one",
         default=("127.0.0.1",),
     )
-    consul: Consul = key(section(Consul), default=None)
+    consul: ConsulSettings = key(section(ConsulSettings), default=None)
     recursors: tuple[Recursor, ...] | None = key(
         RECURSORS_OR_AUTO,
         "servers for all other names; `auto` takes those of `resolv_conf`",
@@ -69,11 +77,11 @@ class Settings(Section):
     forward: dict[str, tuple[Recursor, ...]] = key(
         mapping(DOMAIN, RECURSORS, 10_000), "servers for single domains, by domain", default=None
     )
-    cache: Cache = key(section(Cache), default=None)
-    query: Query = key(section(Query), default=None)
-    access: Access = key(section(Access), default=None)
-    tcp: Tcp = key(section(Tcp), default=None)
-    log: Log = key(section(Log), default=None)
+    cache: CacheSettings = key(section(CacheSettings), default=None)
+    query: QuerySettings = key(section(QuerySettings), default=None)
+    access: AccessSettings = key(section(AccessSettings), default=None)
+    tcp: TcpSettings = key(section(TcpSettings), default=None)
+    log: LogSettings = key(section(LogSettings), default=None)
     user: str | None = key(
         optional(text(values.user_name)),
         "user to become once the addresses are bound, when started as root",
