@@ -152,7 +152,7 @@ def _request(
 
 def _asked_at(request: Request, said: str) -> Server | None:
     """Return where the server is asked whether it works, None for nowhere."""
-    from consulfwd.config.values import Fault, endpoint
+    from consulfwd.config.forms import BadValue, endpoint
     from consulfwd.render.model import Server, listening
 
     if said == "none":
@@ -160,7 +160,7 @@ def _asked_at(request: Request, said: str) -> Server | None:
     if said:
         try:
             at = endpoint(said)
-        except Fault as error:
+        except BadValue as error:
             raise UsageError(f"--verify: {error}") from None
         return Server(str(at["host"]), int(str(at["port"])))
     if request.listens_as_set:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from consulfwd.config.addresses import Agent, Endpoint, Recursor
 from consulfwd.config.objections import KeyPath, Objection
 from consulfwd.config.sections import AccessSettings, CacheSettings, ConsulSettings
-from consulfwd.config.servers import Agent, Endpoint, Recursor
 
 AgentLists = Sequence[tuple[KeyPath, tuple[Agent, ...]]]
 RecursorLists = Sequence[tuple[KeyPath, tuple[Recursor, ...]]]

@@ -19,8 +19,8 @@ from consulfwd.config.keys import Objections, leaves, read_section
 from consulfwd.config.objections import KeyPath, Objection, dotted
 from consulfwd.config.settings import Settings
 from consulfwd.config.source import read
-from consulfwd.config.tree import Located, Node, Source, overlay, plain, sweep, walk
-from consulfwd.config.values import printable
+from consulfwd.config.tree import Located, Source, TreeNode, overlay, plain, sweep, walk
+from consulfwd.config.wording import printable
 from consulfwd.errors import ConfigError, Problem
 
 DEFAULT_PATH = Path("/etc/consulfwd/consulfwd.yml")
@@ -70,7 +70,7 @@ def load(path: Path | None, environ: Mapping[str, str], options: Mapping[str, ob
         sources.insert(0, read(path, _FILE))
     found: list[Located] = []
     dropped: set[KeyPath] = set()
-    root = Node({}, sources[0].root.place, ())
+    root = TreeNode({}, sources[0].root.place, ())
     for source in sources:
         if source.root.content:
             _check(source)
@@ -108,7 +108,7 @@ def _check(source: Source) -> None:
         sweep(source, unfit)
 
 
-def _read(root: Node) -> tuple[Settings, Objections]:
+def _read(root: TreeNode) -> tuple[Settings, Objections]:
     """Return the settings a tree gives, and what does not fit; either is of use, not both."""
     misfits = Objections(Settings, MAX_PROBLEMS + 1)
     data = plain(root)
@@ -116,7 +116,9 @@ def _read(root: Node) -> tuple[Settings, Objections]:
     return read_section(Settings, data, (), misfits), misfits
 
 
-def _located(root: Node, objections: Iterable[Objection], dropped: set[KeyPath]) -> list[Located]:
+def _located(
+    root: TreeNode, objections: Iterable[Objection], dropped: set[KeyPath]
+) -> list[Located]:
     """Return the objections with their places, without those a dropped value takes part in."""
     around = {path[:end] for path in dropped for end in range(len(path))}
 
@@ -168,7 +170,7 @@ def _problems(found: list[Located]) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
-def _origins(root: Node) -> dict[str, str]:
+def _origins(root: TreeNode) -> dict[str, str]:
     origins = {}
     for path, _ in leaves(Settings):
         trail = walk(root, path)

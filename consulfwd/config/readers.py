@@ -2,7 +2,7 @@
 
 A reader takes a value as a file spells it, or ready-made, and returns what the settings hold.
 Whatever does not fit is added to the objections; what is returned then is of no use. Which forms a
-text may have stands in `values`.
+text may have stands in `forms`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from consulfwd.config.forms import BadValue, text_of
 from consulfwd.config.keys import Objections, Reader, Section, read_section, suggestion
 from consulfwd.config.objections import KeyPath
-from consulfwd.config.values import Fault, described, quoted, text_of
+from consulfwd.config.wording import described, quoted
 
 
 def text(parse: Callable[[str], object], example: str = "", made: Any = ()) -> Reader:
@@ -21,7 +22,7 @@ def text(parse: Callable[[str], object], example: str = "", made: Any = ()) -> R
     def read(value: object, path: KeyPath, objections: Objections) -> object:
         try:
             return value if isinstance(value, made) else parse(text_of(value, example))
-        except Fault as fault:
+        except BadValue as fault:
             objections.add(path, fault.what, fault.mend)
             return None
 

@@ -1,7 +1,7 @@
 """The sections of the settings: every key's type, default, limits and help text.
 
 Each is stated here and only here, but for what is above all sections, in `settings`, and what
-stands in several places, the keys of an agent and the like, in `servers`. Sections are made of
+stands in several places, the keys of an agent and the like, in `addresses`. Sections are made of
 values as a file spells them, or ready-made; what holds between keys is in `conflicts`.
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, get_args
 
-from consulfwd.config import values
+from consulfwd.config import forms
+from consulfwd.config.addresses import AGENTS, DOMAIN, Agent, Seeds
 from consulfwd.config.keys import Section, key
 from consulfwd.config.readers import (
     auto_or_switch,
@@ -23,7 +24,6 @@ from consulfwd.config.readers import (
     switch,
     text,
 )
-from consulfwd.config.servers import AGENTS, DOMAIN, Agent, Seeds
 
 Network = IPv4Network | IPv6Network
 Policy = Literal["ordered", "fastest", "round_robin"]
@@ -32,9 +32,9 @@ WatchSource = Literal["agent", "leader"]
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["text", "json"]
 
-_DATACENTER = text(values.datacenter_name)
+_DATACENTER = text(forms.datacenter_name)
 _POLICY = choice(*get_args(Policy))
-_NETWORK = text(values.network, "10.0.0.0/8", Network)
+_NETWORK = text(forms.network, "10.0.0.0/8", Network)
 
 
 class Datacenter(Section):

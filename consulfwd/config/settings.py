@@ -20,7 +20,17 @@ from ipaddress import (
 )
 from pathlib import Path
 
-from consulfwd.config import conflicts, values
+from consulfwd.config import conflicts, forms
+from consulfwd.config.addresses import (
+    DOMAIN,
+    ENDPOINT,
+    FILE,
+    RECURSORS,
+    RECURSORS_OR_AUTO,
+    Agent,
+    Endpoint,
+    Recursor,
+)
 from consulfwd.config.keys import Section, key
 from consulfwd.config.objections import KeyPath, Objection
 from consulfwd.config.readers import listing, mapping, optional, section, text
@@ -32,16 +42,6 @@ from consulfwd.config.sections import (
     Network,
     QuerySettings,
     TcpSettings,
-)
-from consulfwd.config.servers import (
-    DOMAIN,
-    ENDPOINT,
-    FILE,
-    RECURSORS,
-    RECURSORS_OR_AUTO,
-    Agent,
-    Endpoint,
-    Recursor,
 )
 
 Address = IPv4Address | IPv6Address
@@ -83,7 +83,7 @@ class Settings(Section):
     tcp: TcpSettings = key(section(TcpSettings), default=None)
     log: LogSettings = key(section(LogSettings), default=None)
     user: str | None = key(
-        optional(text(values.user_name)),
+        optional(text(forms.user_name)),
         "user to become once the addresses are bound, when started as root",
         default=None,
     )

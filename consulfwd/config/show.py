@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 
+from consulfwd.config.addresses import Agent, Endpoint, Recursor, Seeds
 from consulfwd.config.keys import Section, keys_of
 from consulfwd.config.load import Loaded
 from consulfwd.config.sections import Datacenter
-from consulfwd.config.servers import Agent, Endpoint, Recursor, Seeds
 from consulfwd.config.settings import Settings
 from consulfwd.config.source import scalar
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consulfwd.config.objections import KeyPath, dotted
-from consulfwd.config.tree import Located, Node, Place, Scalar, Source, canonical_key
-from consulfwd.config.values import printable
+from consulfwd.config.tree import Located, Place, Scalar, Source, TreeNode, canonical_key
+from consulfwd.config.wording import printable
 
 if TYPE_CHECKING:
     from yaml import MarkedYAMLError
@@ -62,7 +62,7 @@ def unusable(text: str) -> bool:
 def read(path: Path, rank: int) -> Source:
     """Return the tree of a file, and everything wrong in its form. Raises nothing."""
     name = printable(str(path))
-    source = Source(Node({}, Place(rank, 0, 0, name), ()))
+    source = Source(TreeNode({}, Place(rank, 0, 0, name), ()))
     try:
         text = _text(path, name, source)
         _Reader(name, rank, source).read(text)
@@ -112,7 +112,7 @@ class _Open:
 
     __slots__ = ("key", "lines", "node")
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: TreeNode) -> None:
         self.node = node
         self.key: tuple[str, Place] | None = None
         self.lines: dict[str, int] = {}  # by key as `canonical_key` has it
@@ -126,7 +126,7 @@ class _Reader:
         self._name = name
         self._rank = rank
         self._source = source
-        self._root: Node | None = None
+        self._root: TreeNode | None = None
         self._open: list[_Open] = []
 
     def read(self, text: str) -> None:
@@ -193,7 +193,7 @@ class _Reader:
             content = []
         elif isinstance(event, yaml.ScalarEvent):
             content = event.value if event.style else scalar(event.value)
-        node = Node(content, place, path)
+        node = TreeNode(content, place, path)
         self._refuse(event, place, path, yaml)
         self._put(node, around)
         if isinstance(event, yaml.CollectionStartEvent):
@@ -202,7 +202,7 @@ class _Reader:
                 raise _TooDeep
             self._open.append(_Open(node))
 
-    def _put(self, node: Node, around: _Open | None) -> None:
+    def _put(self, node: TreeNode, around: _Open | None) -> None:
         if around is None:
             self._root = node
         elif isinstance(around.node.content, list):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from consulfwd.config.values import printable
+from consulfwd.config.wording import printable
 from consulfwd.errors import LintError, UsageError
 from consulfwd.lint.findings import Context, Finding, Reply, Version, questions, run
 from consulfwd.lint.names import normal

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from stat import S_ISREG
 
-from consulfwd.config.values import printable
+from consulfwd.config.wording import printable
 from consulfwd.errors import LintError
 from consulfwd.lint.looking import MAX_LOOKED_AT, MAX_PATTERN, Looker, TooMuch
 from consulfwd.lint.servers import Server

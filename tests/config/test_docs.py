@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from consulfwd.config import Agent, load
+from consulfwd.config.addresses import FromCatalog
 from consulfwd.config.environment import variables
 from consulfwd.config.keys import Section, keys_of, leaves
-from consulfwd.config.servers import FromCatalog
 from consulfwd.config.settings import Settings
 from consulfwd.config.show import plain
 from consulfwd.errors import ConfigError

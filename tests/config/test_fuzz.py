@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from consulfwd.config import load
+from consulfwd.config.addresses import Agent, FromCatalog
 from consulfwd.config.environment import variables
 from consulfwd.config.keys import keys_of, leaves
-from consulfwd.config.servers import Agent, FromCatalog
 from consulfwd.config.settings import Settings
 from consulfwd.config.show import as_yaml, plain
 from consulfwd.errors import ConfigError

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from consulfwd.config import Agent, Endpoint, Recursor, Seeds, Settings
+from consulfwd.config.addresses import FromCatalog
 from consulfwd.config.keys import Section, keys_of, leaves
 from consulfwd.config.sections import AccessSettings, ConsulSettings, Datacenter, WatchSettings
-from consulfwd.config.servers import FromCatalog
 from consulfwd.config.settings import LOOPBACK
 from consulfwd.errors import ConfigError
 
