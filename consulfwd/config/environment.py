@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from consulfwd.config.keys import leaves, suggestion
 from consulfwd.config.settings import Settings
 from consulfwd.config.source import UNUSABLE, scalar, unusable
-from consulfwd.config.tree import Located, Place, Source, TreeNode
+from consulfwd.config.tree import Place, PlacedProblem, Source, TreeNode
 from consulfwd.config.wording import printable
 
 PREFIX = "CONSULFWD_"
@@ -48,13 +48,13 @@ def from_environment(environ: Mapping[str, str], rank: int) -> Source:
                 name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known]
             )
             mend = near.replace("mean ", f"mean {PREFIX}") or "unset it"
-            source.found.append(Located(place, "", "no setting has this variable", mend))
+            source.found.append(PlacedProblem(place, "", "no setting has this variable", mend))
         elif kind == "mapping":
             key = ".".join(path)
             mend = f"write {key} in the configuration file"
-            source.found.append(Located(place, key, "cannot be given in a variable", mend))
+            source.found.append(PlacedProblem(place, key, "cannot be given in a variable", mend))
         elif unusable("".join(text.split()) if kind == "list" else text):
-            source.found.append(Located(place, ".".join(path), *UNUSABLE))
+            source.found.append(PlacedProblem(place, ".".join(path), *UNUSABLE))
         elif text:
             _put(source.root, path, _node(text, kind, place, path))
     return source
@@ -73,7 +73,7 @@ def from_options(options: Mapping[str, object], rank: int) -> Source:
         texts = [str(one) for one in given] if isinstance(given, list | tuple) else [str(given)]
         place = Place(rank, line, 0, f"--{name}")
         if any(unusable(text) for text in texts):
-            source.found.append(Located(place, "", *UNUSABLE))
+            source.found.append(PlacedProblem(place, "", *UNUSABLE))
         elif name != "domain" and texts:
             _put(source.root, _OPTIONS[name], _list(texts, place, _OPTIONS[name]))
         elif texts:

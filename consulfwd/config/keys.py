@@ -119,7 +119,7 @@ class Section:
         return f"{type(self).__name__}({values})"
 
 
-Kind = TypeVar("Kind", bound=Section)
+Made = TypeVar("Made", bound=Section)
 
 
 def keys_of(section: type[Section]) -> dict[str, Key]:
@@ -139,8 +139,8 @@ def leaves(
 
 
 def read_section(
-    made: type[Kind], value: dict[str, object], path: KeyPath, objections: Objections
-) -> Kind:
+    made: type[Made], value: dict[str, object], path: KeyPath, objections: Objections
+) -> Made:
     """Return a section read from a mapping, not looked at as a whole; see the module."""
     section = object.__new__(made)
     section.__dict__.update(_read_keys(made, value, path, objections))

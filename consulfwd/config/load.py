@@ -19,7 +19,7 @@ from consulfwd.config.keys import Objections, leaves, read_section
 from consulfwd.config.objections import KeyPath, Objection, dotted
 from consulfwd.config.settings import Settings
 from consulfwd.config.source import read
-from consulfwd.config.tree import Located, Source, TreeNode, overlay, plain, sweep, walk
+from consulfwd.config.tree import PlacedProblem, Source, TreeNode, overlay, plain, sweep, walk
 from consulfwd.config.wording import printable
 from consulfwd.errors import ConfigError, Problem
 
@@ -68,7 +68,7 @@ def load(path: Path | None, environ: Mapping[str, str], options: Mapping[str, ob
     sources = [from_environment(environ, _ENVIRONMENT), from_options(options, _OPTIONS)]
     if path is not None:
         sources.insert(0, read(path, _FILE))
-    found: list[Located] = []
+    found: list[PlacedProblem] = []
     dropped: set[KeyPath] = set()
     root = TreeNode({}, sources[0].root.place, ())
     for source in sources:
@@ -103,7 +103,7 @@ def _check(source: Source) -> None:
                 return
             if not known:
                 source.found.append(
-                    Located(node.place, dotted(node.path), misfit.what, misfit.mend)
+                    PlacedProblem(node.place, dotted(node.path), misfit.what, misfit.mend)
                 )
         sweep(source, unfit)
 
@@ -118,7 +118,7 @@ def _read(root: TreeNode) -> tuple[Settings, Objections]:
 
 def _located(
     root: TreeNode, objections: Iterable[Objection], dropped: set[KeyPath]
-) -> list[Located]:
+) -> list[PlacedProblem]:
     """Return the objections with their places, without those a dropped value takes part in."""
     around = {path[:end] for path in dropped for end in range(len(path))}
 
@@ -134,7 +134,7 @@ def _located(
             continue
         if all(complete(key) for key in (one.path, *one.also)):
             node = walk(root, one.path)[-1]
-            located.append(Located(node.place, dotted(node.path), one.what, one.mend))
+            located.append(PlacedProblem(node.place, dotted(node.path), one.what, one.mend))
         if len(located) > MAX_PROBLEMS:
             break
     return located
@@ -159,7 +159,7 @@ def _why_unreadable(file: Path) -> str | None:
     return None if os.access(file, os.R_OK) else "may not be read"
 
 
-def _problems(found: list[Located]) -> tuple[Problem, ...]:
+def _problems(found: list[PlacedProblem]) -> tuple[Problem, ...]:
     found.sort(key=lambda one: one.place)
     problems = []
     for one in found[:MAX_PROBLEMS]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consulfwd.config.objections import KeyPath, dotted
-from consulfwd.config.tree import Located, Place, Scalar, Source, TreeNode, canonical_key
+from consulfwd.config.tree import Place, PlacedProblem, Scalar, Source, TreeNode, canonical_key
 from consulfwd.config.wording import printable
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _text(path: Path, name: str, source: Source) -> str:
     def stop(line: int, what: str, mend: str) -> _Stop:
         rank = source.root.place.rank
         text = f"{name}:{line}" if line else name
-        source.found.append(Located(Place(rank, line, 0, text), "", what, mend))
+        source.found.append(PlacedProblem(Place(rank, line, 0, text), "", what, mend))
         return _Stop()
 
     try:
@@ -233,7 +233,7 @@ class _Reader:
         self._report(place, path, what, mend)
 
     def _report(self, place: Place, path: KeyPath, what: str, mend: str) -> None:
-        self._source.found.append(Located(place, dotted(path), what, mend))
+        self._source.found.append(PlacedProblem(place, dotted(path), what, mend))
 
     def _place(self, event: Any) -> Place:
         line = event.start_mark.line + 1
@@ -241,7 +241,7 @@ class _Reader:
 
     def _fatal(self, place: Place, what: str, mend: str) -> _Stop:
         exact = place._replace(text=f"{self._name}:{place.line}:{place.column}")
-        self._source.found.append(Located(exact, "", what, mend))
+        self._source.found.append(PlacedProblem(exact, "", what, mend))
         return _Stop()
 
     def _syntax(self, error: MarkedYAMLError, text: str) -> _Stop:

@@ -22,7 +22,7 @@ class Place(NamedTuple):
     text: str
 
 
-class Located(NamedTuple):
+class PlacedProblem(NamedTuple):
     """Something to report, with its place and the path of its key ("" is the whole)."""
 
     place: Place
@@ -52,7 +52,7 @@ class Source:
 
     def __init__(self, root: TreeNode) -> None:
         self.root = root
-        self.found: list[Located] = []
+        self.found: list[PlacedProblem] = []
         self.dropped: set[KeyPath] = set()
 
 
