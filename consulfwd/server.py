@@ -13,7 +13,6 @@ import socket
 from collections.abc import Callable, Iterable
 
 from consulfwd.config import Agent, Endpoint, Recursor, Settings
-from consulfwd.config.checks import agent_lists
 from consulfwd.consul.overseer import Overseer
 from consulfwd.consul.watch import Watcher
 from consulfwd.core.access import Access
@@ -214,7 +213,7 @@ class Server:
     def _agents(self) -> dict[str, Agent]:
         """Return the agents in force, those of the catalog among them, by name."""
         in_force = self._overseer.in_force(self.settings)
-        return {one.name: one for _, agents in agent_lists(in_force) for one in agents}
+        return {one.name: one for _, agents in in_force.agent_lists() for one in agents}
 
     def _upstreams(self) -> dict[tuple[str, str, int], Upstream]:
         return {upstream.key: upstream for upstream in self.engine.upstreams()}
@@ -247,7 +246,7 @@ class Server:
             await self._drain(gone)
         # On thousands of hosts a reload must not have everything watched anew for nothing; what is
         # in files is read again for it.
-        agents = [one for _, agents in agent_lists(settings) for one in agents]
+        agents = [one for _, agents in settings.agent_lists() for one in agents]
         files = any(one.token_file or one.ca_file for one in agents)
         anew = files or settings.consul != self.settings.consul
         if anew:

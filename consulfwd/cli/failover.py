@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from consulfwd.api import Answer, AttemptReport
 
-Attempts = list[AttemptReport]
+AttemptReports = list[AttemptReport]
 # Times made by subtraction are this inexact.
 _EPSILON = 1e-6
 
@@ -18,7 +18,7 @@ def failover(answer: Answer) -> str | None:
     Where one question led to another (aliases, reverse lookups), it is about the last one for
     which more than one upstream was asked.
     """
-    questions: list[Attempts] = []
+    questions: list[AttemptReports] = []
     for one in answer.attempts:
         if one.why == "first in order" or not questions:
             questions.append([])
@@ -37,7 +37,7 @@ def failover(answer: Answer) -> str | None:
     return f"nobody answered in {_ms(max(ends) - asked[0].at)}: {told}"
 
 
-def _decisive(asked: Attempts, source: str) -> AttemptReport | None:
+def _decisive(asked: AttemptReports, source: str) -> AttemptReport | None:
     """Return the attempt whose reply became the answer."""
     replied = [one for one in reversed(asked) if one.took is not None and one.size]
     for one in replied:
@@ -47,7 +47,7 @@ def _decisive(asked: Attempts, source: str) -> AttemptReport | None:
     return next((one for one in replied if one.upstream == source), None)
 
 
-def _answered(asked: Attempts, decisive: AttemptReport) -> str:
+def _answered(asked: AttemptReports, decisive: AttemptReport) -> str:
     done = decisive.at + (decisive.took or 0)
     others = [one for one in asked if one.upstream != decisive.upstream and one.at <= done]
     if decisive is asked[0]:

@@ -17,7 +17,7 @@ from consulfwd.render.targets import TARGETS, known_version
 if TYPE_CHECKING:
     from consulfwd.config import Loaded, Settings
     from consulfwd.render.generate import Found, Request
-    from consulfwd.render.model import Server, Version
+    from consulfwd.render.model import NameServer, Version
 
 _MODES = ("diff", "check", "write", "watch")
 
@@ -150,23 +150,23 @@ def _request(
     return dataclasses.replace(request, verify=verify)
 
 
-def _asked_at(request: Request, said: str) -> Server | None:
+def _asked_at(request: Request, said: str) -> NameServer | None:
     """Return where the server is asked whether it works, None for nowhere."""
-    from consulfwd.config.values import Fault, endpoint
-    from consulfwd.render.model import Server, listening
+    from consulfwd.config.forms import BadValue, endpoint
+    from consulfwd.render.model import NameServer, listening
 
     if said == "none":
         return None
     if said:
         try:
             at = endpoint(said)
-        except Fault as error:
+        except BadValue as error:
             raise UsageError(f"--verify: {error}") from None
-        return Server(str(at["host"]), int(str(at["port"])))
+        return NameServer(str(at["host"]), int(str(at["port"])))
     if request.listens_as_set:
         return listening(request.settings)[0]
     address = request.target.asked_at
-    return None if address is None else Server(address)
+    return None if address is None else NameServer(address)
 
 
 def _found(request: Request, params: dict[str, object]) -> Found | None:

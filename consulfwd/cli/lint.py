@@ -89,7 +89,7 @@ def _own(loaded: Loaded) -> frozenset[tuple[str, int]]:
 
 
 def _show(report: Report) -> None:
-    from consulfwd.config.values import printable
+    from consulfwd.config.wording import printable
 
     colours = {"error": "red", "warning": "yellow"}
     for one in report.findings:

@@ -15,7 +15,7 @@ import click
 if TYPE_CHECKING:
     from consulfwd.config import Loaded
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 # Option, what stands for its value in the help, the help.
 _REPEATABLE = (
@@ -27,7 +27,7 @@ _REPEATABLE = (
 NAMES = ("listen", "agent", "recursor", "domain")
 
 
-def settings_options(command: Command) -> Command:
+def settings_options(command: Decorated) -> Decorated:
     """Add -c/--config, --listen, --agent, --recursor and --domain to a command.
 
     Their values reach the command as parameters of these names: a Path or None for `config`,

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from consulfwd.config.keys import leaves, suggestion
 from consulfwd.config.settings import Settings
 from consulfwd.config.source import UNUSABLE, scalar, unusable
-from consulfwd.config.tree import Located, Node, Place, Source
-from consulfwd.config.values import printable
+from consulfwd.config.tree import Place, PlacedProblem, Source, TreeNode
+from consulfwd.config.wording import printable
 
 PREFIX = "CONSULFWD_"
 FILE_VARIABLE = "CONSULFWD_CONFIG"
@@ -48,13 +48,13 @@ def from_environment(environ: Mapping[str, str], rank: int) -> Source:
                 name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known]
             )
             mend = near.replace("mean ", f"mean {PREFIX}") or "unset it"
-            source.found.append(Located(place, "", "no setting has this variable", mend))
+            source.found.append(PlacedProblem(place, "", "no setting has this variable", mend))
         elif kind == "mapping":
             key = ".".join(path)
             mend = f"write {key} in the configuration file"
-            source.found.append(Located(place, key, "cannot be given in a variable", mend))
+            source.found.append(PlacedProblem(place, key, "cannot be given in a variable", mend))
         elif unusable("".join(text.split()) if kind == "list" else text):
-            source.found.append(Located(place, ".".join(path), *UNUSABLE))
+            source.found.append(PlacedProblem(place, ".".join(path), *UNUSABLE))
         elif text:
             _put(source.root, path, _node(text, kind, place, path))
     return source
@@ -73,35 +73,37 @@ def from_options(options: Mapping[str, object], rank: int) -> Source:
         texts = [str(one) for one in given] if isinstance(given, list | tuple) else [str(given)]
         place = Place(rank, line, 0, f"--{name}")
         if any(unusable(text) for text in texts):
-            source.found.append(Located(place, "", *UNUSABLE))
+            source.found.append(PlacedProblem(place, "", *UNUSABLE))
         elif name != "domain" and texts:
             _put(source.root, _OPTIONS[name], _list(texts, place, _OPTIONS[name]))
         elif texts:
             domain, others = ("consul", "domain"), ("consul", "alt_domains")
-            _put(source.root, domain, Node(texts[0], place, domain))
+            _put(source.root, domain, TreeNode(texts[0], place, domain))
             _put(source.root, others, _list(texts[1:], place, others))
     return source
 
 
 def _empty(rank: int, name: str) -> Source:
-    return Source(Node({}, Place(rank, 0, 0, name), ()))
+    return Source(TreeNode({}, Place(rank, 0, 0, name), ()))
 
 
-def _node(text: str, kind: str, place: Place, path: tuple[str, ...]) -> Node:
+def _node(text: str, kind: str, place: Place, path: tuple[str, ...]) -> TreeNode:
     if kind == "list":
         return _list(text.replace(",", " ").split(), place, path)
-    return Node(scalar(text) if kind == "typed" else text, place, path)
+    return TreeNode(scalar(text) if kind == "typed" else text, place, path)
 
 
-def _list(texts: list[str], place: Place, path: tuple[str, ...]) -> Node:
-    return Node([Node(text, place, (*path, n)) for n, text in enumerate(texts)], place, path)
+def _list(texts: list[str], place: Place, path: tuple[str, ...]) -> TreeNode:
+    return TreeNode(
+        [TreeNode(text, place, (*path, n)) for n, text in enumerate(texts)], place, path
+    )
 
 
-def _put(root: Node, path: tuple[str, ...], node: Node) -> None:
+def _put(root: TreeNode, path: tuple[str, ...], node: TreeNode) -> None:
     parent = root
     for depth, key in enumerate(path[:-1], start=1):
         assert isinstance(parent.content, dict)
-        section = parent.content.setdefault(key, Node({}, root.place, path[:depth]))
+        section = parent.content.setdefault(key, TreeNode({}, root.place, path[:depth]))
         parent = section
     assert isinstance(parent.content, dict)
     parent.content[path[-1]] = node

@@ -1,7 +1,7 @@
 """What a section of the settings is: a class whose keys each have a reader, default and help.
 
-Which keys there are stands in `settings`, what readers there are in `readers`. Sections are no
-dataclasses: the methods of those are written and compiled anew at each start.
+Which keys there are stands in `sections` and `settings`, what readers there are in `readers`.
+Sections are no dataclasses: the methods of those are written and compiled anew at each start.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeVar
 
-from consulfwd.config.checks import Finding, Path, dotted
+from consulfwd.config.objections import KeyPath, Objection, dotted
 from consulfwd.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -21,26 +21,26 @@ else:
         return lambda made: made
 
 
-MAX_FINDINGS = 100
+MAX_OBJECTIONS = 100
 
 # For a key that must be given.
 REQUIRED: Any = object()
 
 
-class Findings(list[Finding]):
+class Objections(list[Objection]):
     """What does not fit in settings of kind `root`; no more is kept than `most`."""
 
-    def __init__(self, root: type[Section], most: int = MAX_FINDINGS) -> None:
+    def __init__(self, root: type[Section], most: int = MAX_OBJECTIONS) -> None:
         super().__init__()
         self._root = root
         self._most = most
 
-    def add(self, path: Path, what: str, mend: str) -> None:
+    def add(self, path: KeyPath, what: str, mend: str) -> None:
         """Add what is wrong with the value at `path`."""
         if len(self) < self._most:
-            self.append(Finding(path, what, mend))
+            self.append(Objection(path, what, mend))
 
-    def add_unknown(self, path: Path, siblings: list[str]) -> None:
+    def add_unknown(self, path: KeyPath, siblings: list[str]) -> None:
         """Add that there is no such key, and which one may have been meant."""
         if len(self) >= self._most:
             return
@@ -59,7 +59,7 @@ class Reader(NamedTuple):
     words; `section` is what the value consists of, where that is keys of their own.
     """
 
-    read: Callable[[object, Path, Findings], Any]
+    read: Callable[[object, KeyPath, Objections], Any]
     kind: str = "text"
     limits: str = ""
     section: type[Section] | None = None
@@ -92,12 +92,12 @@ class Section:
         cls._keys = {name: one for name, one in vars(cls).items() if isinstance(one, Key)}
 
     def __init__(self, **values: Any) -> None:
-        findings = Findings(type(self))
-        self.__dict__.update(_read_keys(type(self), values, (), findings))
-        if findings or (findings := [*self._contradictions()]):  # type: ignore[assignment]
-            raise ConfigError([Problem(dotted(one.path), one.what, one.mend) for one in findings])
+        objections = Objections(type(self))
+        self.__dict__.update(_read_keys(type(self), values, (), objections))
+        if objections or (objections := [*self.contradictions()]):  # type: ignore[assignment]
+            raise ConfigError([Problem(dotted(one.path), one.what, one.mend) for one in objections])
 
-    def _contradictions(self) -> Iterable[Finding]:
+    def contradictions(self) -> Iterable[Objection]:
         """Return what must not be, though each value by itself may."""
         return ()
 
@@ -119,7 +119,7 @@ class Section:
         return f"{type(self).__name__}({values})"
 
 
-Kind = TypeVar("Kind", bound=Section)
+Made = TypeVar("Made", bound=Section)
 
 
 def keys_of(section: type[Section]) -> dict[str, Key]:
@@ -139,28 +139,28 @@ def leaves(
 
 
 def read_section(
-    made: type[Kind], value: dict[str, object], path: Path, findings: Findings
-) -> Kind:
+    made: type[Made], value: dict[str, object], path: KeyPath, objections: Objections
+) -> Made:
     """Return a section read from a mapping, not looked at as a whole; see the module."""
     section = object.__new__(made)
-    section.__dict__.update(_read_keys(made, value, path, findings))
+    section.__dict__.update(_read_keys(made, value, path, objections))
     return section
 
 
 def _read_keys(
-    section: type[Section], given: dict[str, object], path: Path, findings: Findings
+    section: type[Section], given: dict[str, object], path: KeyPath, objections: Objections
 ) -> dict[str, object]:
     known = keys_of(section)
     for name in given:
         if name not in known:
-            findings.add_unknown((*path, name), list(known))
+            objections.add_unknown((*path, name), list(known))
     values = {}
     for name, one in known.items():
         value = given.get(name, one.default)
         if value is REQUIRED:
-            findings.add((*path, name), f"{name} is missing", "add it")
+            objections.add((*path, name), f"{name} is missing", "add it")
         else:
-            values[name] = one.reader.read(value, (*path, name), findings)
+            values[name] = one.reader.read(value, (*path, name), objections)
     return values
 
 

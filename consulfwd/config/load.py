@@ -13,15 +13,14 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
 
-from consulfwd.config import checks
-from consulfwd.config.checks import Finding, dotted
-from consulfwd.config.checks import Path as Key
+from consulfwd.config.cautions import cautions
 from consulfwd.config.environment import FILE_VARIABLE, from_environment, from_options
-from consulfwd.config.keys import Findings, leaves, read_section
+from consulfwd.config.keys import Objections, leaves, read_section
+from consulfwd.config.objections import KeyPath, Objection, dotted
 from consulfwd.config.settings import Settings
 from consulfwd.config.source import read
-from consulfwd.config.tree import Located, Node, Source, overlay, plain, sweep, walk
-from consulfwd.config.values import printable
+from consulfwd.config.tree import PlacedProblem, Source, TreeNode, overlay, plain, sweep, walk
+from consulfwd.config.wording import printable
 from consulfwd.errors import ConfigError, Problem
 
 DEFAULT_PATH = Path("/etc/consulfwd/consulfwd.yml")
@@ -69,9 +68,9 @@ def load(path: Path | None, environ: Mapping[str, str], options: Mapping[str, ob
     sources = [from_environment(environ, _ENVIRONMENT), from_options(options, _OPTIONS)]
     if path is not None:
         sources.insert(0, read(path, _FILE))
-    found: list[Located] = []
-    dropped: set[Key] = set()
-    root = Node({}, sources[0].root.place, ())
+    found: list[PlacedProblem] = []
+    dropped: set[KeyPath] = set()
+    root = TreeNode({}, sources[0].root.place, ())
     for source in sources:
         if source.root.content:
             _check(source)
@@ -82,11 +81,11 @@ def load(path: Path | None, environ: Mapping[str, str], options: Mapping[str, ob
         raise ConfigError(_problems(found))
     settings, misfits = _read(root)
     assert not misfits, "what does not fit was taken out of each source"
-    whole = [*checks.conflicts(settings), *_unreadable(settings)]
+    whole = [*settings.contradictions(), *_unreadable(settings)]
     found += _located(root, whole, dropped)
     if found:
         raise ConfigError(_problems(found))
-    warnings = _problems(_located(root, checks.cautions(settings), dropped))
+    warnings = _problems(_located(root, cautions(settings), dropped))
     return Loaded(settings, path, _origins(root), warnings)
 
 
@@ -104,48 +103,50 @@ def _check(source: Source) -> None:
                 return
             if not known:
                 source.found.append(
-                    Located(node.place, dotted(node.path), misfit.what, misfit.mend)
+                    PlacedProblem(node.place, dotted(node.path), misfit.what, misfit.mend)
                 )
         sweep(source, unfit)
 
 
-def _read(root: Node) -> tuple[Settings, Findings]:
+def _read(root: TreeNode) -> tuple[Settings, Objections]:
     """Return the settings a tree gives, and what does not fit; either is of use, not both."""
-    misfits = Findings(Settings, MAX_PROBLEMS + 1)
+    misfits = Objections(Settings, MAX_PROBLEMS + 1)
     data = plain(root)
     assert isinstance(data, dict)
     return read_section(Settings, data, (), misfits), misfits
 
 
-def _located(root: Node, findings: Iterable[Finding], dropped: set[Key]) -> list[Located]:
-    """Return the findings with their places, without those a dropped value takes part in."""
+def _located(
+    root: TreeNode, objections: Iterable[Objection], dropped: set[KeyPath]
+) -> list[PlacedProblem]:
+    """Return the objections with their places, without those a dropped value takes part in."""
     around = {path[:end] for path in dropped for end in range(len(path))}
 
-    def complete(key: Key) -> bool:
+    def complete(key: KeyPath) -> bool:
         trail = walk(root, key)
         path = (*trail[-1].path, *key[len(trail) - 1 :])
         above = (path[:end] for end in range(1, len(path) + 1))
         return path not in around and dropped.isdisjoint(above)
 
     located = []
-    for finding in findings:
-        if finding.unless is not None and len(walk(root, finding.unless)) > len(finding.unless):
+    for one in objections:
+        if one.unless is not None and len(walk(root, one.unless)) > len(one.unless):
             continue
-        if all(complete(key) for key in (finding.path, *finding.also)):
-            node = walk(root, finding.path)[-1]
-            located.append(Located(node.place, dotted(node.path), finding.what, finding.mend))
+        if all(complete(key) for key in (one.path, *one.also)):
+            node = walk(root, one.path)[-1]
+            located.append(PlacedProblem(node.place, dotted(node.path), one.what, one.mend))
         if len(located) > MAX_PROBLEMS:
             break
     return located
 
 
-def _unreadable(settings: Settings) -> Iterable[Finding]:
-    for path, agents in checks.agent_lists(settings):
+def _unreadable(settings: Settings) -> Iterable[Objection]:
+    for path, agents in settings.agent_lists():
         for index, agent in enumerate(agents):
             for key, file in (("ca_file", agent.ca_file), ("token_file", agent.token_file)):
                 if file is not None and (what := _why_unreadable(file)):
                     mend = "check the path and its permissions, or take the key out"
-                    yield Finding((*path, index, key), f"{file} {what}", mend)
+                    yield Objection((*path, index, key), f"{file} {what}", mend)
 
 
 def _why_unreadable(file: Path) -> str | None:
@@ -158,7 +159,7 @@ def _why_unreadable(file: Path) -> str | None:
     return None if os.access(file, os.R_OK) else "may not be read"
 
 
-def _problems(found: list[Located]) -> tuple[Problem, ...]:
+def _problems(found: list[PlacedProblem]) -> tuple[Problem, ...]:
     found.sort(key=lambda one: one.place)
     problems = []
     for one in found[:MAX_PROBLEMS]:
@@ -169,7 +170,7 @@ def _problems(found: list[Located]) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
-def _origins(root: Node) -> dict[str, str]:
+def _origins(root: TreeNode) -> dict[str, str]:
     origins = {}
     for path, _ in leaves(Settings):
         trail = walk(root, path)

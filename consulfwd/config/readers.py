@@ -1,8 +1,8 @@
 """The readers of values: texts, numbers, choices, lists, mappings, sections.
 
 A reader takes a value as a file spells it, or ready-made, and returns what the settings hold.
-Whatever does not fit is added to the findings; what is returned then is of no use. Which forms a
-text may have stands in `values`.
+Whatever does not fit is added to the objections; what is returned then is of no use. Which forms a
+text may have stands in `forms`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from consulfwd.config.checks import Path
-from consulfwd.config.keys import Findings, Reader, Section, read_section, suggestion
-from consulfwd.config.values import Fault, described, quoted, text_of
+from consulfwd.config.forms import BadValue, text_of
+from consulfwd.config.keys import Objections, Reader, Section, read_section, suggestion
+from consulfwd.config.objections import KeyPath
+from consulfwd.config.wording import described, quoted
 
 
 def text(parse: Callable[[str], object], example: str = "", made: Any = ()) -> Reader:
     """Read text by `parse`, and pass on what is `made` already (a type or several)."""
 
-    def read(value: object, path: Path, findings: Findings) -> object:
+    def read(value: object, path: KeyPath, objections: Objections) -> object:
         try:
             return value if isinstance(value, made) else parse(text_of(value, example))
-        except Fault as fault:
-            findings.add(path, fault.what, fault.mend)
+        except BadValue as fault:
+            objections.add(path, fault.what, fault.mend)
             return None
 
     return Reader(read)
@@ -34,14 +35,14 @@ def number(
     """Read a number within limits, or 0 where that turns it `off`; of an int, a whole one."""
     wanted = "a whole number" if made is int else "a number"
 
-    def read(value: object, path: Path, findings: Findings) -> object:
+    def read(value: object, path: KeyPath, objections: Objections) -> object:
         if isinstance(value, bool) or not isinstance(value, int | made):
-            _not(wanted, value, path, findings, "write it in digits, without quotes")
+            _not(wanted, value, path, objections, "write it in digits, without quotes")
         elif not value >= least and not (off and value == 0):
             mend = f"{least} is the least" + (", 0 turns it off" if off else "")
-            findings.add(path, f"{value} is too little", mend)
+            objections.add(path, f"{value} is too little", mend)
         elif value > most:
-            findings.add(path, f"{value} is too much", f"{most} is the most")
+            objections.add(path, f"{value} is too much", f"{most} is the most")
         else:
             return made(value)
         return None
@@ -52,9 +53,9 @@ def number(
 def switch() -> Reader:
     """Read true or false."""
 
-    def read(value: object, path: Path, findings: Findings) -> object:
+    def read(value: object, path: KeyPath, objections: Objections) -> object:
         if not isinstance(value, bool):
-            _not("true or false", value, path, findings, "without quotes")
+            _not("true or false", value, path, objections, "without quotes")
         return value
 
     return Reader(read, "typed")
@@ -63,9 +64,9 @@ def switch() -> Reader:
 def auto_or_switch() -> Reader:
     """Read true, false, or auto."""
 
-    def read(value: object, path: Path, findings: Findings) -> object:
+    def read(value: object, path: KeyPath, objections: Objections) -> object:
         if not isinstance(value, bool) and value != "auto":
-            _not("auto, true or false", value, path, findings, "without quotes")
+            _not("auto, true or false", value, path, objections, "without quotes")
         return value
 
     return Reader(read, "typed", "auto, true, false")
@@ -75,12 +76,12 @@ def choice(*choices: str) -> Reader:
     """Read one of several words."""
     named = ", ".join(choices)
 
-    def read(value: object, path: Path, findings: Findings) -> object:
+    def read(value: object, path: KeyPath, objections: Objections) -> object:
         if value not in choices:
             said, close = described(value), ""
             if isinstance(value, str):
                 said, close = quoted(value), suggestion(value, choices)
-            findings.add(path, f"{said} is not one of {named}", close or f"such as {choices[0]}")
+            objections.add(path, f"{said} is not one of {named}", close or f"such as {choices[0]}")
         return value
 
     return Reader(read, "text", named)
@@ -89,8 +90,8 @@ def choice(*choices: str) -> Reader:
 def optional(reader: Reader) -> Reader:
     """Read nothing as None, anything else by `reader`."""
 
-    def read(value: object, path: Path, findings: Findings) -> object:
-        return None if value is None else reader.read(value, path, findings)
+    def read(value: object, path: KeyPath, objections: Objections) -> object:
+        return None if value is None else reader.read(value, path, objections)
 
     return reader._replace(read=read)
 
@@ -99,14 +100,14 @@ def listing(item: Reader, most: int, least: int = 0, *, needed: bool = False) ->
     """Read a list as a tuple; `needed` where its key must not be taken out."""
     fill = "name one at least" + ("" if needed else ", or take the key out")
 
-    def read(value: object, path: Path, findings: Findings) -> object:
+    def read(value: object, path: KeyPath, objections: Objections) -> object:
         if not isinstance(value, list | tuple):
-            return _not("a list", value, path, findings, "put it in brackets: [...]")
+            return _not("a list", value, path, objections, "put it in brackets: [...]")
         if len(value) < least:
-            findings.add(path, "must not be empty", fill)
+            objections.add(path, "must not be empty", fill)
         if len(value) > most:
-            findings.add(path, "is too long", f"{most} at most")
-        return tuple(item.read(one, (*path, n), findings) for n, one in enumerate(value))
+            objections.add(path, "is too long", f"{most} at most")
+        return tuple(item.read(one, (*path, n), objections) for n, one in enumerate(value))
 
     return Reader(read, "list", f"at most {most}")
 
@@ -114,16 +115,16 @@ def listing(item: Reader, most: int, least: int = 0, *, needed: bool = False) ->
 def mapping(name: Reader, item: Reader, most: int) -> Reader:
     """Read a mapping whose keys are names."""
 
-    def read(value: object, path: Path, findings: Findings) -> object:
+    def read(value: object, path: KeyPath, objections: Objections) -> object:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            return _not("a mapping", value, path, findings, "write name: value")
+            return _not("a mapping", value, path, objections, "write name: value")
         if len(value) > most:
-            findings.add(path, "is too long", f"{most} at most")
+            objections.add(path, "is too long", f"{most} at most")
         return {
-            name.read(one, (*path, one), findings): item.read(value[one], (*path, one), findings)
-            for one in value
+            name.read(one, (*path, one), objections): item.read(held, (*path, one), objections)
+            for one, held in value.items()
         }
 
     return Reader(read, "mapping", f"at most {most}")
@@ -132,16 +133,16 @@ def mapping(name: Reader, item: Reader, most: int) -> Reader:
 def section(made: type[Section]) -> Reader:
     """Read a mapping of keys; nothing is one without any, as when all are commented out."""
 
-    def read(value: object, path: Path, findings: Findings) -> object:
+    def read(value: object, path: KeyPath, objections: Objections) -> object:
         if isinstance(value, made):
             return value
         if value is not None and not isinstance(value, dict):
-            return _not("a mapping", value, path, findings, "write key: value below it")
-        return read_section(made, value or {}, path, findings)
+            return _not("a mapping", value, path, objections, "write key: value below it")
+        return read_section(made, value or {}, path, objections)
 
     return Reader(read, "mapping", section=made)
 
 
-def _not(wanted: str, value: object, path: Path, findings: Findings, mend: str) -> object:
-    findings.add(path, f"must be {wanted}, not {described(value)}", mend)
+def _not(wanted: str, value: object, path: KeyPath, objections: Objections, mend: str) -> object:
+    objections.add(path, f"must be {wanted}, not {described(value)}", mend)
     return None

@@ -1,14 +1,13 @@
-"""The settings: every key's type, default, limits and help text, each stated here and only here.
+"""The settings as a whole: what is above all sections, and what they come to together.
 
-The keys of an agent and the like are in `servers`, as their lists stand in several places.
-Sections are made of values as a file spells them, or ready-made. What holds between keys is in
-`checks`; where values come from, and what a user is told, is in `load`. Nothing here reads a
-file, the environment or the network.
+What holds between keys is in `conflicts`, and in `cautions` what is allowed but worth a warning;
+where values come from, and what a user is told, is in `load`. Nothing here reads a file, the
+environment or the network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -20,24 +19,10 @@ from ipaddress import (
     ip_network,
 )
 from pathlib import Path
-from typing import Literal, get_args
 
-from consulfwd.config import checks, values
-from consulfwd.config.checks import Finding
-from consulfwd.config.keys import Section, key
-from consulfwd.config.readers import (
-    auto_or_switch,
-    choice,
-    listing,
-    mapping,
-    number,
-    optional,
-    section,
-    switch,
-    text,
-)
-from consulfwd.config.servers import (
-    AGENTS,
+from consulfwd.config import conflicts, forms
+from consulfwd.config.addresses import (
+    DOMAIN,
     ENDPOINT,
     FILE,
     RECURSORS,
@@ -45,17 +30,22 @@ from consulfwd.config.servers import (
     Agent,
     Endpoint,
     Recursor,
-    Seeds,
+)
+from consulfwd.config.keys import Section, key
+from consulfwd.config.objections import KeyPath, Objection
+from consulfwd.config.readers import listing, mapping, optional, section, text
+from consulfwd.config.sections import (
+    AccessSettings,
+    CacheSettings,
+    ConsulSettings,
+    LogSettings,
+    Network,
+    QuerySettings,
+    TcpSettings,
 )
 
 Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 Interface = IPv4Interface | IPv6Interface
-Policy = Literal["ordered", "fastest", "round_robin"]
-Auto = Literal["auto"] | bool
-Source = Literal["agent", "leader"]
-Level = Literal["debug", "info", "warning", "error"]
-Format = Literal["text", "json"]
 
 LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 PRIVATE: tuple[Network, ...] = tuple(
@@ -66,178 +56,6 @@ PRIVATE: tuple[Network, ...] = tuple(
     )
 )
 
-_DOMAIN = text(values.domain_name)
-_DATACENTER = text(values.datacenter_name)
-_POLICY = choice(*get_args(Policy))
-_NETWORK = text(values.network, "10.0.0.0/8", Network)
-
-
-class Datacenter(Section):
-    """The agents asked first for one datacenter's names."""
-
-    agents: tuple[Agent, ...] = key(AGENTS, "agents of this datacenter, asked first for its names")
-    policy: Policy | None = key(
-        optional(_POLICY), "its policy, that of `consul.policy` if unset", default=None
-    )
-
-    @property
-    def from_catalog(self) -> bool:
-        """Whether `agents` are only seeds, and the others are taken from Consul's catalog."""
-        return isinstance(self.agents, Seeds)
-
-
-class Quality(Section):
-    """What agents say over HTTP of the data they answer from."""
-
-    every: float = key(
-        number(float, 0.5, 3_600, off=True),
-        "seconds between looks at an agent over HTTP; 0 never looks",
-        default=10.0,
-    )
-    max_last_contact: float = key(
-        number(float, 0.1, 3_600),
-        "seconds an agent's data may be behind the leader's until others are asked first",
-        default=5.0,
-    )
-
-
-class Watch(Section):
-    """Watches on Consul's HTTP API: while nothing changes, answers outlive their TTL."""
-
-    enabled: Auto = key(
-        auto_or_switch(),
-        "whether answers are reused past their TTL until Consul says that something changed; "
-        "auto: where HTTP can be asked",
-        default="auto",
-    )
-    max: int = key(number(int, 0, 1_000), "names watched at once; 0 watches none", default=128)
-    max_connections: int = key(
-        number(int, 8, 200),
-        "connections to one agent at most, of the 200 that Consul allows this host",
-        default=66,
-    )
-    max_remote: int = key(
-        number(int, 0, 200), "of the watches, so many at one agent off this host", default=8
-    )
-    settle: float = key(
-        number(float, 0.1, 10),
-        "seconds after a change of a name in which its answers are not reused",
-        default=0.5,
-    )
-    source: Source = key(
-        choice(*get_args(Source)),
-        "who tells of changes; leader: soonest, at the cost of Consul's leader",
-        default="agent",
-    )
-
-
-class Consul(Section):
-    """What is Consul's: its names and who is asked about them."""
-
-    domain: str = key(_DOMAIN, "the domain Consul serves", default="consul")
-    alt_domains: tuple[str, ...] = key(
-        listing(_DOMAIN, 100), "further domains of the same Consul (its `alt_domain`)", default=()
-    )
-    datacenter: str | None = key(optional(_DATACENTER), "the local datacenter's name", default=None)
-    agents: tuple[Agent, ...] = key(
-        AGENTS, "Consul agents, with failover between them", default=("127.0.0.1",)
-    )
-    policy: Policy = key(_POLICY, "which agent is asked first", default="ordered")
-    datacenters: dict[str, Datacenter] = key(
-        mapping(_DATACENTER, section(Datacenter), 1_000),
-        "agents of other datacenters, by datacenter",
-        default=None,
-    )
-    reverse: tuple[Network, ...] = key(
-        listing(_NETWORK, 1_000),
-        "networks whose PTR names are asked at Consul first, then at the recursors",
-        default=(),
-    )
-    quality: Quality = key(section(Quality), default=None)
-    watch: Watch = key(section(Watch), default=None)
-
-    @property
-    def from_catalog(self) -> bool:
-        """Whether `agents` are only seeds, and the others are taken from Consul's catalog."""
-        return isinstance(self.agents, Seeds)
-
-
-class Cache(Section):
-    """How much is kept, and how long."""
-
-    size: int = key(number(int, 0, 10_000_000), "answers kept; 0 keeps none", default=10_000)
-    min_ttl: int = key(
-        number(int, 0, 86_400), "seconds an answer is used at least, whatever its TTL", default=0
-    )
-    max_ttl: int = key(
-        number(int, 0, 604_800),
-        "seconds an answer is used at most, whatever its TTL",
-        default=86_400,
-    )
-    max_negative_ttl: int = key(
-        number(int, 0, 10_800), "the same for answers that say there is nothing", default=60
-    )
-    stale_for: int = key(
-        number(int, 0, 604_800),
-        "seconds an expired answer is kept for when nobody answers; 0 is never",
-        default=86_400,
-    )
-
-
-# A recursor may have to ask around the world; programs wait for 5 s, ask again, and are joined.
-RECURSOR_TIMES = 2.5
-
-
-class Query(Section):
-    """The life of one query."""
-
-    deadline: float = key(
-        number(float, 0.1, 30), "seconds until every client query has its reply", default=2.0
-    )
-    recursor_deadline: float | None = key(
-        optional(number(float, 0.1, 30)),
-        "the same for what recursors are asked while one is well, and nothing stale is at hand; "
-        "unset: two and a half times as long",
-        default=None,
-    )
-
-    @property
-    def for_recursors(self) -> float:
-        """Return the deadline in seconds for what recursors are asked, in the best case."""
-        told = self.recursor_deadline
-        return RECURSOR_TIMES * self.deadline if told is None else max(told, self.deadline)
-
-
-class Access(Section):
-    """Who may ask."""
-
-    allow: tuple[Network, ...] | None = key(
-        optional(listing(_NETWORK, 1_000, least=1)),
-        "networks that may ask; unset: loopback, and private networks listened on",
-        default=None,
-    )
-
-
-class Tcp(Section):
-    """Limits on clients' TCP connections."""
-
-    max_connections: int = key(number(int, 1, 65_535), "connections open at once", default=256)
-    max_per_client: int = key(number(int, 1, 65_535), "the same, from one address", default=64)
-    idle_timeout: float = key(
-        number(float, 0.1, 3_600), "seconds a quiet connection is kept", default=10.0
-    )
-    max_pending: int = key(
-        number(int, 1, 10_000), "queries in flight on one connection", default=100
-    )
-
-
-class Log(Section):
-    """What is logged, and how."""
-
-    level: Level = key(choice(*get_args(Level)), "the least that is logged", default="info")
-    format: Format = key(choice(*get_args(Format)), "how a line looks", default="text")
-    queries: bool = key(switch(), "log every query, with its client", default=False)
-
 
 class Settings(Section):
     """Everything consulfwd can be told. `Settings()` is the defaults."""
@@ -247,7 +65,7 @@ class Settings(Section):
         "addresses to listen on, UDP and TCP on each; port 0 is any free one",
         default=("127.0.0.1",),
     )
-    consul: Consul = key(section(Consul), default=None)
+    consul: ConsulSettings = key(section(ConsulSettings), default=None)
     recursors: tuple[Recursor, ...] | None = key(
         RECURSORS_OR_AUTO,
         "servers for all other names; `auto` takes those of `resolv_conf`",
@@ -257,21 +75,41 @@ class Settings(Section):
         FILE, "where `recursors: auto` finds them, followed", default="/etc/resolv.conf"
     )
     forward: dict[str, tuple[Recursor, ...]] = key(
-        mapping(_DOMAIN, RECURSORS, 10_000), "servers for single domains, by domain", default=None
+        mapping(DOMAIN, RECURSORS, 10_000), "servers for single domains, by domain", default=None
     )
-    cache: Cache = key(section(Cache), default=None)
-    query: Query = key(section(Query), default=None)
-    access: Access = key(section(Access), default=None)
-    tcp: Tcp = key(section(Tcp), default=None)
-    log: Log = key(section(Log), default=None)
+    cache: CacheSettings = key(section(CacheSettings), default=None)
+    query: QuerySettings = key(section(QuerySettings), default=None)
+    access: AccessSettings = key(section(AccessSettings), default=None)
+    tcp: TcpSettings = key(section(TcpSettings), default=None)
+    log: LogSettings = key(section(LogSettings), default=None)
     user: str | None = key(
-        optional(text(values.user_name)),
+        optional(text(forms.user_name)),
         "user to become once the addresses are bound, when started as root",
         default=None,
     )
 
-    def _contradictions(self) -> Iterable[Finding]:
-        return checks.conflicts(self)
+    def agent_lists(self) -> Iterator[tuple[KeyPath, tuple[Agent, ...]]]:
+        """Yield every list of agents with its path."""
+        yield ("consul", "agents"), self.consul.agents
+        for name, datacenter in self.consul.datacenters.items():
+            yield ("consul", "datacenters", name, "agents"), datacenter.agents
+
+    def recursor_lists(self) -> Iterator[tuple[KeyPath, tuple[Recursor, ...]]]:
+        """Yield every list of recursors with its path."""
+        yield ("recursors",), self.recursors or ()
+        for zone, recursors in self.forward.items():
+            yield ("forward", zone), recursors
+
+    def contradictions(self) -> Iterator[Objection]:
+        """Yield what makes the settings unusable as a whole."""
+        agents, recursors = [*self.agent_lists()], [*self.recursor_lists()]
+        yield from conflicts.repeated_endpoints(self.listen)
+        yield from conflicts.repeated_names([*agents, *recursors])
+        yield from conflicts.repeated_networks(self.consul, self.access)
+        yield from conflicts.shared_domains(self.consul, self.forward)
+        yield from conflicts.itself_asked(self.listen, agents, recursors)
+        yield from conflicts.crossed_limits(self.cache)
+        yield from conflicts.idle_certificates(agents)
 
     def allowed_networks(self, interfaces: Iterable[Interface] = ()) -> tuple[Network, ...]:
         """Return the networks whose clients are answered.

@@ -1,7 +1,7 @@
 """The effective settings as text: YAML that can be fed back, with where each value came from.
 
-What a file may say is known in `settings`; here is only how it is written down. Nothing is
-printed, and nothing is read: a token stays in its file.
+What a file may say is known in `sections` and `settings`; here is only how it is written down.
+Nothing is printed, and nothing is read: a token stays in its file.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 
+from consulfwd.config.addresses import Agent, Endpoint, Recursor, Seeds
 from consulfwd.config.keys import Section, keys_of
 from consulfwd.config.load import Loaded
-from consulfwd.config.servers import Agent, Endpoint, Recursor, Seeds
-from consulfwd.config.settings import Datacenter, Settings
+from consulfwd.config.sections import Datacenter
+from consulfwd.config.settings import Settings
 from consulfwd.config.source import scalar
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*", re.ASCII)

@@ -12,10 +12,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from consulfwd.config.checks import Path as KeyPath
-from consulfwd.config.checks import dotted
-from consulfwd.config.tree import Located, Node, Place, Scalar, Source, canonical_key
-from consulfwd.config.values import printable
+from consulfwd.config.objections import KeyPath, dotted
+from consulfwd.config.tree import Place, PlacedProblem, Scalar, Source, TreeNode, canonical_key
+from consulfwd.config.wording import printable
 
 if TYPE_CHECKING:
     from yaml import MarkedYAMLError
@@ -63,7 +62,7 @@ def unusable(text: str) -> bool:
 def read(path: Path, rank: int) -> Source:
     """Return the tree of a file, and everything wrong in its form. Raises nothing."""
     name = printable(str(path))
-    source = Source(Node({}, Place(rank, 0, 0, name), ()))
+    source = Source(TreeNode({}, Place(rank, 0, 0, name), ()))
     try:
         text = _text(path, name, source)
         _Reader(name, rank, source).read(text)
@@ -76,7 +75,7 @@ def _text(path: Path, name: str, source: Source) -> str:
     def stop(line: int, what: str, mend: str) -> _Stop:
         rank = source.root.place.rank
         text = f"{name}:{line}" if line else name
-        source.found.append(Located(Place(rank, line, 0, text), "", what, mend))
+        source.found.append(PlacedProblem(Place(rank, line, 0, text), "", what, mend))
         return _Stop()
 
     try:
@@ -113,7 +112,7 @@ class _Open:
 
     __slots__ = ("key", "lines", "node")
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: TreeNode) -> None:
         self.node = node
         self.key: tuple[str, Place] | None = None
         self.lines: dict[str, int] = {}  # by key as `canonical_key` has it
@@ -127,7 +126,7 @@ class _Reader:
         self._name = name
         self._rank = rank
         self._source = source
-        self._root: Node | None = None
+        self._root: TreeNode | None = None
         self._open: list[_Open] = []
 
     def read(self, text: str) -> None:
@@ -194,7 +193,7 @@ class _Reader:
             content = []
         elif isinstance(event, yaml.ScalarEvent):
             content = event.value if event.style else scalar(event.value)
-        node = Node(content, place, path)
+        node = TreeNode(content, place, path)
         self._refuse(event, place, path, yaml)
         self._put(node, around)
         if isinstance(event, yaml.CollectionStartEvent):
@@ -203,7 +202,7 @@ class _Reader:
                 raise _TooDeep
             self._open.append(_Open(node))
 
-    def _put(self, node: Node, around: _Open | None) -> None:
+    def _put(self, node: TreeNode, around: _Open | None) -> None:
         if around is None:
             self._root = node
         elif isinstance(around.node.content, list):
@@ -234,7 +233,7 @@ class _Reader:
         self._report(place, path, what, mend)
 
     def _report(self, place: Place, path: KeyPath, what: str, mend: str) -> None:
-        self._source.found.append(Located(place, dotted(path), what, mend))
+        self._source.found.append(PlacedProblem(place, dotted(path), what, mend))
 
     def _place(self, event: Any) -> Place:
         line = event.start_mark.line + 1
@@ -242,7 +241,7 @@ class _Reader:
 
     def _fatal(self, place: Place, what: str, mend: str) -> _Stop:
         exact = place._replace(text=f"{self._name}:{place.line}:{place.column}")
-        self._source.found.append(Located(exact, "", what, mend))
+        self._source.found.append(PlacedProblem(exact, "", what, mend))
         return _Stop()
 
     def _syntax(self, error: MarkedYAMLError, text: str) -> _Stop:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from consulfwd.config.checks import Path
+from consulfwd.config.objections import KeyPath
 
 Scalar = str | int | float | bool | None
 
@@ -22,7 +22,7 @@ class Place(NamedTuple):
     text: str
 
 
-class Located(NamedTuple):
+class PlacedProblem(NamedTuple):
     """Something to report, with its place and the path of its key ("" is the whole)."""
 
     place: Place
@@ -31,18 +31,18 @@ class Located(NamedTuple):
     mend: str = ""
 
 
-class Node:
+class TreeNode:
     """A value with its place and path; `content` is a scalar, a list of nodes or a mapping."""
 
     __slots__ = ("content", "path", "place")
 
-    def __init__(self, content: Content, place: Place, path: Path) -> None:
+    def __init__(self, content: TreeContent, place: Place, path: KeyPath) -> None:
         self.content = content
         self.place = place
         self.path = path
 
 
-Content = Scalar | list[Node] | dict[str, Node]
+TreeContent = Scalar | list[TreeNode] | dict[str, TreeNode]
 
 
 class Source:
@@ -50,13 +50,13 @@ class Source:
 
     __slots__ = ("dropped", "found", "root")
 
-    def __init__(self, root: Node) -> None:
+    def __init__(self, root: TreeNode) -> None:
         self.root = root
-        self.found: list[Located] = []
-        self.dropped: set[Path] = set()
+        self.found: list[PlacedProblem] = []
+        self.dropped: set[KeyPath] = set()
 
 
-def plain(node: Node) -> object:
+def plain(node: TreeNode) -> object:
     """Return the tree as plain lists, dictionaries and scalars."""
     if isinstance(node.content, dict):
         return {key: plain(child) for key, child in node.content.items()}
@@ -70,7 +70,7 @@ def canonical_key(key: str) -> str:
     return key.lower().removesuffix(".")
 
 
-def child_of(node: Node, part: str | int) -> Node | None:
+def child_of(node: TreeNode, part: str | int) -> TreeNode | None:
     """Return the child a path's next part leads to.
 
     Keys that are names may be respelled, and a list may be written as a mapping that has it.
@@ -90,7 +90,7 @@ def child_of(node: Node, part: str | int) -> Node | None:
     return None
 
 
-def walk(root: Node, path: Path) -> list[Node]:
+def walk(root: TreeNode, path: KeyPath) -> list[TreeNode]:
     """Return the nodes along `path` as far as they exist, the root first."""
     trail = [root]
     for part in path:
@@ -107,7 +107,7 @@ def sweep(source: Source, unfit: set[int]) -> None:
     assert kept, "the root of a configuration is never at fault itself"
 
 
-def _kept(node: Node, unfit: set[int], dropped: set[Path]) -> bool:
+def _kept(node: TreeNode, unfit: set[int], dropped: set[KeyPath]) -> bool:
     if id(node) in unfit:
         dropped.add(node.path)
         return False
@@ -122,11 +122,11 @@ def _kept(node: Node, unfit: set[int], dropped: set[Path]) -> bool:
     return True
 
 
-def overlay(below: Node, above: Node) -> Node:
+def overlay(below: TreeNode, above: TreeNode) -> TreeNode:
     """Return `below` with what `above` says put over it; only mappings are joined."""
     if not isinstance(below.content, dict) or not isinstance(above.content, dict):
         return above
     joined = dict(below.content)
     for key, child in above.content.items():
         joined[key] = overlay(joined[key], child) if key in joined else child
-    return Node(joined, below.place, below.path)
+    return TreeNode(joined, below.place, below.path)

@@ -6,10 +6,10 @@ Nothing of it may be needed to run the resolver against a real cluster.
 """
 
 from .answers import DnsSettings
-from .catalog import Catalog, Check, Instance, Node, Status
+from .catalog import Catalog, Check, DevInstance, DevNode, Status
 from .cluster import DevAgent, DevCluster
 from .definitions import Definition, read_definitions
-from .dnsagent import FORGED, Limits, Received
+from .dnsagent import FORGED, DnsLimits, Received
 from .faults import DnsFaults, Fault, Faults, HttpFaults, Measured, TcpFaults
 
 __all__ = [
@@ -19,15 +19,15 @@ __all__ = [
     "Definition",
     "DevAgent",
     "DevCluster",
+    "DevInstance",
+    "DevNode",
     "DnsFaults",
+    "DnsLimits",
     "DnsSettings",
     "Fault",
     "Faults",
     "HttpFaults",
-    "Instance",
-    "Limits",
     "Measured",
-    "Node",
     "Received",
     "Status",
     "TcpFaults",

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from . import wire
-from .catalog import Catalog, Instance, Node
-from .wire import Name, Query, Record, Reply
+from .catalog import Catalog, DevInstance, DevNode
+from .wire import DevQuery, DevRecord, DevReply, Name
 
 KINDS = frozenset({b"service", b"connect", b"virtual", b"ingress", b"node", b"query", b"addr"})
 
@@ -37,7 +37,7 @@ class DnsSettings:
 class _Asked:
     """One question under a Consul domain: `parts` in lower case without kind and datacenter."""
 
-    query: Query
+    query: DevQuery
     domain: Name
     kind: bytes
     parts: Name
@@ -65,7 +65,7 @@ class Answerer:
         self._clock = clock
         self._rng = rng
 
-    def answer(self, query: Query, *, udp: bool) -> Reply:
+    def answer(self, query: DevQuery, *, udp: bool) -> DevReply:
         """The reply, cut to the query's size when it goes over UDP."""
         lower = tuple(label.lower() for label in query.name)
         if lower[-1:] == (b"arpa",):
@@ -73,12 +73,12 @@ class Answerer:
         elif domain := self._domain(query.name, lower):
             reply = self._forward(query, domain, lower[: -len(domain)])
         else:
-            return Reply(query, wire.REFUSED, authoritative=False, edns=False)
+            return DevReply(query, wire.REFUSED, authoritative=False, edns=False)
         return cut(reply, self.settings, udp=udp)
 
-    def negative(self, query: Query, rcode: int = wire.NXDOMAIN) -> Reply:
+    def negative(self, query: DevQuery, rcode: int = wire.NXDOMAIN) -> DevReply:
         """No such name (or, with NOERROR, no such data): the SOA record in Authority."""
-        return Reply(query, rcode, authority=[self._soa()])
+        return DevReply(query, rcode, authority=[self._soa()])
 
     def _domain(self, name: Name, lower: Name) -> Name:
         for text in (self.settings.domain, *self.settings.alt_domains):
@@ -87,10 +87,10 @@ class Answerer:
                 return name[-len(domain) :]
         return ()
 
-    def _soa(self) -> Record:
+    def _soa(self) -> DevRecord:
         return wire.soa(wire.labels(self.settings.domain.lower()), int(self._clock()))
 
-    def _forward(self, query: Query, domain: Name, lower: Name) -> Reply:
+    def _forward(self, query: DevQuery, domain: Name, lower: Name) -> DevReply:
         if query.type in (wire.SOA, wire.NS):
             return self._apex(query, domain)
         kind, parts, rest = _split(lower, query.type)
@@ -106,12 +106,12 @@ class Answerer:
         if kind in (b"service", b"query"):
             return self._service(asked)
         if kind == b"virtual":
-            return Reply(query)
+            return DevReply(query)
         return self._node(asked) if kind == b"node" else self.negative(query)
 
     # Kinds of name
 
-    def _apex(self, query: Query, domain: Name) -> Reply:
+    def _apex(self, query: DevQuery, domain: Name) -> DevReply:
         catalog = self.catalogs[self.datacenter]
         servers = self._healthy(catalog.service("consul"))[:3]
         base = wire.labels(self.settings.domain.lower())
@@ -122,10 +122,10 @@ class Answerer:
             names.append(wire.pointing(owner, wire.NS, 0, fqdn))
             glue.append(wire.address(fqdn, 0, server.node.address))
         if query.type == wire.NS:
-            return Reply(query, answers=names, additional=glue)
-        return Reply(query, answers=[self._soa()], authority=names, additional=glue)
+            return DevReply(query, answers=names, additional=glue)
+        return DevReply(query, answers=[self._soa()], authority=names, additional=glue)
 
-    def _service(self, asked: _Asked) -> Reply:
+    def _service(self, asked: _Asked) -> DevReply:
         parts, query = asked.parts, asked.query
         is_query = asked.kind == b"query"
         if len(parts) == 2 and parts[0][:1] == parts[1][:1] == b"_":
@@ -143,12 +143,12 @@ class Answerer:
         if query.type == wire.SRV:
             reply = self._srv(asked, found)
         else:
-            reply = Reply(query, answers=list(self._addresses(query, found)))
+            reply = DevReply(query, answers=list(self._addresses(query, found)))
             if not reply.answers:
                 reply = self.negative(query, wire.NOERROR)
         return replace(reply, ecs_scope=None) if is_query else reply
 
-    def _addresses(self, query: Query, found: Iterable[Instance]) -> Iterator[Record]:
+    def _addresses(self, query: DevQuery, found: Iterable[DevInstance]) -> Iterator[DevRecord]:
         seen: set[str] = set()
         for each in found:
             text = each.address or each.node.address
@@ -159,7 +159,7 @@ class Answerer:
             if record.type in (query.type, wire.CNAME) or query.type in (wire.ANY, wire.TXT):
                 yield record
 
-    def _srv(self, asked: _Asked, found: Iterable[Instance]) -> Reply:
+    def _srv(self, asked: _Asked, found: Iterable[DevInstance]) -> DevReply:
         ttl, answers, extra = self.settings.service_ttl, [], []
         seen: set[tuple[str, str, int]] = set()
         for each in found:
@@ -181,9 +181,9 @@ class Answerer:
             if octets is not None:
                 extra.append(wire.address(target, ttl, text))
             extra += _node_texts(node, ttl, each.node)
-        return Reply(asked.query, answers=answers, additional=extra)
+        return DevReply(asked.query, answers=answers, additional=extra)
 
-    def _node(self, asked: _Asked) -> Reply:
+    def _node(self, asked: _Asked) -> DevReply:
         query, ttl = asked.query, self.settings.node_ttl
         node = asked.catalog.nodes.get(b".".join(asked.parts).decode("latin-1"))
         if node is None:
@@ -198,9 +198,9 @@ class Answerer:
             answers += texts
         elif query.type in (wire.A, wire.AAAA):
             extra += texts
-        return Reply(query, answers=answers, additional=extra)
+        return DevReply(query, answers=answers, additional=extra)
 
-    def _address(self, query: Query, parts: Name) -> Reply:
+    def _address(self, query: DevQuery, parts: Name) -> DevReply:
         try:
             (label,) = parts
             packed = bytes.fromhex(label.decode("ascii"))
@@ -208,10 +208,10 @@ class Answerer:
         except ValueError:
             return self.negative(query)
         if query.type in (record.type, wire.ANY):
-            return Reply(query, answers=[record])
-        return Reply(query, additional=[record])
+            return DevReply(query, answers=[record])
+        return DevReply(query, additional=[record])
 
-    def _reverse(self, query: Query, lower: Name) -> Reply:
+    def _reverse(self, query: DevQuery, lower: Name) -> DevReply:
         ip = _reversed_address(lower)
         catalog = self.catalogs[self.datacenter]
         base = (catalog.datacenter.encode(), *wire.labels(self.settings.domain.lower()))
@@ -228,16 +228,16 @@ class Answerer:
                         break
         if not target:
             return self.negative(query)
-        return Reply(query, answers=[wire.pointing(query.name, wire.PTR, 0, target)])
+        return DevReply(query, answers=[wire.pointing(query.name, wire.PTR, 0, target)])
 
-    def _healthy(self, found: Iterable[Instance]) -> list[Instance]:
+    def _healthy(self, found: Iterable[DevInstance]) -> list[DevInstance]:
         unfit = ("critical", "warning") if self.settings.only_passing else ("critical",)
         kept = [each for each in found if each.status not in unfit]
         self._rng.shuffle(kept)
         return kept
 
 
-def cut(reply: Reply, settings: DnsSettings, *, udp: bool) -> Reply:
+def cut(reply: DevReply, settings: DnsSettings, *, udp: bool) -> DevReply:
     """The reply as Consul sends it: what does not fit is left out, normally without TC.
 
     Over UDP without EDNS, or with a size up to 512, only `udp_answer_limit` answers remain; beyond
@@ -255,7 +255,7 @@ def cut(reply: Reply, settings: DnsSettings, *, udp: bool) -> Reply:
     return replace(kept, truncated=settings.enable_truncate and keep < whole)
 
 
-def _most(reply: Reply, high: int, size: int) -> int:
+def _most(reply: DevReply, high: int, size: int) -> int:
     """How many of the first `high` answers fit into `size` octets, at least one."""
     low = 1
     while low < high:
@@ -267,12 +267,12 @@ def _most(reply: Reply, high: int, size: int) -> int:
     return low
 
 
-def _first(reply: Reply, keep: int) -> Reply:
+def _first(reply: DevReply, keep: int) -> DevReply:
     answers = reply.answers[:keep]
     targets = {
-        part.name for record in answers for part in record.data if isinstance(part, wire.Target)
+        part.name for record in answers for part in record.data if isinstance(part, wire.DataName)
     }
-    extra: dict[Name, Record] = {}
+    extra: dict[Name, DevRecord] = {}
     for record in reply.additional:
         if record.name in targets:
             extra.setdefault(record.name, record)
@@ -289,13 +289,13 @@ def _split(lower: Name, type_: int) -> tuple[bytes, Name, Name]:
     return b"", (), ()
 
 
-def _host(name: Name, ttl: int, text: str) -> Record:
+def _host(name: Name, ttl: int, text: str) -> DevRecord:
     if wire.packed(text) is not None:
         return wire.address(name, ttl, text)
     return wire.pointing(name, wire.CNAME, ttl, wire.labels(text))
 
 
-def _node_texts(name: Name, ttl: int, node: Node) -> list[Record]:
+def _node_texts(name: Name, ttl: int, node: DevNode) -> list[DevRecord]:
     """A node's metadata as RFC 1464 strings; a key that begins with `rfc1035-` is left out."""
     return [
         wire.txt(name, ttl, value if key.startswith("rfc1035-") else f"{key}={value}")

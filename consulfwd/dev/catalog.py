@@ -32,7 +32,7 @@ class Check:
 
 
 @dataclass
-class Node:
+class DevNode:
     """A member of the datacenter; `address` is an IP literal or, for an external one, a name."""
 
     name: str
@@ -48,12 +48,12 @@ class Node:
 
 
 @dataclass
-class Instance:
+class DevInstance:
     """One instance of a service; `address` is empty where the node's address counts."""
 
     id: str
     service: str
-    node: Node
+    node: DevNode
     address: str = ""
     port: int = 0
     tags: tuple[str, ...] = ()
@@ -87,8 +87,8 @@ class Catalog:
         self.datacenter = datacenter
         self.clock = clock
         self.index = 1
-        self.nodes: dict[str, Node] = {}
-        self.instances: dict[str, Instance] = {}
+        self.nodes: dict[str, DevNode] = {}
+        self.instances: dict[str, DevInstance] = {}
         self._service_index: dict[str, int] = {}
         self._node_index: dict[str, int] = {}
         self._services_index = 1
@@ -96,11 +96,13 @@ class Catalog:
 
     # Changes
 
-    def register_node(self, name: str, address: str, meta: Mapping[str, str] | None = None) -> Node:
+    def register_node(
+        self, name: str, address: str, meta: Mapping[str, str] | None = None
+    ) -> DevNode:
         """Adds the node or changes its address and metadata."""
         node = self.nodes.get(name.lower())
         if node is None:
-            node = self.nodes[name.lower()] = Node(name, address)
+            node = self.nodes[name.lower()] = DevNode(name, address)
             node.created = self.index + 1
         node.address = address
         if meta is not None:
@@ -123,7 +125,7 @@ class Catalog:
         weights: tuple[int, int] = (1, 1),
         checks: Iterable[Check] | None = None,
         status: Status = "passing",
-    ) -> Instance:
+    ) -> DevInstance:
         """Adds an instance, or replaces the one with the same `id` (default: the service's name).
 
         `node` defaults to the id; a node not seen before needs `node_address` or `address`.
@@ -139,7 +141,7 @@ class Catalog:
         if checks is None:
             checks = [Check(f"service:{id}", f"Service '{service}' check", status)]
         old = self.instances.get(id)
-        instance = Instance(
+        instance = DevInstance(
             id,
             service,
             where,
@@ -212,7 +214,7 @@ class Catalog:
 
     # Reading
 
-    def service(self, name: str) -> list[Instance]:
+    def service(self, name: str) -> list[DevInstance]:
         """The instances of a service, healthy or not, in the order of registration."""
         wanted = name.lower()
         return [each for each in self.instances.values() if each.service.lower() == wanted]
@@ -224,7 +226,7 @@ class Catalog:
             found.setdefault(each.service, {}).update(dict.fromkeys(each.tags))
         return {name: list(found[name]) for name in sorted(found)}
 
-    def on_node(self, name: str) -> list[Instance]:
+    def on_node(self, name: str) -> list[DevInstance]:
         node = self.nodes.get(name.lower())
         return [] if node is None else self._on(node)
 
@@ -263,13 +265,13 @@ class Catalog:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _on(self, node: Node) -> list[Instance]:
+    def _on(self, node: DevNode) -> list[DevInstance]:
         return [each for each in self.instances.values() if each.node is node]
 
     def _changed(
         self,
-        *instances: Instance,
-        node: Node | None = None,
+        *instances: DevInstance,
+        node: DevNode | None = None,
         checks: Iterable[Check] = (),
         listed: bool = False,
     ) -> None:

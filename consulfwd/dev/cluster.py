@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from . import definitions as files
 from .answers import Answerer, DnsSettings
 from .catalog import Catalog
-from .dnsagent import DnsAgent, Limits, Received, Transport
+from .dnsagent import DnsAgent, DnsLimits, Received, Transport
 from .faults import Faults
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Part = Literal["udp", "tcp", "http"]
 PARTS: tuple[Part, ...] = ("udp", "tcp", "http")
 SERVER_PORT = 8300
 # Address, DNS port, HTTP port; port 0 is any free one.
-Place = tuple[str, int, int]
+AgentPlace = tuple[str, int, int]
 
 
 class DevAgent:
@@ -98,7 +98,7 @@ class DevAgent:
         return self._http.requests if self._http else deque()
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> DnsLimits:
         """Queries per TCP connection and its idle time; may be changed."""
         return self._dns.limits
 
@@ -156,7 +156,7 @@ class DevCluster:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
         http: bool = True,
-        places: Sequence[Place] = (),
+        places: Sequence[AgentPlace] = (),
     ) -> None:
         if agents < 1:
             raise ValueError("a cluster has at least one agent")

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, cast
 from . import wire
 from .answers import Answerer
 from .faults import Faults
-from .wire import Query, Reply
+from .wire import DevQuery, DevReply
 
 Transport = Literal["udp", "tcp"]
 Send = Callable[[bytes], None]
@@ -37,7 +37,7 @@ class Received(NamedTuple):
 
 
 @dataclass
-class Limits:
+class DnsLimits:
     """What Consul's DNS library allows on one TCP connection."""
 
     queries: int = 128
@@ -52,7 +52,7 @@ class DnsAgent:
         self.port = 0
         self.answerer = answerer
         self.faults = faults
-        self.limits = Limits()
+        self.limits = DnsLimits()
         self.queries: deque[Received] = deque(maxlen=10_000)
         self.counts: Counter[Transport] = Counter()
         self._udp: _Datagrams | None = None
@@ -127,7 +127,7 @@ class DnsAgent:
         else:
             self.later(seconds, lambda: _send_all(messages, send))
 
-    def _messages(self, query: Query, udp: bool) -> list[bytes]:
+    def _messages(self, query: DevQuery, udp: bool) -> list[bytes]:
         def hit(name: str) -> float | None:
             return self.faults.strikes(name, udp=udp)
 
@@ -145,14 +145,14 @@ class DnsAgent:
             reply = replace(reply, id=query.id ^ 0x5A5A)
         return [*self._forged(query, int(hit("spoofed") or 0)), reply.pack()]
 
-    def _reply(self, query: Query, udp: bool) -> Reply:
+    def _reply(self, query: DevQuery, udp: bool) -> DevReply:
         for name, rcode in (
             ("servfail", wire.SERVFAIL),
             ("refused", wire.REFUSED),
             ("formerr", wire.FORMERR),
         ):
             if self.faults.strikes(name, udp=udp):
-                return Reply(query, rcode, authoritative=False, edns=False)
+                return DevReply(query, rcode, authoritative=False, edns=False)
         reply = self.answerer.answer(query, udp=udp)
         known = reply.rcode != wire.REFUSED and query.type not in (wire.SOA, wire.NS)
         if known and (self.faults.forgetful or self.faults.strikes("nxdomain", udp=udp)):
@@ -162,10 +162,10 @@ class DnsAgent:
         keep = self.faults.strikes("silent_cut", udp=udp)
         return reply if keep is None else replace(reply, answers=reply.answers[: int(keep)])
 
-    def _forged(self, query: Query, count: int) -> list[bytes]:
+    def _forged(self, query: DevQuery, count: int) -> list[bytes]:
         """Replies such as an attacker would send: a poisoned address, never ID and name right."""
         poison = [wire.address(query.name, 3600, FORGED)]
-        forged = Reply(query, answers=poison)
+        forged = DevReply(query, answers=poison)
         return [
             replace(forged, id=(query.id + 1 + n) & 0xFFFF).pack()
             if n % 2 == 0

@@ -18,7 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from .answers import DnsSettings
-from .catalog import Catalog, Check, Instance, Node
+from .catalog import Catalog, Check, DevInstance, DevNode
 from .faults import Faults
 
 SERVER_PORT = 8300
@@ -314,11 +314,11 @@ def _error(status: int, text: str) -> web.Response:
     return web.Response(status=status, text=text)
 
 
-def _indices(thing: Node | Instance) -> Json:
+def _indices(thing: DevNode | DevInstance) -> Json:
     return {"CreateIndex": thing.created, "ModifyIndex": thing.index}
 
 
-def _node(catalog: Catalog, node: Node) -> Json:
+def _node(catalog: Catalog, node: DevNode) -> Json:
     return {
         "ID": "",
         "Node": node.name,
@@ -330,11 +330,11 @@ def _node(catalog: Catalog, node: Node) -> Json:
     }
 
 
-def _weights(each: Instance) -> Json:
+def _weights(each: DevInstance) -> Json:
     return {"Passing": each.weights[0], "Warning": each.weights[1]}
 
 
-def _service(each: Instance) -> Json:
+def _service(each: DevInstance) -> Json:
     return {
         "ID": each.id,
         "Service": each.service,
@@ -351,7 +351,7 @@ def _service(each: Instance) -> Json:
     }
 
 
-def _catalog_entry(catalog: Catalog, each: Instance) -> Json:
+def _catalog_entry(catalog: Catalog, each: DevInstance) -> Json:
     return {
         "ID": "",
         "Node": each.node.name,
@@ -372,7 +372,7 @@ def _catalog_entry(catalog: Catalog, each: Instance) -> Json:
     }
 
 
-def _check(node: Node, check: Check, each: Instance | None = None) -> Json:
+def _check(node: DevNode, check: Check, each: DevInstance | None = None) -> Json:
     return {
         "Node": node.name,
         "CheckID": check.id,

@@ -36,7 +36,7 @@ class BadQuery(Exception):
 
 
 @dataclass(frozen=True)
-class Query:
+class DevQuery:
     """One question as it came; `edns_size` is None without EDNS, `ecs` the subnet option's data."""
 
     id: int
@@ -53,17 +53,17 @@ class Query:
         return b".".join(self.name).decode("latin-1")
 
 
-class Target(NamedTuple):
+class DataName(NamedTuple):
     """A name inside record data; SRV targets are written whole (RFC 2782)."""
 
     name: Name
     whole: bool = False
 
 
-Data = tuple[bytes | Target, ...]
+Data = tuple[bytes | DataName, ...]
 
 
-class Record(NamedTuple):
+class DevRecord(NamedTuple):
     name: Name
     type: int
     ttl: int
@@ -71,16 +71,16 @@ class Record(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reply:
+class DevReply:
     """An answer in the making; `question` is what is repeated, normally the query's."""
 
-    query: Query
+    query: DevQuery
     rcode: int = NOERROR
     authoritative: bool = True
     truncated: bool = False
-    answers: Sequence[Record] = ()
-    authority: Sequence[Record] = ()
-    additional: Sequence[Record] = ()
+    answers: Sequence[DevRecord] = ()
+    authority: Sequence[DevRecord] = ()
+    additional: Sequence[DevRecord] = ()
     edns: bool = True
     id: int | None = None
     question: Name | None = None
@@ -114,7 +114,7 @@ class Reply:
             options = struct.pack("!HH", 8, len(ecs)) + ecs
         return b"\0" + _FIXED.pack(OPT, self.query.edns_size or 0, 0, len(options)) + options
 
-    def only(self, rcode: int, *, authoritative: bool = False, edns: bool = False) -> Reply:
+    def only(self, rcode: int, *, authoritative: bool = False, edns: bool = False) -> DevReply:
         """The same without any record, with another rcode."""
         return replace(
             self,
@@ -145,12 +145,12 @@ class _Writer:
             self.out += name[start]
         self.out.append(0)
 
-    def record(self, record: Record) -> None:
+    def record(self, record: DevRecord) -> None:
         self.name(record.name)
         self.out += _FIXED.pack(record.type, 1, record.ttl, 0)
         start = len(self.out)
         for part in record.data:
-            if isinstance(part, Target):
+            if isinstance(part, DataName):
                 self.name(part.name, part.whole)
             else:
                 self.out += part
@@ -174,40 +174,40 @@ def packed(text: str) -> bytes | None:
         return None
 
 
-def address(name: Name, ttl: int, text: str) -> Record:
+def address(name: Name, ttl: int, text: str) -> DevRecord:
     """A or AAAA, whichever the IP literal is. ValueError when it is none."""
     octets = packed(text)
     if octets is None:
         raise ValueError(f"not an IP address: {text}")
-    return Record(name, A if len(octets) == 4 else AAAA, ttl, (octets,))
+    return DevRecord(name, A if len(octets) == 4 else AAAA, ttl, (octets,))
 
 
-def pointing(name: Name, type: int, ttl: int, target: Name) -> Record:
+def pointing(name: Name, type: int, ttl: int, target: Name) -> DevRecord:
     """CNAME, NS or PTR."""
-    return Record(name, type, ttl, (Target(target),))
+    return DevRecord(name, type, ttl, (DataName(target),))
 
 
-def srv(name: Name, ttl: int, weight: int, port: int, target: Name) -> Record:
-    return Record(name, SRV, ttl, (struct.pack("!HHH", 1, weight, port), Target(target, True)))
+def srv(name: Name, ttl: int, weight: int, port: int, target: Name) -> DevRecord:
+    return DevRecord(name, SRV, ttl, (struct.pack("!HHH", 1, weight, port), DataName(target, True)))
 
 
-def txt(name: Name, ttl: int, text: str) -> Record:
+def txt(name: Name, ttl: int, text: str) -> DevRecord:
     raw = text.encode()
     chunks = [raw[i : i + 255] for i in range(0, len(raw), 255)] or [b""]
-    return Record(name, TXT, ttl, tuple(bytes([len(chunk)]) + chunk for chunk in chunks))
+    return DevRecord(name, TXT, ttl, tuple(bytes([len(chunk)]) + chunk for chunk in chunks))
 
 
-def soa(domain: Name, serial: int) -> Record:
+def soa(domain: Name, serial: int) -> DevRecord:
     """Consul's SOA record with its defaults: refresh 3600, retry 600, expire 86400, minimum 0."""
     numbers = struct.pack("!IIIII", serial & 0xFFFFFFFF, 3600, 600, 86400, 0)
-    names = (Target((b"ns", *domain)), Target((b"hostmaster", *domain)))
-    return Record(domain, SOA, 0, (*names, numbers))
+    names = (DataName((b"ns", *domain)), DataName((b"hostmaster", *domain)))
+    return DevRecord(domain, SOA, 0, (*names, numbers))
 
 
 # Reading
 
 
-def read_query(packet: bytes) -> Query:
+def read_query(packet: bytes) -> DevQuery:
     """The query in `packet`. BadQuery for what Consul's DNS library refuses or ignores.
 
     It ignores replies and fragments of a header, knows no opcode but QUERY here, and wants exactly
@@ -237,7 +237,7 @@ def read_query(packet: bytes) -> Query:
             at += length
     except (struct.error, IndexError):
         raise BadQuery(FORMERR) from None
-    return Query(message_id, flags, name, type_, class_, size, ecs)
+    return DevQuery(message_id, flags, name, type_, class_, size, ecs)
 
 
 def refusal(packet: bytes, rcode: int) -> bytes:

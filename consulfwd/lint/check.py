@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from consulfwd.config.values import printable
+from consulfwd.config.wording import printable
 from consulfwd.errors import LintError, UsageError
-from consulfwd.lint.findings import Context, Finding, Reply, Version, questions, run
+from consulfwd.lint.findings import AgentReply, Context, Finding, questions, run
+from consulfwd.lint.kinds import SERVERS, ServerKind, codes, guess
 from consulfwd.lint.names import normal
-from consulfwd.lint.reading import Reader, read_text
-from consulfwd.lint.servers import SERVERS, Server, codes, guess, read_version
+from consulfwd.lint.reading import FileReader, read_text
+from consulfwd.lint.versions import read_version
+from consulfwd.render.model import Version
 
 MAX_UPSTREAMS = 10_000
 
-Asker = Callable[[Iterable[tuple[str, int, str]]], Mapping[tuple[str, int, str], Reply]]
+Asker = Callable[[Iterable[tuple[str, int, str]]], Mapping[tuple[str, int, str], AgentReply]]
 
 
 class Wanted(NamedTuple):
@@ -35,7 +37,7 @@ class Report(NamedTuple):
     """What was found in one file. `origin` says how the version is known."""
 
     file: str
-    server: Server
+    server: ServerKind
     version: Version
     origin: str
     findings: tuple[Finding, ...]
@@ -46,7 +48,7 @@ def check(
     path: Path,
     wanted: Wanted,
     ask: Asker,
-    installed: Callable[[Server], Version | None],
+    installed: Callable[[ServerKind], Version | None],
 ) -> Report:
     """Return the report on a file.
 
@@ -58,7 +60,7 @@ def check(
     text = read_text(path)
     server = _server(path, text, wanted.server)
     version, origin = _version(server, wanted.version, installed)
-    reader = Reader(server)
+    reader = FileReader(server)
     nodes = reader.read(path, text)
     domains = tuple(normal(one) for one in wanted.domains)
     groups = tuple(server.groups(nodes, domains))
@@ -76,7 +78,7 @@ def check(
     return Report(shown, server, version, origin, tuple(found), tuple(notes))
 
 
-def _server(path: Path, text: str, named: str | None) -> Server:
+def _server(path: Path, text: str, named: str | None) -> ServerKind:
     name = named or guess(text)
     if name is None:
         what = "does not look like a file of any server known"
@@ -86,7 +88,7 @@ def _server(path: Path, text: str, named: str | None) -> Server:
 
 
 def _version(
-    server: Server, written: str | None, installed: Callable[[Server], Version | None]
+    server: ServerKind, written: str | None, installed: Callable[[ServerKind], Version | None]
 ) -> tuple[Version, str]:
     if written is not None:
         version = read_version(written)

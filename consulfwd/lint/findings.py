@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from consulfwd.lint.names import consul_question, is_address, under
-from consulfwd.lint.tree import Node
+from consulfwd.lint.syntax import SyntaxNode
+from consulfwd.render.model import Version
 
 Severity = Literal["error", "warning"]
-Version = tuple[int, ...]
 
 CONSUL_PORT = 8600
 DNS_PORT = 53
@@ -34,12 +34,12 @@ class Finding(NamedTuple):
 class Hit(NamedTuple):
     """What a rule says of one statement; the rest of the finding is the rule's own."""
 
-    node: Node
+    node: SyntaxNode
     what: str
     mend: str
 
 
-class Reply(NamedTuple):
+class AgentReply(NamedTuple):
     """How an agent replied. `problem` is empty for an answer; `silent` for no reply at all."""
 
     problem: str = ""
@@ -48,10 +48,10 @@ class Reply(NamedTuple):
     ttl: int = 0
 
 
-class Upstream(NamedTuple):
+class WrittenUpstream(NamedTuple):
     """A server names are sent to. `port` is None where none is written (0 where it is no port)."""
 
-    node: Node
+    node: SyntaxNode
     text: str
     address: str
     port: int | None
@@ -62,12 +62,12 @@ class Upstream(NamedTuple):
         return self.address, DNS_PORT if self.port is None else self.port
 
 
-class Group(NamedTuple):
+class ZoneUpstreams(NamedTuple):
     """The servers of one zone. `zone` is a name without its last dot."""
 
-    node: Node
+    node: SyntaxNode
     zone: str
-    upstreams: tuple[Upstream, ...]
+    upstreams: tuple[WrittenUpstream, ...]
 
 
 @dataclass(frozen=True)
@@ -80,27 +80,27 @@ class Context:
     empty for those that were not asked. `spell` writes an agent as the server's file would.
     """
 
-    nodes: tuple[Node, ...]
-    groups: tuple[Group, ...]
+    nodes: tuple[SyntaxNode, ...]
+    groups: tuple[ZoneUpstreams, ...]
     domains: tuple[str, ...]
     version: Version
     own: frozenset[tuple[str, int]]
-    replies: Mapping[tuple[str, int, str], Reply]
+    replies: Mapping[tuple[str, int, str], AgentReply]
     spell: Callable[[str, int], str]
 
     def domain_of(self, zone: str) -> str | None:
         """Return Consul's domain that a zone is, or lies in."""
         return next((domain for domain in self.domains if under(zone, domain)), None)
 
-    def consul_groups(self) -> Iterable[Group]:
+    def consul_groups(self) -> Iterable[ZoneUpstreams]:
         """Return the groups of zones that are Consul's."""
         return (group for group in self.groups if self.domain_of(group.zone))
 
-    def agents(self, group: Group) -> tuple[Upstream, ...]:
+    def agents(self, group: ZoneUpstreams) -> tuple[WrittenUpstream, ...]:
         """Return the servers of a group that are not consulfwd itself."""
         return tuple(one for one in group.upstreams if one.endpoint not in self.own)
 
-    def reply(self, group: Group, agent: Upstream) -> Reply | None:
+    def reply(self, group: ZoneUpstreams, agent: WrittenUpstream) -> AgentReply | None:
         """Return what the server said to a question of the group's zone, if it was asked."""
         domain = self.domain_of(group.zone)
         if domain is None:
@@ -109,7 +109,9 @@ class Context:
         return self.replies.get((address, port, consul_question(group.zone, domain)))
 
 
-def questions(groups: Iterable[Group], domains: Iterable[str]) -> list[tuple[str, int, str]]:
+def questions(
+    groups: Iterable[ZoneUpstreams], domains: Iterable[str]
+) -> list[tuple[str, int, str]]:
     """Return whom to ask what, each once, in order: address, port, name."""
     known = tuple(domains)
     found: dict[tuple[str, int, str], None] = {}
@@ -124,7 +126,7 @@ def questions(groups: Iterable[Group], domains: Iterable[str]) -> list[tuple[str
 
 
 @dataclass(frozen=True)
-class Rule:
+class LintRule:
     """A code, how bad it is, why it bites, and the function that finds it."""
 
     code: str
@@ -133,7 +135,7 @@ class Rule:
     check: Callable[[Context], Iterable[Hit]]
 
 
-def run(rules: Iterable[Rule], context: Context) -> list[Finding]:
+def run(rules: Iterable[LintRule], context: Context) -> list[Finding]:
     """Return what the rules find, each thing once."""
     found: dict[Finding, None] = {}
     for rule in rules:

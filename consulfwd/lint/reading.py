@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from stat import S_ISREG
 
-from consulfwd.config.values import printable
+from consulfwd.config.wording import printable
 from consulfwd.errors import LintError
-from consulfwd.lint.looking import MAX_LOOKED_AT, MAX_PATTERN, Looker, TooMuch
-from consulfwd.lint.servers import Server
-from consulfwd.lint.tree import Node
+from consulfwd.lint.folders import MAX_LOOKED_AT, MAX_PATTERN, Looker, TooMuch
+from consulfwd.lint.kinds import ServerKind
+from consulfwd.lint.syntax import SyntaxNode
 
 MAX_FILE = 4 << 20
 MAX_ALL = 16 << 20
@@ -55,13 +55,13 @@ def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
-class Reader:
+class FileReader:
     """Reads one configuration with all it includes.
 
     `notes` says what was not read and why; `files` is how many were.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ServerKind) -> None:
         self._server = server
         self._size = 0
         self._statements_seen = 0
@@ -71,11 +71,11 @@ class Reader:
         self.files = 0
         self.notes: list[str] = []
 
-    def read(self, path: Path, text: str) -> tuple[Node, ...]:
+    def read(self, path: Path, text: str) -> tuple[SyntaxNode, ...]:
         """Return the statements of a file whose text is given, and of those it includes."""
         return tuple(self._server.joined(self._statements(path, text, ())))
 
-    def _statements(self, path: Path, text: str, above: tuple[Path, ...]) -> list[Node]:
+    def _statements(self, path: Path, text: str, above: tuple[Path, ...]) -> list[SyntaxNode]:
         self.files += 1
         self._size += len(text)
         self._statements_seen += text.count("\n") + text.count(";")
@@ -92,18 +92,18 @@ class Reader:
 
     def _expanded(
         self,
-        nodes: Sequence[Node],
+        nodes: Sequence[SyntaxNode],
         way: tuple[Path, ...],
-        snippets: dict[str, tuple[Node, ...]],
+        snippets: dict[str, tuple[SyntaxNode, ...]],
         inside: tuple[str, ...] = (),
-    ) -> list[Node]:
+    ) -> list[SyntaxNode]:
         """Replace what includes something by what is included, in blocks too."""
-        found: list[Node] = []
+        found: list[SyntaxNode] = []
         for node in nodes:
             target = self._server.included(node)
             if target is None:
                 body = self._expanded(node.body, way, snippets, inside) if node.body else ()
-                found.append(Node(node.file, node.line, node.words, tuple(body)))
+                found.append(SyntaxNode(node.file, node.line, node.words, tuple(body)))
                 continue
             snippet = f"({target.lower()})"
             if snippet in snippets:
@@ -117,13 +117,13 @@ class Reader:
                 found += self._included(node, path, way)
         return found
 
-    def _bound(self, node: Node, statements: int) -> None:
+    def _bound(self, node: SyntaxNode, statements: int) -> None:
         """Snippets within snippets must not multiply without end."""
         self._imported += statements
         if self._imported > MAX_IMPORTED:
             raise LintError(node.file, node.line, "too much is imported", "lint parts of it")
 
-    def _included(self, node: Node, path: Path, way: tuple[Path, ...]) -> list[Node]:
+    def _included(self, node: SyntaxNode, path: Path, way: tuple[Path, ...]) -> list[SyntaxNode]:
         if any(_same(path, one) for one in way):
             what = f"{printable(str(path))} includes itself"
             raise LintError(node.file, node.line, what, "take the include out")
@@ -139,7 +139,7 @@ class Reader:
             return []
         return self._statements(path, text, way)
 
-    def _paths(self, node: Node, target: str, source: Path) -> list[Path]:
+    def _paths(self, node: SyntaxNode, target: str, source: Path) -> list[Path]:
         """Return the files an include names that exist; those that do not are noted."""
         target, _, suffixes = target.partition(",") if node.name == "conf-dir" else (target, "", "")
         folders = [Path(self._directory)] if self._directory else []

@@ -17,9 +17,9 @@ from consulfwd.render.commands import Waiting
 from consulfwd.render.files import Replacement, installed
 from consulfwd.render.interrupts import Interrupts
 from consulfwd.render.jobs import (
+    Applied,
     File,
     Job,
-    Report,
     changed,
     claim,
     difference,
@@ -28,7 +28,7 @@ from consulfwd.render.jobs import (
     to_do,
 )
 
-__all__ = ["File", "Job", "Report", "apply", "apply_all", "changed", "difference"]
+__all__ = ["Applied", "File", "Job", "apply", "apply_all", "changed", "difference"]
 
 # Seconds a checker and a reload command may take.
 CHECK_TIMEOUT, RELOAD_TIMEOUT = 30.0, 60.0
@@ -42,7 +42,7 @@ def apply(
     checks: bool = True,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> Report:
+) -> Applied:
     """Bring a job's files into force; nothing is done, and nothing reloaded, if none changed.
 
     Without `checks` neither `check` nor `whole` is run. Raises ApplyError; what stood in the
@@ -61,14 +61,14 @@ def apply_all(
     checks: bool = True,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> list[tuple[Job, Report | ApplyError]]:
+) -> list[tuple[Job, Applied | ApplyError]]:
     """Apply several jobs; return what became of each, in their order.
 
     Jobs that share a reload command are applied together, and each command is run once for them
     all. One that fails before anything is replaced fails alone; from then on all or none of those
     that share commands come into force.
     """
-    results: dict[int, Report | ApplyError] = {}
+    results: dict[int, Applied | ApplyError] = {}
     numbered = list(enumerate(jobs))
     seen: set[Path] = set()
     for number, job in numbered:
@@ -93,14 +93,14 @@ class _Applying:
         self._clock = clock
         self._waiting: Waiting = nullcontext
 
-    def run(self, jobs: list[tuple[int, Job]]) -> dict[int, Report | ApplyError]:
+    def run(self, jobs: list[tuple[int, Job]]) -> dict[int, Applied | ApplyError]:
         start = self._clock()
-        results: dict[int, Report | ApplyError] = {}
+        results: dict[int, Applied | ApplyError] = {}
         with Interrupts() as interrupts, ExitStack() as stack:
             self._waiting = interrupts.waiting
             ready: list[tuple[int, Job, list[Replacement]]] = []
             for number, job in jobs:
-                results[number] = Report()
+                results[number] = Applied()
                 try:
                     if replacements := self._prepare(job, stack):
                         ready.append((number, job, replacements))
@@ -115,7 +115,7 @@ class _Applying:
                 return results | {number: error for number, *_ in ready}
             for number, job, replacements in ready:
                 backups = [one.settle() for one in replacements]
-                results[number] = Report(
+                results[number] = Applied(
                     tuple(one.path for one in replacements),
                     tuple(one for one in backups if one is not None),
                     any(job.reload for job in together),

@@ -13,7 +13,7 @@ import dns.rdatatype
 
 from consulfwd.errors import UsageError
 from consulfwd.render import commands
-from consulfwd.render.model import Server, Version
+from consulfwd.render.model import NameServer, Version
 from consulfwd.render.targets import Target, parse_version
 
 VERSION_TIMEOUT, QUERY_TIMEOUT = 10.0, 2.0
@@ -32,7 +32,7 @@ def installed_version(target: Target) -> Version | None:
     return parse_version(target, ran.output)
 
 
-def resolves(server: Server, name: str) -> str:
+def resolves(server: NameServer, name: str) -> str:
     """Ask `server` for the addresses of `name`; return what is wrong with its answer, or ""."""
     query = dns.message.make_query(name, dns.rdatatype.A)
     where = f"{name} at {server.host}:{server.port}"

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from consulfwd.config import Agent, Settings
 from consulfwd.consul.following import Following
-from consulfwd.render import catalog
+from consulfwd.render import discovery
 from consulfwd.render.apply import apply_all
+from consulfwd.render.changes import changes_of
 from consulfwd.render.follow import follow
 from consulfwd.render.generate import Found, Request, jobs
 from consulfwd.render.jobs import Job
-from consulfwd.render.looking import changes_of
 from consulfwd.render.quiescence import Quiescence
 
 log = logging.getLogger("consulfwd.render")
@@ -87,10 +87,10 @@ class _Catalog:
             await self.close()
             self._agents = agents
             self._following = Following(agents, self._changed, self._tell)
-        wanted = catalog.facts(settings, self._service)
+        wanted = discovery.facts(settings, self._service)
         self._following.want(wanted.values())
         await self._following.ready()
-        return catalog.found(
+        return discovery.found(
             settings, wanted, self._following.known, self._following.faults
         )
 

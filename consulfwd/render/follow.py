@@ -17,14 +17,14 @@ from typing import Any
 
 from consulfwd.core.telling import duration
 from consulfwd.errors import ApplyError, ConsulfwdError
-from consulfwd.render.apply import Job, Report, apply_all
+from consulfwd.render.apply import Applied, Job, apply_all
 from consulfwd.render.quiescence import Quiescence
 
 log = logging.getLogger("consulfwd.render")
 
 Changes = asyncio.Event | AsyncIterable[object]
 Jobs = Sequence[Job]
-Results = list[tuple[Job, Report | ApplyError]]
+Results = list[tuple[Job, Applied | ApplyError]]
 Pause = Callable[[asyncio.Event, float | None], Awaitable[None]]
 
 # Pauses (seconds) before what failed is tried again: the first, then each twice the one before.
@@ -264,5 +264,5 @@ def _places(job: Job) -> str:
     return ", ".join(str(file.path) for file in job.files)
 
 
-def _text(report: Report) -> str:
+def _text(report: Applied) -> str:
     return ", ".join(map(str, report.files))

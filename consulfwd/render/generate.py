@@ -13,15 +13,15 @@ from pathlib import Path
 from consulfwd.config import Settings
 from consulfwd.errors import UsageError
 from consulfwd.render import commands
-from consulfwd.render.engine import Engine
 from consulfwd.render.jobs import File, Job, nothing_to_verify
-from consulfwd.render.model import Server, Site, To, Version, build
+from consulfwd.render.model import NameServer, Site, To, Version, build
+from consulfwd.render.renderer import Renderer
 from consulfwd.render.targets import Output, Target
 
 # What would end the quotes of a path in some configuration.
 _BREAKING = {ord(one): None for one in "\"'\\\n\r\0"}
 # The agents the catalog names, by datacenter ("" is the local one).
-Found = Mapping[str, Sequence[Server]]
+Found = Mapping[str, Sequence[NameServer]]
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def jobs(request: Request, found: Found | None = None) -> list[Job]:
     if (dest := str(paths[0])) != dest.translate(_BREAKING):
         raise UsageError(f"{dest!r}: no path with quotes, backslashes or line breaks is included")
     site = _site(request, found, include=str(paths[0].absolute()))
-    engine = Engine(request.templates)
+    renderer = Renderer(request.templates)
     made = []
     for output, path in zip(outputs, paths, strict=True):
-        text = engine.render(output.template, {"site": site})
+        text = renderer.render(output.template, {"site": site})
         made.append(
             Job(
                 files=(File(path, text),),

@@ -52,7 +52,7 @@ class Job:
     verify: Callable[[], str] = nothing_to_verify
 
 
-class Report(NamedTuple):
+class Applied(NamedTuple):
     """What `apply` did: the files replaced (none if all was as it should be), and their backups.
 
     `reloaded` says whether reload commands were run; `seconds` is what it took.

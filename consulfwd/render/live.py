@@ -12,18 +12,18 @@ from collections.abc import Sequence
 
 from consulfwd.config import Agent
 from consulfwd.consul.following import Following
+from consulfwd.render.changes import changes_of
 from consulfwd.render.follow import follow
 from consulfwd.render.jobs import Job
-from consulfwd.render.looking import changes_of
 from consulfwd.render.quiescence import Quiescence
-from consulfwd.render.templates import Destination, Fault, Templates, apply
+from consulfwd.render.templates import Destination, RenderFault, Templates, apply
 
 log = logging.getLogger("consulfwd.render")
 
 
 async def texts(
     destinations: Sequence[Destination], agents: Sequence[Agent]
-) -> tuple[dict[Destination, str | Fault], list[str]]:
+) -> tuple[dict[Destination, str | RenderFault], list[str]]:
     """Return the text of each template, or why there is none; and what else there is to tell."""
     told: list[str] = []
     following = Following(agents, tell=told.append)

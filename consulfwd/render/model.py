@@ -39,7 +39,7 @@ EMPTY_ZONES = (
 
 
 @dataclass(frozen=True, order=True)
-class Server:
+class NameServer:
     """Where DNS is answered, over UDP and TCP."""
 
     address: str
@@ -70,7 +70,7 @@ class Zone:
     """
 
     name: str
-    servers: tuple[Server, ...]
+    servers: tuple[NameServer, ...]
     kind: str = CONSUL
 
     @property
@@ -96,16 +96,16 @@ class Site:
 
     domain: str
     zones: tuple[Zone, ...]
-    recursors: tuple[Server, ...]
-    listen: tuple[Server, ...]
+    recursors: tuple[NameServer, ...]
+    listen: tuple[NameServer, ...]
     networks: tuple[str, ...]
     version: Version
     to: To = "agents"
     include: str = ""
-    serves: tuple[Server, ...] = ()
+    serves: tuple[NameServer, ...] = ()
 
     @property
-    def servers(self) -> tuple[Server, ...]:
+    def servers(self) -> tuple[NameServer, ...]:
         """Who is asked about `domain`."""
         return self.zones[0].servers
 
@@ -146,7 +146,7 @@ def build(
     version: Version,
     *,
     to: To = "agents",
-    found: Mapping[str, Sequence[Server]] | None = None,
+    found: Mapping[str, Sequence[NameServer]] | None = None,
     whole: bool = False,
     include: str = "",
 ) -> Site:
@@ -162,10 +162,10 @@ def build(
         raise UsageError("listen: port 0 is any free one; give the port that is to be asked")
     found = found or {}
 
-    def answering(datacenter: str, agents: Iterable[Agent]) -> tuple[Server, ...]:
+    def answering(datacenter: str, agents: Iterable[Agent]) -> tuple[NameServer, ...]:
         if to == "consulfwd":
             return own
-        listed = [Server(one.address, one.dns_port) for one in agents]
+        listed = [NameServer(one.address, one.dns_port) for one in agents]
         servers = tuple(dict.fromkeys(found.get(datacenter, listed)))
         if not servers:
             what = f"datacenter {datacenter}" if datacenter else "the Consul domain"
@@ -213,11 +213,11 @@ def within(name: str, zone: str) -> bool:
     return name == zone or name.endswith(f".{zone}")
 
 
-def _serves(settings: Settings, to: To, whole: bool) -> tuple[Server, ...]:
+def _serves(settings: Settings, to: To, whole: bool) -> tuple[NameServer, ...]:
     """Where the server listens: in consulfwd's place, or before it on port 53 of this host."""
     if to == "agents":
-        return tuple(Server(one.host, one.port) for one in settings.listen)
-    before = (Server("127.0.0.1"), Server("::1"))
+        return tuple(NameServer(one.host, one.port) for one in settings.listen)
+    before = (NameServer("127.0.0.1"), NameServer("::1"))
     for one in settings.listen:
         if whole and one.port == DNS_PORT and one.host in {"127.0.0.1", "::1", "0.0.0.0", "::"}:
             raise UsageError(
@@ -227,16 +227,16 @@ def _serves(settings: Settings, to: To, whole: bool) -> tuple[Server, ...]:
     return before
 
 
-def listening(settings: Settings) -> tuple[Server, ...]:
+def listening(settings: Settings) -> tuple[NameServer, ...]:
     """Where this host reaches consulfwd, if it runs with these settings."""
     own = []
     for one in settings.listen:
         address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(one.host, one.host)
-        own.append(Server(address, one.port))
+        own.append(NameServer(address, one.port))
     return tuple(dict.fromkeys(own))
 
 
-def _plain(recursors: Iterable[Recursor], where: str) -> tuple[Server, ...]:
+def _plain(recursors: Iterable[Recursor], where: str) -> tuple[NameServer, ...]:
     """Return recursors that speak plain DNS. Raises UsageError for others: no downgrade."""
     for one in recursors:
         if one.transport != "udp":
@@ -244,7 +244,7 @@ def _plain(recursors: Iterable[Recursor], where: str) -> tuple[Server, ...]:
                 f"{where}: {one.name} is asked over TLS, which this file cannot say"
                 " (leave it to consulfwd with --to consulfwd, or take it out)"
             )
-    return tuple(Server(one.address, one.port) for one in recursors)
+    return tuple(NameServer(one.address, one.port) for one in recursors)
 
 
 def _networks(settings: Settings) -> Sequence[IPv4Network | IPv6Network]:

@@ -16,9 +16,9 @@ from consulfwd.consul.facts import Fact
 from consulfwd.errors import ApplyError, ConsulError, TemplateError, UsageError
 from consulfwd.render.apply import apply_all
 from consulfwd.render.commands import shell
-from consulfwd.render.engine import Engine
 from consulfwd.render.functions import MOST_FACTS, Functions
-from consulfwd.render.jobs import File, Job, Report
+from consulfwd.render.jobs import Applied, File, Job
+from consulfwd.render.renderer import Renderer
 
 # A lock's holder takes three: the key, its session, the session's node.
 ROUNDS = 10
@@ -27,10 +27,10 @@ _TOO_MANY = (
     " (have another consulfwd render it)"
 )
 
-Fault = TemplateError | ConsulError
+RenderFault = TemplateError | ConsulError
 
 
-class Known(Protocol):
+class Follower(Protocol):
     """Who finds out, and goes on finding out (see `consul.following`)."""
 
     known: dict[Fact, Any]
@@ -89,14 +89,14 @@ class Templates:
         self.destinations = tuple(destinations)
         self._functions = Functions()
         folders = dict.fromkeys(one.template.parent for one in destinations)
-        self._engine = Engine(list(folders), free=True, names=self._functions.names())
+        self._renderer = Renderer(list(folders), free=True, names=self._functions.names())
         # What each asked for when it was last whole; one that fails may have asked for a part.
         self._whole: dict[Destination, set[Fact]] = {}
 
-    async def texts(self, known: Known) -> dict[Destination, str | Fault]:
+    async def texts(self, known: Follower) -> dict[Destination, str | RenderFault]:
         """Return the text of each, or why there is none."""
         for _ in range(ROUNDS):
-            texts: dict[Destination, str | Fault] = {}
+            texts: dict[Destination, str | RenderFault] = {}
             missing: set[Fact] = set()
             wanted: set[Fact] = set()
             for one in self.destinations:
@@ -124,28 +124,28 @@ class Templates:
             await known.ready()
         return texts
 
-    def jobs(self, texts: Mapping[Destination, str | Fault]) -> list[Job]:
+    def jobs(self, texts: Mapping[Destination, str | RenderFault]) -> list[Job]:
         """Return what is to be brought into force: one job for each file."""
         return [self._job(one, text) for one, text in texts.items()]
 
-    def _job(self, one: Destination, text: str | Fault) -> Job:
+    def _job(self, one: Destination, text: str | RenderFault) -> Job:
         reload = (shell(one.command),) if one.command else ()
         if isinstance(text, str):
             return Job((File(one.path, text),), reload=reload)
         return Unrendered((File(one.path, ""),), why=str(text))
 
-    def _render(self, one: Destination, known: Mapping[Fact, Any]) -> str | Fault:
+    def _render(self, one: Destination, known: Mapping[Fact, Any]) -> str | RenderFault:
         self._functions.begin(known)
         try:
-            return self._engine.render_file(one.template, {})
+            return self._renderer.render_file(one.template, {})
         except TemplateError as error:
             return error
 
 
-def apply(jobs: Sequence[Job]) -> list[tuple[Job, Report | ApplyError]]:
+def apply(jobs: Sequence[Job]) -> list[tuple[Job, Applied | ApplyError]]:
     """Apply those jobs that have a text, and say of the others why they have none."""
     done = iter(apply_all([job for job in jobs if not isinstance(job, Unrendered)]))
-    results: list[tuple[Job, Report | ApplyError]] = []
+    results: list[tuple[Job, Applied | ApplyError]] = []
     for job in jobs:
         if isinstance(job, Unrendered):
             what = "cannot be rendered, and stays as it is"

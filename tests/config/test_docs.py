@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from consulfwd.config import Agent, load
+from consulfwd.config.addresses import FromCatalog
 from consulfwd.config.environment import variables
 from consulfwd.config.keys import Section, keys_of, leaves
-from consulfwd.config.servers import Catalog
 from consulfwd.config.settings import Settings
 from consulfwd.config.show import plain
 from consulfwd.errors import ConfigError
@@ -54,7 +54,7 @@ def reference() -> list[str]:
         )
     rows += [
         f"| `{name}` | {field.help} | {field.reader.limits} |"
-        for name, field in keys_of(Catalog).items()
+        for name, field in keys_of(FromCatalog).items()
     ]
     return [re.sub(r" +", " ", row) for row in rows]
 

@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from consulfwd.config import load
+from consulfwd.config.addresses import Agent, FromCatalog
 from consulfwd.config.environment import variables
 from consulfwd.config.keys import keys_of, leaves
-from consulfwd.config.servers import Agent, Catalog
 from consulfwd.config.settings import Settings
 from consulfwd.config.show import as_yaml, plain
 from consulfwd.errors import ConfigError
 
 PATHS = [path for path, _ in leaves(Settings)]
-KEYS = sorted({part for path in PATHS for part in path} | {*keys_of(Agent), *keys_of(Catalog)})
+KEYS = sorted({part for path in PATHS for part in path} | {*keys_of(Agent), *keys_of(FromCatalog)})
 WORDS = [
     *("127.0.0.1", "::1", "[::1]:53", "10.0.0.0/8", "10.0.0.1/8", "0.0.0.0/0", "auto"),
     *("tls://1.1.1.1#a.b", "tls://x", "consul", "a.consul", "A.b.", "dc2", "/etc/passwd", "/"),

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from consulfwd.config import Agent, Endpoint, Recursor, Seeds, Settings
+from consulfwd.config.addresses import FromCatalog
 from consulfwd.config.keys import Section, keys_of, leaves
-from consulfwd.config.servers import Catalog
-from consulfwd.config.settings import LOOPBACK, Access, Consul, Datacenter, Watch
+from consulfwd.config.sections import AccessSettings, ConsulSettings, Datacenter, WatchSettings
+from consulfwd.config.settings import LOOPBACK
 from consulfwd.errors import ConfigError
 
 
@@ -88,12 +89,12 @@ def test_a_recursor_made_by_hand_is_checked_too(fields: dict[str, Any], said: st
 def test_settings_are_made_from_parts_and_cannot_be_changed() -> None:
     settings = Settings(
         listen=(Endpoint(host="127.0.0.1", port=0),),
-        consul=Consul(
+        consul=ConsulSettings(
             agents=(Agent(address="10.0.0.11"),),
             datacenters={"DC2": Datacenter(agents=(Agent(address="10.2.0.11"),))},
         ),
         recursors=(Recursor(address="9.9.9.9"),),
-        access=Access(allow=(ip_network("10.0.0.0/8"),)),
+        access=AccessSettings(allow=(ip_network("10.0.0.0/8"),)),
     )
     assert list(settings.consul.datacenters) == ["dc2"]
     with pytest.raises(AttributeError, match="settings cannot be changed: user"):
@@ -154,7 +155,7 @@ def test_agents_may_be_seeds(from_catalog: bool) -> None:
         assert one.from_catalog == from_catalog
         assert [agent.name for agent in one.agents] == ["10.0.0.1:8600", "10.0.0.2:8600"]
     agents = (Agent(address="10.0.0.1"), Agent(address="10.0.0.2"))
-    by_hand = Consul(agents=Seeds(agents) if from_catalog else agents)
+    by_hand = ConsulSettings(agents=Seeds(agents) if from_catalog else agents)
     assert by_hand == made(consul={"agents": written}).consul
     assert consul.replace(domain="x").from_catalog == from_catalog
     assert not consul.replace(agents=agents).from_catalog
@@ -162,11 +163,11 @@ def test_agents_may_be_seeds(from_catalog: bool) -> None:
 
 def test_seeds_are_another_setting_than_the_same_agents_alone() -> None:
     agents = (Agent(address="10.0.0.1"),)
-    alone, seeds = Consul(agents=agents), Consul(agents=Seeds(agents))
+    alone, seeds = ConsulSettings(agents=agents), ConsulSettings(agents=Seeds(agents))
     assert alone != seeds
     assert seeds != alone
-    assert seeds == Consul(agents=Seeds(agents))
-    assert seeds != Consul(agents=Seeds((*agents, Agent(address="10.0.0.2"))))
+    assert seeds == ConsulSettings(agents=Seeds(agents))
+    assert seeds != ConsulSettings(agents=Seeds((*agents, Agent(address="10.0.0.2"))))
     found = {Datacenter(agents=Seeds(agents)): 1}
     assert found == {Datacenter(agents=Seeds(agents)): 1}
     assert Datacenter(agents=agents) not in found
@@ -174,14 +175,14 @@ def test_seeds_are_another_setting_than_the_same_agents_alone() -> None:
 
 @pytest.mark.parametrize("enabled", ["auto", True, False])
 def test_watches_may_be_automatic(enabled: Any) -> None:
-    watch = Watch(enabled=enabled)
+    watch = WatchSettings(enabled=enabled)
     assert watch.enabled is enabled
     assert (watch.max, watch.settle, watch.source) == (128, 0.5, "agent")
 
 
 def test_every_key_has_a_help_text() -> None:
     described = [key.help for _, key in leaves(Settings)]
-    sections: list[type[Section]] = [Agent, Catalog, Datacenter]
+    sections: list[type[Section]] = [Agent, FromCatalog, Datacenter]
     described += [key.help for section in sections for key in keys_of(section).values()]
     assert all(described)
 
@@ -189,7 +190,7 @@ def test_every_key_has_a_help_text() -> None:
 def test_settings_made_by_hand_are_read_as_in_a_file_and_told_all_mistakes() -> None:
     settings = made(listen=("127.0.0.1:0",), consul={"agents": ("10.0.0.1:53",)}, recursors=None)
     assert [str(one) for one in settings.listen] == ["127.0.0.1:0"]
-    assert settings.consul == Consul(agents=(Agent(address="10.0.0.1", dns_port=53),))
+    assert settings.consul == ConsulSettings(agents=(Agent(address="10.0.0.1", dns_port=53),))
     with pytest.raises(ConfigError) as caught:
         made(consul={"agents": [{}], "domian": "x"}, cash=1)
     assert [str(one).split(" (")[0] for one in caught.value.problems] == [

@@ -13,7 +13,7 @@ import yaml
 
 from consulfwd.config import source
 from consulfwd.config.source import MAX_BYTES, MAX_DEPTH, read, scalar
-from consulfwd.config.tree import Node, Source, plain
+from consulfwd.config.tree import Source, TreeNode, plain
 
 
 @pytest.fixture(params=["fast", "slow"])
@@ -28,9 +28,9 @@ def said(found: Source) -> list[str]:
     return [f"{one.place.text}: {one.path}: {one.what} ({one.mend})" for one in found.found]
 
 
-def places(node: Node) -> dict[str, tuple[int, int]]:
+def places(node: TreeNode) -> dict[str, tuple[int, int]]:
     here = {".".join(map(str, node.path)): (node.place.line, node.place.column)}
-    children: list[Node] = []
+    children: list[TreeNode] = []
     if isinstance(node.content, dict):
         children = list(node.content.values())
     elif isinstance(node.content, list):

@@ -18,7 +18,7 @@ from consulfwd.consul import overseer, proving, quality, watch
 from consulfwd.core.subjects import Subject
 from consulfwd.core.watches import Watch
 from consulfwd.dev import DevAgent, DevCluster
-from consulfwd.dev.cluster import Place
+from consulfwd.dev.cluster import AgentPlace
 from consulfwd.net.relays import KEEP_AGAIN
 from consulfwd.server import Server
 from tests.net.world import EXAMPLES, GALERA, ask, nothing_left_behind, until
@@ -38,7 +38,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overseer, "Sight", short)
 
 
-def places() -> list[Place]:
+def places() -> list[AgentPlace]:
     """The same two ports on each of ADDRESSES, as servers of one cluster have."""
     while True:
         with socket.create_server((ADDRESSES[0], 0)) as one, socket.create_server(

@@ -18,8 +18,8 @@ from consulfwd.config import Settings
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealCluster
 from consulfwd.dev.real_config import free_port
-from consulfwd.render.engine import Engine
 from consulfwd.render.model import Site, To, build
+from consulfwd.render.renderer import Renderer
 from consulfwd.render.targets import TARGETS, Target, parse_version
 from tests.integration.asking import ask, data, rcode
 from tests.integration.generating import MAINS, Case, run
@@ -43,11 +43,11 @@ def settings_for(cluster: RealCluster, upstream: int, port: int) -> Settings:
 
 def write_files(site: Site, target: Target, options: set[str], folder: Path) -> dict[str, Path]:
     """Render and check the files of the target; where they are, by template."""
-    engine = Engine()
+    renderer = Renderer()
     paths = {}
     for output in target.files(site.version, options):
         path = folder / Path(output.places[0]).name
-        path.write_text(engine.render(output.template, {"site": site}))
+        path.write_text(renderer.render(output.template, {"site": site}))
         paths[output.template] = path
     for output in target.files(site.version, options):
         # The main file of BIND can be read where the file is that it includes.

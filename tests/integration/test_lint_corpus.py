@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 from consulfwd.lint import SERVERS, installed_version
-from consulfwd.lint.findings import Version
-from consulfwd.lint.servers import read_version
+from consulfwd.lint.versions import read_version
+from consulfwd.render.model import Version
 from tests.lint.corpus import CASES, Case
 
 CHECKERS = {

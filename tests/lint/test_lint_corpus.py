@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from consulfwd.lint import SERVERS, Wanted, check, codes
-from consulfwd.lint.servers import guess
+from consulfwd.lint.kinds import guess
 from tests.lint.corpus import CASES, Case
 
-# Found by asking agents: tests/lint/test_lint_asking.py.
+# Found by asking agents: tests/lint/test_lint_agents.py.
 BY_ASKING = {"agent-silent", "agent-error", "dnsmasq-no-ra"}
 
 

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from consulfwd.errors import LintError
 from consulfwd.lint.findings import Context, questions, run
 from consulfwd.lint.grammars import bind, corefile, dnsmasq, resolved, unbound
-from consulfwd.lint.servers import SERVERS, guess, read_version
-from consulfwd.lint.tree import Node
+from consulfwd.lint.kinds import SERVERS, guess
+from consulfwd.lint.syntax import SyntaxNode
+from consulfwd.lint.versions import read_version
 
 
-def shown(nodes: list[Node] | tuple[Node, ...], indent: str = "") -> list[str]:
+def shown(nodes: list[SyntaxNode] | tuple[SyntaxNode, ...], indent: str = "") -> list[str]:
     """Statements as lines: number, words, what is within deeper."""
     lines = []
     for node in nodes:

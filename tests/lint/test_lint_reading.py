@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from consulfwd.errors import LintError, UsageError
-from consulfwd.lint import Report, Wanted, check, looking, reading
-from consulfwd.lint.findings import Version
-from consulfwd.lint.servers import Server
+from consulfwd.lint import Report, Wanted, check, folders, reading
+from consulfwd.lint.kinds import ServerKind
+from consulfwd.render.model import Version
 
 NEVER = Wanted(version="9.18")
 
@@ -217,7 +217,7 @@ def test_patterns_hold_in_folders_too_and_hidden_files_are_left_out(tmp_path: Pa
 def test_a_pattern_does_not_look_everywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, include: str
 ) -> None:
-    monkeypatch.setattr(looking, "MAX_LOOKED_AT", 20)
+    monkeypatch.setattr(folders, "MAX_LOOKED_AT", 20)
     path = write(tmp_path, a=f'include "{include}";\n' * 9, e__1="", e__2="", e__3="", f__1="")
     with pytest.raises(LintError, match=r"a.conf:\d: looks for files among more than"):
         lint(path)
@@ -265,7 +265,7 @@ def test_the_version_is_given_asked_or_the_newest(tmp_path: Path) -> None:
     path = write(tmp_path, named="options { dnssec-enable no; dnssec-validation no; };")
 
     def version(written: str | None, found: Version | None) -> tuple[Version, str, str]:
-        def installed(server: Server) -> Version | None:
+        def installed(server: ServerKind) -> Version | None:
             assert server.title == "BIND"
             return found
 

@@ -50,7 +50,7 @@ THIRD_PARTY_IN_PURE = {("dns.replies", "dnslib"), ("dns.text", "dns")}
 # `render` and `zones` do input and output in these only.
 DOING_IO = {
     "render.apply", "render.commands", "render.files", "render.follow", "render.interrupts",
-    "render.looking", "zones.publish",
+    "render.changes", "zones.publish",
 }  # fmt: skip
 IO_MODULES = {"aiohttp", "asyncio", "os", "select", "shutil", "socket", "ssl", "subprocess"}
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from consulfwd.config import load
-from consulfwd.render.engine import SUFFIX, Engine
 from consulfwd.render.model import Version, build
+from consulfwd.render.renderer import SUFFIX, Renderer
 from consulfwd.render.targets import TARGETS, Output, Target
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ def version_for(target: Target, output: Output) -> Version:
 def samples() -> Iterator[tuple[Path, str]]:
     """Each sample file, and what belongs there."""
     settings = load(EXAMPLE, {}, {}).settings
-    engine = Engine()
+    renderer = Renderer()
     for target in TARGETS.values():
         include = target.outputs[0].places[0]
         for output in target.outputs:
@@ -37,7 +37,7 @@ def samples() -> Iterator[tuple[Path, str]]:
             sample = FOLDER / output.template.removesuffix(SUFFIX)
             yield (
                 sample.with_name(f"{sample.name}.sample"),
-                engine.render(output.template, {"site": site}),
+                renderer.render(output.template, {"site": site}),
             )
 
 

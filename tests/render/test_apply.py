@@ -18,7 +18,7 @@ import pytest
 from consulfwd.errors import ApplyError, ConsulError
 from consulfwd.render import apply as module
 from consulfwd.render import files
-from consulfwd.render.apply import File, Job, Report, apply, apply_all, changed, difference
+from consulfwd.render.apply import Applied, File, Job, apply, apply_all, changed, difference
 from consulfwd.render.commands import shell
 from consulfwd.render.files import Replacement, backup_of
 
@@ -94,7 +94,7 @@ def test_what_changed_is_checked_replaced_reloaded_and_verified(
     )
     assert changed(job) == list(job.files)
     report = apply(job, sleep=clock.sleep, clock=clock)
-    assert report == Report((place,), (place.with_name("consul.conf.bak"),), True, 0.0)
+    assert report == Applied((place,), (place.with_name("consul.conf.bak"),), True, 0.0)
     assert told.read_text() == "check: old\nwhole: new\nfirst: new\nsecond: new\n"
     assert place.read_text() == NEW
     assert place.stat().st_mode & 0o7777 == MODE
@@ -107,7 +107,7 @@ def test_what_changed_is_checked_replaced_reloaded_and_verified(
 def test_nothing_is_done_when_nothing_changed(tmp_path: Path, place: Path, told: Path) -> None:
     job = Job((File(place, "same\n"),), reload=(says(tmp_path, "reload"),))
     place.write_text("same\n")
-    assert apply(job) == Report()
+    assert apply(job) == Applied()
     assert not told.exists()
     assert set(here(place.parent)) == {"consul.conf", "consul.conf.bak"}
 
@@ -442,7 +442,7 @@ def test_after_one_that_was_killed_the_server_is_told_again(
         assert place.read_bytes() == OLD
     assert set(here(place.parent)) == {"consul.conf", "consul.conf.bak"}
     if good:
-        assert apply(job) == Report()
+        assert apply(job) == Applied()
 
 
 PROGRAM = """
@@ -523,7 +523,7 @@ def test_jobs_that_share_a_reload_are_reloaded_once(
         for each, commands in zip(places, reloads, strict=True)
     ]
     results = apply_all(jobs)
-    assert [result[0] for _, result in results if isinstance(result, Report)] == [
+    assert [result[0] for _, result in results if isinstance(result, Applied)] == [
         (each,) for each in places
     ]
     names = [line.split(":")[0] for line in told.read_text().splitlines()]
@@ -608,7 +608,7 @@ def test_two_jobs_do_not_write_one_file(tmp_path: Path, place: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(place)
     (_, first), (_, second) = apply_all([Job((File(path, NEW),)) for path in (place, link)])
-    assert isinstance(first, Report)
+    assert isinstance(first, Applied)
     assert isinstance(second, ApplyError)
     assert "is written twice" in str(second)
 

@@ -17,8 +17,8 @@ import yaml
 
 from consulfwd.config import Settings
 from consulfwd.errors import TemplateError, UsageError
-from consulfwd.render.engine import Engine
 from consulfwd.render.model import Version, build
+from consulfwd.render.renderer import Renderer
 from consulfwd.render.targets import TARGETS
 from tests.render.samples import EXAMPLE, FOLDER, RENEW, ROOT, samples
 
@@ -48,7 +48,7 @@ def rendered(
         whole=target.whole_needs_recursors,
         include="/etc/x/consul.conf",
     )
-    return Engine().render(template, {"site": site})
+    return Renderer().render(template, {"site": site})
 
 
 def refused(*args: Any, **named: Any) -> str:
@@ -150,7 +150,7 @@ def test_bind_without_recursors_resolves_itself() -> None:
 )
 def test_bind_knows_its_directory(include: str, directory: list[str]) -> None:
     site = build(Settings(**MIXED), (9, 18), whole=True, include=include)
-    text = Engine().render("bind/named.conf.j2", {"site": site})
+    text = Renderer().render("bind/named.conf.j2", {"site": site})
     assert re.findall(r'directory "(.*)";', text) == directory
     assert text.endswith(f'include "{include}";\n')
 

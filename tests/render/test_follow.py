@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from consulfwd.errors import ApplyError, ConsulError
-from consulfwd.render.apply import File, Job, Report, apply_all
+from consulfwd.render.apply import Applied, File, Job, apply_all
 from consulfwd.render.follow import (
     RETRY,
     RETRY_MAX,
@@ -30,7 +30,7 @@ from consulfwd.render.quiescence import Quiescence
 
 JOB = Job((File(Path("/etc/a.conf"), "a"),))
 OTHER = Job((File(Path("/etc/b.conf"), "b"),))
-WROTE = Report((Path("/etc/a.conf"),), (), True, 0.4)
+WROTE = Applied((Path("/etc/a.conf"),), (), True, 0.4)
 
 
 class Stop(BaseException):
@@ -49,7 +49,7 @@ class World:
         self.jobs: Sequence[Job] = [JOB]
         self.fault: Exception | None = None
         self.results: Callable[[Sequence[Job]], Results] = lambda jobs: [
-            (job, Report()) for job in jobs
+            (job, Applied()) for job in jobs
         ]
 
     def clock(self) -> float:
@@ -109,7 +109,7 @@ async def test_each_success_has_a_line(lines: Callable[[], list[str]]) -> None:
     world.jobs = [JOB, OTHER]
     world.results = lambda jobs: [
         (jobs[0], WROTE),
-        (jobs[1], Report((Path("/etc/b.conf"), Path("/etc/c.conf")), (), False, 75)),
+        (jobs[1], Applied((Path("/etc/b.conf"), Path("/etc/c.conf")), (), False, 75)),
     ]
     await world.run()
     assert lines() == [
@@ -187,7 +187,7 @@ async def test_a_job_that_is_no_more_is_forgotten(lines: Callable[[], list[str]]
     world = World(40)
     world.changes = [1, 20]
     world.results = lambda jobs: [
-        (job, ApplyError("/etc/b.conf", "is full") if job is OTHER else Report()) for job in jobs
+        (job, ApplyError("/etc/b.conf", "is full") if job is OTHER else Applied()) for job in jobs
     ]
 
     def make() -> Sequence[Job]:
@@ -240,7 +240,7 @@ async def test_a_fault_of_ours_does_not_end_it(
     if where == "make":
         world.fault = ZeroDivisionError("ours")
     else:
-        world.results = lambda jobs: [(jobs[0], Report()) for _ in range(1 // 0)]
+        world.results = lambda jobs: [(jobs[0], Applied()) for _ in range(1 // 0)]
     await world.run()
     assert len(world.made) == 2
     (line,) = lines()
@@ -361,7 +361,7 @@ async def test_real_files_are_kept_current_with_one_reload_for_all(tmp_path: Pat
             text[0] = content
             event.set()
         results = await asyncio.wait_for(applied.get(), 60)
-        assert [type(result) for _, result in results] == [Report, Report]
+        assert [type(result) for _, result in results] == [Applied, Applied]
         assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text() == content
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

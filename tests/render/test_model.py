@@ -8,7 +8,7 @@ import pytest
 
 from consulfwd.config import Settings
 from consulfwd.errors import UsageError
-from consulfwd.render.model import Server, build
+from consulfwd.render.model import NameServer, build
 
 V = (9, 18)
 
@@ -47,9 +47,9 @@ def test_zones_in_order_each_with_its_agents() -> None:
 
 def test_agents_of_the_catalog_take_the_place_of_configured_ones() -> None:
     settings = given(consul={"datacenters": {"dc2": {"agents": ["10.2.0.1"]}}})
-    site = build(settings, V, found={"": [Server("10.0.0.1", 8600)] * 2})
-    assert site.servers == (Server("10.0.0.1", 8600),)
-    assert site.zones[1].servers == (Server("10.2.0.1", 8600),)
+    site = build(settings, V, found={"": [NameServer("10.0.0.1", 8600)] * 2})
+    assert site.servers == (NameServer("10.0.0.1", 8600),)
+    assert site.zones[1].servers == (NameServer("10.2.0.1", 8600),)
 
 
 @pytest.mark.parametrize("where", ["", "dc2"])
@@ -66,7 +66,7 @@ def test_to_consulfwd_all_goes_to_where_it_listens() -> None:
         forward={"corp.example": ["tls://10.1.1.1#dns.corp.example"]},
     )
     site = build(settings, V, to="consulfwd")
-    own = (Server("127.0.0.1", 5300), Server("::1", 5300))
+    own = (NameServer("127.0.0.1", 5300), NameServer("::1", 5300))
     assert {zone.servers for zone in site.zones} == {own}
     assert site.listen == own
     with pytest.raises(UsageError, match="port 0"):

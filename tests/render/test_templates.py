@@ -12,7 +12,7 @@ import pytest
 from consulfwd.consul.facts import Fact, Kind
 from consulfwd.consul.values import Entry, Listed, Node, Session
 from consulfwd.errors import ApplyError, ConsulError, TemplateError, UsageError
-from consulfwd.render.jobs import Report
+from consulfwd.render.jobs import Applied
 from consulfwd.render.templates import Destination, Templates, Unrendered, apply, destination
 
 LOCK, SERVICES = Fact(Kind.KEY, "lock"), Fact(Kind.SERVICES)
@@ -148,7 +148,7 @@ def test_jobs_of_files_with_a_text_are_applied_the_others_stay(tmp_path: Path) -
     assert isinstance(first, ApplyError)
     assert str(first).startswith(f"{found['a'].path}: cannot be rendered, and stays as it is")
     assert "a.tpl:1: 'nothing' is undefined" in first.output
-    assert isinstance(second, Report)
+    assert isinstance(second, Applied)
     assert (second.files, second.reloaded) == ((found["b"].path,), True)
     assert isinstance(third, ApplyError)
     assert "Permission denied" in third.output

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from consulfwd.errors import LintError
-from consulfwd.lint.tree import Node, Opened
+from consulfwd.lint.syntax import Opened, SyntaxNode
 
 _TOKEN = re.compile(
     r"""(?P<blank>[^\S\n]+)|(?P<newline>\n)|(?P<comment>\#[^\n]*|//[^\n]*|/\*.*?\*/)
@@ -16,7 +16,7 @@ _TOKEN = re.compile(
 _MAX_BLOCKS = 16
 
 
-def parse(text: str, file: str) -> list[Node]:
+def parse(text: str, file: str) -> list[SyntaxNode]:
     """Return the statements of a named.conf, or of a file it includes.
 
     Where a statement has several blocks, what is in them is joined.
@@ -25,7 +25,7 @@ def parse(text: str, file: str) -> list[Node]:
     line, place = 1, 0
     words: list[str] = []
     start = 1
-    body: list[Node] = []
+    body: list[SyntaxNode] = []
     closed = 0  # complete blocks of the statement at hand
     while place < len(text):
         match = _TOKEN.match(text, place)
@@ -64,12 +64,12 @@ def parse(text: str, file: str) -> list[Node]:
     return opened.done()
 
 
-def included(node: Node) -> str | None:
+def included(node: SyntaxNode) -> str | None:
     """Return the file or pattern an include statement names."""
     return node.value if node.name == "include" and len(node.words) == 2 else None
 
 
-def directory(nodes: list[Node]) -> str | None:
+def directory(nodes: list[SyntaxNode]) -> str | None:
     """Return the folder relative names start from, where the file says so."""
     for node in nodes:
         if node.name == "options" and (found := node.last("directory")):

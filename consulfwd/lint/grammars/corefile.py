@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from consulfwd.errors import LintError
-from consulfwd.lint.tree import Node, Opened
+from consulfwd.lint.syntax import Opened, SyntaxNode
 
 _TOKEN = re.compile(
     r"(?P<blank>[^\S\n]+)|(?P<newline>\n)|(?P<comment>#[^\n]*)"
@@ -14,7 +14,7 @@ _TOKEN = re.compile(
 )
 
 
-def parse(text: str, file: str) -> list[Node]:
+def parse(text: str, file: str) -> list[SyntaxNode]:
     """Return the server blocks and snippets of a Corefile, or the lines of a file it imports."""
     opened = Opened(file)
     words: list[str] = []
@@ -45,15 +45,15 @@ def parse(text: str, file: str) -> list[Node]:
     nodes = opened.done()
     if nodes and not nodes[0].body and _is_zone(nodes[0]):
         # A single server block may go without braces.
-        return [Node(file, nodes[0].line, nodes[0].words, tuple(nodes[1:]))]
+        return [SyntaxNode(file, nodes[0].line, nodes[0].words, tuple(nodes[1:]))]
     return nodes
 
 
-def _is_zone(node: Node) -> bool:
+def _is_zone(node: SyntaxNode) -> bool:
     first = node.words[0].rstrip(",")
     return len(node.words) == 1 and (first == "." or first.rpartition(":")[2].isdigit())
 
 
-def included(node: Node) -> str | None:
+def included(node: SyntaxNode) -> str | None:
     """Return what an import names: a snippet, a file or a pattern."""
     return node.value if node.name == "import" and node.value else None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from consulfwd.errors import LintError
-from consulfwd.lint.tree import Node
+from consulfwd.lint.syntax import SyntaxNode
 
 _OPTION = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)\s*(?:=\s*(.*))?", re.DOTALL)
 
 
-def parse(text: str, file: str) -> list[Node]:
+def parse(text: str, file: str) -> list[SyntaxNode]:
     """Return one statement per line that has an option: its name, and its value if it has one."""
     found = []
     for number, line in enumerate(text.split("\n"), 1):
@@ -23,7 +23,7 @@ def parse(text: str, file: str) -> list[Node]:
             mend = "without the dashes of the command line" if shown.startswith("-") else ""
             raise LintError(file, number, what, mend or "write option or option=value")
         name, value = match[1].lower(), match[2]
-        found.append(Node(file, number, (name,) if value is None else (name, value.strip())))
+        found.append(SyntaxNode(file, number, (name,) if value is None else (name, value.strip())))
     return found
 
 
@@ -45,6 +45,6 @@ def _without_comment(line: str, file: str, number: int) -> str:
     return "".join(kept)
 
 
-def included(node: Node) -> str | None:
+def included(node: SyntaxNode) -> str | None:
     """Return the file or folder an option names; of a folder, with the suffixes after commas."""
     return node.value if node.name in {"conf-file", "conf-dir"} and node.value else None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from consulfwd.errors import LintError
-from consulfwd.lint.tree import Node
+from consulfwd.lint.syntax import SyntaxNode
 
 SECTIONS = ("resolve", "network", "delegate")
 
 
-def parse(text: str, file: str) -> list[Node]:
+def parse(text: str, file: str) -> list[SyntaxNode]:
     """Return the sections, each with its keys and the blank-separated words of their values."""
-    sections: list[tuple[int, str, list[Node]]] = []
+    sections: list[tuple[int, str, list[SyntaxNode]]] = []
     lines = enumerate(text.split("\n"), 1)
     for number, raw in lines:
         line = raw.strip()
@@ -36,5 +36,5 @@ def parse(text: str, file: str) -> list[Node]:
             what = f"{key.strip()[:60]!a} stands before any section"
             raise LintError(file, number, what, "put [Resolve] before it")
         words = (key.strip().lower(), *value.split())
-        sections[-1][2].append(Node(file, number, words))
-    return [Node(file, line, (name,), tuple(body)) for line, name, body in sections]
+        sections[-1][2].append(SyntaxNode(file, number, words))
+    return [SyntaxNode(file, line, (name,), tuple(body)) for line, name, body in sections]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from consulfwd.errors import LintError
-from consulfwd.lint.tree import Node, last
+from consulfwd.lint.syntax import SyntaxNode, last
 
 SECTIONS = frozenset(
     {"server", "stub-zone", "forward-zone", "auth-zone", "view", "rpz", "remote-control"}
@@ -21,7 +21,7 @@ _TOKEN = re.compile(
 _GLUED = re.compile(r"([A-Za-z][A-Za-z0-9-]*):(.+)", re.DOTALL)
 
 
-def parse(text: str, file: str) -> list[Node]:
+def parse(text: str, file: str) -> list[SyntaxNode]:
     """Return sections and attributes in one row, as they stand; `joined` puts them in order."""
     found: list[tuple[int, list[str]]] = []
     line, place = 1, 0
@@ -48,17 +48,17 @@ def parse(text: str, file: str) -> list[Node]:
                 raise LintError(file, line, what, "write name: value")
             else:
                 found[-1][1].append(value)
-    return [Node(file, line, tuple(words)) for line, words in found]
+    return [SyntaxNode(file, line, tuple(words)) for line, words in found]
 
 
-def included(node: Node) -> str | None:
+def included(node: SyntaxNode) -> str | None:
     """Return the file or pattern an include names."""
     return node.value if node.name in {"include", "include-toplevel"} and node.value else None
 
 
-def joined(nodes: Iterable[Node]) -> list[Node]:
+def joined(nodes: Iterable[SyntaxNode]) -> list[SyntaxNode]:
     """Return the sections, each with its attributes. An included file goes on with the section."""
-    sections: list[tuple[Node, list[Node]]] = []
+    sections: list[tuple[SyntaxNode, list[SyntaxNode]]] = []
     for node in nodes:
         if node.name in SECTIONS and len(node.words) == 1:
             sections.append((node, []))
@@ -67,10 +67,10 @@ def joined(nodes: Iterable[Node]) -> list[Node]:
         elif not included(node):
             what = f"{node.words[0]}: stands before any section"
             raise LintError(node.file, node.line, what, "put server: or its section before it")
-    return [Node(one.file, one.line, one.words, tuple(body)) for one, body in sections]
+    return [SyntaxNode(one.file, one.line, one.words, tuple(body)) for one, body in sections]
 
 
-def directory(nodes: list[Node]) -> str | None:
+def directory(nodes: list[SyntaxNode]) -> str | None:
     """Return the folder relative names start from, where the file says so."""
     found = last(nodes, "directory")
     return found.value if found else None

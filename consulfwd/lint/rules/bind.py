@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consulfwd.lint.findings import Context, Hit, Rule
+from consulfwd.lint.findings import Context, Hit, LintRule
 from consulfwd.lint.names import is_reverse, private_zone
 from consulfwd.lint.rules import bind_model as model
 from consulfwd.lint.rules.bind_model import Scope, scopes, zone_name, zone_type, zones
 from consulfwd.lint.rules.bind_options import RULES as OPTIONS
 from consulfwd.lint.rules.common import number
-from consulfwd.lint.tree import Node, find
+from consulfwd.lint.syntax import SyntaxNode, find
 
 DEFAULT_EDNS = 1232  # what cannot do harm off this host, where fragments get lost
 
@@ -152,14 +152,14 @@ def empty_zone(ctx: Context) -> Iterator[Hit]:
 def _scopes_or_file(ctx: Context) -> list[Scope]:
     """The scopes; of a file that has none, its zones all the same."""
     found = scopes(ctx.nodes)
-    return found or [Scope(Node("", 0, ()), {}, tuple(find(ctx.nodes, "zone")))]
+    return found or [Scope(SyntaxNode("", 0, ()), {}, tuple(find(ctx.nodes, "zone")))]
 
 
 def silent_cutting(ctx: Context) -> Iterator[Hit]:
     """Agents asked over UDP with less room for answers than by default."""
     general = next((found.setting("edns-udp-size") for found in scopes(ctx.nodes)), None)
     peers = model.peers(ctx.nodes)
-    small: dict[tuple[str, int, int], tuple[Node, list[str]]] = {}
+    small: dict[tuple[str, int, int], tuple[SyntaxNode, list[str]]] = {}
     for group in ctx.consul_groups():
         for agent in ctx.agents(group):
             tcp = peers.get((agent.address, "tcp-only"))
@@ -184,66 +184,70 @@ def silent_cutting(ctx: Context) -> Iterator[Hit]:
 
 RULES = (
     *OPTIONS,
-    Rule(
+    LintRule(
         "bind-validation",
         "error",
         "Consul's domain is not signed: the root proves that it does not exist, so its answers"
         " count as forged and end in SERVFAIL",
         validation,
     ),
-    Rule(
+    LintRule(
         "bind-clients-per-query",
         "warning",
         "Consul's TTL is 0, so a busy name has many clients waiting; those above the limit get"
         " no answer",
         clients_per_query,
     ),
-    Rule(
+    LintRule(
         "bind-ttl-floor",
         "warning",
         "instances that are gone stay in answers that long, new ones stay out",
         ttl_floor,
     ),
-    Rule("bind-max-cache-ttl", "error", "lookups may end in SERVFAIL for all names", max_cache_ttl),
-    Rule(
+    LintRule(
+        "bind-max-cache-ttl", "error", "lookups may end in SERVFAIL for all names", max_cache_ttl
+    ),
+    LintRule(
         "bind-stale-first",
         "warning",
         "clients get instances that are gone although the agents are well",
         stale_first,
     ),
-    Rule(
+    LintRule(
         "bind-forward-first",
         "error",
         "when the agents fail, Consul's names are asked at the root: they leak, and NXDOMAIN is"
         " kept for hours",
         forward_first,
     ),
-    Rule(
+    LintRule(
         "bind-zone-type",
         "error",
         "Consul gives no zone transfers, and these types cannot ask on port 8600",
         zone_kind,
     ),
-    Rule("bind-recursion-off", "error", "BIND forwards for recursive clients only", recursion_off),
-    Rule(
+    LintRule(
+        "bind-recursion-off", "error", "BIND forwards for recursive clients only", recursion_off
+    ),
+    LintRule(
         "bind-open-recursion",
         "warning",
         "the server takes part in attacks, and tells strangers about your services",
         open_recursion,
     ),
-    Rule(
+    LintRule(
         "bind-deny-answer",
         "error",
         "services have private addresses: their answers end in SERVFAIL",
         deny_answer,
     ),
-    Rule(
+    LintRule(
         "bind-empty-zone",
         "error",
         "BIND answers private reverse zones itself with NXDOMAIN, unless all is forwarded",
         empty_zone,
     ),
-    Rule(
+    LintRule(
         "bind-silent-cutting",
         "warning",
         "agents leave out the instances that do not fit and do not say so, unless"

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
-from consulfwd.lint.findings import Context, Group, Upstream
+from consulfwd.lint.findings import Context, WrittenUpstream, ZoneUpstreams
 from consulfwd.lint.names import is_address, is_reverse, normal, under
 from consulfwd.lint.rules.common import number
-from consulfwd.lint.tree import Node, find, last
+from consulfwd.lint.syntax import SyntaxNode, find, last
 
 FORWARD = "forward"
 MAX_VIEWS = 256
@@ -22,12 +22,12 @@ class Scope(NamedTuple):
     `settings` are the statements in force by name.
     """
 
-    node: Node
-    settings: Mapping[str, Node]
-    zones: tuple[Node, ...]
-    behind: Node | None = None
+    node: SyntaxNode
+    settings: Mapping[str, SyntaxNode]
+    zones: tuple[SyntaxNode, ...]
+    behind: SyntaxNode | None = None
 
-    def setting(self, name: str) -> Node | None:
+    def setting(self, name: str) -> SyntaxNode | None:
         """Return the statement in force."""
         return self.settings.get(name)
 
@@ -37,7 +37,7 @@ class Scope(NamedTuple):
         return found is not None and found.value.lower() in {"no", "false", "0"}
 
 
-def scopes(nodes: Iterable[Node]) -> list[Scope]:
+def scopes(nodes: Iterable[SyntaxNode]) -> list[Scope]:
     """Return the views, or else the options; nothing for a file that has neither."""
     nodes = tuple(nodes)
     options = last(nodes, "options")
@@ -56,7 +56,7 @@ def scopes(nodes: Iterable[Node]) -> list[Scope]:
     ]
 
 
-def zones(nodes: Iterable[Node]) -> Iterator[Node]:
+def zones(nodes: Iterable[SyntaxNode]) -> Iterator[SyntaxNode]:
     """Yield every zone statement, those in views too."""
     for node in nodes:
         if node.name == "zone":
@@ -65,38 +65,38 @@ def zones(nodes: Iterable[Node]) -> Iterator[Node]:
             yield from node.find("zone")
 
 
-def zone_name(zone: Node) -> str:
+def zone_name(zone: SyntaxNode) -> str:
     """Return the zone's name."""
     return normal(zone.value)
 
 
-def zone_type(zone: Node) -> str:
+def zone_type(zone: SyntaxNode) -> str:
     """Return the zone's type in lower case, or nothing."""
     found = zone.last("type")
     return found.value.lower() if found else ""
 
 
-def is_first(zone: Node) -> bool:
+def is_first(zone: SyntaxNode) -> bool:
     """Is the rest of the Internet asked when the forwarders fail? That is the default."""
     found = zone.last("forward")
     return found is None or found.value.lower() != "only"
 
 
-def _upstreams(forwarders: Node) -> Iterator[Upstream]:
+def _upstreams(forwarders: SyntaxNode) -> Iterator[WrittenUpstream]:
     default = number(_after(forwarders.words, "port"))
     for node in forwarders.body:
         written = _after(node.words, "port")
         port = number(written) if written else default
         if node.words and not is_address(node.words[0]):
             port = 0
-        yield Upstream(node, " ".join(node.words), node.words[0] if node.words else "", port)
+        yield WrittenUpstream(node, " ".join(node.words), node.words[0] if node.words else "", port)
 
 
 def _after(words: tuple[str, ...], name: str) -> str:
     return words[words.index(name) + 1] if name in words[:-1] else ""
 
 
-def groups(nodes: tuple[Node, ...], domains: tuple[str, ...]) -> list[Group]:
+def groups(nodes: tuple[SyntaxNode, ...], domains: tuple[str, ...]) -> list[ZoneUpstreams]:
     """Return who gets Consul's names; and the reverse names, where these go to the same."""
     found = []
     for zone in zones(nodes):
@@ -107,22 +107,22 @@ def groups(nodes: tuple[Node, ...], domains: tuple[str, ...]) -> list[Group]:
         forwarders = zone.last("forwarders")
         upstreams = tuple(_upstreams(forwarders)) if forwarders else ()
         if consul or upstreams:
-            found.append(Group(forwarders or zone, name, upstreams))
+            found.append(ZoneUpstreams(forwarders or zone, name, upstreams))
     return found
 
 
-def names_of(block: Node, name: str) -> set[str]:
+def names_of(block: SyntaxNode, name: str) -> set[str]:
     """Return the names all statements of a name in a block give."""
     return {normal(found.value) for found in block.find(name)}
 
 
-def who_may_recurse(scope: Scope) -> Node | None:
+def who_may_recurse(scope: Scope) -> SyntaxNode | None:
     """Return the statement that says who may ask for recursion."""
     names = ("allow-recursion", "allow-query-cache", "allow-query")
     return next((one for name in names if (one := scope.setting(name))), None)
 
 
-def everyone(ruling: Node, lists: Mapping[str, Node]) -> bool:
+def everyone(ruling: SyntaxNode, lists: Mapping[str, SyntaxNode]) -> bool:
     """Does a list of addresses let anybody in? `lists` are the acl statements by name."""
     todo, seen = [ruling], set[str]()
     while todo:
@@ -149,7 +149,7 @@ class Exceptions:
     def __init__(self) -> None:
         self._names: dict[int, frozenset[str]] = {}
 
-    def cover(self, node: Node | None, domain: str) -> bool:
+    def cover(self, node: SyntaxNode | None, domain: str) -> bool:
         """Is the domain, or one it lies in, among the names in a statement's block?"""
         if node is None:
             return False
@@ -161,9 +161,9 @@ class Exceptions:
         return any(one in self._names[id(node)] for one in above)
 
 
-def peers(nodes: Iterable[Node]) -> dict[tuple[str, str], Node]:
+def peers(nodes: Iterable[SyntaxNode]) -> dict[tuple[str, str], SyntaxNode]:
     """Return the settings of the server statements by address and name."""
-    found: dict[tuple[str, str], Node] = {}
+    found: dict[tuple[str, str], SyntaxNode] = {}
     for node in nodes:
         for server in (node,) if node.name == "server" else ():
             found.update({(server.value, one.name): one for one in server.body})

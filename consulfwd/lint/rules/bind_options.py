@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consulfwd.lint.findings import Context, Hit, Rule, Version
+from consulfwd.lint.findings import Context, Hit, LintRule
 from consulfwd.lint.rules import bind_model as model
-from consulfwd.lint.tree import Node
+from consulfwd.lint.syntax import SyntaxNode
+from consulfwd.render.model import Version
 
 
 def _named(*lines: str) -> frozenset[str]:
@@ -57,7 +58,7 @@ OBSOLETE: dict[Version, frozenset[str]] = {
 DNSSEC_ENABLE = "dnssec-enable"
 
 
-def _statements(ctx: Context) -> Iterator[Node]:
+def _statements(ctx: Context) -> Iterator[SyntaxNode]:
     """The statements that may hold options: at the top, in options, views and zones."""
     blocks = {"options", "view", "zone", "server"}
     todo = list(ctx.nodes)
@@ -134,10 +135,10 @@ def validate_except(ctx: Context) -> Iterator[Hit]:
 _REFUSED = "the server refuses the whole file"
 
 RULES = (
-    Rule("bind-dnssec-enable", "error", _REFUSED, dnssec_enable),
-    Rule("bind-removed-option", "error", _REFUSED, removed),
-    Rule("bind-obsolete-option", "warning", "a later version refuses the whole file", obsolete),
-    Rule("bind-delegation-only", "error", _REFUSED, delegation_only),
-    Rule("bind-forwarders-tls", "error", _REFUSED, forwarders_tls),
-    Rule("bind-validate-except", "error", _REFUSED, validate_except),
+    LintRule("bind-dnssec-enable", "error", _REFUSED, dnssec_enable),
+    LintRule("bind-removed-option", "error", _REFUSED, removed),
+    LintRule("bind-obsolete-option", "warning", "a later version refuses the whole file", obsolete),
+    LintRule("bind-delegation-only", "error", _REFUSED, delegation_only),
+    LintRule("bind-forwarders-tls", "error", _REFUSED, forwarders_tls),
+    LintRule("bind-validate-except", "error", _REFUSED, validate_except),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consulfwd.lint.findings import CONSUL_PORT, Context, Hit, Rule
+from consulfwd.lint.findings import CONSUL_PORT, Context, Hit, LintRule
 from consulfwd.lint.names import is_address, is_public
 
 
@@ -85,43 +85,43 @@ def agent_error(ctx: Context) -> Iterator[Hit]:
 
 
 RULES = (
-    Rule(
+    LintRule(
         "no-agents",
         "error",
         "without servers the names are looked up elsewhere, or not at all",
         no_agents,
     ),
-    Rule(
+    LintRule(
         "single-agent",
         "warning",
         "when it is restarted or hangs, no name of Consul's can be resolved",
         single_agent,
     ),
-    Rule(
+    LintRule(
         "agent-port",
         "warning",
         "Consul answers DNS on port 8600 unless its configuration says otherwise",
         agent_port,
     ),
-    Rule(
+    LintRule(
         "agent-address",
         "error",
         "the server refuses the file, or never asks this agent",
         agent_address,
     ),
-    Rule(
+    LintRule(
         "agent-public",
         "error",
         "names of your network leak, and that resolver denies them",
         agent_public,
     ),
-    Rule(
+    LintRule(
         "agent-silent",
         "error",
         "each name waits for this agent's timeout before another one is asked",
         agent_silent,
     ),
-    Rule(
+    LintRule(
         "agent-error",
         "warning",
         "every agent knows Consul's own service; one that does not cannot answer for others",

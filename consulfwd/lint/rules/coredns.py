@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from consulfwd.lint.findings import Context, Group, Hit, Rule, Upstream
+from consulfwd.lint.findings import Context, Hit, LintRule, WrittenUpstream, ZoneUpstreams
 from consulfwd.lint.names import is_address, normal, under
 from consulfwd.lint.rules.common import number
-from consulfwd.lint.tree import Node
+from consulfwd.lint.syntax import SyntaxNode
 
 DEFAULT_EDNS = 1232
 PROXY_GONE = (1, 5)
@@ -25,22 +25,22 @@ def _zone(word: str) -> str:
     return normal(name if colon and port.isdigit() else plain)
 
 
-def _upstream(node: Node, text: str) -> Upstream:
+def _upstream(node: SyntaxNode, text: str) -> WrittenUpstream:
     plain = text.partition("://")[2] or text
     plain = plain.partition("%")[0]
     if is_address(plain):
-        return Upstream(node, text, plain, None)
+        return WrittenUpstream(node, text, plain, None)
     address, _, port = plain.rpartition(":")
     address = address.strip("[]")
     if is_address(address):
         read = number(port)
-        return Upstream(node, text, address, 0 if read is None else read)
-    return Upstream(node, text, plain, None)  # a file such as /etc/resolv.conf
+        return WrittenUpstream(node, text, address, 0 if read is None else read)
+    return WrittenUpstream(node, text, plain, None)  # a file such as /etc/resolv.conf
 
 
 def _forwards(
-    nodes: tuple[Node, ...], domains: tuple[str, ...]
-) -> Iterator[tuple[Node, Node, str]]:
+    nodes: tuple[SyntaxNode, ...], domains: tuple[str, ...]
+) -> Iterator[tuple[SyntaxNode, SyntaxNode, str]]:
     """Yield server block, forward statement, and the zone of Consul's whose names it sends."""
 
     def consul(words: Iterable[str]) -> list[str]:
@@ -54,27 +54,27 @@ def _forwards(
                 yield block, node, zone
 
 
-def groups(nodes: tuple[Node, ...], domains: tuple[str, ...]) -> list[Group]:
+def groups(nodes: tuple[SyntaxNode, ...], domains: tuple[str, ...]) -> list[ZoneUpstreams]:
     """Return who gets Consul's names."""
     found = []
-    before: Node | None = None
-    upstreams: tuple[Upstream, ...] = ()
+    before: SyntaxNode | None = None
+    upstreams: tuple[WrittenUpstream, ...] = ()
     for _, node, zone in islice(_forwards(nodes, domains), MAX_GROUPS):
         if node is not before:
             before = node
             upstreams = tuple(_upstream(node, word) for word in node.words[2:])
-        found.append(Group(node, zone, upstreams))
+        found.append(ZoneUpstreams(node, zone, upstreams))
     return found
 
 
-def _blocks(ctx: Context) -> Iterator[Node]:
+def _blocks(ctx: Context) -> Iterator[SyntaxNode]:
     """The server blocks that send Consul's names to somebody."""
     for block in ctx.nodes:
         if block.body and any(True for _ in _forwards((block,), ctx.domains)):
             yield block
 
 
-def _caches(ctx: Context) -> Iterator[Node]:
+def _caches(ctx: Context) -> Iterator[SyntaxNode]:
     """The caches Consul's names pass."""
     for block in _blocks(ctx):
         for node in block.find("cache"):
@@ -99,7 +99,7 @@ def cache_floor(ctx: Context) -> Iterator[Hit]:
             yield Hit(node.last(next(iter(kept))) or node, what, mend)
 
 
-def _least(cache: Node, kind: str) -> int:
+def _least(cache: SyntaxNode, kind: str) -> int:
     """Return the seconds answers (success) or denials are kept at least."""
     found = cache.last(kind)
     words = found.words if found else ()
@@ -110,7 +110,7 @@ def _least(cache: Node, kind: str) -> int:
     return least if most is None else min(least, most)
 
 
-def _disabled(cache: Node, kind: str, ctx: Context) -> bool:
+def _disabled(cache: SyntaxNode, kind: str, ctx: Context) -> bool:
     for node in cache.find("disable"):
         zones = [normal(word) for word in node.words[2:]]
         covers = not zones or all(any(under(d, zone) for zone in zones) for d in ctx.domains)
@@ -163,31 +163,31 @@ def proxy(ctx: Context) -> Iterator[Hit]:
 
 
 RULES = (
-    Rule(
+    LintRule(
         "coredns-cache-floor",
         "warning",
         "instances that are gone stay in answers that long, new ones stay out",
         cache_floor,
     ),
-    Rule(
+    LintRule(
         "coredns-serve-stale",
         "warning",
         "clients get instances that are gone although the agents are well",
         serve_stale,
     ),
-    Rule("coredns-no-errors", "warning", "failing agents show up in no log", no_errors),
-    Rule(
+    LintRule("coredns-no-errors", "warning", "failing agents show up in no log", no_errors),
+    LintRule(
         "coredns-max-fails",
         "warning",
         "queries go on to an agent that is down, and wait for its timeout",
         max_fails,
     ),
-    Rule(
+    LintRule(
         "coredns-bufsize",
         "warning",
         "agents leave out the instances that do not fit and do not say so, unless"
         " enable_truncate is set there",
         bufsize,
     ),
-    Rule("coredns-proxy", "error", "the server refuses the whole file", proxy),
+    LintRule("coredns-proxy", "error", "the server refuses the whole file", proxy),
 )

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consulfwd.lint.findings import CONSUL_PORT, Context, Group, Hit, Rule, Upstream
+from consulfwd.lint.findings import (
+    CONSUL_PORT,
+    Context,
+    Hit,
+    LintRule,
+    WrittenUpstream,
+    ZoneUpstreams,
+)
 from consulfwd.lint.names import is_address, normal, under
 from consulfwd.lint.rules.common import number
-from consulfwd.lint.tree import Node, find, last
+from consulfwd.lint.syntax import SyntaxNode, find, last
 
 DEFAULT_EDNS = 1232
 STANDARD = "#"
@@ -21,17 +28,17 @@ def _split(value: str) -> tuple[list[str], str]:
     return [normal(one.lstrip("*.")) for one in domains], rest
 
 
-def _upstream(node: Node, text: str) -> Upstream:
+def _upstream(node: SyntaxNode, text: str) -> WrittenUpstream:
     address, sharp, port = text.partition("@")[0].partition("#")
     read = number(port) if sharp else None
     if (sharp and read is None) or ("]" in address or (":" in address and not is_address(address))):
         read = 0
-    return Upstream(node, text, address, read)
+    return WrittenUpstream(node, text, address, read)
 
 
-def groups(nodes: tuple[Node, ...], domains: tuple[str, ...]) -> list[Group]:
+def groups(nodes: tuple[SyntaxNode, ...], domains: tuple[str, ...]) -> list[ZoneUpstreams]:
     """Return who gets Consul's names, by the domain as it is written, and the reverse names."""
-    found: dict[str, tuple[Node, list[Upstream]]] = {}
+    found: dict[str, tuple[SyntaxNode, list[WrittenUpstream]]] = {}
     for node in find(nodes, "server", "local"):
         zones, rest = _split(node.value)
         for zone in zones:
@@ -43,7 +50,9 @@ def groups(nodes: tuple[Node, ...], domains: tuple[str, ...]) -> list[Group]:
         network, _, rest = node.value.partition(",")
         if rest:
             found.setdefault(network, (node, []))[1].append(_upstream(node, rest))
-    return [Group(node, zone, tuple(upstreams)) for zone, (node, upstreams) in found.items()]
+    return [
+        ZoneUpstreams(node, zone, tuple(upstreams)) for zone, (node, upstreams) in found.items()
+    ]
 
 
 def dnssec(ctx: Context) -> Iterator[Hit]:
@@ -140,42 +149,42 @@ def no_recursion(ctx: Context) -> Iterator[Hit]:
 
 
 RULES = (
-    Rule(
+    LintRule(
         "dnsmasq-dnssec",
         "error",
         "Consul's answers are not signed and end in SERVFAIL; dnsmasq does not validate what goes"
         " to a server of its own domain",
         dnssec,
     ),
-    Rule("dnsmasq-leak", "error", "names of your network leak, and are denied there", leak),
-    Rule("dnsmasq-address", "error", "no agent is asked", address),
-    Rule(
+    LintRule("dnsmasq-leak", "error", "names of your network leak, and are denied there", leak),
+    LintRule("dnsmasq-address", "error", "no agent is asked", address),
+    LintRule(
         "dnsmasq-ttl-floor",
         "warning",
         "instances that are gone stay in answers that long, new ones stay out",
         ttl_floor,
     ),
-    Rule(
+    LintRule(
         "dnsmasq-stale-cache",
         "warning",
         "clients get instances that are gone although the agents are well",
         stale_cache,
     ),
-    Rule("dnsmasq-filterwin2k", "error", "services cannot be found by SRV", filterwin2k),
-    Rule(
+    LintRule("dnsmasq-filterwin2k", "error", "services cannot be found by SRV", filterwin2k),
+    LintRule(
         "dnsmasq-rebind",
         "error",
         "services have private addresses: their names do not resolve",
         rebind,
     ),
-    Rule(
+    LintRule(
         "dnsmasq-edns-packet-max",
         "warning",
         "agents leave out the instances that do not fit and do not say so, unless"
         " enable_truncate is set there",
         packet_size,
     ),
-    Rule(
+    LintRule(
         "dnsmasq-no-ra",
         "warning",
         "dnsmasq keeps only answers that say recursion is available: each question goes to the"

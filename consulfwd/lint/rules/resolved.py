@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consulfwd.lint.findings import Context, Group, Hit, Rule, Upstream
+from consulfwd.lint.findings import Context, Hit, LintRule, WrittenUpstream, ZoneUpstreams
 from consulfwd.lint.grammars.resolved import SECTIONS
 from consulfwd.lint.names import is_address, normal, under
 from consulfwd.lint.rules.common import number
-from consulfwd.lint.tree import Node, find
+from consulfwd.lint.syntax import SyntaxNode, find
 
 PORT_SINCE = (246,)
 DELEGATE_SINCE = (258,)
 _YES = {"yes", "true", "on", "1", "y", "t"}
 
 
-def _values(section: Node, key: str) -> list[tuple[Node, str]]:
+def _values(section: SyntaxNode, key: str) -> list[tuple[SyntaxNode, str]]:
     """Return the words of a list key; an empty value takes back what was said before."""
-    found: list[tuple[Node, str]] = []
+    found: list[tuple[SyntaxNode, str]] = []
     for node in section.find(key):
         if len(node.words) == 1:
             found = []
@@ -25,7 +25,7 @@ def _values(section: Node, key: str) -> list[tuple[Node, str]]:
     return found
 
 
-def _upstream(node: Node, text: str) -> Upstream:
+def _upstream(node: SyntaxNode, text: str) -> WrittenUpstream:
     server = text.partition("#")[0].partition("%")[0]
     address, port = server, ""
     if server.startswith("["):
@@ -36,10 +36,10 @@ def _upstream(node: Node, text: str) -> Upstream:
     read = number(port) if port else None
     if not is_address(address) or (port and read is None):
         read = 0
-    return Upstream(node, text, address, read)
+    return WrittenUpstream(node, text, address, read)
 
 
-def groups(nodes: tuple[Node, ...], domains: tuple[str, ...]) -> list[Group]:
+def groups(nodes: tuple[SyntaxNode, ...], domains: tuple[str, ...]) -> list[ZoneUpstreams]:
     """Return who gets Consul's names: the servers of each section that routes them."""
     found = []
     for section in find(nodes, *SECTIONS):
@@ -49,11 +49,11 @@ def groups(nodes: tuple[Node, ...], domains: tuple[str, ...]) -> list[Group]:
         for node, word in _values(section, "domains"):
             zone = normal(word.lstrip("~"))
             if zone and any(under(zone, domain) for domain in domains):
-                found.append(Group(node, zone, servers))
+                found.append(ZoneUpstreams(node, zone, servers))
     return found
 
 
-def _switched(ctx: Context, key: str, values: set[str]) -> Iterator[Node]:
+def _switched(ctx: Context, key: str, values: set[str]) -> Iterator[SyntaxNode]:
     for section in find(ctx.nodes, *SECTIONS):
         found = section.last(key)
         if found and found.value.lower() in values:
@@ -102,25 +102,25 @@ def delegate_version(ctx: Context) -> Iterator[Hit]:
 
 
 RULES = (
-    Rule(
+    LintRule(
         "resolved-search-domain",
         "warning",
         "every name of one label is tried with Consul's domain added",
         search_domain,
     ),
-    Rule("resolved-port", "error", "the address is passed over", port_version),
-    Rule(
+    LintRule("resolved-port", "error", "the address is passed over", port_version),
+    LintRule(
         "resolved-dnssec",
         "error",
         "Consul's domain is not signed: the root proves that it does not exist, so its names do"
         " not resolve",
         dnssec,
     ),
-    Rule(
+    LintRule(
         "resolved-dns-over-tls",
         "error",
         "agents answer DNS in plain UDP and TCP only",
         over_tls,
     ),
-    Rule("resolved-delegate", "error", "the file is not read", delegate_version),
+    LintRule("resolved-delegate", "error", "the file is not read", delegate_version),
 )

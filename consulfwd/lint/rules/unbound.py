@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
-from consulfwd.lint.findings import CONSUL_PORT, Context, Hit, Rule
+from consulfwd.lint.findings import CONSUL_PORT, Context, Hit, LintRule
 from consulfwd.lint.names import is_address, is_reverse, normal, private_zone, under
 from consulfwd.lint.rules import unbound_model as model
 from consulfwd.lint.rules.common import number
@@ -188,73 +188,73 @@ def obsolete(ctx: Context) -> Iterator[Hit]:
 
 
 RULES = (
-    Rule(
+    LintRule(
         "unbound-validation",
         "error",
         "Consul's domain is not signed: the root proves that it does not exist, so its answers"
         " count as forged and end in SERVFAIL",
         validation,
     ),
-    Rule("unbound-do-not-query-localhost", "error", "names end in SERVFAIL", localhost),
-    Rule(
+    LintRule("unbound-do-not-query-localhost", "error", "names end in SERVFAIL", localhost),
+    LintRule(
         "unbound-private-address",
         "error",
         "services have private addresses: their answers arrive empty",
         private_address,
     ),
-    Rule(
+    LintRule(
         "unbound-ttl-floor",
         "warning",
         "instances that are gone stay in answers that long, new ones stay out",
         ttl_floor,
     ),
-    Rule(
+    LintRule(
         "unbound-discard-timeout",
         "warning",
         "when an agent hangs, the answer of the next one comes late: clients then get none at all",
         discard_timeout,
     ),
-    Rule(
+    LintRule(
         "unbound-forward-first",
         "error",
         "when the agents fail, Consul's names are asked at the root: they leak, and NXDOMAIN is"
         " kept for hours",
         forward_first,
     ),
-    Rule(
+    LintRule(
         "unbound-stub-zone",
         "warning",
         "each name costs a question more, such as service.consul, that agents deny; with"
         " qname-minimisation-strict no name resolves",
         stub_zone,
     ),
-    Rule("unbound-stub-prime", "error", "Consul does not answer on port 53", stub_prime),
-    Rule("unbound-tls", "error", "agents answer DNS in plain UDP and TCP only", tls),
-    Rule(
+    LintRule("unbound-stub-prime", "error", "Consul does not answer on port 53", stub_prime),
+    LintRule("unbound-tls", "error", "agents answer DNS in plain UDP and TCP only", tls),
+    LintRule(
         "unbound-local-zone",
         "error",
         "unbound answers private reverse zones itself with NXDOMAIN, unless told otherwise",
         local_zone,
     ),
-    Rule(
+    LintRule(
         "unbound-open-recursion",
         "warning",
         "the server takes part in attacks, and tells strangers about your services",
         open_recursion,
     ),
-    Rule(
+    LintRule(
         "unbound-serve-expired",
         "warning",
         "clients get instances that are gone although the agents are well",
         serve_expired,
     ),
-    Rule(
+    LintRule(
         "unbound-silent-cutting",
         "warning",
         "agents leave out the instances that do not fit and do not say so, unless"
         " enable_truncate is set there",
         silent_cutting,
     ),
-    Rule("unbound-message-size", "warning", "large services stop resolving", message_size),
-    Rule("unbound-obsolete-option", "warning", "later versions may refuse the file", obsolete),
+    LintRule("unbound-message-size", "warning", "large services stop resolving", message_size),
+    LintRule("unbound-obsolete-option", "warning", "later versions may refuse the file", obsolete),
 )

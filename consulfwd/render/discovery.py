@@ -14,7 +14,7 @@ from consulfwd.config import Settings
 from consulfwd.consul.facts import Fact, Kind
 from consulfwd.consul.servers import MOST, host_address
 from consulfwd.errors import ConsulError
-from consulfwd.render.model import Server
+from consulfwd.render.model import NameServer
 
 # What every server of Consul is registered as.
 SERVERS = "consul"
@@ -34,13 +34,13 @@ def found(
     wanted: Mapping[str, Fact],
     known: Mapping[Fact, Any],
     faults: Mapping[Fact, ConsulError],
-) -> dict[str, list[Server]]:
+) -> dict[str, list[NameServer]]:
     """Return the servers by datacenter; nobody, where Consul knows of none.
 
     Raises ConsulError for a datacenter that could not be asked about.
     """
     consul = settings.consul
-    servers: dict[str, list[Server]] = {}
+    servers: dict[str, list[NameServer]] = {}
     for name, fact in wanted.items():
         if fact not in known:
             raise faults.get(fact) or ConsulError("Consul", 0, f"{fact} is not known")
@@ -55,5 +55,5 @@ def found(
             if one is not None and (loopback or not one.is_loopback)
         )
         port = agents[0].dns_port
-        servers[name] = [Server(address, port) for address in list(addresses)[:MOST]]
+        servers[name] = [NameServer(address, port) for address in list(addresses)[:MOST]]
     return servers

@@ -16,8 +16,8 @@ import dns.rrset
 import pytest
 
 from consulfwd.lint import SERVERS, Wanted, ask_all, check, installed_version
-from consulfwd.lint.asking import MAX_ASKED, TIMEOUT_S
-from consulfwd.lint.findings import Reply
+from consulfwd.lint.agents import MAX_ASKED, TIMEOUT_S
+from consulfwd.lint.findings import AgentReply
 from consulfwd.lint.names import consul_question
 from consulfwd.render import commands
 
@@ -81,16 +81,16 @@ NAME = "consul.service.consul"
 @pytest.mark.parametrize(
     ("answer", "reply"),
     [
-        (well(30), Reply("", recursion=True, ttl=30)),
-        (well(0, recursion=False), Reply("", recursion=False, ttl=0)),
-        (failing(dns.rcode.SERVFAIL), Reply(f"says SERVFAIL of {NAME}")),
-        (failing(dns.rcode.NXDOMAIN), Reply(f"says NXDOMAIN of {NAME}")),
-        (failing(dns.rcode.NOERROR), Reply(f"knows no address of {NAME}")),
-        (lambda _: b"not DNS", Reply("replies, but not as DNS does")),
-        (silent, Reply("nothing within 1 s", silent=True)),
+        (well(30), AgentReply("", recursion=True, ttl=30)),
+        (well(0, recursion=False), AgentReply("", recursion=False, ttl=0)),
+        (failing(dns.rcode.SERVFAIL), AgentReply(f"says SERVFAIL of {NAME}")),
+        (failing(dns.rcode.NXDOMAIN), AgentReply(f"says NXDOMAIN of {NAME}")),
+        (failing(dns.rcode.NOERROR), AgentReply(f"knows no address of {NAME}")),
+        (lambda _: b"not DNS", AgentReply("replies, but not as DNS does")),
+        (silent, AgentReply("nothing within 1 s", silent=True)),
     ],
 )
-def test_what_agents_say(answer: Answer, reply: Reply) -> None:
+def test_what_agents_say(answer: Answer, reply: AgentReply) -> None:
     with agent(answer) as port:
         question = ("127.0.0.1", port, NAME)
         assert ask_all([question]) == {question: reply}
@@ -154,8 +154,8 @@ def test_a_port_is_missed_where_port_53_does_not_answer(
     path = tmp_path / "dnsmasq.conf"
     path.write_text("server=/consul/10.0.0.1\nserver=/consul/10.0.0.2#8600")
     replies = {
-        ("10.0.0.1", 53, NAME): Reply(problem, silent=bool(problem)),
-        ("10.0.0.2", 8600, NAME): Reply(),
+        ("10.0.0.1", 53, NAME): AgentReply(problem, silent=bool(problem)),
+        ("10.0.0.2", 8600, NAME): AgentReply(),
     }
     report = check(
         path, Wanted(), lambda asked: {one: replies[one] for one in asked}, lambda _: None

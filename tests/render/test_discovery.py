@@ -9,7 +9,7 @@ import pytest
 from consulfwd.config import Settings
 from consulfwd.consul.values import Instance
 from consulfwd.errors import ConsulError
-from consulfwd.render.catalog import facts, found
+from consulfwd.render.discovery import facts, found
 
 
 def given(**consul: Any) -> Settings:

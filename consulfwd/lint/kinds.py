@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from consulfwd.lint.findings import Group, Rule, Version
+from consulfwd.lint.findings import LintRule, ZoneUpstreams
 from consulfwd.lint.grammars import bind, corefile, dnsmasq, resolved, unbound
 from consulfwd.lint.rules import bind as bind_rules
 from consulfwd.lint.rules import bind_model, common, unbound_model
@@ -17,24 +17,24 @@ from consulfwd.lint.rules import coredns as coredns_rules
 from consulfwd.lint.rules import dnsmasq as dnsmasq_rules
 from consulfwd.lint.rules import resolved as resolved_rules
 from consulfwd.lint.rules import unbound as unbound_rules
-from consulfwd.lint.tree import Node
+from consulfwd.lint.syntax import SyntaxNode
 from consulfwd.render.targets import TARGETS, Target
 
 
-def _same(nodes: Iterable[Node]) -> list[Node]:
+def _same(nodes: Iterable[SyntaxNode]) -> list[SyntaxNode]:
     return list(nodes)
 
 
-def _nowhere(_: list[Node]) -> str | None:
+def _nowhere(_: list[SyntaxNode]) -> str | None:
     return None
 
 
-def _nothing(_: Node) -> str | None:
+def _nothing(_: SyntaxNode) -> str | None:
     return None
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerKind:
     """All about one kind of server.
 
     `target` is what is known of its name and versions. `looks` is what its files have at the start
@@ -44,14 +44,14 @@ class Server:
     """
 
     target: Target
-    parse: Callable[[str, str], list[Node]]
-    groups: Callable[[tuple[Node, ...], tuple[str, ...]], list[Group]]
-    rules: tuple[Rule, ...]
+    parse: Callable[[str, str], list[SyntaxNode]]
+    groups: Callable[[tuple[SyntaxNode, ...], tuple[str, ...]], list[ZoneUpstreams]]
+    rules: tuple[LintRule, ...]
     spell: Callable[[str, int], str]
     looks: re.Pattern[str]
-    included: Callable[[Node], str | None] = _nothing
-    directory: Callable[[list[Node]], str | None] = _nowhere
-    joined: Callable[[Iterable[Node]], list[Node]] = field(default=_same)
+    included: Callable[[SyntaxNode], str | None] = _nothing
+    directory: Callable[[list[SyntaxNode]], str | None] = _nowhere
+    joined: Callable[[Iterable[SyntaxNode]], list[SyntaxNode]] = field(default=_same)
 
     @property
     def title(self) -> str:
@@ -72,8 +72,8 @@ def _looks(pattern: str) -> re.Pattern[str]:
 
 
 # The order is that in which they are told apart.
-SERVERS: Mapping[str, Server] = {
-    "resolved": Server(
+SERVERS: Mapping[str, ServerKind] = {
+    "resolved": ServerKind(
         target=TARGETS["resolved"],
         parse=resolved.parse,
         groups=resolved_rules.groups,
@@ -81,7 +81,7 @@ SERVERS: Mapping[str, Server] = {
         spell=lambda address, port: f"DNS={_bracketed(address, port)}",
         looks=_looks(r"\[(?:Resolve|Network|Delegate)\][ \t]*$"),
     ),
-    "unbound": Server(
+    "unbound": ServerKind(
         target=TARGETS["unbound"],
         parse=unbound.parse,
         groups=unbound_model.groups,
@@ -92,7 +92,7 @@ SERVERS: Mapping[str, Server] = {
         directory=unbound.directory,
         joined=unbound.joined,
     ),
-    "bind": Server(
+    "bind": ServerKind(
         target=TARGETS["bind"],
         parse=bind.parse,
         groups=bind_model.groups,
@@ -106,7 +106,7 @@ SERVERS: Mapping[str, Server] = {
         included=bind.included,
         directory=bind.directory,
     ),
-    "dnsmasq": Server(
+    "dnsmasq": ServerKind(
         target=TARGETS["dnsmasq"],
         parse=dnsmasq.parse,
         groups=dnsmasq_rules.groups,
@@ -115,7 +115,7 @@ SERVERS: Mapping[str, Server] = {
         looks=_looks(rf"[a-z][a-z0-9-]*(?:[ \t]*=[^\n]*)?{_END}"),
         included=dnsmasq.included,
     ),
-    "coredns": Server(
+    "coredns": ServerKind(
         target=TARGETS["coredns"],
         parse=corefile.parse,
         groups=coredns_rules.groups,
@@ -135,12 +135,6 @@ def guess(text: str) -> str | None:
     return next((name for name, one in SERVERS.items() if one.looks.search(text)), None)
 
 
-def codes() -> dict[str, Rule]:
+def codes() -> dict[str, LintRule]:
     """Return every rule by its code."""
     return {rule.code: rule for server in SERVERS.values() for rule in server.rules}
-
-
-def read_version(text: str) -> Version | None:
-    """Return `9.18.49-1+deb12` as numbers: (9, 18, 49); None if it does not begin with one."""
-    match = re.match(r"\d{1,6}(?:\.\d{1,6}){0,3}", text)
-    return tuple(map(int, match[0].split("."))) if match else None

@@ -35,7 +35,7 @@ def packaged() -> Path:
     return Path(str(importlib.resources.files("consulfwd").joinpath("bind-templates")))
 
 
-class Engine:
+class Renderer:
     """Renders templates of these folders, the first that has one wins; then packaged ones.
 
     Names that are not defined, and values with line breaks or other control characters, are

@@ -1,4 +1,4 @@
-"""Asks the world: agents over DNS, and installed servers for their version.
+"""Asks agents over DNS what they say of Consul's names.
 
 This is where sockets are. What the answers mean is for the rules.
 """
@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from consulfwd.errors import UsageError
-from consulfwd.lint.findings import Reply, Version
-from consulfwd.lint.servers import Server
+from consulfwd.lint.findings import AgentReply
 
 TIMEOUT_S = 1.0
 MAX_ASKED = 64
 
 
-def ask_all(questions: Iterable[tuple[str, int, str]]) -> dict[tuple[str, int, str], Reply]:
+def ask_all(questions: Iterable[tuple[str, int, str]]) -> dict[tuple[str, int, str], AgentReply]:
     """Return the reply to each question (address, port, name), all asked at once over UDP.
 
     Only the first 64 are asked; it takes a second at most.
@@ -28,7 +26,7 @@ def ask_all(questions: Iterable[tuple[str, int, str]]) -> dict[tuple[str, int, s
         return dict(zip(asked, pool.map(lambda one: _ask(*one), asked), strict=True))
 
 
-def _ask(address: str, port: int, name: str) -> Reply:
+def _ask(address: str, port: int, name: str) -> AgentReply:
     import dns.exception
     import dns.flags
     import dns.message
@@ -39,24 +37,14 @@ def _ask(address: str, port: int, name: str) -> Reply:
         query = dns.message.make_query(name, "A", use_edns=True, payload=1232)
         reply = dns.query.udp(query, address, TIMEOUT_S, port)
     except dns.exception.Timeout:
-        return Reply(f"nothing within {TIMEOUT_S:g} s", silent=True)
+        return AgentReply(f"nothing within {TIMEOUT_S:g} s", silent=True)
     except OSError as error:
-        return Reply(error.strerror or str(error), silent=True)
+        return AgentReply(error.strerror or str(error), silent=True)
     except (dns.exception.DNSException, ValueError, OverflowError):
-        return Reply("replies, but not as DNS does")
+        return AgentReply("replies, but not as DNS does")
     if reply.rcode() != dns.rcode.NOERROR:
-        return Reply(f"says {dns.rcode.to_text(reply.rcode())} of {name}")
+        return AgentReply(f"says {dns.rcode.to_text(reply.rcode())} of {name}")
     if not reply.answer:
-        return Reply(f"knows no address of {name}")
+        return AgentReply(f"knows no address of {name}")
     ttl = min(records.ttl for records in reply.answer)
-    return Reply("", recursion=bool(reply.flags & dns.flags.RA), ttl=ttl)
-
-
-def installed_version(server: Server) -> Version | None:
-    """Return the version of the server installed on this host; None if it cannot be told."""
-    from consulfwd.render import asking
-
-    try:
-        return asking.installed_version(server.target)
-    except UsageError:
-        return None
+    return AgentReply("", recursion=bool(reply.flags & dns.flags.RA), ttl=ttl)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from consulfwd.render import looking
-from consulfwd.render.looking import look_at
+from consulfwd.render import changes as module
+from consulfwd.render.changes import look_at
 
 
 async def test_what_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking, "LOOK", 0.01)
+    monkeypatch.setattr(module, "LOOK", 0.01)
     file, folder = tmp_path / "file", tmp_path / "folder"
     (folder / "bind").mkdir(parents=True)
     inside = folder / "bind" / "consul.conf.j2"

@@ -7,21 +7,21 @@ from pathlib import Path
 import pytest
 
 from consulfwd.errors import TemplateError
-from consulfwd.render.engine import Engine, packaged
+from consulfwd.render.renderer import Renderer, packaged
 
 
-def engine(folder: Path, **templates: str) -> Engine:
+def renderer(folder: Path, **templates: str) -> Renderer:
     (folder / "site").mkdir()
     for name, text in templates.items():
         (folder / "site" / f"{name}.j2").write_text(text)
-    return Engine([folder])
+    return Renderer([folder])
 
 
 def test_a_users_template_comes_before_the_packaged_one(tmp_path: Path) -> None:
     assert (packaged() / "bind" / "consul.conf.j2").is_file()
     (tmp_path / "bind").mkdir()
     (tmp_path / "bind" / "consul.conf.j2").write_text("mine: {{ x }}\n")
-    assert Engine([tmp_path]).render("bind/consul.conf.j2", {"x": 1}) == "mine: 1\n"
+    assert Renderer([tmp_path]).render("bind/consul.conf.j2", {"x": 1}) == "mine: 1\n"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_users_template_comes_before_the_packaged_one(tmp_path: Path) -> None:
 def test_errors_name_template_line_and_variable(
     tmp_path: Path, text: str, line: int | None, said: str
 ) -> None:
-    made = engine(tmp_path, a=text, b="{{ nothing }}")
+    made = renderer(tmp_path, a=text, b="{{ nothing }}")
     with pytest.raises(TemplateError) as caught:
         made.render("site/a.j2", {"evil": "a\nb", "three": {}})
     assert said in caught.value.what
@@ -52,18 +52,18 @@ def test_errors_name_template_line_and_variable(
 
 def test_a_template_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(TemplateError, match="no such template"):
-        Engine([tmp_path]).render("site/none.j2", {})
+        Renderer([tmp_path]).render("site/none.j2", {})
     with pytest.raises(TemplateError, match="cannot be read"):
-        Engine().render_file(tmp_path / "none", {})
+        Renderer().render_file(tmp_path / "none", {})
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(TemplateError, match="not UTF-8"):
-        Engine().render_file(tmp_path / "binary", {})
+        Renderer().render_file(tmp_path / "binary", {})
 
 
 def test_any_file_is_a_template_and_its_errors_name_it(tmp_path: Path) -> None:
     file = tmp_path / "nginx.conf.tpl"
     file.write_text("{% for one in all %}\n{{ one }}\n{% endfor %}\n{{ more }}\n")
-    free = Engine(free=True, names={"double": lambda one: one * 2})
+    free = Renderer(free=True, names={"double": lambda one: one * 2})
     assert free.render_file(file, {"all": ["a\nb"], "more": 1}) == "a\nb\n1\n"
     with pytest.raises(TemplateError) as caught:
         free.render_file(file, {"all": []})
@@ -73,7 +73,7 @@ def test_any_file_is_a_template_and_its_errors_name_it(tmp_path: Path) -> None:
 
 
 def test_line_breaks_of_the_template_are_kept(tmp_path: Path) -> None:
-    made = engine(tmp_path, a="a\n  {% if true %}\n  b\n  {% endif %}\nc\n")
+    made = renderer(tmp_path, a="a\n  {% if true %}\n  b\n  {% endif %}\nc\n")
     assert made.render("site/a.j2", {}) == "a\n  b\nc\n"
 
 
@@ -81,7 +81,7 @@ def test_what_strangers_wrote_is_told_in_one_short_line(tmp_path: Path) -> None:
     template = tmp_path / "motd.tpl"
     template.write_text("{{ refuse('no ' ~ value) }}")
     with pytest.raises(TemplateError) as caught:
-        Engine(free=True).render_file(template, {"value": "\nERROR \x1b[2J" + 9999 * "x"})
+        Renderer(free=True).render_file(template, {"value": "\nERROR \x1b[2J" + 9999 * "x"})
     assert str(caught.value).startswith(f"{template}:1: no ?ERROR ?[2Jxxx")
     assert str(caught.value).isprintable()
     assert len(caught.value.what) < 500
@@ -90,4 +90,4 @@ def test_what_strangers_wrote_is_told_in_one_short_line(tmp_path: Path) -> None:
 def test_a_users_template_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "bind").symlink_to("bind")
     with pytest.raises(TemplateError, match=r"consul\.conf\.j2 cannot be read: Too many levels"):
-        Engine([tmp_path]).render("bind/consul.conf.j2", {})
+        Renderer([tmp_path]).render("bind/consul.conf.j2", {})

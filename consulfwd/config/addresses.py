@@ -1,7 +1,7 @@
-"""The servers a configuration names: addresses to listen on, agents, recursors; lists of them.
+"""The addresses a configuration names: to listen on, of agents, of recursors; lists of them.
 
-Each with its keys and how it is written. Where such a list may stand is in `settings`, what a
-single address may look like in `values`.
+Each with its keys and how it is written. Where such a list may stand is in `sections`, what a
+single address may look like in `forms`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
-from consulfwd.config import values
-from consulfwd.config.checks import Finding
-from consulfwd.config.checks import Path as KeyPath
-from consulfwd.config.keys import Findings, Reader, Section, key, keys_of, read_section
+from consulfwd.config import forms
+from consulfwd.config.keys import Objections, Reader, Section, key, keys_of, read_section
+from consulfwd.config.objections import KeyPath, Objection
 from consulfwd.config.readers import choice, listing, number, optional, section, switch, text
+from consulfwd.config.wording import quoted
 
 Scheme = Literal["http", "https"]
 Transport = Literal["udp", "tls"]
 
 _PORT = number(int, 1, 65535)
-FILE = text(lambda path: Path(values.absolute_path(path)), "/etc/x", Path)
-_DOMAIN = text(values.domain_name)
+FILE = text(lambda path: Path(forms.absolute_path(path)), "/etc/x", Path)
+DOMAIN = text(forms.domain_name)
 
 
 def _written(host: str, port: int) -> str:
@@ -31,20 +31,20 @@ def _written(host: str, port: int) -> str:
 class Endpoint(Section):
     """An address and port to listen on, for UDP and TCP; port 0 is any free one."""
 
-    host: str = key(text(values.listen_address))
+    host: str = key(text(forms.listen_address))
     port: int = key(number(int, 0, 65535))
 
     def __str__(self) -> str:
         return _written(self.host, self.port)
 
 
-ENDPOINT = text(lambda one: Endpoint(**values.endpoint(one)), "127.0.0.1:53", Endpoint)
+ENDPOINT = text(lambda one: Endpoint(**forms.endpoint(one)), "127.0.0.1:53", Endpoint)
 
 
 class Agent(Section):
     """A Consul agent: where its DNS and HTTP interfaces are, and what its HTTP one asks for."""
 
-    address: str = key(text(values.agent_address), "IP address of the agent")
+    address: str = key(text(forms.agent_address), "IP address of the agent")
     dns_port: int = key(_PORT, "its DNS port, UDP and TCP", default=8600)
     http_port: int = key(_PORT, "its HTTP port", default=8500)
     http_scheme: Scheme = key(choice(*get_args(Scheme)), "how HTTP is spoken", default="http")
@@ -61,13 +61,13 @@ class Agent(Section):
         return _written(self.address, self.dns_port)
 
 
-_AGENT_TEXT = text(lambda one: Agent(**values.agent(one)), "10.0.0.11")
+_AGENT_TEXT = text(lambda one: Agent(**forms.agent(one)), "10.0.0.11")
 _AGENT_KEYS = section(Agent)
 
 
-def _read_agent(value: object, path: KeyPath, findings: Findings) -> object:
+def _read_agent(value: object, path: KeyPath, objections: Objections) -> object:
     reader = _AGENT_KEYS if isinstance(value, dict | Agent) else _AGENT_TEXT
-    return reader.read(value, path, findings)
+    return reader.read(value, path, objections)
 
 
 class Seeds(tuple[Agent, ...]):
@@ -88,7 +88,7 @@ class Seeds(tuple[Agent, ...]):
 _AGENT_LIST = listing(Reader(_read_agent), 100, least=1)
 
 
-class Catalog(Section):
+class FromCatalog(Section):
     """The other form a list of agents may have in a file."""
 
     from_catalog: bool = key(switch(), "true: the other agents are taken from Consul's catalog")
@@ -97,18 +97,18 @@ class Catalog(Section):
     )
 
 
-def _read_agents(value: object, path: KeyPath, findings: Findings) -> object:
+def _read_agents(value: object, path: KeyPath, objections: Objections) -> object:
     # Nothing in it may mean that what was there is taken out for being wrong.
-    if isinstance(value, dict) and (not value or value.keys() & keys_of(Catalog).keys()):
+    if isinstance(value, dict) and (not value or value.keys() & keys_of(FromCatalog).keys()):
         # As a dictionary: where something is wrong, a key may be missing.
-        read = vars(read_section(Catalog, value, path, findings))
+        read = vars(read_section(FromCatalog, value, path, objections))
         seeds = read.get("seeds") or ()
         return Seeds(seeds) if read.get("from_catalog") else seeds
     if isinstance(value, dict):
         mend = "put it in brackets: [...], or write {from_catalog: true, seeds: [...]}"
-        findings.add(path, "must be a list, not a mapping", mend)
+        objections.add(path, "must be a list, not a mapping", mend)
         return ()
-    agents = _AGENT_LIST.read(value, path, findings)
+    agents = _AGENT_LIST.read(value, path, objections)
     return Seeds(agents) if isinstance(value, Seeds) else agents
 
 
@@ -118,45 +118,45 @@ AGENTS = _AGENT_LIST._replace(read=_read_agents)
 class Recursor(Section):
     """A server for names outside Consul, over UDP and TCP or over TLS (RFC 7858)."""
 
-    address: str = key(text(values.upstream_address))
-    port: int = key(_PORT, default=values.DNS_PORT)
+    address: str = key(text(forms.upstream_address))
+    port: int = key(_PORT, default=forms.DNS_PORT)
     transport: Transport = key(choice(*get_args(Transport)), default="udp")
-    tls_name: str | None = key(optional(_DOMAIN), default=None)
+    tls_name: str | None = key(optional(DOMAIN), default=None)
 
     @property
     def name(self) -> str:
         """How the recursor is called in messages, and written in the configuration."""
         if self.transport == "udp":
             return _written(self.address, self.port)
-        if self.port != values.DNS_OVER_TLS_PORT:
+        if self.port != forms.DNS_OVER_TLS_PORT:
             return f"tls://{_written(self.address, self.port)}#{self.tls_name}"
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"tls://{host}#{self.tls_name}"
 
-    def _contradictions(self) -> Iterable[Finding]:
+    def contradictions(self) -> Iterable[Objection]:
         if (self.transport == "tls") != (self.tls_name is not None):
             what = "tls_name and the transport tls go together"
-            yield Finding(("tls_name",), what, "give both or none")
+            yield Objection(("tls_name",), what, "give both or none")
 
 
 def _recursor(written: str) -> Recursor:
-    return Recursor(**values.recursor(written))
+    return Recursor(**forms.recursor(written))
 
 
 def _recursor_not_auto(written: str) -> Recursor:
     if written == "auto":
-        raise values.Fault("auto stands alone", "take it out, or write recursors: auto")
+        raise forms.BadValue("auto stands alone", "take it out, or write recursors: auto")
     return _recursor(written)
 
 
-def _read_recursors(value: object, path: KeyPath, findings: Findings) -> object:
+def _read_recursors(value: object, path: KeyPath, objections: Objections) -> object:
     if value is None or value == "auto" or value == ["auto"]:
         return None
     if isinstance(value, str):
-        what = f"must be auto or a list, not {values.quoted(value)}"
-        findings.add(path, what, f"write [{value}]")
+        what = f"must be auto or a list, not {quoted(value)}"
+        objections.add(path, what, f"write [{value}]")
         return None
-    return _RECURSORS_NOT_AUTO.read(value, path, findings)
+    return _RECURSORS_NOT_AUTO.read(value, path, objections)
 
 
 RECURSORS = listing(text(_recursor, "9.9.9.9", Recursor), 100, least=1)

@@ -16,6 +16,8 @@ from ipaddress import (
 )
 from typing import Any
 
+from consulfwd.config.wording import described, quoted
+
 DNS_PORT = 53
 DNS_OVER_TLS_PORT = 853
 
@@ -29,10 +31,9 @@ _LONGEST_LABEL = 63
 _LONGEST_NAME = 253
 _LONGEST_USER = 64
 _LONGEST_INTERFACE = 15
-_LONGEST_QUOTE = 60
 
 
-class Fault(ValueError):
+class BadValue(ValueError):
     """A value that cannot be used: `what` is wrong, how to `mend` it."""
 
     def __init__(self, what: str, mend: str = "") -> None:
@@ -41,38 +42,11 @@ class Fault(ValueError):
         super().__init__(f"{what} ({mend})" if mend else what)
 
 
-def quoted(text: str) -> str:
-    """Return `text` as it is shown in a message: quoted, escaped, and not endless."""
-    if len(text) > _LONGEST_QUOTE:
-        text = text[:_LONGEST_QUOTE] + "..."
-    return ascii(text)
-
-
-def printable(text: str) -> str:
-    """Return `text` with everything escaped that would not show, or not encode."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
-
-
-def described(value: object) -> str:
-    """Return what a message calls a value of a wrong type."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return f"the number {value}"
-    if isinstance(value, str):
-        return f"the text {quoted(value)}"
-    return "a mapping" if isinstance(value, dict) else "a list"
-
-
 def text_of(value: object, example: str = "") -> str:
-    """Return `value` if it is text, else raise a Fault that shows the `example` if there is one."""
+    """Return `value` if it is text, else raise BadValue, with the `example` if there is one."""
     if not isinstance(value, str):
         mend = f"such as {example}" if example else "put it in quotes"
-        raise Fault(f"must be text, not {described(value)}", mend)
+        raise BadValue(f"must be text, not {described(value)}", mend)
     return value
 
 
@@ -86,12 +60,12 @@ def _address(text: str) -> IPv4Address | IPv6Address:
     if isinstance(address, IPv6Address):
         scope = address.scope_id
         if scope is None and address.is_link_local:
-            raise Fault(
+            raise BadValue(
                 f"the link-local address {quoted(text)} lacks its interface",
                 f"such as {address}%eth0",
             )
         if scope is not None and not (address.is_link_local and _is_interface(scope)):
-            raise Fault(
+            raise BadValue(
                 f"{quoted(text)} names an interface that cannot be used",
                 "only link-local addresses carry one, such as fe80::1%eth0",
             )
@@ -107,23 +81,25 @@ def _looks_numeric(host: str) -> bool:
     return bool(host) and (_IPV4.issuperset(host) or (":" in host and _IPV6.issuperset(host)))
 
 
-def _not_an_address(text: str) -> Fault:
+def _not_an_address(text: str) -> BadValue:
     if not text:
-        return Fault("an address is missing", "write an IP address, such as 10.0.0.11")
+        return BadValue("an address is missing", "write an IP address, such as 10.0.0.11")
     host, mark, port = text.partition("#") if "#" in text else text.partition("@")
     if mark and _looks_numeric(host) and port and _DIGITS.issuperset(port):
         right = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return Fault(f"{quoted(text)} is not an IP address", f"the port is written {right}")
+        return BadValue(f"{quoted(text)} is not an IP address", f"the port is written {right}")
     if "://" in text:
-        return Fault(
+        return BadValue(
             f"{quoted(text)} cannot be used as an address",
             "write an IP address, or tls://ADDRESS#NAME for a recursor",
         )
     if "/" in text:
-        return Fault(f"{quoted(text)} is not an IP address", "a single address, without a prefix")
+        return BadValue(
+            f"{quoted(text)} is not an IP address", "a single address, without a prefix"
+        )
     if _looks_numeric(text):
-        return Fault(f"{quoted(text)} is not an IP address", "such as 10.0.0.11 or 2001:db8::11")
-    return Fault(
+        return BadValue(f"{quoted(text)} is not an IP address", "such as 10.0.0.11 or 2001:db8::11")
+    return BadValue(
         f"{quoted(text)} is not an IP address",
         "a resolver cannot look up names it needs itself: write the address, such as 10.0.0.11",
     )
@@ -133,7 +109,9 @@ def listen_address(text: str) -> str:
     """Return the canonical form of an address to listen on; 0.0.0.0 and :: mean all."""
     address = _address(text)
     if address.is_multicast:
-        raise Fault(f"{quoted(text)} is a multicast address", "listen on an address of this host")
+        raise BadValue(
+            f"{quoted(text)} is a multicast address", "listen on an address of this host"
+        )
     return str(address)
 
 
@@ -141,7 +119,7 @@ def upstream_address(text: str) -> str:
     """Return the canonical form of an address queries can be sent to."""
     address = _address(text)
     if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
-        raise Fault(f"{quoted(text)} is not the address of one host", "such as 10.0.0.11")
+        raise BadValue(f"{quoted(text)} is not the address of one host", "such as 10.0.0.11")
     return str(address)
 
 
@@ -149,7 +127,7 @@ def port_number(text: str, lowest: int = 1) -> int:
     """Return the port `text` names, between `lowest` and 65535."""
     digits = 0 < len(text) <= 5 and _DIGITS.issuperset(text)
     if not digits or not lowest <= int(text) <= 65535:
-        raise Fault(f"{quoted(text)} is not a port", f"a number from {lowest} to 65535")
+        raise BadValue(f"{quoted(text)} is not a port", f"a number from {lowest} to 65535")
     return int(text)
 
 
@@ -158,7 +136,7 @@ def host_port(text: str) -> tuple[str, str | None]:
     if text.startswith("["):
         host, closed, rest = text[1:].partition("]")
         if not closed or (rest and not rest.startswith(":")):
-            raise Fault(f"{quoted(text)} is not an address", "such as [2001:db8::11]:53")
+            raise BadValue(f"{quoted(text)} is not an address", "such as [2001:db8::11]:53")
         return host, rest[1:] if rest else None
     if text.count(":") == 1 and "://" not in text:
         host, _, port = text.partition(":")
@@ -188,7 +166,9 @@ def agent_address(text: str) -> str:
     """Return the address of an agent's mapping, where the port has a key of its own."""
     host, port = host_port(text)
     if port is not None:
-        raise Fault(f"{quoted(text)} holds a port", f"write address: {host} and dns_port: {port}")
+        raise BadValue(
+            f"{quoted(text)} holds a port", f"write address: {host} and dns_port: {port}"
+        )
     return upstream_address(host)
 
 
@@ -203,7 +183,7 @@ def recursor(text: str) -> dict[str, Any]:
             "transport": "udp",
         }
     if scheme.lower() != "tls":
-        raise Fault(
+        raise BadValue(
             f"{quoted(scheme + '://')} is not a transport consulfwd knows",
             "write a bare address for UDP and TCP, or tls://ADDRESS#NAME",
         )
@@ -211,7 +191,7 @@ def recursor(text: str) -> dict[str, Any]:
     host, port = host_port(where)
     address = upstream_address(host)
     if not name:
-        raise Fault(
+        raise BadValue(
             f"{quoted(text)} does not say which name its certificate must carry",
             f"add it after a #, such as {text.rstrip('#')}#dns.example",
         )
@@ -233,9 +213,11 @@ def network(text: str) -> IPv4Network | IPv6Network:
             raise ValueError
         found = ip_network(text, strict=False)
     except ValueError:
-        raise Fault(f"{quoted(text)} is not a network", "such as 10.0.0.0/8 or fd00::/8") from None
+        raise BadValue(
+            f"{quoted(text)} is not a network", "such as 10.0.0.0/8 or fd00::/8"
+        ) from None
     if found.network_address != ip_address(address):
-        raise Fault(f"{quoted(text)} has bits set behind its prefix", f"write {found}")
+        raise BadValue(f"{quoted(text)} has bits set behind its prefix", f"write {found}")
     return found
 
 
@@ -243,22 +225,24 @@ def domain_name(text: str) -> str:
     """Return a domain name in lower case without its final dot (RFC 1035 section 2.3.4)."""
     name = text.lower().removesuffix(".")
     if not name:
-        raise Fault(f"{quoted(text)} is not a domain name", "it needs one label at least")
+        raise BadValue(f"{quoted(text)} is not a domain name", "it needs one label at least")
     if not name.isascii():
-        raise Fault(f"{quoted(text)} has letters outside ASCII", "write it in its xn-- form (IDNA)")
+        raise BadValue(
+            f"{quoted(text)} has letters outside ASCII", "write it in its xn-- form (IDNA)"
+        )
     for label in name.split("."):
         if not label:
-            raise Fault(f"{quoted(text)} has an empty label", "two dots follow each other")
+            raise BadValue(f"{quoted(text)} has an empty label", "two dots follow each other")
         if len(label) > _LONGEST_LABEL:
             what = f"{quoted(text)} has a label of {len(label)} letters"
-            raise Fault(what, f"{_LONGEST_LABEL} at most")
+            raise BadValue(what, f"{_LONGEST_LABEL} at most")
         if not _LABEL.issuperset(label) or label[0] == "-" or label[-1] == "-":
-            raise Fault(
+            raise BadValue(
                 f"{quoted(text)} has the label {quoted(label)}",
                 "letters, digits, _ and inner hyphens are allowed",
             )
     if len(name) > _LONGEST_NAME:
-        raise Fault(f"{quoted(text)} is {len(name)} letters long", f"{_LONGEST_NAME} at most")
+        raise BadValue(f"{quoted(text)} is {len(name)} letters long", f"{_LONGEST_NAME} at most")
     return name
 
 
@@ -266,7 +250,9 @@ def datacenter_name(text: str) -> str:
     """Return a datacenter's name as Consul has it: one label in lower case."""
     name = text.lower()
     if not 0 < len(name) <= _LONGEST_LABEL or not _LABEL.issuperset(name):
-        raise Fault(f"{quoted(text)} is not the name of a datacenter", "letters, digits, _ and -")
+        raise BadValue(
+            f"{quoted(text)} is not the name of a datacenter", "letters, digits, _ and -"
+        )
     return name
 
 
@@ -274,14 +260,14 @@ def user_name(text: str) -> str:
     """Return `text` if it can be the name (or number) of a system user."""
     named = text.removesuffix("$")
     if not 0 < len(named) <= _LONGEST_USER or not _USER.issuperset(named) or named[0] in "-.@":
-        raise Fault(f"{quoted(text)} is not the name of a user", "such as consulfwd")
+        raise BadValue(f"{quoted(text)} is not the name of a user", "such as consulfwd")
     return text
 
 
 def absolute_path(text: str) -> str:
     """Return `text` if it is an absolute path."""
     if not text.startswith("/"):
-        raise Fault(
+        raise BadValue(
             f"{quoted(text)} is not an absolute path",
             "a service has no folder of its own: start it with /",
         )

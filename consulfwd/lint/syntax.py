@@ -15,7 +15,7 @@ MAX_DEPTH = 32
 
 
 @dataclass(frozen=True)
-class Node:
+class SyntaxNode:
     """One statement: where it stands, its words without quotes, and the statements within it.
 
     `file` and `line` (from 1) are those of the first word.
@@ -24,7 +24,7 @@ class Node:
     file: str
     line: int
     words: tuple[str, ...]
-    body: tuple[Node, ...] = ()
+    body: tuple[SyntaxNode, ...] = ()
 
     @property
     def name(self) -> str:
@@ -36,21 +36,21 @@ class Node:
         """The second word, or nothing."""
         return self.words[1] if len(self.words) > 1 else ""
 
-    def find(self, *names: str) -> Iterator[Node]:
+    def find(self, *names: str) -> Iterator[SyntaxNode]:
         """Yield the statements directly within this one that have one of the names."""
         return find(self.body, *names)
 
-    def last(self, *names: str) -> Node | None:
+    def last(self, *names: str) -> SyntaxNode | None:
         """Return the last of them, which is the one in force where one may be repeated."""
         return last(self.body, *names)
 
 
-def find(nodes: Iterable[Node], *names: str) -> Iterator[Node]:
+def find(nodes: Iterable[SyntaxNode], *names: str) -> Iterator[SyntaxNode]:
     """Yield the statements that have one of the names."""
     return (node for node in nodes if node.name in names)
 
 
-def last(nodes: Iterable[Node], *names: str) -> Node | None:
+def last(nodes: Iterable[SyntaxNode], *names: str) -> SyntaxNode | None:
     """Return the last statement that has one of the names."""
     found = None
     for node in find(nodes, *names):
@@ -64,16 +64,16 @@ class Opened:
     def __init__(self, file: str) -> None:
         self.file = file
         self._stack: list[tuple[tuple[str, ...], int]] = []
-        self._bodies: list[list[Node]] = [[]]
+        self._bodies: list[list[SyntaxNode]] = [[]]
 
     @property
     def depth(self) -> int:
         """How many blocks are open."""
         return len(self._stack)
 
-    def add(self, line: int, words: Iterable[str], body: Iterable[Node] = ()) -> None:
+    def add(self, line: int, words: Iterable[str], body: Iterable[SyntaxNode] = ()) -> None:
         """Put a statement into the innermost block."""
-        self._bodies[-1].append(Node(self.file, line, tuple(words), tuple(body)))
+        self._bodies[-1].append(SyntaxNode(self.file, line, tuple(words), tuple(body)))
 
     def open(self, line: int, words: Iterable[str]) -> None:
         """Open a block that these words begin."""
@@ -83,14 +83,14 @@ class Opened:
         self._stack.append((tuple(words), line))
         self._bodies.append([])
 
-    def close(self, line: int) -> tuple[tuple[str, ...], int, list[Node]]:
+    def close(self, line: int) -> tuple[tuple[str, ...], int, list[SyntaxNode]]:
         """Close the innermost block; return its words, its line, what is in it."""
         if not self._stack:
             raise LintError(self.file, line, "a } without a {", "take it out")
         words, start = self._stack.pop()
         return words, start, self._bodies.pop()
 
-    def done(self) -> list[Node]:
+    def done(self) -> list[SyntaxNode]:
         """Return the statements of the whole file."""
         if self._stack:
             line = self._stack[-1][1]

@@ -1,0 +1,129 @@
+"""What must hold between keys, each rule given the sections and lists it is about.
+
+Each objection names the key at fault by its path from the root of the settings, where all rules
+are put together. Pure: no file is looked at, and nothing is known of where a value came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from consulfwd.config.addresses import Agent, Endpoint, Recursor
+from consulfwd.config.objections import KeyPath, Objection
+from consulfwd.config.sections import AccessSettings, CacheSettings, ConsulSettings
+
+AgentLists = Sequence[tuple[KeyPath, tuple[Agent, ...]]]
+RecursorLists = Sequence[tuple[KeyPath, tuple[Recursor, ...]]]
+
+
+def repeated_endpoints(listen: Sequence[Endpoint]) -> Iterator[Objection]:
+    """Yield the endpoints to listen on that are in the list already."""
+    # Port 0 is a new port each time, so two of them are not the same endpoint.
+    return _repeated(("listen",), [str(one) if one.port else None for one in listen])
+
+
+def repeated_names(
+    lists: Iterable[tuple[KeyPath, tuple[Agent | Recursor, ...]]],
+) -> Iterator[Objection]:
+    """Yield the agents and recursors that are in their list already."""
+    for path, servers in lists:
+        yield from _repeated(path, [server.name for server in servers])
+
+
+def repeated_networks(consul: ConsulSettings, access: AccessSettings) -> Iterator[Objection]:
+    """Yield the networks that are in their list already."""
+    yield from _repeated(("consul", "reverse"), map(str, consul.reverse))
+    yield from _repeated(("access", "allow"), map(str, access.allow or ()))
+
+
+def _repeated(path: KeyPath, names: Iterable[str | None]) -> Iterator[Objection]:
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name is None:
+            continue
+        if name in first:
+            yield Objection(
+                (*path, index),
+                f"{name} is in the list already",
+                "take one of them out",
+                ((*path, first[name]),),
+            )
+        else:
+            first[name] = index
+
+
+def shared_domains(consul: ConsulSettings, forward: Iterable[str]) -> Iterator[Objection]:
+    """Yield the domains that are Consul's twice, and those of Consul's in `forward`."""
+    own: dict[str, KeyPath] = {consul.domain: ("consul", "domain")}
+    for index, name in enumerate(consul.alt_domains):
+        path = ("consul", "alt_domains", index)
+        if name in own:
+            yield Objection(
+                path, f"{name} is a Consul domain already", "take one of them out", (own[name],)
+            )
+        own.setdefault(name, path)
+    for zone in forward:
+        labels = zone.split(".")
+        for start in range(len(labels)):
+            domain = ".".join(labels[start:])
+            if domain in own:
+                yield Objection(
+                    ("forward", zone),
+                    f"{zone} belongs to the Consul domain {domain}",
+                    "names of Consul never go to other servers: take it out",
+                    (own[domain],),
+                )
+
+
+def itself_asked(
+    listen: Sequence[Endpoint], agents: AgentLists, recursors: RecursorLists
+) -> Iterator[Objection]:
+    """Yield the agents and recursors that are this server itself."""
+    own = {(one.host, one.port) for one in listen}
+    # A server on all addresses of a family is also found on that family's loopback.
+    everywhere = {(":" in host, port) for host, port in own if host in ("0.0.0.0", "::")}
+
+    def is_own(host: str, port: int) -> bool:
+        on_loopback = host.startswith("127.") or host == "::1"
+        return (host, port) in own or (on_loopback and (":" in host, port) in everywhere)
+
+    def objection(path: KeyPath, name: str) -> Objection:
+        return Objection(
+            path,
+            f"{name} is an address consulfwd listens on: it would ask itself",
+            "name another server or another port",
+            (("listen",),),
+        )
+
+    for path, listed in recursors:
+        for index, recursor in enumerate(listed):
+            if recursor.transport == "udp" and is_own(recursor.address, recursor.port):
+                yield objection((*path, index), recursor.name)
+    for path, asked in agents:
+        for index, agent in enumerate(asked):
+            if is_own(agent.address, agent.dns_port):
+                yield objection((*path, index), agent.name)
+
+
+def crossed_limits(cache: CacheSettings) -> Iterator[Objection]:
+    """Yield that the least TTL is above the most."""
+    if cache.min_ttl > cache.max_ttl:
+        yield Objection(
+            ("cache", "min_ttl"),
+            f"{cache.min_ttl} is more than max_ttl, {cache.max_ttl}",
+            "lower min_ttl or raise max_ttl",
+            (("cache", "max_ttl"),),
+        )
+
+
+def idle_certificates(lists: AgentLists) -> Iterator[Objection]:
+    """Yield the certificates given for an agent that is asked over http."""
+    for path, agents in lists:
+        for index, agent in enumerate(agents):
+            if agent.ca_file is not None and agent.http_scheme == "http":
+                yield Objection(
+                    (*path, index, "ca_file"),
+                    "certificates are of no use over http",
+                    "add http_scheme: https, or take ca_file out",
+                    ((*path, index, "http_scheme"),),
+                )

@@ -1,0 +1,29 @@
+"""Versions of servers: as somebody writes them, and as the program on this host says.
+
+This is where programs are run. What a version means is for the rules.
+"""
+
+from __future__ import annotations
+
+import re
+
+from consulfwd.errors import UsageError
+from consulfwd.lint.kinds import ServerKind
+from consulfwd.render.model import Version
+
+
+def read_version(text: str) -> Version | None:
+    """Return `9.18.49-1+deb12` as numbers: (9, 18, 49); None if it does not begin with one."""
+    match = re.match(r"\d{1,6}(?:\.\d{1,6}){0,3}", text)
+    return tuple(map(int, match[0].split("."))) if match else None
+
+
+def installed_version(server: ServerKind) -> Version | None:
+    """Return the version of the server installed on this host; None if it cannot be told."""
+    # It knows programs, and how to run them; a version that is given takes neither.
+    from consulfwd.render import asking
+
+    try:
+        return asking.installed_version(server.target)
+    except UsageError:
+        return None
