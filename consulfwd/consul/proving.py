@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from consulfwd.config import Agent
@@ -24,6 +25,8 @@ log = logging.getLogger("consulfwd.watch")
 
 # Between two proofs (seconds) of an agent; of one that failed, ever longer.
 PROVE_EVERY, PROVE_RARELY = LIFE / 2, 30.0
+# After a change one may be needed sooner, but not within so long (seconds) after another.
+HURRIED = 0.2
 # An agent that comes and goes is told of once in so long (seconds).
 TELL_AGAIN = 60.0
 # One question at a time; a second connection is for one that is still being closed.
@@ -54,6 +57,7 @@ class Prover:
         self._now = now
         self._agents: Mapping[str, Agent] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._soon: dict[str, asyncio.Event] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._blind: set[str] = set()
         self._told: dict[str, float] = {}
@@ -70,10 +74,13 @@ class Prover:
             self._blind.discard(name)
 
     def obey(self) -> None:
-        """Begin to ask those whose proofs are wanted now."""
+        """Begin to ask those whose proofs are wanted now; who is asked already is asked soon."""
         begin = self._watching.freshness.carriers.proofs.begin
         for name in begin:
-            if name in self._agents and name not in self._tasks:
+            if name in self._tasks:
+                self._soon[name].set()
+            elif name in self._agents:
+                self._soon[name] = asyncio.Event()
                 task = asyncio.get_running_loop().create_task(self._prove(name))
                 self._tasks[name] = task
                 self._ending.add(task)
@@ -101,6 +108,7 @@ class Prover:
         # They must not wait for a connection that watches hold.
         client = Client(self._agents[carrier], connections=CONNECTIONS)
         proofs = self._watching.freshness.carriers.proofs
+        soon = self._soon[carrier]
         pause = PROVE_EVERY
         crowded = False
         try:
@@ -118,11 +126,20 @@ class Prover:
                 else:
                     self._tell_found(carrier)
                     pause, crowded = PROVE_EVERY, False
-                await asyncio.sleep(begin + pause - self._now())
+                await self._pause(soon, begin, pause)
         finally:
             if self._tasks.get(carrier) is asyncio.current_task():
                 del self._tasks[carrier]
             await client.close()
+
+    async def _pause(self, soon: asyncio.Event, begin: float, pause: float) -> None:
+        """Wait until the next proof is due, or needed."""
+        if pause == PROVE_EVERY:
+            with suppress(asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(soon.wait(), begin + pause - self._now())
+                pause = min(HURRIED, pause)
+        await asyncio.sleep(begin + pause - self._now())
+        soon.clear()
 
     async def _proof(self, client: Client, carrier: str) -> tuple[str, int]:
         """Ask once; return why it proves nothing, or "", and the status of an error."""

@@ -173,6 +173,8 @@ class Freshness:
             return True
         proofs = self.carriers.proofs
         proofs.want(source, now + PROVE_FOR, now)
+        if proofs.at.get(source, now) < watch.changed_at:
+            proofs.hurry(source)
         return proofs.past(source, watch.changed_at, sent_at, now)
 
     # -- what the shell reports ---------------------------------------------------------------

@@ -809,6 +809,27 @@ def test_an_answer_of_another_agent_is_reused_once_that_knew_of_the_last_change(
     """, Play("A B C"))  # fmt: skip
 
 
+def test_a_proof_that_is_older_than_the_change_is_asked_for_sooner() -> None:
+    play = plays("""
+        0    yes web          | ...
+        0    yes web          | web at A; ttl
+        0    proved A         | ...
+        0    armed web 1      | drop web
+        1    yes web by B     | ttl
+        1.1  proved B         | ...
+        1.2  yes web by B     | 10 s
+        1.5  changed web 2    | drop web
+        1.7  yes web by B     | 0 s
+        1.8  proved A         | ...
+    """)
+    assert play.begun == ["A", "B"]
+    play.do(2.1, "yes web by B")
+    assert play.begun == ["A", "B", "B"]
+    play.do(2.2, "proved B")
+    assert play.do(2.21, "yes web by B") == "10 s"
+    assert play.begun == ["A", "B", "B"]
+
+
 def test_who_answers_and_proves_nothing_any_more_is_lost() -> None:
     play = plays("""
         0    yes web          | ...

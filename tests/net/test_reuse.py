@@ -741,5 +741,30 @@ async def test_an_answer_of_an_agent_that_does_not_know_of_the_change_yet_is_not
         assert (await reused(here)).data == LEFT
 
 
+async def test_a_change_is_over_soon_for_answers_of_other_agents_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That they know of it they prove when it is needed, not only when it is their turn."""
+    monkeypatch.setattr(proving, "PROVE_EVERY", 1.7)
+    consul = {"watch": {"enabled": True, "settle": SETTLE, "max_remote": 0}}
+    async with world(agents=2, http=True, consul={"watch": {"enabled": False}}) as here:
+        first, second = here.agents
+        monkeypatch.setattr(watch_module, "off_host", lambda one: one.dns_port == first.dns_port)
+        await here.server.reload(settings(here.cluster, consul=consul))
+        await reused(here)
+        reuse = here.engine.reuse
+        assert reuse is not None
+        assert watches(here) == {"service galeradb": _name(second)}
+        # It has had its turn just now.
+        proofs = reuse.freshness.proofs
+        before = dict(proofs)
+        await until(lambda: proofs.get(_name(first)) != before.get(_name(first)))
+        here.cluster.catalog.set_check("galera1", "critical")
+        await noticed(here)
+        began = time.monotonic()
+        assert (await reused(here)).data == LEFT
+        assert time.monotonic() - began < 1.0
+
+
 def _name(agent: DevAgent) -> str:
     return f"{agent.address}:{agent.dns_port}"
