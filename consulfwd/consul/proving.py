@@ -11,15 +11,12 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from consulfwd.config import Agent
 from consulfwd.consul.client import CROWDED, Client
+from consulfwd.consul.watching import Watching
 from consulfwd.core.proofs import LIFE
 from consulfwd.errors import ConsulError
-
-if TYPE_CHECKING:
-    from consulfwd.consul.watch import Watching
 
 log = logging.getLogger("consulfwd.watch")
 

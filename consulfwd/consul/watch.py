@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from consulfwd.config import Agent
@@ -20,7 +20,7 @@ from consulfwd.consul.blocking import RATE, Rules, Verdict
 from consulfwd.consul.client import CROWDED, Client
 from consulfwd.consul.proving import Prover
 from consulfwd.consul.reply import Reply
-from consulfwd.core.freshness import Freshness
+from consulfwd.consul.watching import Watching
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import CONNECT, NODE, SERVICE, Subject
 from consulfwd.core.watches import Command
@@ -50,28 +50,6 @@ _PATHS = {
 def off_host(agent: Agent) -> bool:
     """Return whether an agent is on another host than this one, by its address."""
     return not ip_address(agent.address.partition("%")[0]).is_loopback
-
-
-class Watching(Protocol):
-    """Who is told what watches saw (see `net.reuse`)."""
-
-    freshness: Freshness
-    wake: Callable[[], None]
-
-    def drop(self, keys: Iterable[bytes], *, changed: bool) -> None:
-        """Let these questions be asked again: at once if `changed`, else when their TTL is over."""
-
-    def use(self, agents: Mapping[str, bool]) -> None:
-        """Take note of the agents there are, and which are off this host.
-
-        Nothing hangs on any other from now on.
-        """
-
-    def proved(self, carrier: str, at: float) -> None:
-        """Note that an agent heard of every change up to `at`."""
-
-    def lost(self, carrier: str) -> None:
-        """Note that an agent can carry no watches for now."""
 
 
 class Watcher:

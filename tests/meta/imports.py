@@ -78,3 +78,25 @@ def all_imports(root: Path) -> list[Import]:
         module = ".".join(names[:-1] if is_package else names)
         found += imports_of(path.read_text(), module, is_package, parts)
     return found
+
+
+def knows(root: Path) -> dict[str, set[str]]:
+    """Which modules of the package each one imports, anywhere in it and for types too."""
+    modules = {
+        ".".join((PACKAGE, *path.relative_to(root).with_suffix("").parts)).removesuffix(".__init__")
+        for path in root.rglob("*.py")
+    }
+    graph: dict[str, set[str]] = {module: set() for module in modules}
+    for path in root.rglob("*.py"):
+        own = ".".join((PACKAGE, *path.relative_to(root).with_suffix("").parts))
+        own = own.removesuffix(".__init__")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                named = [name.name for name in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                named = [f"{node.module}.{name.name}" for name in node.names]
+                named = [one if one in modules else node.module for one in named]
+            else:
+                continue
+            graph[own].update(one for one in named if one in modules and one != own)
+    return graph

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.meta.imports import PACKAGE, Import, all_imports, imports_of
+from tests.meta.imports import PACKAGE, Import, all_imports, imports_of, knows
 
 # Everything may use these; they know nothing themselves.
 COMMON = {"", "errors"}
@@ -98,6 +99,23 @@ def test_every_part_is_in_the_rule(project: Path) -> None:
 def test_rule(rule: object, found: list[Import]) -> None:
     assert callable(rule)
     assert [str(each) for each in found if not rule(each)] == []
+
+
+def test_no_modules_know_each_other_in_a_circle(project: Path) -> None:
+    try:
+        graphlib.TopologicalSorter(knows(project / PACKAGE)).prepare()
+    except graphlib.CycleError as error:
+        raise AssertionError(f"a circle of imports: {' <- '.join(error.args[1])}") from None
+
+
+def test_a_circle_for_types_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "__init__.py").touch()
+    (tmp_path / "net" / "one.py").write_text("from consulfwd.net import two\n")
+    later = "if TYPE_CHECKING:\n    from consulfwd.net.one import One\n"
+    (tmp_path / "net" / "two.py").write_text(later)
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(knows(tmp_path)).prepare()
 
 
 def test_api_only_re_exports(project: Path) -> None:
