@@ -23,6 +23,7 @@ from consulfwd.process import (
     find_user,
     quieten_collector,
     raise_descriptor_limit,
+    take_short_turns,
 )
 from consulfwd.server import Server
 
@@ -103,6 +104,7 @@ async def serve(
     running.add_signal_handler(signal.SIGHUP, hang_up)
     running.add_signal_handler(signal.SIGUSR1, lambda: server.report())
     quieten_collector()
+    take_short_turns()
     if ready is not None:
         ready(server)
     manager.ready()

@@ -9,10 +9,13 @@ import gc
 import os
 import pwd
 import resource
+import sys
 
 from consulfwd.errors import StartError
 
 DESCRIPTORS = 16_384
+# How long (seconds) a thread goes on while another one has something to do.
+TURN_S = 0.001
 
 
 def raise_descriptor_limit() -> None:
@@ -42,6 +45,11 @@ def drop_privileges(user: str) -> None:
         os.setuid(entry.pw_uid)
     except OSError as error:
         raise StartError(f"cannot become user {user!r}: {error.strerror}") from None
+
+
+def take_short_turns() -> None:
+    """Let whatever is done beside the event loop give way to it soon: a query may be waiting."""
+    sys.setswitchinterval(TURN_S)
 
 
 def quieten_collector() -> None:

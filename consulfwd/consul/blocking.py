@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 from consulfwd.consul.content import Content
@@ -137,6 +138,8 @@ class Rules:
     ) -> None:
         self.content: Content | None = None
         self._project = project
+        # The digest of the bytes last read, and what they said.
+        self._seen: tuple[bytes, Content] | None = None
         self._rng = rng
         self._wait = wait
         self._every = 1 / rate
@@ -163,7 +166,7 @@ class Rules:
         """Take a reply of status 200."""
         asked = self._end()
         try:
-            content = self._project(reply.json())
+            content = self._read(reply)
             if reply.index is None:
                 raise ValueError("the reply has no X-Consul-Index")
         except (ConsulError, ValueError) as error:
@@ -184,6 +187,13 @@ class Rules:
         if rule.known:
             self.content = content
         return Decision(rule.verdict, why=event.value)
+
+    def _read(self, reply: Reply) -> Content:
+        """Return the content of a reply; the same bytes once more are not read again."""
+        digest = blake2b(reply.body, digest_size=16).digest()
+        if self._seen is None or self._seen[0] != digest:
+            self._seen = digest, self._project(reply.json())
+        return self._seen[1]
 
     def failed(self, error: ConsulError, now: float) -> Decision:
         """Take the end of a question without a usable reply."""

@@ -7,6 +7,7 @@ Pure: no clock, no socket.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ from consulfwd.errors import ConsulError
 
 # Consul's indexes are unsigned, of 64 bits.
 _DIGITS = 20
+# More octets than this take longer to decode at once than a query is to wait.
+LARGE = 1 << 17
+_DECODER = json.JSONDecoder()
+_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +71,36 @@ def read(agent: str, status: int, headers: Mapping[str, str], body: bytes, took:
 def parse(body: bytes) -> Any:
     """Return JSON decoded. Raises ValueError for whatever is wrong with it."""
     try:
-        return json.loads(body)
+        return _list_of(body.decode()) if len(body) > LARGE else json.loads(body)
     except (ValueError, RecursionError):
         raise ValueError("the reply is not JSON") from None
+
+
+def _list_of(text: str) -> Any:
+    """Return JSON decoded, a list element by element: no other thread waits for the whole of it."""
+    at = _end_of_space(text, 0)
+    if text[at : at + 1] != "[":
+        return json.loads(text)
+    found: list[Any] = []
+    at = _end_of_space(text, at + 1)
+    while text[at : at + 1] != "]":
+        element, at = _DECODER.raw_decode(text, at)
+        found.append(element)
+        at = _end_of_space(text, at)
+        if text[at : at + 1] == ",":
+            at = _end_of_space(text, at + 1)
+            if text[at : at + 1] == "]":
+                raise ValueError("a comma, and nothing behind it")
+        elif text[at : at + 1] != "]":
+            raise ValueError("neither a comma nor the end")
+    if _end_of_space(text, at + 1) != len(text):
+        raise ValueError("something behind the end")
+    return found
+
+
+def _end_of_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found is not None else at
 
 
 def _number(text: str | None) -> int | None:

@@ -19,7 +19,7 @@ from consulfwd.consul import content
 from consulfwd.consul.blocking import RATE, Rules, Verdict
 from consulfwd.consul.client import CROWDED, Client
 from consulfwd.consul.proving import Prover
-from consulfwd.consul.reply import Reply
+from consulfwd.consul.reply import LARGE, Reply
 from consulfwd.consul.watching import Watching
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import CONNECT, NODE, SERVICE, Subject
@@ -37,9 +37,6 @@ AT_ONCE, APART = 4, 0.01
 # Within so long (seconds), each at a moment of its own, watches move to agents off this host: when
 # a server is lost they move on all hosts at once.
 MOVE_WITHIN = 10.0
-# A reply of more octets (about a hundred instances) is read beside the loop, and by it no answers
-# are corrected: that would cost more with each of them than waiting for the agents to know.
-LARGE = 1 << 17
 _PATHS = {
     SERVICE: "/v1/health/service/",
     CONNECT: "/v1/health/connect/",
@@ -207,7 +204,7 @@ class Watcher:
                 crowded = error.status == CROWDED
             else:
                 if len(reply.body) > LARGE:
-                    # Reading it takes longer than a query is to wait.
+                    # To read about a hundred instances takes longer than a query is to wait.
                     decision = await asyncio.to_thread(rules.reply, reply, self._now())
                 else:
                     decision = rules.reply(reply, self._now())
@@ -241,7 +238,10 @@ class Watcher:
                 armed = known = True
 
     def _instances(self, subject: Subject, reply: Reply) -> frozenset[Instance] | None:
-        """Return the instances by name where the leader's word is to correct the agents'."""
+        """Return the instances by name where the leader's word is to correct the agents'.
+
+        Not where they are many: that would cost more with each answer than waiting for the agents.
+        """
         if not self._leader or subject.kind != SERVICE or len(reply.body) > LARGE:
             return None
         try:

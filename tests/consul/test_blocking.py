@@ -329,3 +329,13 @@ def test_whatever_comes_the_invariants_hold(
             assert rules.content is not None
             assert rules.content.size or ask.consistent
         known = rules.content
+
+
+def test_the_same_bytes_once_more_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch()
+    watch.turn(ONE, index=7)
+    monkeypatch.setattr(Reply, "json", None)
+    assert watch.turn(ONE, index=8)[1] == "unchanged"
+    monkeypatch.undo()
+    assert watch.turn(TWO, index=9)[1] == "changed"
+    assert watch.turn(ONE, index=10)[1] == "changed"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consulfwd.consul.reply import Reply, parse, read
+from consulfwd.consul.reply import LARGE, Reply, parse, read
 from consulfwd.errors import ConsulError
 
 CALM = {
@@ -76,3 +78,33 @@ def test_nothing_else_comes_of_strange_ones(headers: dict[str, str], body: bytes
         parse(body)
     except ValueError:
         return
+
+
+def padded(*texts: str) -> bytes:
+    """A list that is large enough to be decoded element by element."""
+    return ("[" + ",".join(texts) + ', "' + LARGE * "x" + '"]').encode()
+
+
+def test_a_large_list_is_decoded_element_by_element(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = padded('{"a": [1, {"b": null}]}', "2.5", '"\\u00e4"', "[]")
+    whole = json.loads(body)
+    monkeypatch.setattr(json, "loads", None)
+    assert reply(body=b" \n" + body + b" \r\n").json() == whole
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        padded("1")[:-1], padded("1") + b"]", padded("1,"), padded("1 2"), padded("tru"),
+        b"[" + b" " * LARGE, b"[" + b" " * LARGE + b",]", b"\xff" * (LARGE + 1),
+        padded("1")[:-1] + b",]",
+    ],
+)  # fmt: skip
+def test_a_large_list_that_is_not_json(body: bytes) -> None:
+    with pytest.raises(ConsulError, match="not JSON"):
+        reply(body=body).json()
+
+
+def test_a_large_reply_that_is_no_list() -> None:
+    assert reply(body=b"{}" + b" " * LARGE).json() == {}
+    assert reply(body=b"[" + b" " * LARGE + b"]").json() == []
