@@ -18,6 +18,7 @@ from benchmarks.measure import QUIET
 from benchmarks.peers import PEERS, consulfwd_command
 from benchmarks.suite import CACHED_TTL, CASES, HARMS, KINDS, Suite, plan, work_directory
 from consulfwd.errors import ConsulfwdError
+from tests.load_lock import only_load
 
 
 def parser() -> argparse.ArgumentParser:
@@ -97,7 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     try:
         steps = plan(options.what, options.upstream)
-        with work_directory(options.dir) as directory:
+        # Not beside a test that measures, nor beside another of these.
+        with work_directory(options.dir) as directory, only_load():
             suite = Suite(options, directory, steps)
             if not options.json:
                 facts = (f"{key} {value}" for key, value in suite.machine().items())
