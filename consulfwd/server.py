@@ -243,7 +243,8 @@ class Server:
         sockets = self._kept.bind(new)
         gone = [one for one in self._listeners if one not in settings.listen]
         if gone:
-            await self._drain(gone)
+            going = self._stop_reading(gone)
+            await self.engine.table.drain_of(going, self._drain_seconds())
         # On thousands of hosts a reload must not have everything watched anew for nothing; what is
         # in files is read again for it.
         agents = [one for _, agents in settings.agent_lists() for one in agents]
@@ -293,16 +294,19 @@ class Server:
         async with self._changing:
             await self._stop()
 
-    async def _drain(self, endpoints: Iterable[Endpoint]) -> None:
-        for asked in endpoints:
-            for listener in self._listeners[asked]:
-                listener.stop_reading()
-        table = self.engine.table
-        await table.drain(min(DRAIN_SECONDS, table.longest + 0.5))
+    def _stop_reading(self, endpoints: Iterable[Endpoint]) -> list[BaseListener | TcpListener]:
+        going = [listener for asked in endpoints for listener in self._listeners[asked]]
+        for listener in going:
+            listener.stop_reading()
+        return going
+
+    def _drain_seconds(self) -> float:
+        return min(DRAIN_SECONDS, self.engine.table.longest + 0.5)
 
     async def _stop(self) -> None:
         await self._overseer.close()
-        await self._drain(self._listeners)
+        self._stop_reading(self._listeners)
+        await self.engine.table.drain(self._drain_seconds())
         if self._follower is not None:
             self._follower.cancel()
         for udp, tcp in self._listeners.values():

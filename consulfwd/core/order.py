@@ -12,6 +12,8 @@ from consulfwd.core.upstreams import LIMP, LIMP_TIMES, Health, State, Upstream, 
 
 # A member of a `fastest` group that nobody asked for so long (seconds) is measured again.
 MEASURE_AGAIN = 5.0
+# The reserve for hedges: for how many seconds of a host's own queries, and its bounds.
+COVERED_S, LEAST_RESERVE, MOST_RESERVE = 0.2, 20.0, 1000.0
 RANK = {State.UP: 0, State.PROBING: 1, State.SUSPECT: 2, State.DOWN: 3}
 
 
@@ -121,16 +123,29 @@ def _step(rtt: float) -> int:
 class Budget:
     """Caps hedges to a share of the queries, with a reserve for a burst.
 
-    The reserve must carry the time it takes to notice that an agent went silent.
+    The reserve must carry the time it takes to notice that an agent went silent. It follows the
+    rate at which this host asks (`second`): of thousands of hosts that lose the same agent each is
+    to ask the next one no more than it needs to.
     """
 
     def __init__(self, share: float = 0.10, reserve: float = 100.0) -> None:
         self._share = share
         self._reserve = reserve
         self._tokens = reserve
+        self._asked = 0
+        # Until it is known: as if so many were asked that the first reserve is right.
+        self._rate = reserve / COVERED_S
+
+    def second(self) -> None:
+        """Note that a second has passed, and keep a reserve for what is asked in `COVERED_S`."""
+        self._rate = max(float(self._asked), self._rate / 2)
+        self._asked = 0
+        self._reserve = min(max(COVERED_S * self._rate, LEAST_RESERVE), MOST_RESERVE)
+        self._tokens = min(self._tokens, self._reserve)
 
     def earn(self, queries: int = 1) -> None:
         """Note that so many queries were asked."""
+        self._asked += queries
         if self._tokens < self._reserve:
             self._tokens = min(self._tokens + self._share * queries, self._reserve)
 

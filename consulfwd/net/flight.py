@@ -71,6 +71,10 @@ class Flight(Lookup):
         """End without an answer, for a reason of ours."""
         return self._fail(const.EDE_OTHER, reason)
 
+    def all(self) -> list[Waiter]:
+        """Return all who wait."""
+        return self.waiters
+
     def waiting(self) -> int:
         """Return how many wait for the answer."""
         return len(self.waiters)

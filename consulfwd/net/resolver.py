@@ -161,6 +161,7 @@ class Engine:
         if self.reuse is not None:
             self.reuse.tick(now)
         if self.warmth.epoch > 1:
+            self.table.second()
             self.prober.note_pace()
             self.prober.look(now)
             self.prober.measure(now)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from consulfwd.core.ask import Ask
@@ -41,6 +41,8 @@ MAX_OUTSIDE, MAX_FLIGHTS = 5_000, 20_000
 MAX_WAITERS = 100_000
 # While nobody answers: so many questions at once go out for the sake of the stale answers.
 MAX_REFRESHING = 64
+# How often (seconds) it is looked whether those of a listener that goes have their answers.
+LOOK_S = 0.01
 # Health.version it holds for, whom to ask, the way there, the query without its ID.
 Lane = tuple[int, Upstream, Callable[[Waiter, bytes], bool], bytes]
 
@@ -328,6 +330,19 @@ class Table:
             del self.flights[flight.ask.key]
         if self.draining is not None:
             self.look_whether_drained()
+
+    def second(self) -> None:
+        """Note that a second has passed."""
+        for budget in self.budgets.values():
+            budget.second()
+
+    async def drain_of(self, listeners: Collection[object], seconds: float) -> None:
+        """Wait until nobody who asked at these listeners waits, at most so long."""
+        ends = self.clock.now() + seconds
+        while self.clock.now() < ends and any(
+            waiter.listener in listeners for one in self.flights.values() for waiter in one.all()
+        ):
+            await asyncio.sleep(LOOK_S)
 
     async def drain(self, seconds: float) -> None:
         """Wait until every query in flight has its answer, at most so long."""

@@ -350,10 +350,11 @@ class ServerConnection(asyncio.Protocol):
 class _TcpWaiter(Waiter):
     """A client that waits for a reply on its connection."""
 
-    __slots__ = ("_connection", "_ident")
+    __slots__ = ("_connection", "_ident", "listener")
 
     def __init__(self, connection: ServerConnection, ask: Ask, ident: bytes) -> None:
         self._connection = connection
+        self.listener = connection._listener
         super().__init__(ask)
         self._ident = ident
 

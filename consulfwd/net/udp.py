@@ -364,6 +364,8 @@ class _Waiter(Waiter):
 
     __slots__ = ("client_id", "listener", "peer")
 
+    listener: BaseListener
+
     def __init__(self, listener: BaseListener, ask: Ask, ident: bytes, peer: Any) -> None:
         self.listener = listener
         self.ask = ask

@@ -281,6 +281,23 @@ def test_the_budget_gives_its_reserve_then_a_share_of_the_queries() -> None:
     assert [budget.spend(), budget.spend()] == [True, False]
 
 
+def test_the_reserve_follows_the_rate_of_queries() -> None:
+    def reserve(*asked: int) -> int:
+        budget = Budget()
+        for each in asked:
+            budget.earn(each)
+            budget.second()
+        budget.earn(100_000)
+        return sum(iter(budget.spend, False))
+
+    assert reserve() == 100
+    assert reserve(0) == 50
+    assert reserve(0, 0, 0, 0) == 20
+    assert reserve(1000) == 200
+    assert reserve(1000, 0) == 100
+    assert reserve(100_000) == 1000
+
+
 def test_the_budget_saves_no_more_than_its_reserve() -> None:
     budget = Budget(0.10, 2)
     budget.earn(1000)

@@ -213,10 +213,13 @@ async def test_hedges_are_paid_by_queries_that_need_none_and_by_their_own_kind()
     ):
         agents, recursors = here.engine.table.budgets[True], here.engine.table.budgets[False]
         full = left(agents)
-        assert full == 100
+        assert full in (100, 50, 25)  # less with each second in which little is asked
         for _ in range(25):
             await here.ask(NAME)
         assert left(agents) == 2
+        left(recursors)
+        for _ in range(10):
+            recursors.earn()
         silent.silent = True
         for upstream in here.engine.upstreams():
             if not upstream.is_agent:
@@ -226,7 +229,8 @@ async def test_hedges_are_paid_by_queries_that_need_none_and_by_their_own_kind()
             await here.ask(NAME)
         assert (await here.ask("www.test")).data == ["192.0.2.1"]
         assert other.names == ["www.test."]
-        assert (left(agents), left(recursors)) == (1, full - 1)
+        # Earned by its own queries, the last of them among these, and one was paid.
+        assert (left(agents), left(recursors)) == (1, 0)
 
 
 async def test_everything_asked_while_an_agent_dies_is_answered() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,17 @@ from consulfwd.config import Settings
 from consulfwd.dev import DevAgent, DevCluster
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
-from tests.net.world import EXAMPLES, PROBE, World, place_of, settings, until, world
+from tests.net.world import (
+    EXAMPLES,
+    PROBE,
+    TcpClient,
+    UdpClient,
+    World,
+    place_of,
+    settings,
+    until,
+    world,
+)
 
 NAME = "galeradb.service.consul"
 
@@ -150,3 +161,43 @@ async def test_one_agent_more_leaves_the_stale_answers() -> None:
         await here.server.reload(settings(None, consul=consul, query={"deadline": 0.3}))
         reply = await here.ask(NAME)
         assert (reply.rcode, [code for code, _ in reply.ede]) == ("NOERROR", [3])
+
+
+async def test_a_listener_that_goes_waits_for_its_own_queries_alone() -> None:
+    two: Any = {"listen": ["127.0.0.1:0", "127.0.0.2:0"]}
+    async with world(**two, query={"deadline": 3.0}) as here:
+        stays, goes = here.server.endpoints
+        for agent in here.agents:
+            agent.faults.frozen = True
+        async with UdpClient(stays) as one, UdpClient(goes) as other:
+            one.send(question("galeradb.service.consul", ident=1))
+            await until(lambda: bool(here.engine.flights))
+            began = time.monotonic()
+            await here.server.reload(settings(here.cluster, listen=["127.0.0.1:0"]))
+            assert time.monotonic() - began < 1.0
+            assert here.server.endpoints == [stays]
+            for agent in here.agents:
+                agent.faults.frozen = False
+            assert parse(await one.receive()).rcode == "NOERROR"
+            assert other.waiting == 0
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+async def test_a_listener_that_goes_answers_what_came_there(tcp: bool) -> None:
+    two: Any = {"listen": ["127.0.0.1:0", "127.0.0.2:0"]}
+    async with world(**two, query={"deadline": 3.0}) as here:
+        goes = here.server.endpoints[1]
+        for agent in here.agents:
+            agent.faults.frozen = True
+        async with TcpClient(goes) if tcp else UdpClient(goes) as client:
+            client.send(question("galeradb.service.consul", ident=1))
+            await until(lambda: bool(here.engine.flights))
+            reload = asyncio.ensure_future(
+                here.server.reload(settings(here.cluster, listen=["127.0.0.1:0"]))
+            )
+            await asyncio.sleep(0.1)
+            assert not reload.done()
+            for agent in here.agents:
+                agent.faults.frozen = False
+            assert parse(await client.receive()).rcode == "NOERROR"
+            await reload
