@@ -17,7 +17,7 @@ from consulfwd.consul.overseer import Overseer
 from consulfwd.consul.watch import Watcher
 from consulfwd.core.access import Access
 from consulfwd.core.ask import Ask
-from consulfwd.core.carriers import RESERVED, Rules
+from consulfwd.core.carriers import RESERVED, WatchLimits
 from consulfwd.core.upstreams import Health, Upstream
 from consulfwd.dns.const import type_text
 from consulfwd.dns.names import from_text, to_text
@@ -126,7 +126,7 @@ class Server:
             return
         domains = [from_text(one).lower() for one in (consul.domain, *consul.alt_domains)]
         carried = watch.max_connections - RESERVED
-        rules = Rules(watch.max, watch.settle, carried, watch.max_remote)
+        rules = WatchLimits(watch.max, watch.settle, carried, watch.max_remote)
         engine = self.engine
         reuse = Reuse(engine.cache, engine.clock, engine.warmth, engine.loop, rules, domains)
         leader = watch.source == "leader"

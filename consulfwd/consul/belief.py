@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from consulfwd.consul.blocking import Ask, Rules, Verdict
+from consulfwd.consul.blocking import BlockingQuery, BlockingRules, Verdict
 from consulfwd.consul.content import Content
 from consulfwd.consul.facts import Fact, content
 from consulfwd.consul.reply import Reply
@@ -40,18 +40,18 @@ class Belief:
         self.value: Any = None
         self.doubtful = False
         self.hidden = False
-        self._rules = Rules(self._project, rng, wait=WAIT)
+        self._rules = BlockingRules(self._project, rng, wait=WAIT)
         self._read: Any = None
         self._agent: int | None = None
 
-    def next(self, agent: int, now: float) -> Ask:
+    def next(self, agent: int, now: float) -> BlockingQuery:
         """Return the next question, which goes to `agent` (any number that stands for it)."""
         if agent != self._agent or not self.fact.blocks:
             self._agent = agent
             self._rules.moved()
         return self._rules.next(now)
 
-    def params(self, ask: Ask) -> dict[str, str]:
+    def params(self, ask: BlockingQuery) -> dict[str, str]:
         """Return all parameters of a question."""
         params = self.fact.params
         if ask.consistent or self.doubtful:
@@ -62,7 +62,7 @@ class Belief:
         """Take the end of a question without a reply: what is known stays."""
         self._rules.failed(error, now)
 
-    def take(self, reply: Reply, ask: Ask, now: float) -> bool:
+    def take(self, reply: Reply, ask: BlockingQuery, now: float) -> bool:
         """Take a reply; return whether what is known became another, or known at all.
 
         Raises ConsulError where the reply cannot be believed: what is known stays.

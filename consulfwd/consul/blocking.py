@@ -52,7 +52,7 @@ class Index(Enum):
     NONE = "none: the next question returns at once"
 
 
-class Event(Enum):
+class ReplyEvent(Enum):
     """What a question may end with."""
 
     FIRST = "the first content"
@@ -72,15 +72,15 @@ class Rule(NamedTuple):
     known: bool
 
 
-RULES: dict[Event, Rule] = {
-    Event.FIRST: Rule(Verdict.CHANGED, Index.TAKE, True),
-    Event.SAME: Rule(Verdict.UNCHANGED, Index.TAKE, True),
-    Event.OTHER: Rule(Verdict.CHANGED, Index.TAKE, True),
-    Event.EMPTIED: Rule(Verdict.DOUBTED, Index.NONE, False),
-    Event.GONE: Rule(Verdict.CHANGED, Index.TAKE, True),
-    Event.FILTERED: Rule(Verdict.PARTIAL, Index.TAKE, False),
+RULES: dict[ReplyEvent, Rule] = {
+    ReplyEvent.FIRST: Rule(Verdict.CHANGED, Index.TAKE, True),
+    ReplyEvent.SAME: Rule(Verdict.UNCHANGED, Index.TAKE, True),
+    ReplyEvent.OTHER: Rule(Verdict.CHANGED, Index.TAKE, True),
+    ReplyEvent.EMPTIED: Rule(Verdict.DOUBTED, Index.NONE, False),
+    ReplyEvent.GONE: Rule(Verdict.CHANGED, Index.TAKE, True),
+    ReplyEvent.FILTERED: Rule(Verdict.PARTIAL, Index.TAKE, False),
     # A cluster that was restored counts anew, and would not wake who waits for the old count.
-    Event.BROKEN: Rule(Verdict.FAILED, Index.NONE, False),
+    ReplyEvent.BROKEN: Rule(Verdict.FAILED, Index.NONE, False),
 }
 # Statuses that say nothing about the question, only that this agent does not answer it now: too
 # many connections, no leader, an error on the way. 0 is no reply at all.
@@ -88,7 +88,7 @@ _ELSEWHERE = frozenset({0, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class BlockingQuery:
     """One question: not before `at`, for changes after `index` (0: returns at once).
 
     `wait` is in seconds; `consistent` asks for what the leader says; a reply that takes longer
@@ -121,11 +121,11 @@ class Decision:
     why: str = ""
 
 
-class Rules:
+class BlockingRules:
     """One name's blocking queries. `project` reads what counts of a reply (see `content`).
 
     `next` and (`reply` or `failed`) take turns; anything else raises RuntimeError and changes
-    nothing. Between a reply and the next `Ask.at` nobody waits for changes, but none is lost.
+    nothing. Between a reply and the next query's `at` nobody waits for changes, but none is lost.
     """
 
     def __init__(
@@ -144,13 +144,13 @@ class Rules:
         self._wait = wait
         self._every = 1 / rate
         self._index = 0
-        self._asked: Ask | None = None
+        self._asked: BlockingQuery | None = None
         self._full_at = float("-inf")
         self._not_before = float("-inf")
         self._empty_since: float | None = None
         self._failures = 0
 
-    def next(self, now: float) -> Ask:
+    def next(self, now: float) -> BlockingQuery:
         """Return what to ask next."""
         if self._asked is not None:
             raise RuntimeError("the last question has not ended")
@@ -159,7 +159,7 @@ class Rules:
         self._full_at = max(self._full_at, at) + self._every
         consistent = self._empty_since is not None
         wait = self._wait if self._index else 0.0
-        self._asked = Ask(at, self._index, wait, consistent, wait * 17 / 16 + MARGIN)
+        self._asked = BlockingQuery(at, self._index, wait, consistent, wait * 17 / 16 + MARGIN)
         return self._asked
 
     def reply(self, reply: Reply, now: float) -> Decision:
@@ -178,7 +178,7 @@ class Rules:
         # Below 1 it would not wait at all; a lower one than before may be of another count.
         index = max(reply.index, 1)
         self._index = 0 if rule.then is Index.NONE or index < self._index else index
-        if event is Event.EMPTIED:
+        if event is ReplyEvent.EMPTIED:
             if self._empty_since is None:
                 self._empty_since = now
             self._not_before = max(now, self._empty_since + HOLD)
@@ -208,26 +208,28 @@ class Rules:
         self._asked = None
         self._index = 0
 
-    def _end(self) -> Ask:
+    def _end(self) -> BlockingQuery:
         asked, self._asked = self._asked, None
         if asked is None:
             raise RuntimeError("nothing was asked")
         return asked
 
-    def _event(self, content: Content, reply: Reply, asked: Ask, now: float) -> Event:
+    def _event(
+        self, content: Content, reply: Reply, asked: BlockingQuery, now: float
+    ) -> ReplyEvent:
         if reply.filtered_by_acls:
-            return Event.FILTERED
+            return ReplyEvent.FILTERED
         if self.content is None:
-            return Event.FIRST
+            return ReplyEvent.FIRST
         if content == self.content:
-            return Event.SAME
+            return ReplyEvent.SAME
         if content.size:
-            return Event.OTHER
+            return ReplyEvent.OTHER
         lasted = self._empty_since is not None and now >= self._empty_since + HOLD
-        return Event.GONE if asked.consistent and lasted else Event.EMPTIED
+        return ReplyEvent.GONE if asked.consistent and lasted else ReplyEvent.EMPTIED
 
     def _fail(self, now: float, elsewhere: bool, why: str) -> Decision:
-        rule = RULES[Event.BROKEN]
+        rule = RULES[ReplyEvent.BROKEN]
         self._index = 0
         pause = min(PAUSE * 2.0 ** min(self._failures, 30), LONGEST_PAUSE)
         self._failures += 1

@@ -23,7 +23,7 @@ _DATACENTER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MOST_NAME = 1024
 
 
-class Kind(Enum):
+class FactKind(Enum):
     """What can be asked for; the value is how it is called in messages."""
 
     SERVICE = "service"
@@ -50,31 +50,33 @@ class _Grammar(NamedTuple):
     params: Mapping[str, str] = MappingProxyType({})
 
 
-_GRAMMARS: dict[Kind, _Grammar] = {
-    Kind.SERVICE: _Grammar("/v1/health/service/{}", values.instances),
-    Kind.SERVICES: _Grammar("/v1/catalog/services", values.services),
-    Kind.NODES: _Grammar("/v1/catalog/nodes", values.nodes),
-    Kind.NODE: _Grammar("/v1/catalog/node/{}", values.one_node),
-    Kind.KEY: _Grammar("/v1/kv/{}", values.one_entry, absent=True, safe="/"),
-    Kind.KEYS: _Grammar("/v1/kv/{}", values.entries, absent=True, safe="/", params={"recurse": ""}),
-    Kind.SESSION: _Grammar("/v1/session/info/{}", values.session),
-    Kind.DATACENTERS: _Grammar("/v1/catalog/datacenters", values.datacenters, blocks=False),
+_GRAMMARS: dict[FactKind, _Grammar] = {
+    FactKind.SERVICE: _Grammar("/v1/health/service/{}", values.instances),
+    FactKind.SERVICES: _Grammar("/v1/catalog/services", values.services),
+    FactKind.NODES: _Grammar("/v1/catalog/nodes", values.nodes),
+    FactKind.NODE: _Grammar("/v1/catalog/node/{}", values.one_node),
+    FactKind.KEY: _Grammar("/v1/kv/{}", values.one_entry, absent=True, safe="/"),
+    FactKind.KEYS: _Grammar(
+        "/v1/kv/{}", values.entries, absent=True, safe="/", params={"recurse": ""}
+    ),
+    FactKind.SESSION: _Grammar("/v1/session/info/{}", values.session),
+    FactKind.DATACENTERS: _Grammar("/v1/catalog/datacenters", values.datacenters, blocks=False),
 }
-_PATHS = frozenset({Kind.KEY, Kind.KEYS})
+_PATHS = frozenset({FactKind.KEY, FactKind.KEYS})
 
 
 @dataclass(frozen=True)
 class Fact:
     """One thing to know. `datacenter` "" is the one of the agent that is asked."""
 
-    kind: Kind
+    kind: FactKind
     name: str = ""
     datacenter: str = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError for what Consul cannot be asked for."""
         name, named = self.name, "{" in _GRAMMARS[self.kind].path
-        if named and not (name or self.kind is Kind.KEYS):
+        if named and not (name or self.kind is FactKind.KEYS):
             raise ValueError(f"{self.kind.value}: the name is empty")
         if len(name.encode("utf-8", "surrogatepass")) > MOST_NAME or not values.fits_a_line(name):
             raise ValueError(f"{self.kind.value}: {name[:60]!r} cannot be asked for")

@@ -16,7 +16,7 @@ from typing import Any
 
 from consulfwd.config import Agent
 from consulfwd.consul.belief import Belief
-from consulfwd.consul.blocking import Ask
+from consulfwd.consul.blocking import BlockingQuery
 from consulfwd.consul.client import Client
 from consulfwd.consul.facts import Fact
 from consulfwd.consul.quality import fault
@@ -134,7 +134,7 @@ class Following:
                 self._note(belief, news, told)
             await self._sleep(0.0 if waits or belief.doubtful else POLL)
 
-    async def _get(self, at: int, belief: Belief, ask: Ask, waits: bool) -> Reply:
+    async def _get(self, at: int, belief: Belief, ask: BlockingQuery, waits: bool) -> Reply:
         fact, client = belief.fact, self._clients[at]
         params = belief.params(ask)
         if "index" in params and not waits:

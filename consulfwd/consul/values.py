@@ -38,7 +38,7 @@ class Located:
 
 
 @dataclass(frozen=True)
-class Instance(Located):
+class ServiceInstance(Located):
     """One instance of a service. `address` is its own, or else its node's (`node_address`).
 
     `status` is the worst of its checks: passing, warning, critical. `weight` is that for passing,
@@ -67,7 +67,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Node(Located):
+class CatalogNode(Located):
     """A node of the catalog."""
 
     name: str
@@ -77,7 +77,7 @@ class Node(Located):
 
 
 @dataclass(frozen=True)
-class Entry:
+class KeyValue:
     """What a key holds, and the session that holds the key ("" is nobody)."""
 
     key: str
@@ -100,13 +100,13 @@ class Session:
     node: str
 
 
-def instances(parsed: object) -> tuple[Instance, ...]:
+def instances(parsed: object) -> tuple[ServiceInstance, ...]:
     """Return the instances in /v1/health/service/NAME, of every health, by node and ID."""
     found = [_instance(_object(one, "an instance")) for one in _list(parsed, "the instances")]
     return tuple(sorted(found, key=lambda one: (one.node, one.id, one.address, one.port)))
 
 
-def _instance(fields: Mapping[str, Any]) -> Instance:
+def _instance(fields: Mapping[str, Any]) -> ServiceInstance:
     node = _node(_object(fields.get("Node"), "Node"))
     service = _object(fields.get("Service"), "Service")
     name = _word(service.get("Service"), "Service")
@@ -124,7 +124,7 @@ def _instance(fields: Mapping[str, Any]) -> Instance:
     if not isinstance(weight, int) or isinstance(weight, bool) or not 0 <= weight <= 65535:
         raise ValueError(f"{what}: the weight is {weight!r}"[:200])
     own = service.get("Address") or ""
-    return Instance(
+    return ServiceInstance(
         name=name,
         id=_word(service.get("ID"), "ID"),
         address=_address(own, what) if own else node.address,
@@ -151,20 +151,20 @@ def services(parsed: object) -> tuple[Listed, ...]:
     )
 
 
-def nodes(parsed: object) -> tuple[Node, ...]:
+def nodes(parsed: object) -> tuple[CatalogNode, ...]:
     """Return the nodes in /v1/catalog/nodes, by name."""
     found = [_node(_object(one, "a node")) for one in _list(parsed, "the nodes")]
     return tuple(sorted(found, key=lambda one: (one.name, one.address)))
 
 
-def one_node(parsed: object) -> Node | None:
+def one_node(parsed: object) -> CatalogNode | None:
     """Return the node in /v1/catalog/node/NAME, None if there is none."""
     return None if parsed is None else _node(_object(_object(parsed, "").get("Node"), "Node"))
 
 
-def _node(fields: Mapping[str, Any]) -> Node:
+def _node(fields: Mapping[str, Any]) -> CatalogNode:
     name = _word(fields.get("Node"), "a node's name")
-    return Node(
+    return CatalogNode(
         name=name,
         address=_address(fields.get("Address"), f"node {name[:60]!r}"),
         meta=_meta(fields.get("Meta"), f"node {name[:60]!r}"),
@@ -172,13 +172,13 @@ def _node(fields: Mapping[str, Any]) -> Node:
     )
 
 
-def entries(parsed: object) -> dict[str, Entry]:
+def entries(parsed: object) -> dict[str, KeyValue]:
     """Return the entries in /v1/kv/PREFIX?recurse, by key."""
     found = [_entry(_object(one, "an entry")) for one in _list(parsed, "the entries")]
     return {one.key: one for one in sorted(found, key=lambda one: one.key)}
 
 
-def one_entry(parsed: object) -> Entry | None:
+def one_entry(parsed: object) -> KeyValue | None:
     """Return the entry in /v1/kv/KEY, None if there is none."""
     found = list(entries(parsed).values())
     if len(found) > 1:
@@ -186,7 +186,7 @@ def one_entry(parsed: object) -> Entry | None:
     return found[0] if found else None
 
 
-def _entry(fields: Mapping[str, Any]) -> Entry:
+def _entry(fields: Mapping[str, Any]) -> KeyValue:
     key, value = _word(fields.get("Key"), "a key"), fields.get("Value")
     holder = fields.get("Session") or ""
     if not isinstance(holder, str) or (holder and not SESSION_ID.fullmatch(holder)):
@@ -195,7 +195,7 @@ def _entry(fields: Mapping[str, Any]) -> Entry:
         data = base64.b64decode("" if value is None else value, validate=True)
     except (binascii.Error, ValueError, TypeError):
         raise ValueError(f"key {key!r}: the value is not in base64") from None
-    return Entry(key, data, holder)
+    return KeyValue(key, data, holder)
 
 
 def session(parsed: object) -> Session | None:

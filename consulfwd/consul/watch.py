@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from consulfwd.config import Agent
 from consulfwd.consul import content
-from consulfwd.consul.blocking import RATE, Rules, Verdict
+from consulfwd.consul.blocking import RATE, BlockingRules, Verdict
 from consulfwd.consul.client import CROWDED, Client
 from consulfwd.consul.proving import Prover
 from consulfwd.consul.reply import LARGE, Reply
@@ -183,7 +183,7 @@ class Watcher:
         project = content.node if subject.kind == NODE else content.service
         # While nobody waits for changes, one may come and go unseen: shorter than what settles.
         rate = max(RATE, 2 / max(freshness.rules.settle, 0.01))
-        rules = Rules(project, self._rng, rate=rate)
+        rules = BlockingRules(project, self._rng, rate=rate)
         # The leader's word never comes by streaming, and a token is what rights hang on.
         sure = self._leader or self._agents[carrier].token_file is None
         path = _PATHS[subject.kind] + quote(subject.name, safe="")

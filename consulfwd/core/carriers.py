@@ -23,7 +23,7 @@ CROWDED_AGAIN, ROOM_AGAIN = 2.0, 300.0
 
 
 @dataclass(frozen=True)
-class Rules:
+class WatchLimits:
     """What the settings say: at most so many watches, and `settle` in seconds.
 
     One agent carries at most `carried`, one off this host `far`.
@@ -41,7 +41,7 @@ class Carriers:
     `crowded` are those without room for more connections: how many each is held to, since when.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: WatchLimits) -> None:
         self.load: dict[str, int] = {}
         self.proofs = Proofs()
         self.crowded: dict[str, tuple[int, float]] = {}

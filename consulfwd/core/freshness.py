@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from consulfwd.core.carriers import Carriers, Rules
+from consulfwd.core.carriers import Carriers, WatchLimits
 from consulfwd.core.interest import BETTER, REST, Interest, Seen
 from consulfwd.core.settling import Instance, Settling, settling
 from consulfwd.core.subjects import NODE, Subject
@@ -41,7 +41,7 @@ class Freshness:
     is emptied by the shell.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: WatchLimits) -> None:
         self.rules = rules
         self.watches: dict[Subject, Watch] = {}
         self.commands: list[Command] = []

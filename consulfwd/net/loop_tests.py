@@ -1,7 +1,7 @@
 """Finds upstreams that lead back to this server: by questions that arrive at its own listeners.
 
 Each upstream is sent one a moment after it is first known, and when it turns suspect or comes up
-again. What is asked and what follows is `core.loops`' to say.
+again. What is asked and what follows is `core.loop_test`' to say.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable
 
 from consulfwd.core.ask import Ask
-from consulfwd.core.loops import LoopTest, Tests, name_for
+from consulfwd.core.loop_test import LoopTest, Tests, name_for
 from consulfwd.core.routes import Kind, Route
 from consulfwd.core.upstreams import Upstream, jitter
 from consulfwd.dns import const

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from consulfwd.core.ask import Ask
-from consulfwd.core.loops import places
+from consulfwd.core.loop_test import places
 from consulfwd.core.order import note_pace
 from consulfwd.core.probe import Probe
 from consulfwd.core.routes import Kind, Route

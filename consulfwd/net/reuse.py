@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from consulfwd.core.ask import Ask
 from consulfwd.core.cache import Cache, Entry
-from consulfwd.core.carriers import Rules
+from consulfwd.core.carriers import WatchLimits
 from consulfwd.core.freshness import Freshness
 from consulfwd.core.routes import Kind
 from consulfwd.core.settling import corrected
@@ -34,7 +34,7 @@ class Reuse:
         clock: Clock,
         warmth: Warmth,
         loop: asyncio.AbstractEventLoop,
-        rules: Rules,
+        rules: WatchLimits,
         domains: Iterable[bytes],
     ) -> None:
         self.freshness = Freshness(rules)

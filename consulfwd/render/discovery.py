@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from consulfwd.config import Settings
-from consulfwd.consul.facts import Fact, Kind
+from consulfwd.consul.facts import Fact, FactKind
 from consulfwd.consul.servers import MOST, host_address
 from consulfwd.errors import ConsulError
 from consulfwd.render.model import NameServer
@@ -26,7 +26,8 @@ def facts(settings: Settings, service: str = SERVERS) -> dict[str, Fact]:
 
     It is nodes with a healthy instance of `service` that answer.
     """
-    return {name: Fact(Kind.SERVICE, service, name) for name in ("", *settings.consul.datacenters)}
+    datacenters = ("", *settings.consul.datacenters)
+    return {name: Fact(FactKind.SERVICE, service, name) for name in datacenters}
 
 
 def found(

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any
 
-from consulfwd.consul.facts import Fact, Kind
-from consulfwd.consul.values import Entry, Instance, Listed, Located, Node, Session
+from consulfwd.consul.facts import Fact, FactKind
+from consulfwd.consul.values import CatalogNode, KeyValue, Listed, Located, ServiceInstance, Session
 
 # Each fact keeps a connection busy; Consul allows a host 200.
 MOST_FACTS = 100
@@ -64,10 +64,10 @@ class Functions:
         tag: str | None = None,
         datacenter: str | None = None,
         passing: bool = True,
-    ) -> list[Instance]:
+    ) -> list[ServiceInstance]:
         """Return a service's instances, by node and ID; not only those that pass all checks,
         if so wanted."""
-        found: tuple[Instance, ...] = self._ask(Kind.SERVICE, name, datacenter) or ()
+        found: tuple[ServiceInstance, ...] = self._ask(FactKind.SERVICE, name, datacenter) or ()
         return [
             one
             for one in found
@@ -76,16 +76,16 @@ class Functions:
 
     def services(self, datacenter: str | None = None) -> list[Listed]:
         """Return all services, by name."""
-        return list(self._ask(Kind.SERVICES, "", datacenter) or ())
+        return list(self._ask(FactKind.SERVICES, "", datacenter) or ())
 
-    def nodes(self, datacenter: str | None = None) -> list[Node]:
+    def nodes(self, datacenter: str | None = None) -> list[CatalogNode]:
         """Return all nodes, by name."""
-        return list(self._ask(Kind.NODES, "", datacenter) or ())
+        return list(self._ask(FactKind.NODES, "", datacenter) or ())
 
     def key(self, path: str, default: Any = ..., datacenter: str | None = None) -> Any:
         """Return a key's value, or `default` if there is no such key. Raises ValueError."""
-        fact = _fact(Kind.KEY, path, datacenter)
-        entry: Entry | None = self._look(fact)
+        fact = _fact(FactKind.KEY, path, datacenter)
+        entry: KeyValue | None = self._look(fact)
         if entry is not None:
             return entry.text()
         if fact not in self.known:
@@ -96,21 +96,21 @@ class Functions:
 
     def keys(self, prefix: str, datacenter: str | None = None) -> dict[str, str]:
         """Return the values of all keys that begin with a prefix, by key; no folders."""
-        found: dict[str, Entry] = self._ask(Kind.KEYS, prefix, datacenter) or {}
+        found: dict[str, KeyValue] = self._ask(FactKind.KEYS, prefix, datacenter) or {}
         return {key: one.text() for key, one in found.items() if not key.endswith("/")}
 
     def leader(self, key: str, datacenter: str | None = None) -> Leader | None:
         """Return who holds the lock of this key, None if nobody does. Raises ValueError."""
-        entry: Entry | None = self._ask(Kind.KEY, key, datacenter)
+        entry: KeyValue | None = self._ask(FactKind.KEY, key, datacenter)
         if entry is None or not entry.session:
             return None
-        of_session = _fact(Kind.SESSION, entry.session, datacenter)
+        of_session = _fact(FactKind.SESSION, entry.session, datacenter)
         session: Session | None = self._look(of_session)
         if session is None:
             self._unseen(of_session, key)
             return None
-        of_node = _fact(Kind.NODE, session.node, datacenter)
-        node: Node | None = self._look(of_node)
+        of_node = _fact(FactKind.NODE, session.node, datacenter)
+        node: CatalogNode | None = self._look(of_node)
         if node is None:
             self._unseen(of_node, key)
             return None
@@ -126,9 +126,9 @@ class Functions:
 
     def datacenters(self) -> list[str]:
         """Return the names of all datacenters, sorted."""
-        return list(self._ask(Kind.DATACENTERS, "", None) or ())
+        return list(self._ask(FactKind.DATACENTERS, "", None) or ())
 
-    def _ask(self, kind: Kind, name: str, datacenter: str | None) -> Any:
+    def _ask(self, kind: FactKind, name: str, datacenter: str | None) -> Any:
         return self._look(_fact(kind, name, datacenter))
 
     def _look(self, fact: Fact) -> Any:
@@ -141,7 +141,7 @@ class Functions:
 NAMES = ("service", "services", "nodes", "key", "keys", "leader", "datacenters")
 
 
-def _fact(kind: Kind, name: object, datacenter: object) -> Fact:
+def _fact(kind: FactKind, name: object, datacenter: object) -> Fact:
     where = "" if datacenter is None else datacenter
     for one in (name, where):
         if not isinstance(one, str):

@@ -7,13 +7,13 @@ import random
 import pytest
 
 from consulfwd.consul.belief import WAIT, Belief
-from consulfwd.consul.blocking import HOLD, Ask
-from consulfwd.consul.facts import Fact, Kind
+from consulfwd.consul.blocking import HOLD, BlockingQuery
+from consulfwd.consul.facts import Fact, FactKind
 from consulfwd.consul.reply import Reply
 from consulfwd.errors import ConsulError
 from tests.consul.replies import reply
 
-FACT = Fact(Kind.SERVICES)
+FACT = Fact(FactKind.SERVICES)
 BLOCKING = {"stale": "", "index": "7", "wait": f"{WAIT * 1000:.0f}ms"}
 SURE = {"consistent": ""}
 LEADER: dict[str, str] = {}
@@ -26,7 +26,7 @@ class Talk:
         self.belief = Belief(fact, random.Random(1))
         self.t = 0.0
 
-    def ask(self, agent: int = 0) -> Ask:
+    def ask(self, agent: int = 0) -> BlockingQuery:
         ask = self.belief.next(agent, self.t)
         self.t = ask.at
         self.params = self.belief.params(ask)
@@ -167,7 +167,7 @@ def test_replies_that_are_none(answer: Reply, said: str) -> None:
 
 
 def test_what_cannot_be_waited_for_is_asked_for_again() -> None:
-    talk = Talk(Fact(Kind.DATACENTERS))
+    talk = Talk(Fact(FactKind.DATACENTERS))
     for names in (["dc1"], ["dc1", "dc2"]):
         assert talk.said(reply(names, index=None))
         assert (talk.params, talk.belief.value) == (LEADER, tuple(names))

@@ -19,10 +19,10 @@ from consulfwd.consul.blocking import (
     RATE,
     RULES,
     WAIT,
-    Ask,
+    BlockingQuery,
+    BlockingRules,
     Decision,
-    Event,
-    Rules,
+    ReplyEvent,
     Verdict,
 )
 from consulfwd.consul.reply import Reply
@@ -40,10 +40,10 @@ class Least(random.Random):
 
 
 class Watch:
-    """Rules with a clock; each question takes no time unless `after` says so."""
+    """BlockingRules with a clock; each question takes no time unless `after` says so."""
 
     def __init__(self) -> None:
-        self.rules = Rules(content.service, Least())
+        self.rules = BlockingRules(content.service, Least())
         self.now = 1000.0
 
     def ask(self) -> str:
@@ -73,7 +73,7 @@ def watch() -> Watch:
 
 
 def test_every_event_has_its_rule() -> None:
-    assert set(RULES) == set(Event)
+    assert set(RULES) == set(ReplyEvent)
     assert {rule.verdict for rule in RULES.values()} == set(Verdict)
 
 
@@ -88,7 +88,7 @@ def test_the_index_is_followed_and_content_compared(watch: Watch) -> None:
 
 def test_what_a_question_looks_like(watch: Watch) -> None:
     first = watch.rules.next(watch.now)
-    assert first == Ask(watch.now, 0, 0, False, MARGIN)
+    assert first == BlockingQuery(watch.now, 0, 0, False, MARGIN)
     assert first.params() == {"stale": ""}
     watch.hear(ONE, index=7)
     second = watch.rules.next(watch.now)
@@ -145,7 +145,7 @@ def test_a_flapping_service_does_not_make_us_spin(watch: Watch) -> None:
 
 @given(st.lists(st.floats(0, 2), max_size=60))
 def test_never_more_than_the_rate_and_the_burst(gaps: list[float]) -> None:
-    rules = Rules(content.service, Least())
+    rules = BlockingRules(content.service, Least())
     now, asked = 1000.0, []
     for gap in gaps:
         ask = rules.next(now)
@@ -183,7 +183,7 @@ def test_errors_are_followed_by_longer_and_longer_pauses(watch: Watch) -> None:
 )
 def test_pauses_have_bounds_and_jitter(given: tuple[int, random.Random]) -> None:
     failures, rng = given
-    rules, now = Rules(content.service, rng), 1000.0
+    rules, now = BlockingRules(content.service, rng), 1000.0
     for _ in range(failures):
         now = rules.next(now).at
         rules.failed(ConsulError(AGENT, 0, "x"), now)
@@ -313,7 +313,7 @@ EVENTS = st.one_of(
 def test_whatever_comes_the_invariants_hold(
     events: list[tuple[Reply | ConsulError, float]], rng: random.Random
 ) -> None:
-    rules, now = Rules(content.service, rng), 1000.0
+    rules, now = BlockingRules(content.service, rng), 1000.0
     known: content.Content | None = None
     for event, after in events:
         ask = rules.next(now)

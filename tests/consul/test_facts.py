@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consulfwd.consul.facts import MOST_NAME, Fact, Kind, content
-from consulfwd.consul.values import Entry, Instance, Listed, Node, Session
+from consulfwd.consul.facts import MOST_NAME, Fact, FactKind, content
+from consulfwd.consul.values import CatalogNode, KeyValue, Listed, ServiceInstance, Session
 
 
 def instance(node: str = "n1", **service: Any) -> dict[str, Any]:
@@ -36,67 +36,67 @@ def entry(key: str, value: bytes | None = b"x", **more: str) -> dict[str, Any]:
     return {"Key": key, "Value": coded, "LockIndex": 1, **more}
 
 
-SERVICE = Fact(Kind.SERVICE, "web")
-KEY, KEYS = Fact(Kind.KEY, "a/b"), Fact(Kind.KEYS, "a/")
+SERVICE = Fact(FactKind.SERVICE, "web")
+KEY, KEYS = Fact(FactKind.KEY, "a/b"), Fact(FactKind.KEYS, "a/")
 
 
 @pytest.mark.parametrize(
     ("fact", "path", "params", "written"),
     [
         (SERVICE, "/v1/health/service/web", {}, "service web"),
-        (Fact(Kind.SERVICE, "a b/c"), "/v1/health/service/a%20b%2Fc", {}, "service a b/c"),
-        (Fact(Kind.SERVICES), "/v1/catalog/services", {}, "services"),
+        (Fact(FactKind.SERVICE, "a b/c"), "/v1/health/service/a%20b%2Fc", {}, "service a b/c"),
+        (Fact(FactKind.SERVICES), "/v1/catalog/services", {}, "services"),
         (
-            Fact(Kind.NODES, datacenter="dc2"),
+            Fact(FactKind.NODES, datacenter="dc2"),
             "/v1/catalog/nodes",
             {"dc": "dc2"},
             "nodes in dc2",
         ),
-        (Fact(Kind.NODE, "n1"), "/v1/catalog/node/n1", {}, "node n1"),
-        (Fact(Kind.KEY, "a/b c?x"), "/v1/kv/a/b%20c%3Fx", {}, "key a/b c?x"),
+        (Fact(FactKind.NODE, "n1"), "/v1/catalog/node/n1", {}, "node n1"),
+        (Fact(FactKind.KEY, "a/b c?x"), "/v1/kv/a/b%20c%3Fx", {}, "key a/b c?x"),
         (KEYS, "/v1/kv/a/", {"recurse": ""}, "keys a/"),
-        (Fact(Kind.KEYS), "/v1/kv/", {"recurse": ""}, "keys"),
-        (Fact(Kind.SESSION, "ab-1"), "/v1/session/info/ab-1", {}, "session ab-1"),
-        (Fact(Kind.DATACENTERS), "/v1/catalog/datacenters", {}, "datacenters"),
+        (Fact(FactKind.KEYS), "/v1/kv/", {"recurse": ""}, "keys"),
+        (Fact(FactKind.SESSION, "ab-1"), "/v1/session/info/ab-1", {}, "session ab-1"),
+        (Fact(FactKind.DATACENTERS), "/v1/catalog/datacenters", {}, "datacenters"),
     ],
 )
 def test_how_facts_are_asked_for(
     fact: Fact, path: str, params: dict[str, str], written: str
 ) -> None:
     assert (fact.path, fact.params, str(fact)) == (path, params, written)
-    assert fact.blocks == (fact.kind is not Kind.DATACENTERS)
-    assert fact.absent == (fact.kind in (Kind.KEY, Kind.KEYS))
+    assert fact.blocks == (fact.kind is not FactKind.DATACENTERS)
+    assert fact.absent == (fact.kind in (FactKind.KEY, FactKind.KEYS))
 
 
 @pytest.mark.parametrize(
     ("kind", "name", "said"),
     [
-        (Kind.SERVICE, "", "empty"),
-        (Kind.KEY, "", "empty"),
-        (Kind.SERVICE, "..", "has an empty part, . or .."),
-        (Kind.KEY, "/a", "starts with a slash"),
-        (Kind.KEY, "a//b", "an empty part"),
-        (Kind.KEYS, "a/../b/", "an empty part, . or .."),
-        (Kind.NODE, "a\nb", "cannot be asked for"),
-        (Kind.NODE, "\ud800", "cannot be asked for"),
-        (Kind.KEY, "x" * (MOST_NAME + 1), "cannot be asked for"),
+        (FactKind.SERVICE, "", "empty"),
+        (FactKind.KEY, "", "empty"),
+        (FactKind.SERVICE, "..", "has an empty part, . or .."),
+        (FactKind.KEY, "/a", "starts with a slash"),
+        (FactKind.KEY, "a//b", "an empty part"),
+        (FactKind.KEYS, "a/../b/", "an empty part, . or .."),
+        (FactKind.NODE, "a\nb", "cannot be asked for"),
+        (FactKind.NODE, "\ud800", "cannot be asked for"),
+        (FactKind.KEY, "x" * (MOST_NAME + 1), "cannot be asked for"),
     ],
 )
-def test_what_cannot_be_asked_for(kind: Kind, name: str, said: str) -> None:
+def test_what_cannot_be_asked_for(kind: FactKind, name: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Fact(kind, name)
 
 
 def test_names_as_long_as_allowed_and_datacenters() -> None:
-    assert Fact(Kind.KEY, "x" * MOST_NAME).path.endswith("x")
+    assert Fact(FactKind.KEY, "x" * MOST_NAME).path.endswith("x")
     with pytest.raises(ValueError, match="not the name of a datacenter"):
-        Fact(Kind.NODES, datacenter="dc1&x=1")
+        Fact(FactKind.NODES, datacenter="dc1&x=1")
 
 
 def test_instances_have_their_own_address_or_their_nodes() -> None:
     found: Any = SERVICE.read([instance("n2", Address="fd00::2"), instance("n1")])
     assert found == (
-        Instance(
+        ServiceInstance(
             name="web",
             id="web1",
             address="10.0.0.1",
@@ -141,31 +141,31 @@ def test_order_of_a_reply_does_not_count() -> None:
 
 
 def test_the_other_lists() -> None:
-    services = Fact(Kind.SERVICES).read({"web": ["b", "a"], "consul": None})
+    services = Fact(FactKind.SERVICES).read({"web": ["b", "a"], "consul": None})
     assert services == (Listed("consul", ()), Listed("web", ("a", "b")))
     node = {"Node": "n1", "Address": "10.0.0.1", "Datacenter": "dc1", "Meta": None}
-    read = Node("n1", "10.0.0.1", {}, "dc1")
-    assert Fact(Kind.NODES).read([node]) == (read,)
-    assert Fact(Kind.NODE, "n1").read({"Node": node, "Services": {}}) == read
-    assert Fact(Kind.DATACENTERS).read(["dc2", "dc1"]) == ("dc1", "dc2")
+    read = CatalogNode("n1", "10.0.0.1", {}, "dc1")
+    assert Fact(FactKind.NODES).read([node]) == (read,)
+    assert Fact(FactKind.NODE, "n1").read({"Node": node, "Services": {}}) == read
+    assert Fact(FactKind.DATACENTERS).read(["dc2", "dc1"]) == ("dc1", "dc2")
     session = [{"ID": "ab-1", "Node": "n1", "TTL": "10s"}]
-    assert Fact(Kind.SESSION, "ab-1").read(session) == Session("ab-1", "n1")
+    assert Fact(FactKind.SESSION, "ab-1").read(session) == Session("ab-1", "n1")
 
 
 def test_keys() -> None:
-    assert KEY.read([entry("a/b", b"x\ny", Session="ab-1")]) == Entry("a/b", b"x\ny", "ab-1")
+    assert KEY.read([entry("a/b", b"x\ny", Session="ab-1")]) == KeyValue("a/b", b"x\ny", "ab-1")
     assert KEYS.read([entry("a/c"), entry("a/b", None)]) == {
-        "a/b": Entry("a/b", b""),
-        "a/c": Entry("a/c", b"x"),
+        "a/b": KeyValue("a/b", b""),
+        "a/c": KeyValue("a/c", b"x"),
     }
-    assert Entry("k", "ä\n".encode()).text() == "ä\n"
+    assert KeyValue("k", "ä\n".encode()).text() == "ä\n"
     with pytest.raises(ValueError, match="'k' is not UTF-8"):
-        Entry("k", b"\xff").text()
+        KeyValue("k", b"\xff").text()
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_nothing_is_nothing(kind: Kind) -> None:
-    fact = Fact(kind, "x" if "{" in kind.value or kind is not Kind.SERVICES else "")
+@pytest.mark.parametrize("kind", list(FactKind))
+def test_nothing_is_nothing(kind: FactKind) -> None:
+    fact = Fact(kind, "x" if "{" in kind.value or kind is not FactKind.SERVICES else "")
     value = fact.read(None)
     assert not value
     assert content(value).size == 0
@@ -189,16 +189,16 @@ def test_nothing_is_nothing(kind: Kind) -> None:
         (SERVICE, [instance() | {"Checks": "x"}], "Checks: not of the form"),
         (SERVICE, {}, "instances: not of the form"),
         (SERVICE, [1], "an instance is not of the form"),
-        (Fact(Kind.SERVICES), [], None),
-        (Fact(Kind.SERVICES), [1], "list of services is not of the form"),
-        (Fact(Kind.SERVICES), {"a\nb": []}, "a service's name holds control"),
-        (Fact(Kind.NODE, "x"), [], "not of the form"),
+        (Fact(FactKind.SERVICES), [], None),
+        (Fact(FactKind.SERVICES), [1], "list of services is not of the form"),
+        (Fact(FactKind.SERVICES), {"a\nb": []}, "a service's name holds control"),
+        (Fact(FactKind.NODE, "x"), [], "not of the form"),
         (KEY, [entry("a/b"), entry("a/c")], "more than one entry"),
         (KEY, [entry("a/b") | {"Value": "!"}], "not in base64"),
         (KEY, [entry("a/b") | {"Value": 3}], "not in base64"),
         (KEY, [entry("a/b", Session="../x")], "the session's ID is none"),
-        (Fact(Kind.SESSION, "x"), [[]], "the session is not of the form"),
-        (Fact(Kind.DATACENTERS), [None], "datacenter's name is not a text"),
+        (Fact(FactKind.SESSION, "x"), [[]], "the session is not of the form"),
+        (Fact(FactKind.DATACENTERS), [None], "datacenter's name is not a text"),
     ],
 )
 def test_hostile_replies(fact: Fact, parsed: object, said: str | None) -> None:
@@ -221,8 +221,8 @@ JSON = st.recursive(
 )
 
 
-@given(st.sampled_from(list(Kind)), JSON)
-def test_only_value_errors_escape(kind: Kind, parsed: object) -> None:
+@given(st.sampled_from(list(FactKind)), JSON)
+def test_only_value_errors_escape(kind: FactKind, parsed: object) -> None:
     try:
         value = Fact(kind, "x").read(json.loads(json.dumps(parsed)))
     except ValueError:

@@ -12,7 +12,7 @@ import pytest
 
 from consulfwd.config import Agent
 from consulfwd.consul.client import Client
-from consulfwd.consul.facts import Fact, Kind
+from consulfwd.consul.facts import Fact, FactKind
 from consulfwd.consul.following import POLL, Following
 from consulfwd.consul.reply import Reply
 from consulfwd.core.carriers import MOST_CARRIED
@@ -20,7 +20,7 @@ from consulfwd.errors import ConsulError
 from tests.consul.replies import reply
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
-SERVICES, NODE, KEY = Fact(Kind.SERVICES), Fact(Kind.NODE, "n1"), Fact(Kind.KEY, "a")
+SERVICES, NODE, KEY = Fact(FactKind.SERVICES), Fact(FactKind.NODE, "n1"), Fact(FactKind.KEY, "a")
 
 
 class World:
@@ -270,7 +270,7 @@ async def test_a_part_by_the_tokens_rights_is_told_once() -> None:
 
 
 async def test_what_cannot_be_waited_for_is_asked_for_now_and_then() -> None:
-    datacenters = Fact(Kind.DATACENTERS)
+    datacenters = Fact(FactKind.DATACENTERS)
     async with following() as (world, one):
         world.say(datacenters.path, reply(["dc1"], index=None))
         await ready(one, datacenters)
@@ -292,7 +292,7 @@ async def test_a_fault_of_ours_hangs_nobody() -> None:
 @pytest.mark.parametrize("many", [0, 40])
 async def test_many_facts_at_once(many: int) -> None:
     async with following() as (world, one):
-        facts = [Fact(Kind.KEY, f"k{number}") for number in range(many)]
+        facts = [Fact(FactKind.KEY, f"k{number}") for number in range(many)]
         for fact in facts:
             world.say(fact.path, reply(None))
         await ready(one, *facts)
@@ -301,7 +301,7 @@ async def test_many_facts_at_once(many: int) -> None:
 
 async def test_connections_are_left_to_others() -> None:
     """Beyond so many questions that wait at an agent, it is asked now and then instead."""
-    facts = [Fact(Kind.KEY, f"k{number}") for number in range(MOST_CARRIED + 5)]
+    facts = [Fact(FactKind.KEY, f"k{number}") for number in range(MOST_CARRIED + 5)]
     async with following() as (world, made):
         for fact in facts:
             world.say(fact.path, reply([{"Key": fact.name, "Value": "eA=="}], index=5))

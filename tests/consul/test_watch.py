@@ -187,12 +187,12 @@ async def test_nobody_waits_for_less_time_than_changes_settle(
     """Between two questions a change may come and go unseen: an answer of then must not be kept."""
     rates: list[float] = []
 
-    class Rules(blocking.Rules):
+    class Rules(blocking.BlockingRules):
         def __init__(self, *args: Any, rate: float) -> None:
             rates.append(rate)
             super().__init__(*args, rate=rate)
 
-    monkeypatch.setattr(module, "Rules", Rules)
+    monkeypatch.setattr(module, "BlockingRules", Rules)
     async with cluster() as (_, agents), watching(agents, settle=settle) as shell:
         await shell.armed()
     assert rates == [rate]

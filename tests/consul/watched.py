@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from consulfwd.config import Agent
 from consulfwd.consul.watch import Watcher
-from consulfwd.core.carriers import Rules
+from consulfwd.core.carriers import WatchLimits
 from consulfwd.core.freshness import Freshness
 from consulfwd.core.subjects import Subject
 from consulfwd.core.watches import Watch
@@ -32,7 +32,7 @@ class Shell:
     """
 
     def __init__(self, agents: Iterable[str], settle: float = 0.1) -> None:
-        self.freshness = Freshness(Rules(settle=settle))
+        self.freshness = Freshness(WatchLimits(settle=settle))
         self.wake: Callable[[], None] = lambda: None
         self.dropped: list[tuple[bytes, bool]] = []
         self._agents = list(agents)

@@ -6,7 +6,7 @@ from heapq import heapify, heappop, heappush
 
 import pytest
 
-from consulfwd.core.carriers import CROWDED_AGAIN, MOST_CARRIED, MOST_FAR, ROOM_AGAIN, Rules
+from consulfwd.core.carriers import CROWDED_AGAIN, MOST_CARRIED, MOST_FAR, ROOM_AGAIN, WatchLimits
 from consulfwd.core.freshness import IDLE, LOOK_AGAIN, PROVE_FOR, Freshness
 from consulfwd.core.interest import ADMIT_WITHIN, MAX_SEEN, REST
 from consulfwd.core.proofs import LIFE
@@ -84,7 +84,7 @@ def test_the_bounds_of_a_proof() -> None:
 
 def test_a_nodes_own_names_are_asked_for_more_often() -> None:
     node = Subject(NODE, "db1")
-    freshness = Freshness(Rules())
+    freshness = Freshness(WatchLimits())
     for _ in range(2):
         freshness.asked(node, ("A",), EPOCH, positive=True)
     freshness.armed(node, "A", EPOCH, size=1, healthy=1)
@@ -95,7 +95,7 @@ def test_a_nodes_own_names_are_asked_for_more_often() -> None:
 
 def test_what_may_become_blind_unseen_is_relied_on_for_less_long() -> None:
     web = Subject(SERVICE, "web")
-    freshness = Freshness(Rules())
+    freshness = Freshness(WatchLimits())
     for _ in range(2):
         freshness.asked(web, ("A",), EPOCH, positive=True)
     later = EPOCH + freshness.rules.settle

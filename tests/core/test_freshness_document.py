@@ -44,7 +44,7 @@ def test_what_is_told_in_passing(text: str) -> None:
     assert "Consul allows one host 200 connections" in text
     assert freshness.NEGATIVE_SHARE == 4
     assert "Watches of what does not exist are a quarter at most" in text
-    assert carriers.Rules().settle == 0.5
+    assert carriers.WatchLimits().settle == 0.5
     assert proofs.LIFE == 2
     assert "no answer outlives the change by more than 2 seconds" in text
 

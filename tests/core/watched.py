@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from textwrap import dedent
 
-from consulfwd.core.carriers import Rules
+from consulfwd.core.carriers import WatchLimits
 from consulfwd.core.freshness import NEGATIVE_SHARE, Freshness
 from consulfwd.core.interest import MAX_SEEN
 from consulfwd.core.proofs import LIFE
@@ -38,7 +38,7 @@ class Play:
     """Freshness with a fake clock. Its invariants are checked after every event."""
 
     def __init__(self, agents: str = "A B", *, most: int = 128, settle: float = 0.5) -> None:
-        self.freshness = Freshness(Rules(most, settle))
+        self.freshness = Freshness(WatchLimits(most, settle))
         self.agents = agents.split()
         self.there: Sequence[str] | None = None
         # Whose proofs the shell was told to begin with.

@@ -16,7 +16,7 @@ from consulfwd.consul import proving
 from consulfwd.consul import watch as watch_module
 from consulfwd.consul.proving import PROVE_EVERY
 from consulfwd.core import freshness as freshness_module
-from consulfwd.core.carriers import Rules
+from consulfwd.core.carriers import WatchLimits
 from consulfwd.core.proofs import LIFE
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import Subject
@@ -41,7 +41,7 @@ class Hand:
     def __init__(self, here: World) -> None:
         self.here = here
         of = here.engine
-        rules, domains = Rules(settle=SETTLE), [from_text("consul")]
+        rules, domains = WatchLimits(settle=SETTLE), [from_text("consul")]
         self.reuse = Reuse(of.cache, of.clock, of.warmth, of.loop, rules, domains)
         of.reuse_by(self.reuse)
 

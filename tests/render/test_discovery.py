@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consulfwd.config import Settings
-from consulfwd.consul.values import Instance
+from consulfwd.consul.values import ServiceInstance
 from consulfwd.errors import ConsulError
 from consulfwd.render.discovery import facts, found
 
@@ -17,8 +17,8 @@ def given(**consul: Any) -> Settings:
     return Settings(**settings)
 
 
-def instance(address: str, status: str = "passing") -> Instance:
-    return Instance(
+def instance(address: str, status: str = "passing") -> ServiceInstance:
+    return ServiceInstance(
         name="consul",
         id="consul",
         address="",
@@ -33,7 +33,7 @@ def instance(address: str, status: str = "passing") -> Instance:
     )
 
 
-def servers(settings: Settings, *instances: Instance) -> list[str]:
+def servers(settings: Settings, *instances: ServiceInstance) -> list[str]:
     wanted = facts(settings)
     return [one.written() for one in found(settings, wanted, {wanted[""]: instances}, {})[""]]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from consulfwd.consul.values import Instance, Listed, Node
+from consulfwd.consul.values import CatalogNode, Listed, ServiceInstance
 from consulfwd.render.functions import MOST_FACTS, NAMES, Functions, Leader
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "render.md").read_text()
 ROWS = dict(re.findall(r"^\| `(\w+\(.*?\))` \| (.*) \|$", PAGE, re.MULTILINE))
-VALUES = {"service": Instance, "services": Listed, "nodes": Node, "leader": Leader}
+VALUES = {"service": ServiceInstance, "services": Listed, "nodes": CatalogNode, "leader": Leader}
 
 
 def written(name: str) -> str:

@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from consulfwd.consul.facts import Fact, Kind
-from consulfwd.consul.values import Entry, Instance, Listed, Node, Session
+from consulfwd.consul.facts import Fact, FactKind
+from consulfwd.consul.values import CatalogNode, KeyValue, Listed, ServiceInstance, Session
 from consulfwd.render.functions import MOST_FACTS, Functions, Leader
 
-WEB, LOCK = Fact(Kind.SERVICE, "web"), Fact(Kind.KEY, "service/web/leader")
-SESSION, NODE = Fact(Kind.SESSION, "5e55"), Fact(Kind.NODE, "n1")
+WEB, LOCK = Fact(FactKind.SERVICE, "web"), Fact(FactKind.KEY, "service/web/leader")
+SESSION, NODE = Fact(FactKind.SESSION, "5e55"), Fact(FactKind.NODE, "n1")
 
 
-def instance(node: str, status: str = "passing", *tags: str) -> Instance:
-    return Instance("web", node, "10.0.0.1", 80, tags, {}, node, "10.0.0.1", "dc1", 1, status)
+def instance(node: str, status: str = "passing", *tags: str) -> ServiceInstance:
+    home = (node, "10.0.0.1", "dc1", 1, status)
+    return ServiceInstance("web", node, "10.0.0.1", 80, tags, {}, *home)
 
 
 def functions(known: dict[Fact, Any]) -> Functions:
@@ -61,12 +62,12 @@ def test_what_is_missing_is_answered_with_nothing_and_remembered() -> None:
 
 
 def test_lists() -> None:
-    listed, node = Listed("web", ("a",)), Node("n1", "10.0.0.1", {}, "dc1")
+    listed, node = Listed("web", ("a",)), CatalogNode("n1", "10.0.0.1", {}, "dc1")
     made = functions(
         {
-            Fact(Kind.SERVICES): (listed,),
-            Fact(Kind.NODES, datacenter="dc2"): (node,),
-            Fact(Kind.DATACENTERS): ("dc1", "dc2"),
+            Fact(FactKind.SERVICES): (listed,),
+            Fact(FactKind.NODES, datacenter="dc2"): (node,),
+            Fact(FactKind.DATACENTERS): ("dc1", "dc2"),
         }
     )
     assert (made.services(), made.nodes("dc2")) == ([listed], [node])
@@ -74,14 +75,14 @@ def test_lists() -> None:
 
 
 def test_keys() -> None:
-    a, none, odd = (Fact(Kind.KEY, one) for one in "anx")
-    prefix = Fact(Kind.KEYS, "p/")
+    a, none, odd = (Fact(FactKind.KEY, one) for one in "anx")
+    prefix = Fact(FactKind.KEYS, "p/")
     made = functions(
         {
-            a: Entry("a", b"1\n"),
+            a: KeyValue("a", b"1\n"),
             none: None,
-            odd: Entry("x", b"\xff"),
-            prefix: {"p/": Entry("p/", b""), "p/a": Entry("p/a", b"2")},
+            odd: KeyValue("x", b"\xff"),
+            prefix: {"p/": KeyValue("p/", b""), "p/a": KeyValue("p/a", b"2")},
         }
     )
     assert made.key("a") == "1\n"
@@ -97,9 +98,9 @@ def test_the_leader_is_found_step_by_step() -> None:
     known: dict[Fact, Any] = {}
     made = functions(known)
     for fact, value in [
-        (LOCK, Entry(LOCK.name, b"10.0.0.1:80", "5e55")),
+        (LOCK, KeyValue(LOCK.name, b"10.0.0.1:80", "5e55")),
         (SESSION, Session("5e55", "n1")),
-        (NODE, Node("n1", "fd00::1", {}, "dc1")),
+        (NODE, CatalogNode("n1", "fd00::1", {}, "dc1")),
     ]:
         assert made.leader(LOCK.name) is None
         assert made.missing == {fact}
@@ -111,8 +112,8 @@ def test_the_leader_is_found_step_by_step() -> None:
     assert made.missing == set()
 
 
-@pytest.mark.parametrize("entry", [None, Entry("x", b"v")])
-def test_nobody_holds_the_lock(entry: Entry | None) -> None:
+@pytest.mark.parametrize("entry", [None, KeyValue("x", b"v")])
+def test_nobody_holds_the_lock(entry: KeyValue | None) -> None:
     made = functions({LOCK: entry})
     assert made.leader(LOCK.name) is None
     assert (made.asked, made.missing) == ({LOCK}, set())
@@ -126,7 +127,7 @@ def test_nobody_holds_the_lock(entry: Entry | None) -> None:
     ],
 )
 def test_a_holder_that_cannot_be_seen_is_not_nobody(known: dict[Fact, Any], said: str) -> None:
-    made = functions({LOCK: Entry(LOCK.name, b"", "5e55"), **known})
+    made = functions({LOCK: KeyValue(LOCK.name, b"", "5e55"), **known})
     with pytest.raises(ValueError, match=f"who holds '{LOCK.name}' cannot be seen: {said}"):
         made.leader(LOCK.name)
 

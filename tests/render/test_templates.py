@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from consulfwd.consul.facts import Fact, Kind
-from consulfwd.consul.values import Entry, Listed, Node, Session
+from consulfwd.consul.facts import Fact, FactKind
+from consulfwd.consul.values import CatalogNode, KeyValue, Listed, Session
 from consulfwd.errors import ApplyError, ConsulError, TemplateError, UsageError
 from consulfwd.render.jobs import Applied
 from consulfwd.render.templates import Destination, Templates, Unrendered, apply, destination
 
-LOCK, SERVICES = Fact(Kind.KEY, "lock"), Fact(Kind.SERVICES)
+LOCK, SERVICES = Fact(FactKind.KEY, "lock"), Fact(FactKind.SERVICES)
 CONSUL: dict[Fact, Any] = {
-    LOCK: Entry("lock", b"v", "5e55"),
-    Fact(Kind.SESSION, "5e55"): Session("5e55", "n1"),
-    Fact(Kind.NODE, "n1"): Node("n1", "10.0.0.1", {}, "dc1"),
+    LOCK: KeyValue("lock", b"v", "5e55"),
+    Fact(FactKind.SESSION, "5e55"): Session("5e55", "n1"),
+    Fact(FactKind.NODE, "n1"): CatalogNode("n1", "10.0.0.1", {}, "dc1"),
     SERVICES: (Listed("a", ()),),
 }
 DENIED = ConsulError("10.0.0.1:8600", 403, "keys x/: Permission denied")
@@ -102,7 +102,7 @@ def test_what_consul_cannot_be_asked_for(tmp_path: Path) -> None:
 
 def test_errors_of_functions_name_line_and_key(tmp_path: Path) -> None:
     templates, found = made(tmp_path, a="x\n{{ key('none') }}")
-    (error,) = rendered(templates, Told({Fact(Kind.KEY, "none"): None}))
+    (error,) = rendered(templates, Told({Fact(FactKind.KEY, "none"): None}))
     assert str(error).startswith(f"{found['a'].template}:2: there is no key 'none'")
 
 
@@ -112,7 +112,7 @@ def test_templates_ask_for_so_much_together_and_no_more(tmp_path: Path) -> None:
     texts = {name: text.replace("{}", begin, 1).replace("{}", end, 1) for name, begin, end in (
         ("a", "0", "60"), ("b", "50", "101"), ("c", "40", "100"), ("d", "0", "300")
     )}  # fmt: skip
-    told = Told({Fact(Kind.KEY, str(n)): Entry(str(n), b"v") for n in range(300)})
+    told = Told({Fact(FactKind.KEY, str(n)): KeyValue(str(n), b"v") for n in range(300)})
     a, b, c, d = rendered(made(tmp_path, **texts)[0], told)
     assert (a, c) == (60 * "v", 60 * "v")
     assert "b.tpl: more than 100 things are asked of Consul by this template and those" in str(b)
@@ -122,7 +122,7 @@ def test_templates_ask_for_so_much_together_and_no_more(tmp_path: Path) -> None:
 
 def test_a_template_that_never_has_enough(tmp_path: Path) -> None:
     chain: dict[Fact, Any] = {
-        Fact(Kind.KEY, f"k{n}"): Entry(f"k{n}", f"k{n + 1}".encode()) for n in range(100)
+        Fact(FactKind.KEY, f"k{n}"): KeyValue(f"k{n}", f"k{n + 1}".encode()) for n in range(100)
     }
     text = "{% set at = namespace(key='k0') %}{% for n in range(50) %}"
     text += "{% set at.key = key(at.key) %}{% endfor %}{{ at.key }}"

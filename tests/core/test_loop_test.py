@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consulfwd.core.loops import EXPIRES, LoopTest, Tests, name_for, places
+from consulfwd.core.loop_test import EXPIRES, LoopTest, Tests, name_for, places
 from consulfwd.core.order import Group, rank
 from consulfwd.core.routes import Kind, Route, Routes
 from consulfwd.core.upstreams import Health, State, Upstream
