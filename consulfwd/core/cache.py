@@ -97,6 +97,13 @@ class Cache:
             self._negative[key] = self._negative.pop(key)
         return entry
 
+    def used(self, key: bytes) -> None:
+        """Note that an entry is needed: others go first."""
+        if key in self.entries:
+            self.entries[key] = self.entries.pop(key)
+            if key in self._negative:
+                self._negative[key] = self._negative.pop(key)
+
     def stale(self, key: bytes, now: float, sibling: bytes | None = None) -> Entry | None:
         """Return the entry if it may still answer when nothing else can (RFC 8767).
 

@@ -19,11 +19,12 @@ MAX_FAILURES = 4096
 class Failure:
     """One question's failure: it counts until `until`; why is `ede` and `reason`.
 
-    `retry_at` is when it is to be asked again for the sake of a stale answer. `risen` is how often
-    upstreams had come back by then: the next one to do so may have the answer.
+    Where a stale answer was at hand and is gone, it counts until `alone_until`. `retry_at` is when
+    it is to be asked again for the sake of a stale answer. `risen` is how often upstreams had come
+    back by then: the next one to do so may have the answer.
     """
 
-    __slots__ = ("ede", "lasts", "reason", "retry_at", "risen", "until")
+    __slots__ = ("alone_until", "ede", "lasts", "reason", "retry_at", "risen", "until")
 
     def __init__(self, ede: int, reason: str, risen: int, lasts: float, now: float) -> None:
         self.ede = ede
@@ -31,6 +32,7 @@ class Failure:
         self.risen = risen
         self.lasts = lasts
         self.until = now + lasts
+        self.alone_until = now + (FIRST if lasts == RECHECK else lasts)
         self.retry_at = now + REFRESH
 
 
@@ -71,6 +73,10 @@ class Failures:
         if failure is None or now >= failure.until or failure.risen != risen:
             return None
         return failure
+
+    def clear(self) -> None:
+        """Others may be asked now."""
+        self._failures.clear()
 
     def forget(self, key: bytes) -> None:
         """The question has an answer."""

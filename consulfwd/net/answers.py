@@ -43,9 +43,9 @@ class Answers:
         if flight.before is not None:
             # What Consul denied a moment ago it may answer the next: do not hide that for long.
             ttl = min(cache.ttl_of(message), cache.limits.max_negative_ttl)
-        if self.failures:
-            self.failures.forget(flight.ask.key)
         good = not message.truncated and message.rcode in (const.NOERROR, const.NXDOMAIN)
+        if good and self.failures:
+            self.failures.forget(flight.ask.key)
         if good and len(message.body) <= replies.STREAM_LIMIT:
             entry = cache.put(flight.ask.key, message, now, source, ttl)
             if self.reuse is not None:
@@ -58,12 +58,16 @@ class Answers:
         """Keep an answer that came when its client had been told that there is none.
 
         Whoever asks again has it then. Not one that may need a second look: a denial of what was
-        known, a part, an alias to be followed.
+        known, or of others than Consul where that could not be asked; an error, a part, an alias to
+        be followed.
         """
         entry = self.cache.get(flight.ask.key)
+        if message.rcode not in (const.NOERROR, const.NXDOMAIN):
+            return
         if cut or (message.aliased and not message.matched) or flight.follows is not None:
             return
-        if not message.positive and (flight.known or flight.route.then is not None):
+        second = flight.route.then is not None or flight.before is not None
+        if not message.positive and (flight.known or second):
             return
         if entry is None or entry.stored_at < attempt.sent_at:
             self.keep(flight, message, attempt.upstream.name, now)

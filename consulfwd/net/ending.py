@@ -51,7 +51,9 @@ def end(table: Table, flight: Flight, outcome: Outcome, now: float) -> None:
 
 def _note_failure(table: Table, flight: Flight, outcome: Outcome, now: float) -> None:
     """Let a question that was asked in vain, by no fault of ours, not be asked again at once."""
-    ours = outcome.ede == const.EDE_OTHER or any(one.result in OURS for one in flight.attempts)
+    before = flight.before.attempts if flight.before is not None else []
+    asked = [*before, *flight.attempts]
+    ours = outcome.ede == const.EDE_OTHER or any(one.result in OURS for one in asked)
     if flight.plan and not ours:
         table.answers.failures.note(
             flight.ask.key,
@@ -60,7 +62,7 @@ def _note_failure(table: Table, flight: Flight, outcome: Outcome, now: float) ->
             now,
             risen=table.health.risen,
             has_stale=flight.stale is not None,
-            grows=flight.route.kind is not Kind.CONSUL,
+            grows=flight.ask.route.kind is not Kind.CONSUL,
         )
 
 

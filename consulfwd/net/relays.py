@@ -145,7 +145,10 @@ class Relays:
         """Let lookups decide from here on about everything that was relayed to a server."""
         now = self._table.clock.now()
         for relay in list(self._table.flights.values()):
-            if not isinstance(relay, Flight) and relay.upstream is upstream:
+            if isinstance(relay, Flight) or relay.upstream is not upstream:
+                continue
+            # What became of one before it may have taken this one over, too.
+            if self._table.flights.get(relay.ask.key) is relay:
                 self._carrier.run(self._escalate(relay, now).lookup, [], now)
 
     def on_relay_failed(self, relay: Waiter, reason: str, *, refused: bool) -> None:
@@ -155,7 +158,8 @@ class Relays:
 
     def on_drained(self, sample: Waiter, relayed: int, now: float) -> None:
         """Count relays answered in one go; they are one sign of life, one round-trip time."""
-        self._table.health.good(sample.upstream, now, now - sample.sent_at)
+        near = not sample.ask.datacenter
+        self._table.health.good(sample.upstream, now, now - sample.sent_at, measure=near)
         counters = self._table.counters
         counters.forwarded += relayed
         counters.upstream += relayed

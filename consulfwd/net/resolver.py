@@ -125,6 +125,8 @@ class Engine:
         self.prober.use(probe_question)
         self.loop_tests.look()
         self.asks.clear()
+        # Whoever may be asked now may have the answer.
+        table.answers.failures.clear()
         self.warmth.clear()
 
     def _retain(self) -> None:

@@ -200,6 +200,8 @@ class StreamChannel:
             reason = (error.reason or "it failed").lower().replace("_", " ")
             connection.fail(f"TLS: {reason}", refused=True)
         except OSError as error:
+            # A server may break off for the session it is offered.
+            self._forget()
             reason = os.strerror(error.errno).lower() if error.errno else str(error)
             # A closed TCP port says nothing about an agent's UDP port.
             connection.fail(f"TCP: {reason}", refused=secure)

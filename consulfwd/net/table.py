@@ -37,12 +37,14 @@ log = logging.getLogger("consulfwd.resolver")
 DOUBT = 300.0
 # Questions in flight: to others than Consul, of which half give way to new ones, and in all.
 MAX_OUTSIDE, MAX_FLIGHTS = 5_000, 20_000
+# Of all, so many are for Consul's names alone.
+FOR_CONSUL = 10_000
 # Clients that wait for one answer.
 MAX_WAITERS = 100_000
 # While nobody answers: so many questions at once go out for the sake of the stale answers.
 MAX_REFRESHING = 64
 # How often (seconds) it is looked whether those of a listener that goes have their answers.
-LOOK_S = 0.01
+LOOK_S = 0.05
 # Health.version it holds for, whom to ask, the way there, the query without its ID.
 Lane = tuple[int, Upstream, Callable[[Waiter, bytes], bool], bytes]
 
@@ -152,13 +154,9 @@ class Table:
         failures = self.answers.failures
         if failures and not traced:
             failure = failures.holds(key, now, self.health.risen)
-            if failure is not None:
-                self._failed_lately(ask, waiter, failure, now)
+            if failure is not None and self._failed_lately(ask, waiter, failure, now):
                 return
-        full = len(flights) >= MAX_FLIGHTS
-        if self._outside.full and ask.route.kind is not Kind.CONSUL:
-            full = full or not self._make_room(now)
-        if full:
+        if not self._has_room(ask.route, now):
             waiter.deliver(self.answers.too_many(ask, now))
             return
         if not traced:
@@ -178,12 +176,18 @@ class Table:
                 del flights[key]
         self.launch(ask, ask.route, [waiter], now)
 
-    def _failed_lately(self, ask: Ask, waiter: Waiter, failure: Failure, now: float) -> None:
-        """Tell what is known without asking; behind a stale answer it is asked now and then."""
+    def _failed_lately(self, ask: Ask, waiter: Waiter, failure: Failure, now: float) -> bool:
+        """Tell what is known without asking; behind a stale answer it is asked now and then.
+
+        False when the stale answer is gone for whose sake it counted for so long.
+        """
         stale = self.cache.stale(ask.key, now, ask.sibling)
         if stale is None:
+            if now >= failure.alone_until:
+                return False
             waiter.deliver(self.answers.failure(ask, failure.ede, failure.reason))
-            return
+            return True
+        self.cache.used(ask.key)
         waiter.deliver(self.answers.stale(stale, None))
         if now >= failure.retry_at and self._refreshing < MAX_REFRESHING:
             failure.retry_at = now + REFRESH
@@ -191,6 +195,20 @@ class Table:
             flight = self.flight(ask, ask.route, ask.route.plan(), [], now)
             flight.refreshes = True
             self._begin(flight, now)
+        return True
+
+    def at_hand(self, ask: Ask) -> bool:
+        """Return whether a question would be answered at once, from the cache."""
+        entry = self.cache.get(ask.key)
+        return entry is not None and entry.expires_at > self.clock.now()
+
+    def _has_room(self, route: Route, now: float) -> bool:
+        """Return whether one more question may go out by a route, when others give way."""
+        if route.kind is Kind.CONSUL:
+            return len(self.flights) < MAX_FLIGHTS
+        if len(self.flights) >= MAX_FLIGHTS - FOR_CONSUL:
+            return False
+        return not self._outside.full or self._make_room(now)
 
     def launch(
         self,
@@ -211,11 +229,18 @@ class Table:
         if before is not None:
             flight.before = before
             flight.deadline = before.started_at + self.deadline
+            if not self._has_room(route, now):
+                self.delivery.tell(waiters, self.answers.too_many(ask, now))
+                return
+            if before.refreshes:
+                flight.refreshes = True
+                self._refreshing += 1
         if stale is not None and plan and all_down(plan):
             # Nobody is expected to answer: the client gets what there is. Some questions still go
             # out, so that the first one to come back refreshes them; not all, lest it be overrun.
             flight.waiters = []
             result = self.answers.stale(stale, flight)
+            self.cache.used(ask.key)
             if self._refreshing < MAX_REFRESHING:
                 self._refreshing += 1
                 flight.refreshes = True
@@ -339,8 +364,13 @@ class Table:
     async def drain_of(self, listeners: Collection[object], seconds: float) -> None:
         """Wait until nobody who asked at these listeners waits, at most so long."""
         ends = self.clock.now() + seconds
-        while self.clock.now() < ends and any(
-            waiter.listener in listeners for one in self.flights.values() for waiter in one.all()
+        while self.clock.now() < ends and (
+            self.delivery.rounds
+            or any(
+                waiter.listener in listeners
+                for one in self.flights.values()
+                for waiter in one.all()
+            )
         ):
             await asyncio.sleep(LOOK_S)
 

@@ -18,6 +18,7 @@ from typing import Any
 from consulfwd.core.access import Access
 from consulfwd.core.ask import Ask, Known
 from consulfwd.core.hot import HotTable, variants
+from consulfwd.core.routes import Kind
 from consulfwd.dns import const, replies
 from consulfwd.errors import WireError
 from consulfwd.net import mishaps, mmsg
@@ -73,7 +74,8 @@ class BaseListener:
         # Clients of a loopback socket are on this host by definition.
         self.on_host = host == "::1" or host.startswith("127.")
         self.hot = HotTable()
-        self.waiting: dict[str, int] = {}
+        # How many wait, by client off this host, those for Consul's names and others apart.
+        self.waiting: dict[tuple[str, bool], int] = {}
         self.warmth.on_clear(self.hot.clear)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
@@ -107,11 +109,17 @@ class BaseListener:
                 return
             if self.query_log is not None:
                 self.query_log(ask, host, "udp")
-            waiter = self._waiter(ask, data[:2], peer, host)
-            if waiter is None:
-                self.send(replies.refuse(data, const.SERVFAIL, ask.query, TOO_MANY), peer)
-            else:
+            if self.on_host or ask.local is not None or host == "::1" or host.startswith("127."):
+                waiter = _Waiter(self, ask, data[:2], peer)
                 self.table.submit(ask, waiter)
+                return
+            whose = (host, ask.route.kind is Kind.CONSUL)
+            if self.waiting.get(whose, 0) >= MAX_PER_CLIENT and not self.table.at_hand(ask):
+                self.send(replies.refuse(data, const.SERVFAIL, ask.query, TOO_MANY), peer)
+                return
+            waiter = counted = _CountedWaiter(self, ask, data[:2], peer)
+            self.table.submit(ask, waiter)
+            counted.count(whose)
         except Exception as error:
             self._failed(data, peer, waiter, error)
 
@@ -132,23 +140,6 @@ class BaseListener:
         refusal = mishaps.refusal(data)
         if refusal is not None:
             self.send(refusal, peer)
-
-    def _waiter(self, ask: Ask, ident: bytes, peer: Any, host: str) -> Waiter | None:
-        """Return what waits for the answer; None where too much of one client's waits already."""
-        if self.on_host or ask.local is not None or host == "::1" or host.startswith("127."):
-            return _Waiter(self, ask, ident, peer)
-        if self.waiting.get(host, 0) >= MAX_PER_CLIENT:
-            return None
-        self.waiting[host] = self.waiting.get(host, 0) + 1
-        return _CountedWaiter(self, ask, ident, peer, host)
-
-    def answered(self, host: str) -> None:
-        """Note that one query of a client off this host has its answer."""
-        left = self.waiting[host] - 1
-        if left:
-            self.waiting[host] = left
-        else:
-            del self.waiting[host]
 
     def cached(self, ask: Ask, ident: bytes, limit: int, result: Result) -> bytes:
         """Return the reply for a cached answer; what is asked again this second becomes hot."""
@@ -411,25 +402,40 @@ class _Waiter(Waiter):
 
 
 class _CountedWaiter(_Waiter):
-    """One off this host, of which there may be so many."""
+    """One off this host, of which so many may wait."""
 
-    __slots__ = ("host",)
+    __slots__ = ("_over", "_whose")
 
-    def __init__(
-        self, listener: BaseListener, ask: Ask, ident: bytes, peer: Any, host: str
-    ) -> None:
+    def __init__(self, listener: BaseListener, ask: Ask, ident: bytes, peer: Any) -> None:
         super().__init__(listener, ask, ident, peer)
-        self.host = host
+        self._over = False
+        self._whose: tuple[str, bool] | None = None
+
+    def count(self, whose: tuple[str, bool]) -> None:
+        """Count it from now on, if it has to wait."""
+        if not self._over:
+            self._whose = whose
+            waiting = self.listener.waiting
+            waiting[whose] = waiting.get(whose, 0) + 1
 
     def relayed(self, ask: Ask, known: Known) -> None:
         """Send an upstream's reply."""
-        self.listener.answered(self.host)
         super().relayed(ask, known)
+        self._answered()
 
     def deliver(self, result: Result) -> None:
         """Send the reply."""
-        self.listener.answered(self.host)
         super().deliver(result)
+        self._answered()
+
+    def _answered(self) -> None:
+        self._over = True
+        if self._whose is not None:
+            waiting = self.listener.waiting
+            waiting[self._whose] -= 1
+            if not waiting[self._whose]:
+                del waiting[self._whose]
+            self._whose = None
 
 
 def _reply_from(ancillary: Ancillary) -> Ancillary:

@@ -38,8 +38,10 @@ ROUNDS = 64
 WINDOW = 16_384
 # Replies this late no longer tell anything about an upstream's health.
 FORGET_AFTER = 5.0
-# Sockets open for queries off the host, whoever is asked.
+# Sockets open for queries off the host: to agents, and to all others.
 MAX_SOCKETS = 4096
+# How often (seconds) it is looked whether any of those that wait does so in vain.
+RECLAIM_EVERY = 0.1
 def _connected(upstream: Upstream) -> socket.socket:
     family = socket.AF_INET6 if ":" in upstream.address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -69,6 +71,7 @@ class SharedUdp:
         self._timer: asyncio.TimerHandle | None = None
         self._batch: mmsg.Batch | None = None
         self._outbox: list[bytes] = []
+        self._reclaimed_at = 0.0
 
     def relay(self, relay: Waiter, tail: bytes) -> bool:
         """Send a relay's query; False when that has to go the long way."""
@@ -119,6 +122,8 @@ class SharedUdp:
                 break
             due.append(item)
         for relay in due:
+            if self._pending.get(relay.ident) is not relay:
+                continue  # what became of one before it has taken this one over, too
             try:
                 self._owner.on_relay_due(relay)
             except Exception as error:
@@ -231,6 +236,10 @@ class SharedUdp:
 
     def _reclaim(self) -> bool:
         """Forget every attempt nobody waits for any more; return whether there was one."""
+        now = self._owner.clock.now()
+        if now < self._reclaimed_at + RECLAIM_EVERY:
+            return False
+        self._reclaimed_at = now
         over = [
             ident
             for ident, item in self._pending.items()
@@ -349,7 +358,10 @@ class Channels:
         self._direct: dict[Upstream, SharedUdp] = {}
         # Of thousands of upstreams few have anything under way.
         self._busy: set[Channel] = set()
-        self._room: Room[Attempt] = Room(MAX_SOCKETS)
+        # What recursors are slow at must not take the sockets that agents may need.
+        self._rooms: dict[bool, Room[Attempt]] = {
+            is_agent: Room(MAX_SOCKETS) for is_agent in (True, False)
+        }
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
         """Send an attempt's query (without ID); return why that was impossible, or None."""
@@ -365,35 +377,37 @@ class Channels:
         channel = self._datagram.get(upstream.key)
         if channel is None:
             channel = self._datagram[upstream.key] = self._new(upstream)
-        shared = isinstance(channel, SharedUdp)
-        if not shared and self._room.full and not self._make_room(attempt.sent_at):
+        room = self._rooms[upstream.is_agent]
+        if isinstance(channel, SharedUdp):
+            self._direct.setdefault(upstream, channel)
+        elif room.full and not self._make_room(room, attempt.sent_at):
             return TOO_MANY
         self._busy.add(channel)
         return channel.send(attempt, tail)
 
     def _new(self, upstream: Upstream) -> SharedUdp | RandomPortUdp:
         if not upstream.on_host:
-            return RandomPortUdp(upstream, self._loop, self._owner, self._room)
-        channel = self._direct[upstream] = SharedUdp(upstream, self._loop, self._owner)
-        return channel
+            room = self._rooms[upstream.is_agent]
+            return RandomPortUdp(upstream, self._loop, self._owner, room)
+        return SharedUdp(upstream, self._loop, self._owner)
 
-    def _make_room(self, now: float) -> bool:
+    def _make_room(self, room: Room[Attempt], now: float) -> bool:
         """Close a socket nobody waits for any more, or else one that gives way."""
-        for attempt in self._room.oldest():
+        for attempt in room.oldest():
             if attempt.lookup.outcome is not None:
-                self._drop(attempt)
+                self._drop(attempt, room)
                 return True
-        older = self._room.gives_way(now)
+        older = room.gives_way(now)
         if older is not None:
-            self._drop(older)
+            self._drop(older, room)
             self._owner.on_gave_way(older)
         return older is not None
 
-    def _drop(self, attempt: Attempt) -> None:
+    def _drop(self, attempt: Attempt, room: Room[Attempt]) -> None:
         channel = self._datagram.get(attempt.upstream.key)
         if isinstance(channel, RandomPortUdp):
             channel.drop(attempt)
-        self._room.give_back(attempt)
+        room.give_back(attempt)
 
     def direct(self, upstream: Upstream) -> SharedUdp | None:
         """Return the open shared channel to an upstream on this host, if there is one."""

@@ -327,3 +327,13 @@ def test_forgetting() -> None:
     assert keys(cache) == "b"
     cache.clear()
     assert len(cache) == 0
+
+
+def test_what_is_given_stale_is_not_the_first_to_go() -> None:
+    cache = Cache(Limits(size=3))
+    for number, key in enumerate((b"a", b"b", b"c")):
+        cache.put(key, answer(), float(number), "A")
+    cache.used(b"a")
+    cache.used(b"gone")
+    cache.put(b"d", answer(), 9.0, "A")
+    assert list(cache.entries) == [b"c", b"a", b"d"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import dns.rcode
 
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
-from tests.net.world import GALERA, until, world
+from tests.net.world import GALERA, settings, until, world
 
 NAME = "galeradb.service.consul"
 WWW = {("www.test", "A"): ["A 192.0.2.1"]}
@@ -75,3 +76,35 @@ async def test_a_stale_answer_comes_at_once_while_it_is_asked_behind() -> None:
         await until(lambda: len(recursor.asked) > asked and not here.engine.flights)
         reply = await here.ask("www.test")
         assert (reply.data, reply.ede) == (["192.0.2.1"], [])
+
+
+async def test_a_failure_counts_no_longer_when_the_stale_answer_is_gone() -> None:
+    async with Recursor(WWW, ttl=60) as recursor, world(recursor) as here:
+        assert (await here.ask("www.test")).data == ["192.0.2.1"]
+        here.skip(61.0)
+        recursor.rcodes["www.test."] = dns.rcode.SERVFAIL
+        assert [code for code, _ in (await here.ask("www.test")).ede] == [3]
+        here.engine.cache.clear()
+        recursor.rcodes.clear()
+        here.skip(1.1)
+        assert (await here.ask("www.test")).data == ["192.0.2.1"]
+
+
+async def test_other_servers_are_asked_at_once() -> None:
+    async with Recursor() as dead, Recursor(WWW) as good, world(dead) as here:
+        dead.rcodes["www.test."] = dns.rcode.SERVFAIL
+        assert (await here.ask("www.test")).rcode == "SERVFAIL"
+        await here.server.reload(settings(here.cluster, good, dead))
+        assert (await here.ask("www.test")).data == ["192.0.2.1"]
+
+
+async def test_an_error_that_comes_late_does_not_undo_it() -> None:
+    query = {"deadline": 0.1, "recursor_deadline": 0.1}
+    async with Recursor(WWW) as recursor, world(recursor, query=query) as here:
+        recursor.slow_labels = {"www": 0.3}
+        recursor.rcodes["www.test."] = dns.rcode.SERVFAIL
+        assert (await here.ask("www.test")).rcode == "SERVFAIL"
+        asked = len(recursor.asked)
+        await asyncio.sleep(0.35)
+        assert (await here.ask("www.test")).rcode == "SERVFAIL"
+        assert len(recursor.asked) == asked

@@ -6,9 +6,13 @@ import asyncio
 import socket
 from typing import Any
 
+import dns.message
+import dns.rrset
 import pytest
 
 from consulfwd.core.room import Room
+from consulfwd.dns.message import read_reply
+from consulfwd.dns.names import from_text
 from consulfwd.net import loop as own_loop
 from consulfwd.net import table, udp
 from consulfwd.net import upstream as exchange
@@ -19,6 +23,14 @@ from tests.net.world import GALERA, until, world
 
 GOOD = {(f"n{number}.test", "A"): [f"A 192.0.2.{number}"] for number in range(110)}
 NAME = "galeradb.service.consul"
+QTAIL = b"\0\1\0\1"
+
+
+def answer_to(name: str) -> bytes:
+    """A reply with one address."""
+    reply = dns.message.make_response(dns.message.make_query(name, "A", use_edns=False))
+    reply.answer.append(dns.rrset.from_text(f"{name}.", 60, "IN", "A", "10.0.0.1"))
+    return reply.to_wire()
 
 
 @pytest.mark.parametrize("on_host", [False, True], ids=["off the host", "on the host"])
@@ -165,8 +177,74 @@ async def test_so_many_of_one_client_off_the_host_wait(monkeypatch: pytest.Monke
         listener.query(question("n0.service.consul"), "b", "192.0.2.8")
         assert [peer for _, peer in sent] == ["a", "a"]
         assert {parse(reply).ede[0][0] for reply, _ in sent} == {0}
-        await until(lambda: len(sent) == 6)
+        # What is at hand is given all the same.
+        here.engine.cache.put(
+            here.engine.front.questions.prepare(question("hot.service.consul")).key,
+            read_reply(answer_to("hot.service.consul"), from_text("hot.service.consul") + QTAIL),
+            here.engine.clock.now(),
+            "a test",
+        )
+        listener.query(question("hot.service.consul"), "c", "192.0.2.7")
+        assert (sent[-1][1], parse(sent[-1][0]).rcode) == ("c", "NOERROR")
+        # Names outside Consul are counted apart.
+        listener.query(question("www.test"), "d", "192.0.2.7")
+        assert (sent[-1][1], parse(sent[-1][0]).ede[0][0]) == ("d", 22)
+        await until(lambda: len(sent) == 8)
         assert listener.waiting == {}
+
+
+async def test_one_at_whom_an_error_happens_is_counted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world(access={"allow": ["192.0.2.0/24"]}) as here:
+        ((listener, _),) = here.server._listeners.values()
+        listener.on_host = False
+        sent: list[Any] = []
+        failing = iter([True])
+
+        def send(reply: bytes, peer: Any) -> None:
+            if next(failing, False):
+                raise RuntimeError
+            sent.append(peer)
+
+        monkeypatch.setattr(listener, "send", send)
+        told: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, one: told.append(one))
+        for peer in "ab":
+            listener.query(question(NAME), peer, "192.0.2.7")
+        await until(lambda: sorted(sent) == ["a", "b"])
+        assert (listener.waiting, len(told)) == ({}, 1)
+
+
+async def test_recursors_do_not_take_the_sockets_of_agents(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exchange, "MAX_SOCKETS", 20)
+    async with Recursor(GOOD) as recursor, world(recursor) as here, here.udp() as client:
+        here.engine.channels.retain(set())
+        for upstream in here.engine.upstreams():
+            upstream.on_host = False
+        recursor.silent = True
+        for number in range(40):
+            client.send(question(f"n{number}.test", ident=number))
+        await until(lambda: len(recursor.asked) >= 20)
+        assert (await here.ask(NAME)).data == GALERA
+
+
+async def test_those_who_wait_for_a_server_that_dies_have_one_reply_each() -> None:
+    """What becomes of one question shows that the port is closed, for all others too."""
+    names = [f"n{number}.test" for number in range(1, 9)]
+    async with Recursor(GOOD) as recursor, world(recursor) as here, here.udp() as client:
+        assert (await here.ask("n0.test")).data == ["192.0.2.0"]
+        recursor.silent = True
+        for ident, name in enumerate(names):
+            client.send(question(name, ident=ident))
+        await until(lambda: len(recursor.asked) == 9)
+        await recursor.stop()
+        replies = [parse(await client.receive()) for _ in names]
+        assert sorted(one.id for one in replies) == list(range(8))
+        await asyncio.sleep(0.5)
+        assert client.waiting == 0
 
 
 def test_what_upstreams_say_comes_before_what_clients_ask() -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
 from tests.net.test_recursors import off_host
-from tests.net.world import World, until, world
+from tests.net.world import World, settings, until, world
 
 ITSELF = {("consul.service.consul", "A"): ["A 127.0.0.1"]}
 HERE = {(f"n{number}.service.consul", "A"): [f"A 10.0.0.{number}"] for number in range(9)}
@@ -159,3 +159,19 @@ async def test_a_slow_recursor_has_more_time_and_who_asks_again_is_joined() -> N
         (one,) = flight.flights.values()
         assert one.deadline - one.started_at == pytest.approx(0.2)  # type: ignore[union-attr]
         assert parse(await it.receive()).rcode == "SERVFAIL"
+
+
+async def test_a_denial_that_comes_late_does_not_stand_for_consuls_answer() -> None:
+    """A reverse name Consul could not be asked about, and recursors deny after the deadline."""
+    name = "1.0.0.10.in-addr.arpa"
+    async with scripted(query={"deadline": 0.3}) as (here, agents), Recursor() as it:
+        places = [{"address": one.host, "dns_port": one.port} for one in agents]
+        consul = {"agents": places, "reverse": ["10.0.0.0/8"]}
+        changed = settings(None, it, consul=consul, query={"deadline": 0.3})
+        await here.server.reload(changed)
+        for agent in agents:
+            agent.dead_labels = ("in-addr",)
+        it.slow_labels = {"in-addr": 0.3}
+        assert (await here.ask(name, "PTR")).rcode == "SERVFAIL"
+        await asyncio.sleep(0.4)
+        assert len(here.engine.cache) == 0
