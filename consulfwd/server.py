@@ -141,11 +141,11 @@ class Server:
         self.engine.reuse_by(reuse)
 
     async def _unwatch(self) -> None:
-        if self._watcher is not None and self.engine.reuse is not None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None and self.engine.reuse is not None:
             self.engine.reuse.close()
             self.engine.reuse_by(None)
-            await self._watcher.close()
-            self._watcher = None
+            await watcher.close()
 
     def _recursors(self, settings: Settings) -> list[Recursor]:
         if settings.recursors is not None:

@@ -118,6 +118,8 @@ class Client:
                 raise ValueError("the client is closed")
             if self._session is None:
                 token, context = await asyncio.to_thread(_prepare, self.agent)
+                if self._closed:
+                    raise ValueError("the client was closed meanwhile")
                 self._session = _session(token, context, self._connections)
             return self._session
 

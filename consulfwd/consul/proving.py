@@ -7,6 +7,7 @@ Which are wanted, and what follows from one, is decided in `core.proofs` and `co
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
@@ -81,7 +82,7 @@ class Prover:
                 task = asyncio.get_running_loop().create_task(self._prove(name))
                 self._tasks[name] = task
                 self._ending.add(task)
-                task.add_done_callback(self._ended)
+                task.add_done_callback(functools.partial(self._ended, name))
         begin.clear()
 
     async def close(self) -> None:
@@ -90,12 +91,14 @@ class Prover:
             task.cancel()
         await asyncio.gather(*self._ending, return_exceptions=True)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, carrier: str, task: asyncio.Task[None]) -> None:
         self._ending.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             context = {"message": "asking for proofs failed", "exception": error, "task": task}
             task.get_loop().call_exception_handler(context)
+            self._watching.freshness.carriers.proofs.broke(carrier)
+            self._watching.lost(carrier)
 
     async def _prove(self, carrier: str) -> None:
         """Ask an agent again and again how far behind the leader it is, while that is of use.

@@ -153,7 +153,7 @@ class Watcher:
             task.cancel()
         await asyncio.gather(*tasks, *self._closing, return_exceptions=True)
         await self._prover.close()
-        for client in self._clients.values():
+        for client in list(self._clients.values()):
             await client.close()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -111,13 +111,14 @@ class Carriers:
         """
         _, since = self.crowded.get(name, (0, float("-inf")))
         if now - since >= CROWDED_AGAIN:
-            self.crowded[name] = max(held // 2, 1), now
+            # Where none was to be had, none is tried again and again either.
+            self.crowded[name] = (max(held // 2, 1) if held else 0), now
         return max(self.load.get(name, 0) - self.most(name), 0)
 
     def relax(self, now: float) -> None:
         """Let agents that were crowded long ago carry more again: twice as many each time."""
         for name, (most, since) in list(self.crowded.items()):
             if now - since >= ROOM_AGAIN:
-                self.crowded[name] = most * 2, now
+                self.crowded[name] = max(most * 2, 1), now
                 if most * 2 >= self._rules.carried:
                     del self.crowded[name]

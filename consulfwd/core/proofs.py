@@ -55,6 +55,10 @@ class Proofs:
         for name in self.barred:
             self.want(name, until, now)
 
+    def broke(self, name: str) -> None:
+        """Note that nobody asks an agent any more: whoever wants it next begins anew."""
+        self._until.pop(name, None)
+
     def hurry(self, name: str) -> None:
         """Note that a proof is of use sooner than in its turn."""
         if name not in self.begin:

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+
+# One that goes on while the host sleeps: what is from before must not look fresh after it.
+_now: Callable[[], float] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    if hasattr(time, "CLOCK_BOOTTIME")
+    else time.monotonic
+)
 
 
 class Clock:
@@ -12,4 +20,4 @@ class Clock:
     __slots__ = ("now",)
 
     def __init__(self) -> None:
-        self.now: Callable[[], float] = time.monotonic
+        self.now: Callable[[], float] = _now

@@ -121,7 +121,8 @@ class Reuse:
         for key in keys:
             entry = entries.get(key)
             if entry is not None and entry.watched:
-                entry.watched = False
+                # Where nothing has changed a watch may still tell of it before the TTL is over.
+                entry.watched = not changed
                 entry.expires_at = min(entry.expires_at, now if changed else entry.until)
                 entry.cool()
 

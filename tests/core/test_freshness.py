@@ -6,7 +6,14 @@ from heapq import heapify, heappop, heappush
 
 import pytest
 
-from consulfwd.core.carriers import CROWDED_AGAIN, MOST_CARRIED, MOST_FAR, ROOM_AGAIN, WatchLimits
+from consulfwd.core.carriers import (
+    CROWDED_AGAIN,
+    MOST_CARRIED,
+    MOST_FAR,
+    ROOM_AGAIN,
+    Carriers,
+    WatchLimits,
+)
 from consulfwd.core.freshness import IDLE, LOOK_AGAIN, PROVE_FOR, Freshness
 from consulfwd.core.interest import ADMIT_WITHIN, MAX_SEEN, REST
 from consulfwd.core.proofs import LIFE
@@ -929,3 +936,23 @@ def test_a_watch_that_is_unknown_says_nothing() -> None:
 @pytest.mark.parametrize("event", ["idle", "overdue", "clear"])
 def test_nothing_to_end(event: str) -> None:
     assert Play().do(0, event) == "..."
+
+
+def test_where_no_connection_is_to_be_had_none_is_tried_again_and_again() -> None:
+    carriers = Carriers(WatchLimits())
+    assert carriers.place(["A"]) == "A"
+    assert carriers.crowd("A", 0, 10.0) == 0
+    assert carriers.place(["A"]) is None
+    carriers.relax(10.0 + ROOM_AGAIN)
+    assert carriers.place(["A"]) == "A"
+
+
+def test_whoever_wants_proofs_of_one_that_nobody_asks_any_more_begins_anew() -> None:
+    proofs = Carriers(WatchLimits()).proofs
+    proofs.want("A", 15.0, 0.0)
+    proofs.begin.clear()
+    proofs.want("A", 16.0, 1.0)
+    assert proofs.begin == []
+    proofs.broke("A")
+    proofs.want("A", 17.0, 2.0)
+    assert proofs.begin == ["A"]

@@ -14,7 +14,7 @@ import pytest
 
 from consulfwd.consul import proving
 from consulfwd.consul import watch as watch_module
-from consulfwd.consul.proving import PROVE_EVERY
+from consulfwd.consul.proving import PROVE_EVERY, Prover
 from consulfwd.core import freshness as freshness_module
 from consulfwd.core.carriers import WatchLimits
 from consulfwd.core.proofs import LIFE
@@ -23,6 +23,7 @@ from consulfwd.core.subjects import Subject
 from consulfwd.core.watches import REUSE, REUSE_NEGATIVE
 from consulfwd.dev import DevAgent
 from consulfwd.dns.names import from_text
+from consulfwd.net.clock import Clock
 from consulfwd.net.relays import KEEP_AGAIN
 from consulfwd.net.reuse import Reuse
 from tests.net.messages import Reply, parse, question
@@ -768,3 +769,53 @@ async def test_a_change_is_over_soon_for_answers_of_other_agents_too(
 
 def _name(agent: DevAgent) -> str:
     return f"{agent.address}:{agent.dns_port}"
+
+
+async def test_a_change_reaches_what_an_agent_gave_that_proves_nothing_any_more() -> None:
+    """Its answer counts by its TTL from then on, unless a watch elsewhere tells of a change."""
+    async with by_hand() as (here, hand):
+        here.cluster.dns.service_ttl = 5
+        await hand.cover()
+        (watch,) = hand.freshness.watches.values()
+        other = next(_name(one) for one in here.cluster.agents if _name(one) != watch.carrier)
+        key = here.engine.front.questions.prepare(question(NAME)).key
+        here.engine.cache.entries[key].source = other
+        hand.reuse.lost(other)
+        assert covered(here)
+        hand.change(SUBJECT, 3, 2)
+        assert not covered(here)
+
+
+async def test_asking_for_proofs_begins_anew_after_an_error_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with watched() as here:
+        assert here.engine.reuse is not None
+        proofs = here.engine.reuse.freshness.carriers.proofs
+
+        async def until_proved() -> None:
+            ends = time.monotonic() + 10
+            while not proofs.at:
+                assert time.monotonic() < ends, "nobody proves anything"
+                await here.ask(NAME)
+                await asyncio.sleep(0.05)
+
+        await until_proved()
+        told: list[Any] = []
+        loop = asyncio.get_running_loop()
+        before = loop.get_exception_handler()
+        loop.set_exception_handler(lambda _, context: told.append(context))
+        with monkeypatch.context() as patch:
+
+            async def fails(*_: Any) -> tuple[str, int]:
+                raise RuntimeError("can't start new thread")
+
+            patch.setattr(Prover, "_proof", fails)
+            await until(lambda: bool(told))
+        loop.set_exception_handler(before)
+        await until(lambda: not proofs.at)
+        await until_proved()
+
+
+def test_the_clock_goes_on_while_the_host_sleeps() -> None:
+    assert abs(Clock().now() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 5
