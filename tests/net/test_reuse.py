@@ -812,9 +812,9 @@ async def test_asking_for_proofs_begins_anew_after_an_error_of_ours(
 
             patch.setattr(Prover, "_proof", fails)
             await until(lambda: bool(told))
-        loop.set_exception_handler(before)
         await until(lambda: not proofs.at)
         await until_proved()
+        loop.set_exception_handler(before)
 
 
 def test_the_clock_goes_on_while_the_host_sleeps() -> None:
