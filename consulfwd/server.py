@@ -122,7 +122,8 @@ class Server:
         """Begin to watch what is asked for, so that answers can be reused until they change."""
         consul = self.settings.consul
         watch = consul.watch
-        if watch.enabled is False or not watch.max:
+        # Without a cache there is nothing to reuse.
+        if watch.enabled is False or not watch.max or not self.settings.cache.size:
             return
         domains = [from_text(one).lower() for one in (consul.domain, *consul.alt_domains)]
         carried = watch.max_connections - RESERVED
@@ -249,7 +250,8 @@ class Server:
         # in files is read again for it.
         agents = [one for _, agents in settings.agent_lists() for one in agents]
         files = any(one.token_file or one.ca_file for one in agents)
-        anew = files or settings.consul != self.settings.consul
+        kept = bool(settings.cache.size) is bool(self.settings.cache.size)
+        anew = files or settings.consul != self.settings.consul or not kept
         if anew:
             await self._unwatch()
         recursors = self._recursors(settings)

@@ -30,6 +30,13 @@ def cautions(settings: Settings) -> Iterator[Objection]:
             "raise it, or write enabled: false",
             (("consul", "watch", "enabled"),),
         )
+    if watch.enabled is True and settings.cache.size == 0:
+        yield Objection(
+            ("cache", "size"),
+            "nothing is kept that could be reused, though consul.watch.enabled is true",
+            "raise it, or write enabled: false there",
+            (("consul", "watch", "enabled"),),
+        )
     for path, agents in settings.agent_lists():
         for index, agent in enumerate(agents):
             if agent.http_scheme == "https":

@@ -59,6 +59,10 @@ class Interest:
     def spared(self, lasted: float, pause: float) -> None:
         """Note that for `lasted` seconds no questions were seen, and after that the next one came
         after a `pause`."""
+        if pause > HALF:
+            # What was before it says nothing of what is asked now.
+            self._pause = self._pauses = 1.0
+            return
         keep = 1 - 1 / PAUSES
         self._pause = self._pause * keep + pause
         self._pauses = self._pauses * keep + 1

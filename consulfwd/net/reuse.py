@@ -74,6 +74,10 @@ class Reuse:
             self.wake()
         entry.watched = subject in freshness.watches
         entry.until = entry.expires_at
+        if seconds:
+            limits = self._cache.limits
+            most = limits.max_ttl if message.positive else limits.max_negative_ttl
+            seconds = min(seconds, most)
         if seconds is not None:
             entry.expires_at = max(entry.expires_at, now + seconds) if seconds else now
 

@@ -651,6 +651,18 @@ def test_watches_that_are_wanted_and_cannot_be(
     assert [str(one) for one in load(file, {}, {}).warnings] == ([warning] if told else [])
 
 
+@pytest.mark.parametrize(
+    ("enabled", "size", "told"), [("true", 0, True), ("true", 1, False), ("auto", 0, False)]
+)
+def test_reuse_of_what_is_not_kept(write: Write, enabled: str, size: int, told: bool) -> None:
+    file = write(f"consul: {{watch: {{enabled: {enabled}}}}}\ncache:\n  size: {size}\n")
+    warning = (
+        f"{file}:3: cache.size: nothing is kept that could be reused, though consul.watch.enabled "
+        "is true (raise it, or write enabled: false there)"
+    )
+    assert [str(one) for one in load(file, {}, {}).warnings] == ([warning] if told else [])
+
+
 def test_a_local_agent_as_the_only_seed_is_nothing_to_warn_about(write: Write) -> None:
     file = write("consul: {agents: {from_catalog: true, seeds: [127.0.0.1]}}")
     assert load(file, {}, {}).warnings == ()

@@ -90,3 +90,18 @@ def test_names_remembered_are_bounded() -> None:
 
 def test_what_is_not_seen_is_what_the_fast_lane_does_not_tell() -> None:
     assert UNSEEN == KEEP_AGAIN
+
+
+def test_a_question_of_long_ago_says_nothing_of_how_often_it_is_asked_now() -> None:
+    interest = Interest(0.0)
+    interest.asked(6 * 3600.0)
+    at = 6 * 3600.0
+    # Asked for all the time: what is seen is one in a tenth of a second, then one in 10 s of reuse.
+    for _ in range(20):
+        at += UNSEEN + 0.002
+        interest.asked(at)
+    for _ in range(12):
+        at += 10.0
+        interest.seen(at)
+        interest.spared(10.0, 0.002)
+    assert interest.rate(at) > 50

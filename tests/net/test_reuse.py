@@ -819,3 +819,18 @@ async def test_asking_for_proofs_begins_anew_after_an_error_of_ours(
 
 def test_the_clock_goes_on_while_the_host_sleeps() -> None:
     assert abs(Clock().now() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 5
+
+
+@pytest.mark.parametrize(("limits", "lasts"), [({"max_ttl": 4}, 4), ({"max_ttl": 20}, 10)])
+async def test_nothing_is_reused_for_longer_than_the_cache_may_keep_it(
+    limits: dict[str, int], lasts: int
+) -> None:
+    async with by_hand(cache=limits) as (here, hand):
+        await hand.cover()
+        entry = here.engine.cache.entries[here.engine.front.questions.prepare(question(NAME)).key]
+        assert entry.expires_at - here.engine.clock.now() == pytest.approx(lasts, abs=0.5)
+
+
+async def test_without_a_cache_nothing_is_watched() -> None:
+    async with watched(cache={"size": 0}) as here:
+        assert here.engine.reuse is None
