@@ -16,11 +16,11 @@ from consulfwd.core.probe import Probe
 from consulfwd.dns.message import read_reply
 from consulfwd.errors import WireError
 from consulfwd.net.channel import OUR_SHORTAGE
+from consulfwd.net.channels import Channels
 from consulfwd.net.clock import Clock
 from consulfwd.net.flight import Flight
 from consulfwd.net.table import Lane, Table
 from consulfwd.net.timers import Timers
-from consulfwd.net.upstream import Channels
 from consulfwd.net.waiter import Waiter
 
 

@@ -13,8 +13,8 @@ import pytest
 from consulfwd.core.room import Room
 from consulfwd.dns.message import read_reply
 from consulfwd.dns.names import from_text
+from consulfwd.net import channels, table, udp
 from consulfwd.net import loop as own_loop
-from consulfwd.net import table, udp
 from consulfwd.net import upstream as exchange
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
@@ -37,7 +37,7 @@ def answer_to(name: str) -> bytes:
 async def test_a_zone_nobody_answers_costs_other_names_nothing(
     on_host: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "MAX_SOCKETS", 400)
+    monkeypatch.setattr(channels, "MAX_SOCKETS", 400)
     monkeypatch.setattr(exchange, "WINDOW", 1500)
     monkeypatch.setattr(table, "MAX_OUTSIDE", 300)
     async with Recursor(GOOD) as recursor, world(recursor) as here, here.udp() as client:
@@ -219,7 +219,7 @@ async def test_one_at_whom_an_error_happens_is_counted_once(
 async def test_recursors_do_not_take_the_sockets_of_agents(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(exchange, "MAX_SOCKETS", 20)
+    monkeypatch.setattr(channels, "MAX_SOCKETS", 20)
     async with Recursor(GOOD) as recursor, world(recursor) as here, here.udp() as client:
         here.engine.channels.retain(set())
         for upstream in here.engine.upstreams():

@@ -17,7 +17,7 @@ import pytest
 from consulfwd.config import Endpoint
 from consulfwd.config import Recursor as Configured
 from consulfwd.core.upstreams import Health, State
-from consulfwd.net import upstream as exchange
+from consulfwd.net import channels
 from consulfwd.net.channel import random_ids
 from consulfwd.net.host import ResolvConf, recursors_from
 from consulfwd.net.routing import build_routes
@@ -572,7 +572,7 @@ async def test_resolv_conf_is_followed(
 
 
 async def test_slow_names_do_not_hold_on_to_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "MAX_SOCKETS", 4)
+    monkeypatch.setattr(channels, "MAX_SOCKETS", 4)
     async with Recursor(MANY) as recursor, world(recursor, query={"deadline": 0.2}) as here:
         off_host(here)
         recursor.silent = True
