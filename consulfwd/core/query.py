@@ -18,6 +18,8 @@ from consulfwd.dns.edns import read_ede
 from consulfwd.dns.message import Message
 
 RETRY_PAUSE = 0.05
+# With a stale answer at hand: how many are asked once more when all have failed.
+ONCE_MORE = 2
 # How much longer than usual to wait when the hedging budget is used up.
 UNHEDGED = 4
 GAVE_WAY = "no reply yet, and it gave way to newer questions"
@@ -368,7 +370,7 @@ class Lookup(Attempts):
         if self.has_stale:
             if all_down(self.plan):
                 return self._give_up("every upstream is down")
-            if self._next > len(self.plan):
+            if self._next >= len(self.plan) + min(len(self.plan), ONCE_MORE):
                 return self._give_up("every upstream failed, and failed again")
         pause = self._pause(now)
         attempt.decided = f"failed: the next one is asked in {pause * 1000:.0f} ms"
@@ -378,7 +380,7 @@ class Lookup(Attempts):
     def _pause(self, now: float) -> float:
         """Return how long to wait when all have failed: a moment first, then ever longer."""
         self._rounds += 1
-        if self._rounds == 1:
+        if self._rounds == 1 or self.has_stale:
             return RETRY_PAUSE
         return max(self._spread(now, self._turns_left()), RETRY_PAUSE)
 

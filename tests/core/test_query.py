@@ -236,8 +236,10 @@ SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
         2 B refused     | C
         3 C servfail    | ...
         53 timer        | A
-        54 A lost       | = nothing (22): every upstream failed, and failed again (A: SERVFAIL; \
-B: REFUSED; C: SERVFAIL; A: lost)
+        54 A lost       | ...
+        104 timer       | B
+        105 B lost      | = nothing (22): every upstream failed, and failed again (A: SERVFAIL; \
+B: REFUSED; C: SERVFAIL; A: lost; B: lost)
         """,
     ),
     "stale at hand, one agent that fails": (
