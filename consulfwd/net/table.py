@@ -189,18 +189,15 @@ class Table:
             return True
         self.cache.used(ask.key)
         waiter.deliver(self.answers.stale(stale, None))
-        if now >= failure.retry_at and self._refreshing < MAX_REFRESHING:
-            failure.retry_at = now + REFRESH
-            self._refreshing += 1
+        if now >= failure.retry_at:
             flight = self.flight(ask, ask.route, ask.route.plan(), [], now)
-            flight.refreshes = True
-            self._begin(flight, now)
+            if self._refresh(flight, now):
+                failure.retry_at = now + REFRESH
         return True
 
     def at_hand(self, ask: Ask) -> bool:
         """Return whether a question would be answered at once, from the cache."""
-        entry = self.cache.get(ask.key)
-        return entry is not None and entry.expires_at > self.clock.now()
+        return self.cache.fresh(ask.key, self.clock.now()) is not None
 
     def _has_room(self, route: Route, now: float) -> bool:
         """Return whether one more question may go out by a route, when others give way."""
@@ -232,22 +229,28 @@ class Table:
             if not self._has_room(route, now):
                 self.delivery.tell(waiters, self.answers.too_many(ask, now))
                 return
-            if before.refreshes:
-                flight.refreshes = True
-                self._refreshing += 1
+            if before.refreshes and stale is not None:
+                self._refresh(flight, now)
+                return
         if stale is not None and plan and all_down(plan):
             # Nobody is expected to answer: the client gets what there is. Some questions still go
             # out, so that the first one to come back refreshes them; not all, lest it be overrun.
             flight.waiters = []
             result = self.answers.stale(stale, flight)
             self.cache.used(ask.key)
-            if self._refreshing < MAX_REFRESHING:
-                self._refreshing += 1
-                flight.refreshes = True
-                self._begin(flight, now)
+            self._refresh(flight, now)
             self.delivery.tell(waiters, result)
             return
         self._begin(flight, now)
+
+    def _refresh(self, flight: Flight, now: float) -> bool:
+        """Ask for the sake of a stale answer alone, with nobody waiting, unless too many do."""
+        if self._refreshing >= MAX_REFRESHING:
+            return False
+        self._refreshing += 1
+        flight.refreshes = True
+        self._begin(flight, now)
+        return True
 
     def _begin(self, flight: Flight, now: float) -> None:
         self.enter(flight, now)

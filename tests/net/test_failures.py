@@ -108,3 +108,22 @@ async def test_an_error_that_comes_late_does_not_undo_it() -> None:
         await asyncio.sleep(0.35)
         assert (await here.ask("www.test")).rcode == "SERVFAIL"
         assert len(recursor.asked) == asked
+
+
+async def test_what_is_asked_behind_stale_answers_is_counted_once() -> None:
+    """Reverse names too, which others are asked for when Consul cannot be."""
+    name = "11.10.0.10.in-addr.arpa"
+    consul = {"reverse": ["10.0.0.0/8"]}
+    async with (
+        Recursor() as recursor,
+        world(recursor, consul=consul, query={"deadline": 0.2}) as here,
+    ):
+        assert (await here.ask(name, "PTR")).rcode == "NOERROR"
+        for agent in here.agents:
+            agent.faults.frozen = True
+        await recursor.stop()
+        for _ in range(6):
+            assert [code for code, _ in (await here.ask(name, "PTR")).ede] == [3]
+            await until(lambda: not here.engine.flights)
+            here.skip(2.0)
+        assert here.engine.table._refreshing == 0
