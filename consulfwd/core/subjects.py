@@ -41,12 +41,6 @@ class Form(NamedTuple):
     zone: bytes
 
 
-def subject_of(name: bytes, domains: Iterable[bytes], *, srv: bool = False) -> Subject | None:
-    """Return what a folded wire name under one of Consul's `domains` is about (see `form_of`)."""
-    form = form_of(name, domains, srv=srv)
-    return None if form is None else form.subject
-
-
 def form_of(name: bytes, domains: Iterable[bytes], *, srv: bool = False) -> Form | None:
     """Return how Consul reads a folded wire name under one of its `domains`.
 

@@ -48,7 +48,6 @@ class Engine:
         probe_question: bytes = ROOT_SERVERS,
     ) -> None:
         self.health = health
-        self.rng = rng
         self.loop = loop
         self.clock = Clock()
         self.counters = Counters()

@@ -72,7 +72,7 @@ class BaseListener:
         self.query_log = query_log
         host = sock.getsockname()[0]
         # Clients of a loopback socket are on this host by definition.
-        self.on_host = host == "::1" or host.startswith("127.")
+        self.on_host = _is_loopback(host)
         self.hot = HotTable()
         # How many wait, by client off this host, those for Consul's names and others apart.
         self.waiting: dict[tuple[str, bool], int] = {}
@@ -109,7 +109,7 @@ class BaseListener:
                 return
             if self.query_log is not None:
                 self.query_log(ask, host, "udp")
-            if self.on_host or ask.local is not None or host == "::1" or host.startswith("127."):
+            if self.on_host or ask.local is not None or _is_loopback(host):
                 waiter = _Waiter(self, ask, data[:2], peer)
                 self.table.submit(ask, waiter)
                 return
@@ -436,6 +436,10 @@ class _CountedWaiter(_Waiter):
             if not waiting[self._whose]:
                 del waiting[self._whose]
             self._whose = None
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "::1" or host.startswith("127.")
 
 
 def _reply_from(ancillary: Ancillary) -> Ancillary:
