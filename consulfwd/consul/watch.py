@@ -224,25 +224,28 @@ class Watcher:
             elif decision.verdict is Verdict.CHANGED or not armed:
                 assert rules.content is not None
                 note = freshness.changed if armed else freshness.armed
+                shown = self._shown(subject, reply)
                 keys = note(
                     subject,
                     carrier,
                     now,
                     size=rules.content.size,
                     healthy=rules.content.healthy,
-                    instances=self._instances(subject, reply),
+                    instances=shown if self._leader else None,
+                    shown=shown,
                     sure=sure,
                 )
                 # After a doubt too: agents said what was no longer so, for a whole TTL perhaps.
                 self._watching.drop(keys, changed=known and decision.verdict is Verdict.CHANGED)
                 armed = known = True
 
-    def _instances(self, subject: Subject, reply: Reply) -> frozenset[Instance] | None:
-        """Return the instances by name where the leader's word is to correct the agents'.
+    def _shown(self, subject: Subject, reply: Reply) -> frozenset[Instance] | None:
+        """Return the healthy instances.
 
-        Not where they are many: that would cost more with each answer than waiting for the agents.
+        Not where they are many: to correct answers by them would cost more with each answer than
+        waiting for the agents.
         """
-        if not self._leader or subject.kind != SERVICE or len(reply.body) > LARGE:
+        if subject.kind != SERVICE or len(reply.body) > LARGE:
             return None
         try:
             return content.instances(reply.json())

@@ -135,14 +135,18 @@ class Freshness:
         now: float,
         source: str = "",
         denied: bool = False,
-        tagged: bool = False,
+        tag: str = "",
+        qtype: int = 0,
+        records: int = 0,
     ) -> float | None:
         """Return for how many seconds the answer to `key` may be reused, None for by its TTL.
 
         `sent_at` is when it was asked for; `source` the agent that gave it, where it is one;
-        `denied` says that the name does not exist, `tagged` that it asks for a part of the
-        instances. It hangs on the watch until it is dropped. While a change settles it is not to
-        be reused at all: whoever gave it may not know of that yet.
+        `denied` says that the name does not exist; with a `tag` a part of the instances is asked
+        for. An answer to `qtype` with fewer `records` than there are to be had is one of many that
+        differ on purpose (Consul's `a_record_limit`): it counts by its TTL. It hangs on the watch
+        until it is dropped. While a change settles it is not to be reused at all: whoever gave it
+        may not know of that yet.
         """
         watch = self.watches.get(subject)
         if watch is None or not watch.holds(key, now, denied=denied) or not watch.armed:
@@ -151,9 +155,11 @@ class Freshness:
             return 0.0
         if not self._live(watch, now) or not self._knew(watch, source, sent_at, now):
             return None
-        contradicted = denied and not tagged if watch.healthy else positive
+        contradicted = denied and not tag if watch.healthy else positive
         if contradicted:
             # By what the watch sees: one of both may lack the right to see, or its catalog.
+            return None
+        if positive and records < watch.least(qtype, tag):
             return None
         if denied or not watch.size:
             return watch.reused(key, now, REUSE_NEGATIVE)
@@ -188,6 +194,7 @@ class Freshness:
         size: int,
         healthy: int,
         instances: frozenset[Instance] | None = None,
+        shown: frozenset[Instance] | None = None,
         sure: bool = True,
     ) -> list[bytes]:
         """Note the first state a watch sees of its subject: from here on it tells of changes.
@@ -202,6 +209,7 @@ class Freshness:
         watch.size = size
         watch.healthy = healthy
         watch.instances = instances
+        watch.shows(shown)
         watch.sure = sure
         if size:
             watch.negative = False
@@ -216,6 +224,7 @@ class Freshness:
         size: int,
         healthy: int,
         instances: frozenset[Instance] | None = None,
+        shown: frozenset[Instance] | None = None,
         sure: bool = True,
     ) -> list[bytes]:
         """Note that a watched subject changed: its answers are to be asked for again.
@@ -232,7 +241,14 @@ class Freshness:
                     self.settles(subject, now), watch.instances, instances, until
                 )
         dropped = self.armed(
-            subject, carrier, now, size=size, healthy=healthy, instances=instances, sure=sure
+            subject,
+            carrier,
+            now,
+            size=size,
+            healthy=healthy,
+            instances=instances,
+            shown=shown,
+            sure=sure,
         )
         self.invalidations += len(dropped)
         return dropped

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from consulfwd.core.interest import Interest
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import Subject
+from consulfwd.dns import const
 
 # How long (seconds) an answer is reused at most before it is asked for again, watch or not: what
 # a watch cannot see (a token that lost its rights, a fault of an agent) does not last longer.
@@ -46,14 +47,15 @@ class Watch:
     answers hang on it, `denied` those of names that do not exist (such as an unknown tag), each
     with when its answer came and until when that is reused; `asked_at` is when an answer was last
     asked for, `free_at` when none is reused any more. `instances` are the healthy ones, where the
-    watch tells them. `sure` is False where the watch may become blind unseen. `tried` are the
+    watch tells them and agents' answers are corrected by them, `shown` where it tells them at all.
+    `sure` is False where the watch may become blind unseen. `tried` are the
     agents where it failed lately; it is at `carrier` since `placed_at`.
     """
 
     __slots__ = (
-        "armed", "asked_at", "candidates", "carrier", "changed_at", "changes", "denied", "free_at",
-        "healthy", "instances", "interest", "keys", "negative", "placed_at", "size", "subject",
-        "sure", "tried",
+        "_counts", "armed", "asked_at", "candidates", "carrier", "changed_at", "changes", "denied",
+        "free_at", "healthy", "instances", "interest", "keys", "negative", "placed_at", "shown",
+        "size", "subject", "sure", "tried",
     )  # fmt: skip
 
     def __init__(
@@ -75,10 +77,39 @@ class Watch:
         self.changes = 0
         self.size = self.healthy = 0
         self.instances: frozenset[Instance] | None = None
+        self.shown: frozenset[Instance] | None = None
+        self._counts: dict[tuple[int, str], int] = {}
         self.negative = negative
         self.sure = True
         self.keys: dict[bytes, tuple[float, float]] = {}
         self.denied: dict[bytes, tuple[float, float]] = {}
+
+    def shows(self, shown: frozenset[Instance] | None) -> None:
+        """Note the healthy instances there are now."""
+        self.shown = shown
+        self._counts.clear()
+
+    def least(self, qtype: int, tag: str) -> int:
+        """Return how many records of a type an answer with all instances has at least.
+
+        Whether those with a warning are shown is a setting of the agent's.
+        """
+        count = self._counts.get((qtype, tag))
+        if count is None:
+            fit = [one for one in self.shown or () if one.passing and (not tag or tag in one.tags)]
+            if self.shown is None:
+                count = 0 if tag else self.healthy
+            elif qtype == const.A:
+                count = len({one.ipv4 for one in fit} - {b""})
+            elif qtype == const.AAAA:
+                count = len({one.ipv6 for one in fit} - {b""})
+            elif qtype == const.SRV:
+                count = len({(one.target, one.port) for one in fit if one.target})
+            else:
+                count = 0
+            if len(self._counts) < MAX_KEYS:
+                self._counts[qtype, tag] = count
+        return count
 
     def holds(self, key: bytes, now: float, *, denied: bool) -> bool:
         """Let a question hang on this watch if there is room; return whether it does."""

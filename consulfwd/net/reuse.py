@@ -68,7 +68,9 @@ class Reuse:
             now=now,
             source=entry.source,
             denied=message.rcode == const.NXDOMAIN,
-            tagged=bool(form.tag),
+            tag=form.tag,
+            qtype=ask.qtype,
+            records=message.answers,
         )
         if freshness.due:
             self.wake()

@@ -17,6 +17,7 @@ from consulfwd.core.carriers import (
 from consulfwd.core.freshness import IDLE, LOOK_AGAIN, PROVE_FOR, Freshness
 from consulfwd.core.interest import ADMIT_WITHIN, MAX_SEEN, REST
 from consulfwd.core.proofs import LIFE
+from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import NODE, SERVICE, Subject
 from consulfwd.core.watches import (
     MAX_DENIED,
@@ -25,7 +26,10 @@ from consulfwd.core.watches import (
     REUSE_NODE,
     REUSE_UNSURE,
 )
+from consulfwd.dns import const
 from tests.core.watched import EPOCH, Play, played, script, subject_for
+
+WEB = Subject(SERVICE, "web")
 
 
 def plays(transcript: str, play: Play | None = None) -> Play:
@@ -97,7 +101,9 @@ def test_a_nodes_own_names_are_asked_for_more_often() -> None:
     freshness.armed(node, "A", EPOCH, size=1, healthy=1)
     freshness.proved("A", EPOCH, EPOCH)
     later = EPOCH + freshness.rules.settle
-    assert freshness.stored(node, b"db1", positive=True, sent_at=later, now=later) == REUSE_NODE
+    assert freshness.stored(
+        node, b"db1", positive=True, sent_at=later, now=later, records=1
+    ) == REUSE_NODE
 
 
 def test_what_may_become_blind_unseen_is_relied_on_for_less_long() -> None:
@@ -113,7 +119,9 @@ def test_what_may_become_blind_unseen_is_relied_on_for_less_long() -> None:
         (freshness.changed, False, REUSE_UNSURE),
     ]:
         note(web, "A", EPOCH, size=1, healthy=1, sure=sure)
-        assert freshness.stored(web, b"web", positive=True, sent_at=later, now=later) == seconds
+        assert freshness.stored(
+            web, b"web", positive=True, sent_at=later, now=later, records=9
+        ) == seconds
 
 
 def test_without_proofs_nothing_ends() -> None:
@@ -956,3 +964,53 @@ def test_whoever_wants_proofs_of_one_that_nobody_asks_any_more_begins_anew() -> 
     proofs.broke("A")
     proofs.want("A", 17.0, 2.0)
     assert proofs.begin == ["A"]
+
+
+def shown(*tags: str, ipv4: int, ipv6: int = 0, port: int = 80, passing: bool = True) -> Instance:
+    host = bytes((10, 0, 0, ipv4))
+    return Instance(
+        node=b"\x01n", target=b"\x02n%d" % (ipv4 % 10), host=host, ipv4=host if ipv4 else b"",
+        ipv6=bytes(15) + bytes((ipv6,)) if ipv6 else b"", port=port, tags=frozenset(tags), weight=1,
+        passing=passing, odd=False,
+    )  # fmt: skip
+
+
+THREE = frozenset((
+    shown("a", ipv4=1, ipv6=1), shown("a", "b", ipv4=2), shown(ipv4=3, passing=False),
+    shown("b", ipv4=1, ipv6=1, port=81),
+))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("qtype", "tag", "least"),
+    [
+        (const.A, "", 2), (const.A, "a", 2), (const.A, "b", 2), (const.A, "c", 0),
+        (const.AAAA, "", 1), (const.AAAA, "b", 1), (const.SRV, "", 3), (const.SRV, "b", 2),
+        (const.TXT, "", 0),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_meant_to_differ_is_not_reused(qtype: int, tag: str, least: int) -> None:
+    """Fewer records than there are instances that pass, counted as DNS shows them."""
+    freshness = Freshness(WatchLimits())
+    for at in (0.0, 1.0):
+        freshness.asked(WEB, ("A",), at, positive=True)
+    freshness.proved("A", 1.0, 1.0)
+    freshness.armed(WEB, "A", 1.0, size=4, healthy=4, shown=THREE)
+    for records in range(1, 6):
+        seconds = freshness.stored(
+            WEB, b"x", positive=True, sent_at=2.0, now=2.0, source="A", tag=tag, qtype=qtype,
+            records=records,
+        )  # fmt: skip
+        assert (seconds is not None) is (records >= least)
+
+
+def test_without_a_list_of_instances_their_number_counts() -> None:
+    freshness = Freshness(WatchLimits())
+    for at in (0.0, 1.0):
+        freshness.asked(WEB, ("A",), at, positive=True)
+    freshness.proved("A", 1.0, 1.0)
+    freshness.armed(WEB, "A", 1.0, size=3, healthy=3)
+    how = {"positive": True, "sent_at": 2.0, "now": 2.0, "source": "A", "qtype": const.A}
+    assert freshness.stored(WEB, b"x", records=2, **how) is None  # type: ignore[arg-type]
+    assert freshness.stored(WEB, b"x", records=3, **how) == 10  # type: ignore[arg-type]
+    assert freshness.stored(WEB, b"y", records=1, tag="t", **how) == 10  # type: ignore[arg-type]

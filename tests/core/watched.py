@@ -25,6 +25,7 @@ from consulfwd.core.interest import MAX_SEEN
 from consulfwd.core.proofs import LIFE
 from consulfwd.core.subjects import Subject
 from consulfwd.core.watches import MAX_DENIED, MAX_KEYS
+from consulfwd.dns import const
 
 EPOCH = 1000.0
 
@@ -83,7 +84,9 @@ class Play:
             now=now,
             source=how.get("by", ""),
             denied=what == "no",
-            tagged="." in question,
+            tag=question.partition(".")[0] if "." in question else "",
+            qtype=const.A,
+            records=int(how.get("records", 1000)),
         )
         self.reused.pop(question, None)
         if seconds:

@@ -377,7 +377,7 @@ async def test_what_is_not_covered() -> None:
                 assert (await here.ask(name, qtype)).data == first.data
             assert hand.freshness.watches == {}
         # What is no alias of a service that has one is watched like any other.
-        await hand.cover("web.service.consul")
+        await hand.cover("web.service.consul", size=2)
 
 
 async def test_an_answer_is_asked_for_again_after_a_while() -> None:
