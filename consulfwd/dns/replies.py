@@ -1,19 +1,23 @@
 """Replies to clients: a message fitted to one client's ID, spelling, EDNS and size.
 
-What does not fit is cut at a record boundary and TC set, so a cut is never silent. Pure bytes;
-must not know where the message came from.
+What does not fit is cut at a record boundary. TC says that the answer itself is cut, and only that
+(RFC 2181 section 9): without it, what is beside the answer goes by whole RRsets. Pure bytes; must
+not know where the message came from.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from consulfwd.dns import const
 from consulfwd.dns.edns import build_ede, build_opt
 from consulfwd.dns.message import Message, assemble_message, read_reply
 from consulfwd.dns.names import labels_of
+from consulfwd.dns.records import owner_of, read_records, type_of
 from consulfwd.dns.wire import HEADER, HEADER_SIZE, NO_EDNS_SIZE, Query, question_echo
+from consulfwd.errors import WireError
 
 if TYPE_CHECKING:
     import dnslib
@@ -74,8 +78,11 @@ def respond(
     additionals = len(message.ends) - answers - authorities
     room = limit - HEADER_SIZE - len(question) - len(opt)
     if len(body) > room:
-        flags |= const.TC
         kept = bisect_right(message.ends, room)
+        if not answers or kept < answers:
+            flags |= const.TC
+        else:
+            kept = _whole_sets(message, question, kept)
         # A reordered or expanded body has other boundaries: cut the original instead.
         body = message.body if len(body) != len(message.body) else body
         body = body[: message.ends[kept - 1]] if kept else b""
@@ -84,6 +91,21 @@ def respond(
         additionals = kept - answers - authorities
     head = HEADER.pack(flags, 1, answers, authorities, additionals + (1 if edns else 0))
     return ident + head + question + body + opt
+
+
+def _whole_sets(message: Message, question: bytes, kept: int) -> int:
+    """Return how many records to keep of `kept`, so that no RRset beside the answer is a part."""
+    counts = (message.answers, message.authorities)
+    head = HEADER.pack(message.flags, 1, *counts, len(message.ends) - sum(counts))
+    try:
+        whole = b"\0\0" + head + question + message.body
+        sections = read_records(whole, HEADER_SIZE + len(question))
+    except WireError:
+        return message.answers
+    records = [(owner_of(one).lower(), type_of(one)) for one in chain(*sections)]
+    while kept > message.answers and records[kept] == records[kept - 1]:
+        kept -= 1
+    return kept
 
 
 def fits(query: Query, message: Message, limit: int) -> bool:

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from consulfwd.core.access import Access
 from consulfwd.core.ask import Ask
 from consulfwd.core.hot import variants
-from consulfwd.dns import replies
+from consulfwd.dns import const, replies
 from consulfwd.dns.framing import StreamReader, frame
 from consulfwd.errors import WireError
 from consulfwd.net import mishaps
@@ -321,6 +321,10 @@ class ServerConnection(asyncio.Protocol):
     def answer(self, ask: Ask, ident: bytes, result: Result) -> None:
         """Send the reply to one query."""
         listener = self._listener
+        if result.message.truncated:
+            # Over TCP there is nothing more to be had: a part would be taken for the whole.
+            why = (const.EDE_NETWORK, "a part of the answer is all that could be had")
+            result = Result(replies.empty(ask.question, const.SERVFAIL), "nobody", ede=why)
         entry = result.entry
         if entry is not None and not result.stale:
             body = listener.table.cache.body(entry, listener.table.clock.now())
