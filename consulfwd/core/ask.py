@@ -29,12 +29,16 @@ _OTHER_FAMILY = {const.A: const.AAAA.to_bytes(2, "big"), const.AAAA: const.A.to_
 
 
 class Known:
-    """A reply seen before: its message, and the bytes it makes for clients on and off the host."""
+    """A reply seen before: its message, and the bytes it makes for clients on and off the host.
 
-    __slots__ = ("lasts", "message", "off_host", "on_host", "positive", "source", "ttl")
+    `kept` is the message as the cache keeps it.
+    """
+
+    __slots__ = ("kept", "lasts", "message", "off_host", "on_host", "positive", "source", "ttl")
 
     def __init__(self, message: Message, source: str, ttl: int, lasts: int) -> None:
         self.message = message
+        self.kept = message.second_hand()
         self.positive = message.positive
         self.source = source
         self.ttl = ttl
@@ -136,7 +140,10 @@ class Ask:
 
     def _edns(self, upstream: Upstream, options: bytes) -> bytes:
         size = self.asked_size(upstream)
-        return replies.build_query(self.question, self._flags, size, do=self._do, options=options)
+        # Whether a recursor found the answer authentic is asked for all: clients that did not ask
+        # are not told (RFC 6840 section 5.7). Consul's domain is unsigned.
+        flags = self._flags if upstream.is_agent else self._flags | const.AD
+        return replies.build_query(self.question, flags, size, do=self._do, options=options)
 
     def cut(self, upstream: Upstream, message: Message) -> bool:
         """Return whether a datagram was, or may have been, cut by its sender.

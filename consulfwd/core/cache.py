@@ -128,7 +128,11 @@ class Cache:
         limits = self.limits
         if positive:
             ttl = message.ttl if message.ttl is not None else 0
-            return min(max(ttl, limits.min_ttl), limits.max_ttl)
+            ttl = min(max(ttl, limits.min_ttl), limits.max_ttl)
+            if message.aliased and not message.matched and message.negative_ttl is None:
+                # Nothing says how long the target is to have nothing.
+                ttl = min(ttl, limits.max_negative_ttl)
+            return ttl
         if message.negative and message.negative_ttl is not None:
             return min(message.negative_ttl, limits.max_negative_ttl)
         return 0

@@ -23,6 +23,8 @@ ONCE_MORE = 2
 # How much longer than usual to wait when the hedging budget is used up.
 UNHEDGED = 4
 GAVE_WAY = "no reply yet, and it gave way to newer questions"
+# What a recursor may say of a question that is as good as an answer, where none has a better one.
+VERDICTS = frozenset((const.FORMERR, const.NOTIMP, const.YXDOMAIN))
 ANSWERS = frozenset((const.NOERROR, const.NXDOMAIN))
 
 
@@ -45,8 +47,8 @@ class Lookup(Attempts):
     """
 
     __slots__ = (
-        "_budget", "_cut", "_doubted", "_errors", "_health", "_rounds", "about", "extra",
-        "has_stale", "known", "opinions", "overruled", "reverse",
+        "_budget", "_cut", "_doubted", "_errors", "_health", "_rounds", "_verdict", "about",
+        "extra", "has_stale", "known", "opinions", "overruled", "reverse",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +79,7 @@ class Lookup(Attempts):
         self._errors: list[Attempt] = []
         self._cut: tuple[Message, Upstream] | None = None
         self._doubted: tuple[Message, Attempt] | None = None
+        self._verdict: tuple[Message, Upstream] | None = None
 
     def start(self, now: float) -> list[Attempt]:
         """Return the first attempt to send."""
@@ -170,6 +173,8 @@ class Lookup(Attempts):
         else:
             self._health.doubt(upstream, now)
             self._errors.append(attempt)
+            if message.rcode in VERDICTS and not upstream.is_agent:
+                self._verdict = self._verdict or (message, upstream)
             done = self.outcome
             if done is not None and done.upstream and done.message and done.message.positive:
                 self._blame(done.upstream, now)
@@ -402,6 +407,9 @@ class Lookup(Attempts):
             message, attempt = self._doubted
             attempt.decided = "taken: no other agent gave an opinion in time"
             return self._believe(message, attempt)
+        if self._verdict is not None:
+            message, upstream = self._verdict
+            return self._finish(message, upstream)
         tried = "; ".join(
             dict.fromkeys(
                 f"{one.upstream.name}: {one.result or 'no reply'}" for one in self.attempts

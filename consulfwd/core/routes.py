@@ -168,9 +168,9 @@ class Routes:
         return route is not None and route.kind is Kind.CONSUL
 
 
-# Private and special reverse zones (RFC 6303 section 4) that public recursors cannot know.
+# Private and special reverse zones (RFC 6303 section 4, RFC 7793) public recursors cannot know.
 PRIVATE_NETWORKS = (
-    "0.0.0.0/8", "10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.2.0/24",
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.0.2.0/24",
     "192.168.0.0/16", "198.51.100.0/24", "203.0.113.0/24", "255.255.255.255/32", "::/128",
     "fd00::/8", "fe80::/10", "2001:db8::/32",
 )  # fmt: skip
@@ -187,6 +187,7 @@ def special_routes(*, public_recursors: bool) -> list[Route]:
         Route(reverse_zones(ip_network("::1/128"))[0], Kind.LOCALHOST, why="loopback (RFC 6303)"),
         Route(from_text("invalid"), Kind.NOTHING, why="invalid never exists (RFC 6761)"),
         Route(from_text("onion"), Kind.NOTHING, why="onion names are not in the DNS (RFC 7686)"),
+        Route(from_text("resolver.arpa"), Kind.NOTHING, why="about this resolver (RFC 9462)"),
     ]
     if public_recursors:
         why = "a private reverse zone, unknown to public recursors (RFC 6303)"

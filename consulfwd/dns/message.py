@@ -33,12 +33,14 @@ class Message:
               alias leads to nothing both are the smaller of the two
     matched   whether a record of the type asked is in the Answer section
     aliased   whether a CNAME is
+    behind    how many octets followed the message; they are left out
     """
 
     __slots__ = (
         "aliased",
         "answers",
         "authorities",
+        "behind",
         "body",
         "edns",
         "ends",
@@ -67,6 +69,7 @@ class Message:
         matched: bool = False,
         aliased: bool = False,
         size: int = 0,
+        behind: int = 0,
     ) -> None:
         self.flags = flags
         self.rcode = rcode
@@ -81,6 +84,7 @@ class Message:
         self.matched = matched
         self.aliased = aliased
         self.size = size
+        self.behind = behind
 
     @property
     def positive(self) -> bool:
@@ -103,6 +107,14 @@ class Message:
         marked.flags |= const.TC
         return marked
 
+    def second_hand(self) -> Message:
+        """Return the message as a cache tells it: neither authoritative nor authenticated."""
+        if not self.flags & (const.AA | const.AD):
+            return self
+        told = copy(self)
+        told.flags &= ~(const.AA | const.AD)
+        return told
+
     def body_with_ttls(self, age: int, floor: int = 0, ceiling: int = MAX_TTL) -> bytes:
         """Return the body with each TTL first clamped to [floor, ceiling], then aged by `age`."""
         if not self.ttls or (age == 0 and floor == 0 and ceiling == MAX_TTL):
@@ -118,7 +130,8 @@ class Message:
 def read_reply(data: bytes, question: bytes) -> Message:
     """Return the reply in `data` to `question` (folded name, type, class), bounds checked.
 
-    Raises WireError when it is no reply, answers another question, or is malformed anywhere.
+    Raises WireError when it is no reply, answers another question, or is malformed anywhere. What
+    follows the message is ignored, as everybody does.
     A reply without a question section is taken when it is an error without records (some servers
     answer FORMERR or REFUSED so).
     """
@@ -188,16 +201,14 @@ def _read_sections(
                 aliased = True
         elif rtype == const.SOA and index < answers + authorities:
             negative_ttl = min(rttl, _TTL.unpack_from(data, position - 4)[0], MAX_TTL)
-    if position != size:
-        raise WireError("something follows the response")
     if aliased and not matched and ttl is not None and negative_ttl is not None:
         # An alias to nothing is as good as the shorter of alias and denial (RFC 2308 section 5).
         ttl = negative_ttl = min(ttl, negative_ttl)
     rcode = flags & const.RCODE_MASK
-    body = data[start:size]
+    body = data[start:position]
     if edns is not None:
         rcode |= edns.extended_rcode << 4
-        if opt_end == size:
+        if opt_end == position:
             body = data[start:opt_at]
         else:
             return _without_inner_opt(data, start, flags, rcode, edns)
@@ -215,6 +226,7 @@ def _read_sections(
         matched=matched,
         aliased=aliased,
         size=size,
+        behind=size - position,
     )
 
 

@@ -12,6 +12,7 @@ from consulfwd.core.ask import Ask
 from consulfwd.core.attempts import Attempt
 from consulfwd.core.cache import STALE_TTL, Cache, Entry
 from consulfwd.core.failures import Failures
+from consulfwd.core.routes import Kind
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message
 from consulfwd.dns.wire import Query
@@ -46,8 +47,10 @@ class Answers:
         good = not message.truncated and message.rcode in (const.NOERROR, const.NXDOMAIN)
         if good and self.failures:
             self.failures.forget(flight.ask.key)
-        if good and len(message.body) <= replies.STREAM_LIMIT:
-            entry = cache.put(flight.ask.key, message, now, source, ttl)
+        # A denial that may not be kept is of no use, but where Consul tells of changes.
+        of_use = message.positive or flight.route.kind is Kind.CONSUL or cache.ttl_of(message)
+        if good and of_use and len(message.body) <= replies.STREAM_LIMIT:
+            entry = cache.put(flight.ask.key, message.second_hand(), now, source, ttl)
             if self.reuse is not None:
                 self.reuse.fetched(flight.ask, entry, flight.started_at, now)
         return Result(message, source, flight=flight)

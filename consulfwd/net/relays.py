@@ -78,13 +78,13 @@ class Relays:
             or not (upstream.is_agent and upstream.unsettled(now))
         ):
             cache.refresh(
-                ask.key, entry, message, now, upstream.name, known.ttl, known.lasts
+                ask.key, entry, known.kept, now, upstream.name, known.ttl, known.lasts
             )
         elif upstream.is_agent and table.known_of(ask, entry, now):
             self._decide(relay, message, False, now)
             return False
         else:
-            entry = cache.put(ask.key, message, now, upstream.name)
+            entry = cache.put(ask.key, known.kept, now, upstream.name)
         if table.reuse is not None and upstream.is_agent:
             table.reuse.fetched(ask, entry, relay.sent_at, now)
         # What may not be reused is kept for bad times only: there it need not be the very last.
