@@ -60,6 +60,7 @@ def trace_text(answer: Answer) -> str:
     if answer.order:
         order = ", ".join(f"{name} ({state})" for name, state in answer.order)
         lines.append(f"  order  {order}")
+    lines += [f"  alias  to {name}: {rule}" for name, rule in answer.aliases]
     if not answer.attempts:
         lines.append(f"  asked  nobody: answered from {answer.source}")
         return "\n".join(lines)
@@ -67,12 +68,18 @@ def trace_text(answer: Answer) -> str:
     rows = [header, *(_attempt(number, one) for number, one in enumerate(answer.attempts, 1))]
     lines += [f"  {line}" for line in table(rows)]
     lines += [
-        f"  {number}. asked because: {one.why}" for number, one in enumerate(answer.attempts, 1)
+        f"  {number}. asked because: {_why_asked(one, answer)}"
+        for number, one in enumerate(answer.attempts, 1)
     ]
     line = failover(answer)
     if line is not None:
         lines.append(f"  failover: {line}")
     return "\n".join(lines)
+
+
+def _why_asked(one: AttemptReport, answer: Answer) -> str:
+    led = one.about in {name for name, _ in answer.aliases}
+    return f"{one.why}, for {one.about}" if led else one.why
 
 
 def _attempt(number: int, one: AttemptReport) -> list[str]:
@@ -161,6 +168,7 @@ def _plain(answer: Answer) -> dict[str, Any]:
     for section in ("records", "authority", "additional"):
         plain[section] = [record._asdict() for record in getattr(answer, section)]
     plain["order"] = [{"upstream": name, "state": state} for name, state in answer.order]
+    plain["aliases"] = [{"name": name, "rule": rule} for name, rule in answer.aliases]
     plain["failover"] = failover(answer)
     plain["ede"] = {"code": answer.ede[0], "text": answer.ede[1]} if answer.ede else None
     return plain

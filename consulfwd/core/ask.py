@@ -6,7 +6,7 @@ Pure: no I/O, no clock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from consulfwd.core.routes import Kind, Route, Routes, localhost_rdatas
 from consulfwd.core.subjects import datacenter_of
@@ -47,6 +47,18 @@ class Known:
         self.off_host: bytes | None = None
 
 
+class Led(NamedTuple):
+    """An alias that leads to others' names, as it came at `since` from an upstream; good `until`.
+
+    What it leads to is asked for anew each time, it is not.
+    """
+
+    message: Message
+    upstream: Upstream
+    since: float
+    until: float
+
+
 class Ask:
     """One question. `question` is folded; `key` tells apart what may have different answers, those
     of one route from those of another included.
@@ -54,7 +66,8 @@ class Ask:
     `local` is the answer when it is made here; `raw` the client's message without its ID;
     `lane` is for the shell, which notes there how such queries go out while all is well,
     `kept_until` when their answer is to be put into the cache again, and `form` how Consul
-    reads the name (False before that was looked at). `datacenter` is the label that says one.
+    reads the name (False before that was looked at). `led` is the alias that is known to be the
+    answer; such a question is not relayed. `datacenter` is the label that says one.
     """
 
     __slots__ = (
@@ -68,6 +81,7 @@ class Ask:
         "key",
         "known",
         "lane",
+        "led",
         "limit_off_host",
         "limit_on_host",
         "local",
@@ -95,6 +109,7 @@ class Ask:
         self.limit_off_host = replies.udp_limit(query, on_host=False)
         self.local: Message | None = None
         self.lane: Any = None
+        self.led: Led | None = None
         self.kept_until = 0.0
         self.warm = -1
         self.known: dict[bytes, Known] | None = None

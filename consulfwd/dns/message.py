@@ -115,6 +115,24 @@ class Message:
         told.flags &= ~(const.AA | const.AD)
         return told
 
+    def sections(self, question: bytes) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        """Return the records of the three sections, position-independent (see `dns.records`).
+
+        `question` is the one it was read with. Raises WireError where a TTL was changed since that
+        a name borrows from.
+        """
+        counts = (self.answers, self.authorities, len(self.ends) - self.answers - self.authorities)
+        head = HEADER.pack(self.flags & ~const.RCODE_MASK, 1, *counts)
+        whole = b"".join((b"\0\0", head, question, self.body))
+        return read_records(whole, HEADER_SIZE + len(question))
+
+    def aged(self, age: int) -> Message:
+        """Return the same message so many seconds later."""
+        later = copy(self)
+        later.body = self.body_with_ttls(age)
+        later.ttl = None if self.ttl is None else max(self.ttl - age, 0)
+        return later
+
     def body_with_ttls(self, age: int, floor: int = 0, ceiling: int = MAX_TTL) -> bytes:
         """Return the body with each TTL first clamped to [floor, ceiling], then aged by `age`."""
         if not self.ttls or (age == 0 and floor == 0 and ceiling == MAX_TTL):

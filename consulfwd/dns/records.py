@@ -115,6 +115,11 @@ def rdata_of(record: bytes) -> bytes:
     return record[record_at(record) + RECORD.size :]
 
 
+def covered_by(record: bytes) -> int:
+    """Return the type that a position-independent RRSIG signs (RFC 4034 section 3.1.1)."""
+    return int.from_bytes(rdata_of(record)[:2], "big")
+
+
 def assemble(name: bytes, sections: tuple[list[bytes], ...]) -> bytes:
     """Return sections as message body; owners equal to `name` (the question) become pointers.
 
@@ -144,8 +149,8 @@ def assemble(name: bytes, sections: tuple[list[bytes], ...]) -> bytes:
     return b"".join(parts)
 
 
-def alias_target(answers: list[bytes], name: bytes) -> bytes:
-    """Return where the CNAME chain from `name` (folded) ends, folded; `name` itself if nowhere.
+def alias_chain(answers: list[bytes], name: bytes) -> list[bytes]:
+    """Return the names the CNAMEs lead through from `name` (folded), that one first, all folded.
 
     Raises WireError for a chain that loops.
     """
@@ -154,13 +159,13 @@ def alias_target(answers: list[bytes], name: bytes) -> bytes:
         for record in answers
         if type_of(record) == const.CNAME
     }
-    seen = {name}
+    names = [name]
     while name in aliases:
         name = aliases[name]
-        if name in seen:
+        if name in names:
             raise WireError("a CNAME chain that loops")
-        seen.add(name)
-    return name
+        names.append(name)
+    return names
 
 
 def permutations(answers: list[bytes], rng: random.Random, most: int) -> list[list[bytes]]:

@@ -15,7 +15,7 @@ from consulfwd.dns import const
 from consulfwd.dns.edns import build_ede, build_opt
 from consulfwd.dns.message import Message, assemble_message, read_reply
 from consulfwd.dns.names import labels_of
-from consulfwd.dns.records import owner_of, read_records, type_of
+from consulfwd.dns.records import owner_of, type_of
 from consulfwd.dns.wire import HEADER, HEADER_SIZE, NO_EDNS_SIZE, Query, question_echo
 from consulfwd.errors import WireError
 
@@ -95,11 +95,8 @@ def respond(
 
 def _whole_sets(message: Message, question: bytes, kept: int) -> int:
     """Return how many records to keep of `kept`, so that no RRset beside the answer is a part."""
-    counts = (message.answers, message.authorities)
-    head = HEADER.pack(message.flags, 1, *counts, len(message.ends) - sum(counts))
     try:
-        whole = b"\0\0" + head + question + message.body
-        sections = read_records(whole, HEADER_SIZE + len(question))
+        sections = message.sections(question)
     except WireError:
         return message.answers
     records = [(owner_of(one).lower(), type_of(one)) for one in chain(*sections)]

@@ -61,13 +61,12 @@ class Answers:
         """Keep an answer that came when its client had been told that there is none.
 
         Whoever asks again has it then. Not one that may need a second look: a denial of what was
-        known, or of others than Consul where that could not be asked; an error, a part, an alias to
-        be followed.
+        known, or of others than Consul where that could not be asked; an error, a part.
         """
         entry = self.cache.get(flight.ask.key)
         if message.rcode not in (const.NOERROR, const.NXDOMAIN):
             return
-        if cut or (message.aliased and not message.matched) or flight.follows is not None:
+        if cut or flight.follows is not None:
             return
         second = flight.route.then is not None or flight.before is not None
         if not message.positive and (flight.known or second):

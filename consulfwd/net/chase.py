@@ -1,18 +1,20 @@
-"""Aliases that lead out of Consul: followed through our own routes, for the type asked.
+"""Aliases that lead to what others are to be asked for: followed by our own routes, in any type.
 
-Consul chases them with A only, and not at all without recursors of its own.
+Consul chases those out of its domain with A only, and not at all without recursors of its own;
+recursors cannot know Consul's names, and may know another face of a conditional zone.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from consulfwd.core.ask import Ask, prepare
+from consulfwd.core.aliases import Onward
+from consulfwd.core.ask import Ask, Led, prepare
 from consulfwd.core.routes import Kind
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message
 from consulfwd.dns.names import to_text
-from consulfwd.dns.records import alias_target, read_records, type_of
+from consulfwd.dns.records import read_records
 from consulfwd.errors import WireError
 from consulfwd.net.answers import partly_stale
 from consulfwd.net.flight import Flight
@@ -22,40 +24,39 @@ from consulfwd.net.waiter import Result, Waiter
 MAX_CHASE = 8
 
 
-def leads_on(flight: Flight, message: Message) -> bool:
-    """Return whether a reply ends in an alias without the records asked for."""
-    return (
-        message.aliased
-        and not message.matched
-        and not message.rcode
-        and flight.route.kind is Kind.CONSUL
-        and flight.ask.qtype != const.CNAME
-    )
-
-
-def chase(table: Table, flight: Flight, message: Message, now: float) -> bool:
-    """Follow the alias and answer the flight's waiters with both; False when there is no way."""
+def chase(table: Table, flight: Flight, message: Message, onward: Onward, now: float) -> bool:
+    """Ask on, and answer the flight's waiters with both; False when there is no way."""
     ask = flight.ask
-    raw = replies.respond(ask.query, b"\0\0", message, replies.STREAM_LIMIT)
-    try:
-        sections = read_records(raw, 12 + len(ask.query.question))
-        target = alias_target(sections[0], ask.name)
-    except WireError:
-        return False
-    if target == ask.name or flight.depth >= MAX_CHASE:
+    target = onward.target
+    if flight.depth >= MAX_CHASE:
         return False
     question = target + ask.question[-4:]
     sub = prepare(ask.query._replace(question=question, name=target), table.routes)
     if (sub.local is None and not sub.route.groups) or _waits_for(table, sub.key, flight):
         return False
+    if flight.attempts and ask.route.kind is not Kind.CONSUL:
+        _keep(ask, flight, message, onward, now)
     # Whoever asks the same meanwhile waits for this one.
     table.flights.setdefault(ask.key, flight)
-    waiter = _Chaser(table, flight, sections[0], sub)
-    table.submit(sub, waiter, now)
+    waiter = _Chaser(table, flight, onward.records, sub)
+    flight.target = sub
+    traced = any(one.traced for one in flight.waiters)
+    table.submit(sub, waiter, now, traced=traced)
     if not waiter.over:
         flight.follows = sub.key
         waiter.end_by(flight.deadline - now)
     return True
+
+
+def _keep(ask: Ask, flight: Flight, message: Message, onward: Onward, now: float) -> None:
+    """Let the alias be known for its time: what it leads to may have to be asked for each time."""
+    outcome = flight.outcome
+    if outcome is None or outcome.upstream is None:
+        return
+    alias = replies.join_alias(ask.question, onward.records, ([], [], []), message)
+    if alias.ttl and not alias.truncated:
+        ask.led = Led(alias, outcome.upstream, now, now + alias.ttl)
+        ask.lane = None
 
 
 def _waits_for(table: Table, key: bytes, flight: Flight) -> bool:
@@ -113,10 +114,16 @@ class _Chaser(Waiter):
     def _joined(self, result: Result) -> Result:
         table, flight, ask = self._table, self._flight, self._flight.ask
         target = self.ask.name
+        if isinstance(result.flight, Flight):
+            flight.onward = result.flight
         if result.message.rcode not in (const.NOERROR, const.NXDOMAIN):
+            if flight.stale is not None:
+                return table.answers.stale(flight.stale, flight)
             code, why = result.ede or (const.EDE_NO_AUTHORITY, "no answer")
             why = f"the alias leads to {to_text(target)}: {why}"
-            return table.answers.failure(ask, code, why)
+            failed = table.answers.failure(ask, code, why)
+            failed.flight = flight
+            return failed
         now = table.clock.now()
         question = target + ask.question[-4:]
         query = ask.query._replace(question=question)
@@ -131,8 +138,7 @@ class _Chaser(Waiter):
             # Good when it came: a name in it borrows from a TTL field, which has aged since.
             why = f"the target of the alias: {error}"
             return table.answers.failure(ask, const.EDE_OTHER, why)
-        aliases = [record for record in self._answers if type_of(record) == const.CNAME]
-        joined = replies.join_alias(ask.question, aliases, more, result.message)
+        joined = replies.join_alias(ask.question, self._answers, more, result.message)
         outcome = flight.outcome
         assert outcome is not None
         source = outcome.upstream.name if outcome.upstream is not None else ""

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from consulfwd.core.aliases import leads_on
 from consulfwd.core.ask import Ask
 from consulfwd.core.attempts import Attempt, Attempts
 from consulfwd.core.probe import Probe
@@ -107,7 +108,7 @@ class Driver:
     def lane(self, ask: Ask) -> Lane | None:
         """Return how to relay this question now, noted if it holds until health changes."""
         groups = ask.route.groups
-        if not groups:
+        if not groups or ask.led is not None:
             return None
         group = groups[0]
         upstream = group.first()
@@ -168,7 +169,7 @@ class Driver:
         cut = not attempt.stream and ask.cut(attempt.upstream, message)
         late = flight.outcome is not None and flight.outcome.message is None
         self.run(flight, flight.on_reply(attempt, message, cut, now), now)
-        if late and isinstance(flight, Flight):
+        if late and isinstance(flight, Flight) and not leads_on(ask, message, self._table.routes):
             self._table.answers.keep_late(flight, attempt, message, cut, now)
         return True
 

@@ -6,6 +6,7 @@ asked, and when, is decided in `core.query`.
 
 from __future__ import annotations
 
+from consulfwd.core.aliases import leads_on
 from consulfwd.core.ask import answer_here
 from consulfwd.core.attempts import Outcome
 from consulfwd.core.query import GAVE_WAY
@@ -13,7 +14,7 @@ from consulfwd.core.routes import Kind
 from consulfwd.dns import const
 from consulfwd.dns.message import Message
 from consulfwd.net.channel import OUR_SHORTAGE
-from consulfwd.net.chase import chase, leads_on
+from consulfwd.net.chase import chase
 from consulfwd.net.flight import Flight
 from consulfwd.net.table import Table
 
@@ -42,7 +43,8 @@ def end(table: Table, flight: Flight, outcome: Outcome, now: float) -> None:
             result.flight = flight
     else:
         message = _from_here(table, flight, message, now)
-        if leads_on(flight, message) and chase(table, flight, message, now):
+        onward = leads_on(flight.ask, message, table.routes)
+        if onward is not None and chase(table, flight, message, onward, now):
             return
         source = outcome.upstream.name if outcome.upstream is not None else ""
         result = table.answers.keep(flight, message, source, now)

@@ -42,12 +42,13 @@ class Counters:
 class Flight(Lookup):
     """A lookup with those who wait for it; nobody does where it `refreshes` a stale answer.
 
-    While an alias in its answer is followed, `follows` is the key of the target's question.
+    While an alias in its answer is followed, `follows` is the key of the target's question, which
+    is `target`; `onward` is what became of that, where it was asked for.
     """
 
     __slots__ = (
-        "armed", "ask", "depth", "follows", "refreshes", "route", "stale",
-        "waiters",
+        "armed", "ask", "depth", "follows", "onward", "refreshes", "route", "stale",
+        "target", "waiters",
     )  # fmt: skip
 
     ask: Ask
@@ -57,6 +58,8 @@ class Flight(Lookup):
     armed: float
     depth: int
     follows: bytes | None
+    target: Ask | None
+    onward: Flight | None
     refreshes: bool
 
     def start(self, now: float) -> list[Attempt]:

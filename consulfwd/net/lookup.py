@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -21,6 +22,7 @@ from consulfwd.dns.text import Record, to_record
 from consulfwd.dns.wire import Query
 from consulfwd.errors import UsageError, WireError
 from consulfwd.net import host
+from consulfwd.net.flight import Flight
 from consulfwd.net.resolver import Engine
 from consulfwd.net.routing import build_routes, cache_limits, probe_question
 from consulfwd.net.waiter import Result, Waiter
@@ -28,7 +30,7 @@ from consulfwd.net.waiter import Result, Waiter
 
 @dataclass(frozen=True)
 class AttemptReport:
-    """One attempt: whom, over what, why then, and what came of it.
+    """One attempt: whom, over what, why then, and what came of it; `about` which name.
 
     `at` and `took` are in seconds, `at` from the start; `took` is None without a result.
     """
@@ -41,6 +43,7 @@ class AttemptReport:
     result: str
     size: int
     decided: str
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Answer:
     ttl         seconds this may be reused for, the smallest of the answer's
     source      who answered: an upstream's name, "cache", "here", or "nobody"
     rule        the route that matched; `order` the upstreams in the order they were to be asked
+    aliases     the names that aliases led to by other rules, with the rule for each
     ede         the extended error (code, text) that came with the answer, or None
     elapsed     seconds
     """
@@ -70,6 +74,7 @@ class Answer:
     stale: bool = False
     truncated: bool = False
     ede: tuple[int, str] | None = field(default=None)
+    aliases: tuple[tuple[str, str], ...] = ()
 
     @property
     def resolved(self) -> bool:
@@ -188,6 +193,8 @@ class _Future(Waiter):
 
     __slots__ = ("future",)
 
+    traced = True
+
     def __init__(self, ask: Ask, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(ask)
         self.future: asyncio.Future[Result] = loop.create_future()
@@ -236,29 +243,34 @@ def _answer(
         stale=result.stale,
         truncated=message.truncated,
         ede=result.ede or read_ede(message.edns),
+        aliases=tuple(_aliases(result.flight)),
     )
 
 
-def _attempts(flight: Attempts | None, started: float) -> list[AttemptReport]:
-    reports: list[AttemptReport] = []
-    while flight is not None:
-        reports[:0] = [
-            AttemptReport(
-                upstream=one.upstream.name,
-                transport=one.upstream.transport
-                if one.upstream.transport == "tls"
-                else "tcp"
-                if one.stream
-                else "udp",
-                why=one.why,
-                at=one.sent_at - started,
-                took=one.took,
-                result=one.result or "no reply",
-                size=one.size,
-                decided=one.decided
-                or ("still open when the answer came" if not one.result else ""),
-            )
-            for one in flight.attempts
-        ]
-        flight = flight.before
-    return reports
+def _aliases(flight: Attempts | None) -> Iterator[tuple[str, str]]:
+    while isinstance(flight, Flight) and flight.target is not None:
+        yield to_text(flight.target.name), describe(flight.target.route)
+        flight = flight.onward
+
+
+def _attempts(flight: Attempts | None, started: float) -> Iterator[AttemptReport]:
+    """Return the attempts for a question, behind those it came after, before those it led to."""
+    if not isinstance(flight, Flight):
+        return
+    yield from _attempts(flight.before, started)
+    for one in flight.attempts:
+        transport = one.upstream.transport
+        if transport != "tls":
+            transport = "tcp" if one.stream else "udp"
+        yield AttemptReport(
+            upstream=one.upstream.name,
+            transport=transport,
+            why=one.why,
+            at=one.sent_at - started,
+            took=one.took,
+            result=one.result or "no reply",
+            size=one.size,
+            decided=one.decided or ("still open when the answer came" if not one.result else ""),
+            about=to_text(flight.ask.name),
+        )
+    yield from _attempts(flight.onward, started)

@@ -6,6 +6,7 @@ a moment ago, the query is handed over to one, as if it had been there from the 
 
 from __future__ import annotations
 
+from consulfwd.core.aliases import leads_on
 from consulfwd.core.ask import Ask, Known
 from consulfwd.core.attempts import Attempt
 from consulfwd.core.query import lost_most
@@ -108,7 +109,7 @@ class Relays:
             message.rcode not in (const.NOERROR, const.NXDOMAIN)
             or ask.cut(upstream, message)
             or (ask.route.then is not None and not message.positive)
-            or (message.aliased and not message.matched)
+            or (message.aliased and leads_on(ask, message, self._table.routes) is not None)
         ):
             self._decide(relay, message, ask.cut(upstream, message), now)
             return None

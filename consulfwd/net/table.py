@@ -222,6 +222,14 @@ class Table:
         """
         plan = route.plan()
         flight = self.flight(ask, route, plan, waiters, now)
+        led = ask.led
+        if led is not None and before is None:
+            if now < led.until:
+                alias = led.message.aged(int(now - led.since))
+                flight.outcome = Outcome(alias, led.upstream)
+                self.end(flight, flight.outcome, now)
+                return
+            ask.led = None
         stale = flight.stale
         if before is not None:
             flight.before = before
@@ -303,7 +311,7 @@ class Table:
         flight.route = route
         flight.stale = stale
         flight.depth = waiters[0].depth if waiters else 0
-        flight.follows = None
+        flight.follows = flight.target = flight.onward = None
         flight.refreshes = False
         flight.armed = 0.0
         flight.waiters = waiters

@@ -55,6 +55,8 @@ class Waiter:
 
     # How many aliases were followed to get here.
     depth = 0
+    # Whether it is told of every attempt.
+    traced = False
     # Where it asked; None for those inside.
     listener: object = None
     ask: Ask
