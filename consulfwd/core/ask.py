@@ -144,8 +144,6 @@ class Ask:
         Over a `stream` a server is asked how long it keeps that open (RFC 7828). Consul is not: it
         says nothing.
         """
-        if upstream.plain:
-            return self.plain()
         if stream and not upstream.is_agent:
             return self._edns(upstream, self._options + ASK_KEEPALIVE)
         tail = self._tails.get(upstream)

@@ -128,6 +128,8 @@ class Attempts:
         if upstream is None:
             upstream, stream = self._whose_turn()
         attempt = Attempt(self, upstream, stream, now, why)
+        if not (upstream.knows_edns or upstream.is_agent or stream or attempt.plain):
+            attempt.plain = self._may_drop_edns(upstream)
         self.attempts.append(attempt)
         self._open += 1
         wait = upstream.hedge_after()
@@ -187,6 +189,14 @@ class Attempts:
         if not second or upstream.on_host or not upstream.is_agent:
             return False
         return not any(one.result for one in self.attempts if one.upstream is upstream)
+
+    def _may_drop_edns(self, upstream: Upstream) -> bool:
+        """Return whether a recursor left a query with EDNS unanswered, and was asked none without.
+
+        There are still some, and networks, that drop them (RFC 8906 section 3.2.2).
+        """
+        asked = [one for one in self.attempts if one.upstream is upstream and not one.stream]
+        return bool(asked) and not any(one.result or one.plain for one in asked)
 
     def _arm(self, at: float) -> None:
         self._hedge_at = at

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from consulfwd.core.attempts import Attempt
 from consulfwd.core.probe import Probe
-from consulfwd.core.query import ANSWERS
 from consulfwd.core.routes import Kind, Routes
 from consulfwd.core.upstreams import Upstream
+from consulfwd.core.verdict import ANSWERS
 from consulfwd.dns import const
 from consulfwd.dns.message import Message
 from consulfwd.dns.names import from_text
@@ -70,9 +70,9 @@ class LoopTest(Probe):
 
     seen: bool
 
-    def start(self, now: float) -> list[Attempt]:
+    def start(self, now: float, *, edns: bool | None = None) -> list[Attempt]:
         """Return the one attempt."""
-        self.seen = False
+        self.seen = self.of_edns = False
         attempt = self._send(now, "loop test")
         self._arm(self.deadline)
         return [attempt]

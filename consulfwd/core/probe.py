@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from consulfwd.core.ask import Ask
 from consulfwd.core.attempts import Attempt
-from consulfwd.core.query import ANSWERS, Lookup
+from consulfwd.core.query import Lookup
 from consulfwd.core.upstreams import State
+from consulfwd.core.verdict import ANSWERS
 from consulfwd.dns import const
 from consulfwd.dns.message import Message
 
@@ -24,13 +25,20 @@ class Probe(Lookup):
     An agent that once knew Consul's own service and now denies it has not got its catalog yet.
     """
 
-    __slots__ = ("ask",)
+    __slots__ = ("ask", "of_edns")
 
     ask: Ask
+    of_edns: bool
 
-    def start(self, now: float) -> list[Attempt]:
-        """Return the one attempt."""
+    def start(self, now: float, *, edns: bool | None = None) -> list[Attempt]:
+        """Return the one attempt, with or without EDNS where that is said.
+
+        If it is to be with, the probe is about that alone.
+        """
         attempt = self._send(now, "probe")
+        self.of_edns = edns is True
+        if edns is not None:
+            attempt.plain = not edns
         self._arm(now + max(PATIENCE * self.plan[0].hedge_after(), PATIENCE_FLOOR))
         return [attempt]
 
@@ -38,6 +46,8 @@ class Probe(Lookup):
         """Take the reply as a sign of health."""
         upstream = attempt.upstream
         self._ended(attempt, const.rcode_text(message.rcode), now - attempt.sent_at)
+        if not upstream.is_agent:
+            self._heed_edns(attempt, message, now)
         late = upstream.state is State.DOWN and now - upstream.changed_at > DISBELIEF
         # Any word of a recursor is a sign of life: not everyone may ask everybody for the root.
         if upstream.is_agent and message.rcode not in ANSWERS:
@@ -64,6 +74,7 @@ class Probe(Lookup):
     def on_timer(self, now: float) -> list[Attempt]:
         """Note that no reply came."""
         if self.outcome is None:
-            self._health.silent(self.plan[0], now, self.started_at)
+            if not self.of_edns:
+                self._health.silent(self.plan[0], now, self.started_at)
             return self._fail(const.EDE_NETWORK, "no reply to a probe")
         return []

@@ -13,6 +13,7 @@ from consulfwd.core.attempts import MAX_ATTEMPTS, MAX_TRIES, Attempt, Attempts
 from consulfwd.core.order import Budget
 from consulfwd.core.pace import Pace
 from consulfwd.core.upstreams import Health, State, Upstream, all_down
+from consulfwd.core.verdict import ANSWERS, VERDICTS, lame, lost_most
 from consulfwd.dns import const
 from consulfwd.dns.edns import read_ede
 from consulfwd.dns.message import Message
@@ -23,14 +24,9 @@ ONCE_MORE = 2
 # How much longer than usual to wait when the hedging budget is used up.
 UNHEDGED = 4
 GAVE_WAY = "no reply yet, and it gave way to newer questions"
-# What a recursor may say of a question that is as good as an answer, where none has a better one.
-VERDICTS = frozenset((const.FORMERR, const.NOTIMP, const.YXDOMAIN))
-ANSWERS = frozenset((const.NOERROR, const.NXDOMAIN))
-
-
-def lost_most(message: Message, known: int) -> bool:
-    """Return whether an answer has less than half of `known` records."""
-    return 2 * message.answers < known
+# How long (seconds since it was asked) the first in order is waited for when another denies the
+# name: the others may not know what it does. And how often it is looked whether it is still well.
+DENIAL_WAIT, DENIAL_LOOK = 1.0, 0.05
 
 
 class Lookup(Attempts):
@@ -47,8 +43,8 @@ class Lookup(Attempts):
     """
 
     __slots__ = (
-        "_budget", "_cut", "_doubted", "_errors", "_health", "_rounds", "_verdict", "about",
-        "extra", "has_stale", "known", "opinions", "overruled", "reverse",
+        "_budget", "_cut", "_denied", "_doubted", "_errors", "_health", "_rounds", "_verdict",
+        "about", "extra", "has_stale", "known", "opinions", "overruled", "reverse",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +75,7 @@ class Lookup(Attempts):
         self._errors: list[Attempt] = []
         self._cut: tuple[Message, Upstream] | None = None
         self._doubted: tuple[Message, Attempt] | None = None
+        self._denied: tuple[Message, Attempt] | None = None
         self._verdict: tuple[Message, Upstream] | None = None
 
     def start(self, now: float) -> list[Attempt]:
@@ -108,8 +105,11 @@ class Lookup(Attempts):
                 again.plain = True
                 return [again]
             return self._on_error_reply(attempt, message, now)
-        if attempt.plain and not upstream.plain:
-            self._health.knows_no_edns(upstream)
+        if not upstream.is_agent:
+            why = lame(message)
+            if why:
+                return self._on_lame(attempt, why, now)
+            self._heed_edns(attempt, message, now)
         if message.negative and upstream.is_agent and upstream.state is not State.UP:
             # It may have come back without its catalog: that is for probes to find out.
             self._health.alive(upstream, now)
@@ -124,10 +124,52 @@ class Lookup(Attempts):
             return self._on_cut(attempt, message, now)
         if self.known and upstream.is_agent and self._doubtful(message, upstream, now):
             return self._on_doubtful(attempt, message, now)
+        if message.negative and self._one_before_may_know(upstream, now):
+            self._denied = self._denied or (message, attempt)
+            attempt.decided = "denies the name: who comes before it in order is waited for"
+            self._arm(now + DENIAL_LOOK)
+            return []
         attempt.decided = f"{attempt.decided}; taken after all" if attempt.decided else "taken"
         if self._doubted is not None and message.positive:
             self._contradict(attempt, message)
         return self._finish(message, upstream)
+
+    def _one_before_may_know(self, upstream: Upstream, now: float) -> bool:
+        """Return whether a recursor that comes before another in order may have an answer yet.
+
+        Those in a list are not equals: the site's own comes first, and knows names of the site that
+        a public one denies.
+        """
+        return not upstream.is_agent and any(
+            one.upstream.state is State.UP and now < one.sent_at + DENIAL_WAIT
+            for one in self.open_attempts()
+            if self.plan.index(one.upstream) < self.plan.index(upstream)
+        )
+
+    def outdone_by(self, attempt: Attempt, message: Message) -> bool:
+        """Return whether a reply that comes after the end is better than what was told: nothing.
+
+        Or the denial of a recursor, to the answer of one that comes before it in order.
+        """
+        if self.outcome is None:
+            return False
+        told, by = self.outcome.message, self.outcome.upstream
+        if told is None or by is None:
+            return told is None
+        better = told.negative and message.positive and not by.is_agent
+        return better and self.plan.index(attempt.upstream) < self.plan.index(by)
+
+    def _on_lame(self, attempt: Attempt, why: str, now: float) -> list[Attempt]:
+        attempt.result = why
+        self._health.lame(attempt.upstream, now, why)
+        return self._advance(attempt, why, now)
+
+    def _heed_edns(self, attempt: Attempt, message: Message, now: float) -> None:
+        """Note whether a recursor knows EDNS: it may answer only what is asked without."""
+        if message.edns is not None:
+            self._health.knows_edns(attempt.upstream)
+        elif attempt.plain and not attempt.upstream.plain:
+            self._health.knows_no_edns(attempt.upstream, now)
 
     def _without_edns(self, attempt: Attempt, message: Message) -> bool:
         """Return whether an error may be about EDNS alone (RFC 6891 section 7)."""
@@ -325,6 +367,11 @@ class Lookup(Attempts):
                 self._health.silent(attempt.upstream, now, attempt.sent_at, about)
         if now >= self.deadline:
             return self._give_up("no answer within the deadline")
+        if self._denied is not None:
+            if not self._one_before_may_know(self._denied[1].upstream, now):
+                return self._give_up("")
+            self._arm(now + DENIAL_LOOK)
+            return []
         if now < self._hedge_at:
             self._arm(self._hedge_at)
             return []
@@ -357,6 +404,10 @@ class Lookup(Attempts):
         """After a failed attempt: the next of the first round at once, after it after a pause."""
         if self.outcome is not None:
             return []
+        if self._denied is not None:
+            attempt.decided = "failed"
+            waits = self._one_before_may_know(self._denied[1].upstream, now)
+            return [] if waits else self._give_up("")
         attempt.decided = "failed: the next one is asked"
         full = self._spent()
         if not full and self._round_goes_on():
@@ -403,6 +454,10 @@ class Lookup(Attempts):
             # Better than nothing, and marked: the rest could not be had over TCP.
             message, upstream = self._cut
             return self._finish(message.marked_cut(), upstream)
+        if self._denied is not None:
+            message, attempt = self._denied
+            attempt.decided = "taken: who comes before it in order has not answered"
+            return self._finish(message, attempt.upstream)
         if self._doubted is not None:
             message, attempt = self._doubted
             attempt.decided = "taken: no other agent gave an opinion in time"

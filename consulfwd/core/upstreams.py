@@ -77,6 +77,12 @@ SETTLING = 30.0
 APART = 0.05
 # Slower than this (seconds), and than so many times the time of the fastest one, an agent limps.
 LIMP, LIMP_TIMES = 0.05, 4
+# How long (seconds) who gave a lame reply is asked behind the others.
+LAME_FOR = 60.0
+# When it is tried again (seconds) whether who did not answer with EDNS does, at first and at last.
+EDNS_FIRST, EDNS_CEILING = 2.0, 900.0
+# After so many seconds without a sign of life another program may be there.
+ANOTHER = 60.0
 # Times made by subtraction are this inexact.
 _EPSILON = 1e-6
 
@@ -115,14 +121,17 @@ class Upstream:
     agent has answered for Consul's own service before; `up` is `state is UP`, told faster; `poor`
     why it is asked behind those that are up too ("" for no reason), though it answers; `slow` that
     it limps, which has the same effect; `looped` that what it is asked comes back to this server,
-    so that it is asked nothing but loop tests; `plain` that it answers only without EDNS; `sent`
+    so that it is asked nothing but loop tests; `lame` why it is asked behind the others for now,
+    as what it said was no answer; `knows_edns` that it has answered with EDNS; `plain` that it
+    answers only without, which is looked into at `edns_at`; `sent`
     counts what it was asked; `unanswered` are the questions counted in `silent`, `wanted_at` is
     when a probe was last wanted for their sake.
     """
 
     __slots__ = (
-        "address", "bad", "changed_at", "counted_at", "good", "is_agent",
-        "knows_itself", "last_reply", "looped", "name", "needed", "on_host", "plain", "poor",
+        "address", "bad", "changed_at", "counted_at", "edns_at", "edns_pause", "good", "is_agent",
+        "knows_edns", "knows_itself", "lame", "lame_until", "last_reply",
+        "looped", "name", "needed", "on_host", "plain", "poor",
         "port", "probe_at", "probe_pause", "rttvar", "sent", "silent", "slow", "srtt", "state",
         "tls_name", "transport", "tuning", "unanswered", "up", "wanted_at",
     )  # fmt: skip
@@ -157,7 +166,10 @@ class Upstream:
         self.poor = ""
         self.slow = False
         self.looped = False
-        self.plain = False
+        self.lame = ""
+        self.lame_until = 0.0
+        self.plain = self.knows_edns = False
+        self.edns_at, self.edns_pause = 0.0, EDNS_FIRST
         self.sent = 0
         self.probe_at = 0.0
         self.probe_pause = self.tuning.probe_first
@@ -172,7 +184,7 @@ class Upstream:
     @property
     def behind(self) -> str:
         """Return why it is asked behind the others that are up, "" if it is not."""
-        return self.poor or ("much slower than the others" if self.slow else "")
+        return self.poor or self.lame or ("much slower than the others" if self.slow else "")
 
     def unsettled(self, now: float) -> bool:
         """Return whether it is not well, or not for long: it may not know all there is yet."""
@@ -237,6 +249,8 @@ class Health:
         self.wanted: list[Upstream] = []
         self.changes: list[tuple[Upstream, State, State, str]] = []
         self.doubted: dict[Upstream, None] = {}
+        # Those that are lame, or plain, for now.
+        self._odd: dict[Upstream, None] = {}
 
     def good(self, upstream: Upstream, now: float, rtt: float, *, measure: bool = True) -> None:
         """Note a usable reply that took `rtt` seconds; without `measure` the time says nothing.
@@ -357,10 +371,58 @@ class Health:
             upstream.good = 1
             self._apply(upstream, Event.GOOD, now, "leads elsewhere now")
 
-    def knows_no_edns(self, upstream: Upstream) -> None:
+    def knows_no_edns(self, upstream: Upstream, now: float) -> None:
         """Note that it answered without EDNS what it did not with (RFC 6891 section 7)."""
-        upstream.plain = True
+        upstream.plain, upstream.knows_edns = True, False
+        self._edns_looked_into(upstream, now)
         self.version += 1
+
+    def knows_edns(self, upstream: Upstream) -> None:
+        """Note that it answered with EDNS."""
+        upstream.knows_edns = True
+        if upstream.plain:
+            upstream.plain = False
+            upstream.edns_pause = EDNS_FIRST
+            self.version += 1
+
+    def in_doubt_of_edns(self, upstream: Upstream, now: float) -> bool:
+        """Return whether a recursor that does not answer may do so without EDNS."""
+        if upstream.is_agent or upstream.state is State.UP:
+            return False
+        return not upstream.knows_edns or now - upstream.changed_at >= ANOTHER
+
+    def _edns_looked_into(self, upstream: Upstream, now: float) -> None:
+        self._odd[upstream] = None
+        upstream.edns_at = now + upstream.edns_pause
+        upstream.edns_pause = min(upstream.edns_pause * 4, EDNS_CEILING)
+
+    def lame(self, upstream: Upstream, now: float, why: str) -> None:
+        """Note a reply that was no answer, though it is none of an error either."""
+        before = upstream.behind
+        upstream.last_reply = now
+        upstream.silent = 0
+        upstream.lame = why
+        upstream.lame_until = now + LAME_FOR
+        self._odd[upstream] = None
+        self._placed(upstream, before, "")
+
+    def second(self, now: float) -> list[Upstream]:
+        """Return whom to ask once with EDNS, and put those back in place that were lame long ago.
+
+        What was lame may have been about one name, what dropped EDNS may have been a network.
+        """
+        due = []
+        for upstream in list(self._odd):
+            if upstream.lame and now >= upstream.lame_until:
+                before = upstream.behind
+                upstream.lame = ""
+                self._placed(upstream, before, "it was lame for a name a while ago")
+            if upstream.plain and now >= upstream.edns_at:
+                self._edns_looked_into(upstream, now)
+                due.append(upstream)
+            if not upstream.lame and not upstream.plain:
+                del self._odd[upstream]
+        return due
 
     def rank(self, upstream: Upstream, now: float, reason: str) -> None:
         """Put an upstream behind the others that are up, for a reason; "" puts it back.

@@ -17,6 +17,8 @@ OPCODE_MASK, RCODE_MASK = 0x7800, 0x000F
 ECS, KEEPALIVE, EDE = 8, 11, 15
 EDE_STALE, EDE_STALE_NXDOMAIN, EDE_PROHIBITED = 3, 19, 18
 EDE_NO_AUTHORITY, EDE_NETWORK, EDE_OTHER = 22, 23, 0
+# Prohibited and Not Authoritative: who says so did not look for the name (RFC 8914 section 4).
+NOT_LOOKED_FOR = frozenset((18, 20))
 
 RCODES = {
     0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED",

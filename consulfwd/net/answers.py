@@ -71,7 +71,8 @@ class Answers:
         second = flight.route.then is not None or flight.before is not None
         if not message.positive and (flight.known or second):
             return
-        if entry is None or entry.stored_at < attempt.sent_at:
+        denied = entry is not None and message.positive and not entry.message.positive
+        if entry is None or denied or entry.stored_at < attempt.sent_at:
             self.keep(flight, message, attempt.upstream.name, now)
 
     def stale(self, entry: Entry, flight: Flight | None) -> Result:

@@ -117,7 +117,8 @@ class Driver:
         channel = self.channels.direct(upstream)
         if channel is None:
             return None
-        lane = (self._health.version, upstream, channel.relay, ask.tail(upstream))
+        tail = ask.plain() if upstream.plain else ask.tail(upstream)
+        lane = (self._health.version, upstream, channel.relay, tail)
         if group.policy == "ordered":
             ask.lane = lane
         if upstream.changed_at:
@@ -167,7 +168,7 @@ class Driver:
             return True
         now = self.clock.now()
         cut = not attempt.stream and ask.cut(attempt.upstream, message)
-        late = flight.outcome is not None and flight.outcome.message is None
+        late = isinstance(flight, Flight) and flight.outdone_by(attempt, message)
         self.run(flight, flight.on_reply(attempt, message, cut, now), now)
         if late and isinstance(flight, Flight) and not leads_on(ask, message, self._table.routes):
             self._table.answers.keep_late(flight, attempt, message, cut, now)

@@ -84,6 +84,9 @@ class Prober:
         due.update(one for one in self._table.health.in_doubt() if routes.knows(one))
         for upstream in due:
             self.probe(upstream)
+        for upstream in self._table.health.second(now):
+            if routes.knows(upstream):
+                self.probe(upstream, edns=True)
 
     def _tell(self, upstream: Upstream, old: State, new: State, why: str, now: float) -> None:
         telling = self._tellings.setdefault(upstream, Telling())
@@ -127,13 +130,17 @@ class Prober:
         due = self._table.health.probe_due([upstream], now)
         try:
             if due:
-                self.probe(upstream)
+                plain = self._table.health.in_doubt_of_edns(upstream, now)
+                # Every other time: most who are silent are not there.
+                plain = plain and upstream.sent % 2 == 1
+                self.probe(upstream, edns=False if plain else None)
         finally:
             pause = max(upstream.probe_at - now, 0.01)
             pause = jitter(pause, self._rng)
             self._table.loop.call_later(pause, self._probe_again, upstream)
 
-    def probe(self, upstream: Upstream) -> None:
+    def probe(self, upstream: Upstream, *, edns: bool | None = None) -> None:
+        """Ask an upstream a question to learn its health; `edns` says so of it (`Probe.start`)."""
         now = self._clock.now()
         probe = Probe(
             (upstream,),
@@ -143,7 +150,7 @@ class Prober:
             deadline=now + self._table.deadline,
         )
         probe.ask = self._ask(upstream)
-        self._run(probe, probe.start(now), now)
+        self._run(probe, probe.start(now, edns=edns), now)
 
     def _ask(self, upstream: Upstream) -> Ask:
         """Return what an upstream is probed with."""

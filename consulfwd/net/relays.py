@@ -9,9 +9,8 @@ from __future__ import annotations
 from consulfwd.core.aliases import leads_on
 from consulfwd.core.ask import Ask, Known
 from consulfwd.core.attempts import Attempt
-from consulfwd.core.query import lost_most
 from consulfwd.core.upstreams import Upstream
-from consulfwd.dns import const
+from consulfwd.core.verdict import ANSWERS, lame, lost_most
 from consulfwd.dns.message import Message, read_reply
 from consulfwd.errors import WireError
 from consulfwd.net.channel import FALSE_REPLY
@@ -106,13 +105,16 @@ class Relays:
             )
             return None
         if (
-            message.rcode not in (const.NOERROR, const.NXDOMAIN)
+            message.rcode not in ANSWERS
+            or (not message.answers and not upstream.is_agent and lame(message))
             or ask.cut(upstream, message)
             or (ask.route.then is not None and not message.positive)
             or (message.aliased and leads_on(ask, message, self._table.routes) is not None)
         ):
             self._decide(relay, message, ask.cut(upstream, message), now)
             return None
+        if message.edns is not None and not upstream.knows_edns:
+            self._table.health.knows_edns(upstream)
         if ask.datacenter:
             self._table.paces.of(ask.datacenter).measured(now - relay.sent_at)
         self._table.cache.clamp(message)

@@ -40,6 +40,9 @@ class Recursor(asyncio.DatagramProtocol):
     rcodes     name -> the rcode to answer with instead
     forge      given a query, the datagrams to send before the real reply
     no_edns    the rcode it answers with, and nothing else, to a query with an OPT (None: it knows)
+    drops_edns whether it leaves queries with an OPT unanswered
+    lame       what it answers with instead of anything it knows: "nothing" or "referral"
+    bare       whether its denials have no SOA
     closes_after  how many queries of a stream are answered; it is closed then (None: all)
     keepalive  how long it says it keeps idle streams, in tenths of a second, to who asks it that
     resumed    of each connection over TLS whether it went on with a session
@@ -63,6 +66,9 @@ class Recursor(asyncio.DatagramProtocol):
         self.forge: Callable[[dns.message.Message], list[bytes]] = lambda query: []
         self.truncate = False
         self.no_edns: dns.rcode.Rcode | None = None
+        self.drops_edns = False
+        self.lame = ""
+        self.bare = False
         self.silent = False
         # Queries with one of these labels are dropped unread; those with one of the others are
         # answered so many seconds late.
@@ -130,7 +136,7 @@ class Recursor(asyncio.DatagramProtocol):
         if any(_wire(label) in data for label in self.dead_labels):
             return
         query, reply = self._answer(data, "udp", addr[1])
-        if self.silent or self._udp is None:
+        if self.silent or self._udp is None or (self.drops_edns and query.edns >= 0):
             return
         if self.truncate:
             reply.flags |= dns.flags.TC
@@ -196,6 +202,11 @@ class Recursor(asyncio.DatagramProtocol):
             reply.question.clear()
             reply.set_rcode(self.no_edns)
             return query, reply
+        if self.lame and name != ".":
+            reply.flags &= ~dns.flags.RA
+            if self.lame == "referral":
+                reply.authority.append(dns.rrset.from_text(".", 60, "IN", "NS", "a.root.test."))
+            return query, reply
         owner = name
         for _ in range(4):
             found = self.records.get((owner, kind)) or self.records.get((owner, "CNAME"), [])
@@ -211,7 +222,8 @@ class Recursor(asyncio.DatagramProtocol):
             reply.set_rcode(rcode)
         elif not reply.answer:
             soa = "ns.test. hostmaster.test. 1 3600 600 86400 60"
-            reply.authority.append(dns.rrset.from_text(".", 60, "IN", "SOA", soa))
+            if not self.bare:
+                reply.authority.append(dns.rrset.from_text(".", 60, "IN", "SOA", soa))
             if not any(owner == name for owner, _ in self.records):
                 reply.set_rcode(dns.rcode.NXDOMAIN)
         return query, reply

@@ -63,35 +63,41 @@ async def test_a_recursor_that_leads_into_consul(said: str, tcp: bool) -> None:
 
 
 async def test_the_kinds_of_data_behind_an_alias() -> None:
-    async with Recursor(CORP) as recursor, Recursor(LAB) as lab:
-        async with world(recursor, forward=lab_at(lab)) as here:
-            for qtype, data in (
-                ("A", "192.0.2.5"), ("AAAA", "2001:db8::5"), ("TXT", '"the lab"'), ("MX", None),
-            ):  # fmt: skip
-                reply = await here.ask("lab.test", qtype)
-                assert reply.data == sorted(filter(None, ["db.lab.example.", data]))
-            srv = await here.ask("into.test", "SRV")
-            assert len([line for line in srv.answers if " SRV " in line]) == len(GALERA)
-            # Who asks for the alias itself gets that, and no more.
-            assert (await here.ask("lab.test", "CNAME")).data == ["db.lab.example."]
-            assert "db.lab.example." not in recursor.names
+    async with (
+        Recursor(CORP) as recursor,
+        Recursor(LAB) as lab,
+        world(recursor, forward=lab_at(lab)) as here,
+    ):
+        for qtype, data in (
+            ("A", "192.0.2.5"), ("AAAA", "2001:db8::5"), ("TXT", '"the lab"'), ("MX", None),
+        ):  # fmt: skip
+            reply = await here.ask("lab.test", qtype)
+            assert reply.data == sorted(filter(None, ["db.lab.example.", data]))
+        srv = await here.ask("into.test", "SRV")
+        assert len([line for line in srv.answers if " SRV " in line]) == len(GALERA)
+        # Who asks for the alias itself gets that, and no more.
+        assert (await here.ask("lab.test", "CNAME")).data == ["db.lab.example."]
+        assert "db.lab.example." not in recursor.names
 
 
 async def test_what_else_an_alias_may_lead_to() -> None:
-    async with Recursor(CORP) as recursor, Recursor(LAB) as lab:
-        async with world(recursor, forward=lab_at(lab)) as here:
-            # The server of a conditional zone knows no more than the alias.
-            assert (await here.ask("out.lab.example")).data == ["192.0.2.1", "www.test."]
-            assert (await here.ask("into.lab.example")).data == sorted([*GALERA, DB])
-            assert (await here.ask("here.test")).data == ["127.0.0.1", "localhost."]
-            # What a recursor answers in full is not asked for again.
-            before = len(recursor.asked)
-            assert (await here.ask("own.test")).data == ["192.0.2.1", "www.test."]
-            assert recursor.names[before:] == ["own.test."]
-            # In a circle they end, with what there is.
-            reply = await here.ask("loop.test")
-            assert reply.rcode in ("NOERROR", "SERVFAIL")
-            assert here.engine.flights == {}
+    async with (
+        Recursor(CORP) as recursor,
+        Recursor(LAB) as lab,
+        world(recursor, forward=lab_at(lab)) as here,
+    ):
+        # The server of a conditional zone knows no more than the alias.
+        assert (await here.ask("out.lab.example")).data == ["192.0.2.1", "www.test."]
+        assert (await here.ask("into.lab.example")).data == sorted([*GALERA, DB])
+        assert (await here.ask("here.test")).data == ["127.0.0.1", "localhost."]
+        # What a recursor answers in full is not asked for again.
+        before = len(recursor.asked)
+        assert (await here.ask("own.test")).data == ["192.0.2.1", "www.test."]
+        assert recursor.names[before:] == ["own.test."]
+        # In a circle they end, with what there is.
+        reply = await here.ask("loop.test")
+        assert reply.rcode in ("NOERROR", "SERVFAIL")
+        assert here.engine.flights == {}
 
 
 async def test_the_alias_is_kept_while_what_it_leads_to_is_asked_for_each_time() -> None:
@@ -145,19 +151,22 @@ async def test_a_client_that_wants_signatures_gets_those_of_the_alias() -> None:
 
 
 async def test_the_command_line_says_where_it_led() -> None:
-    async with Recursor(CORP) as recursor, Recursor(LAB) as lab:
-        async with world(recursor, forward=lab_at(lab)) as here:
-            places = settings(here.cluster, recursor, forward=lab_at(lab))
-            async with Resolver(places) as resolver:
-                answer = await resolver.resolve("two.test")
-                assert answer.rcode == "NOERROR"
-                assert sorted(one.data for one in answer.records if one.type == "A") == GALERA
-                (alias,) = answer.aliases
-                assert alias[0] == DB
-                assert "the Consul domain" in alias[1]
-                first = f"{here.agents[0].address}:{here.agents[0].dns_port}"
-                told = [(one.upstream, one.about) for one in answer.attempts]
-                assert told[0] == (f"127.0.0.1:{recursor.port}", "two.test.")
-                assert told[1] == (first, DB)
-                again = await resolver.resolve("lab.test", "TXT")
-                assert [name for name, _ in again.aliases] == ["db.lab.example."]
+    async with (
+        Recursor(CORP) as recursor,
+        Recursor(LAB) as lab,
+        world(recursor, forward=lab_at(lab)) as here,
+    ):
+        places = settings(here.cluster, recursor, forward=lab_at(lab))
+        async with Resolver(places) as resolver:
+            answer = await resolver.resolve("two.test")
+            assert answer.rcode == "NOERROR"
+            assert sorted(one.data for one in answer.records if one.type == "A") == GALERA
+            (alias,) = answer.aliases
+            assert alias[0] == DB
+            assert "the Consul domain" in alias[1]
+            first = f"{here.agents[0].address}:{here.agents[0].dns_port}"
+            told = [(one.upstream, one.about) for one in answer.attempts]
+            assert told[0] == (f"127.0.0.1:{recursor.port}", "two.test.")
+            assert told[1] == (first, DB)
+            again = await resolver.resolve("lab.test", "TXT")
+            assert [name for name, _ in again.aliases] == ["db.lab.example."]

@@ -220,7 +220,7 @@ async def test_both_families_are_stale_though_one_has_no_address(
             has, has_none = (1, 2) if family == 4 else (2, 1)
             assert replies[has].data == [address]
             assert replies[has_none].lines == [
-                "NOERROR aa rd ra",
+                "NOERROR rd ra",
                 "ns consul. 0 SOA ns.consul. hostmaster.consul. # 3600 600 86400 0",
                 "EDE 3",
             ]

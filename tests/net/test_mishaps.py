@@ -320,7 +320,7 @@ async def test_one_that_is_down_is_probed_again(monkeypatch: pytest.MonkeyPatch)
             assert (await here.ask("galeradb.service.consul")).data == GALERA
         with heard() as told, monkeypatch.context() as patch:
 
-            def fails(upstream: Any) -> None:
+            def fails(upstream: Any, **how: Any) -> None:
                 raise Mishap
 
             patch.setattr(here.engine.prober, "probe", fails)
