@@ -42,6 +42,8 @@ class Recursor(asyncio.DatagramProtocol):
     no_edns    the rcode it answers with, and nothing else, to a query with an OPT (None: it knows)
     drops_edns whether it leaves queries with an OPT unanswered
     lame       what it answers with instead of anything it knows: "nothing" or "referral"
+    authentic  whether it vouches for its answers (AD)
+    deaf_stream whether it leaves what comes by streams unanswered
     bare       whether its denials have no SOA
     closes_after  how many queries of a stream are answered; it is closed then (None: all)
     keepalive  how long it says it keeps idle streams, in tenths of a second, to who asks it that
@@ -68,7 +70,7 @@ class Recursor(asyncio.DatagramProtocol):
         self.no_edns: dns.rcode.Rcode | None = None
         self.drops_edns = False
         self.lame = ""
-        self.bare = False
+        self.authentic = self.bare = self.deaf_stream = False
         self.silent = False
         # Queries with one of these labels are dropped unread; those with one of the others are
         # answered so many seconds late.
@@ -175,7 +177,7 @@ class Recursor(asyncio.DatagramProtocol):
                 data = await reader.readexactly(length)
                 _, reply = self._answer(data, transport, writer.get_extra_info("peername")[1])
                 packet = reply.to_wire(max_size=65535)
-                if not self.silent:
+                if not self.silent and not self.deaf_stream:
                     writer.write(len(packet).to_bytes(2, "big") + packet)
         except (asyncio.IncompleteReadError, OSError):
             pass
@@ -192,6 +194,8 @@ class Recursor(asyncio.DatagramProtocol):
         options = tuple(int(option.otype) for option in query.options)
         self.asked.append(Asked(transport, name, kind, port, query.id, options))
         reply = dns.message.make_response(query, recursion_available=True)
+        if self.authentic:
+            reply.flags |= dns.flags.AD
         if self.keepalive is not None and KEEPALIVE in options:
             told = dns.edns.GenericOption(
                 dns.edns.OptionType(KEEPALIVE), self.keepalive.to_bytes(2, "big")

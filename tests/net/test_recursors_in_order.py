@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import Any
 
+import dns.flags
+import dns.message
 import dns.rcode
 import pytest
 
@@ -182,3 +184,54 @@ async def test_one_lost_datagram_is_no_want_of_edns() -> None:
         only.dead_labels = ()
         assert (await asked).data == ["10.6.0.2"]
         assert not recursors(here)[0].plain
+
+
+@pytest.mark.parametrize("rcode", ["FORMERR", "NOTIMP", "YXDOMAIN"])
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+async def test_what_recursors_say_of_the_question_is_passed_on(rcode: str, tcp: bool) -> None:
+    async with Recursor() as first, Recursor() as second, world(first, second) as here:
+        for recursor in (first, second):
+            recursor.rcodes["odd.test."] = dns.rcode.from_text(rcode)
+        reply = await here.ask("odd.test", "TYPE65280", tcp=tcp)
+        assert (reply.rcode, reply.answers, reply.ede) == (rcode, [], [])
+        assert "odd.test." in second.names
+        # An answer of one is better; SERVFAIL is not, nor is it worse than silence.
+        second.records["odd.test.", "TXT"] = ["TXT there"]
+        del second.rcodes["odd.test."]
+        assert (await here.ask("odd.test", "TXT", tcp=tcp)).data == ['"there"']
+        second.rcodes["odd.test."] = dns.rcode.SERVFAIL
+        assert (await here.ask("odd.test", "TYPE65281", tcp=tcp)).rcode == rcode
+
+
+async def test_what_is_cut_and_cannot_be_had_whole() -> None:
+    """Over UDP there is a part, and TC; over TCP a part would be taken for the whole."""
+    async with Recursor(OWN) as only, world(only, query={"recursor_deadline": 0.5}) as here:
+        only.truncate = True
+        only.deaf_stream = True
+        reply = await here.ask("quick.test")
+        assert (reply.rcode, "tc" in reply.flags) == ("NOERROR", True)
+        reply = await here.ask("quick.test", tcp=True)
+        assert (reply.rcode, "tc" in reply.flags) == ("SERVFAIL", False)
+        assert [code for code, _ in reply.ede] == [23]
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+async def test_who_asks_for_ad_gets_it_from_who_vouches_and_from_no_cache(tcp: bool) -> None:
+    """RFC 6840 sections 5.7 and 5.8, RFC 4035 section 3.2.3."""
+    async with Recursor(OWN) as only, world(only) as here:
+        only.authentic = True
+        for ad, do, expected in ((1, 0, True), (0, 1, True), (0, 0, False), (1, 1, True)):
+            name = f"n{ad * 2 + do}.slow.test"
+            flags = [await authentic(here, name, ad=ad, do=do, tcp=tcp) for _ in range(2)]
+            assert flags == [expected, False], name
+
+
+async def authentic(here: World, name: str, *, ad: int, do: int, tcp: bool) -> bool:
+    query = dns.message.make_query(name, "A", want_dnssec=bool(do))
+    query.flags |= dns.flags.AD * ad
+    client = here.tcp() if tcp else here.udp()
+    async with client:
+        client.send(query.to_wire())
+        reply = dns.message.from_wire(await client.receive())
+    assert not reply.flags & dns.flags.AA
+    return bool(reply.flags & dns.flags.AD)
