@@ -9,8 +9,9 @@ from .answers import DnsSettings
 from .catalog import Catalog, Check, DevInstance, DevNode, Status
 from .cluster import DevAgent, DevCluster
 from .definitions import Definition, read_definitions
-from .dnsagent import FORGED, DnsLimits, Received
+from .dnsagent import DnsLimits, Received
 from .faults import DnsFaults, Fault, Faults, HttpFaults, Measured, TcpFaults
+from .misanswers import FORGED
 
 __all__ = [
     "FORGED",

@@ -1,7 +1,7 @@
 """The DNS port of a development agent: UDP and TCP on one port, with faults applied.
 
-What belongs here: sockets, framing, connection limits, carrying out what the fault switches say.
-Must not know: how answers are chosen (`answers`), what a catalog is, HTTP.
+What belongs here: sockets, framing, connection limits, and the faults of those. Must not know: how
+answers are chosen (`answers`) or spoiled (`misanswers`), what a catalog is, HTTP.
 """
 
 from __future__ import annotations
@@ -11,19 +11,16 @@ import socket
 import struct
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
-from . import wire
+from . import misanswers, wire
 from .answers import Answerer
 from .faults import Faults
-from .wire import DevQuery, DevReply
 
 Transport = Literal["udp", "tcp"]
 Send = Callable[[bytes], None]
 
-FORGED = "192.0.2.66"
-_WRONG_NAME = (b"wrong-question", b"invalid")
 _PORT_ATTEMPTS = 50
 
 
@@ -120,58 +117,12 @@ class DnsAgent:
             return
         self.counts[transport] += 1
         self.queries.append(Received(transport, query.text, query.type, query.edns_size))
-        messages = self._messages(query, udp)
+        messages = misanswers.messages(query, self.answerer, self.faults, udp=udp)
         seconds = self.faults.strikes("delay", udp=udp) if messages else None
         if seconds is None:
             _send_all(messages, send)
         else:
             self.later(seconds, lambda: _send_all(messages, send))
-
-    def _messages(self, query: DevQuery, udp: bool) -> list[bytes]:
-        def hit(name: str) -> float | None:
-            return self.faults.strikes(name, udp=udp)
-
-        if hit("drop"):
-            return []
-        if hit("garbage"):
-            noise = self.faults.rng.randbytes(40)
-            return [struct.pack("!HH", query.id, wire.QR | wire.AA) + noise]
-        reply = self._reply(query, udp)
-        if hit("no_edns"):
-            reply = replace(reply, edns=False)
-        if hit("wrong_question"):
-            reply = replace(reply, question=_WRONG_NAME)
-        if hit("wrong_id"):
-            reply = replace(reply, id=query.id ^ 0x5A5A)
-        return [*self._forged(query, int(hit("spoofed") or 0)), reply.pack()]
-
-    def _reply(self, query: DevQuery, udp: bool) -> DevReply:
-        for name, rcode in (
-            ("servfail", wire.SERVFAIL),
-            ("refused", wire.REFUSED),
-            ("formerr", wire.FORMERR),
-        ):
-            if self.faults.strikes(name, udp=udp):
-                return DevReply(query, rcode, authoritative=False, edns=False)
-        reply = self.answerer.answer(query, udp=udp)
-        known = reply.rcode != wire.REFUSED and query.type not in (wire.SOA, wire.NS)
-        if known and (self.faults.forgetful or self.faults.strikes("nxdomain", udp=udp)):
-            return self.answerer.negative(query)
-        if self.faults.strikes("truncate", udp=udp):
-            return replace(reply, truncated=True, answers=(), authority=(), additional=())
-        keep = self.faults.strikes("silent_cut", udp=udp)
-        return reply if keep is None else replace(reply, answers=reply.answers[: int(keep)])
-
-    def _forged(self, query: DevQuery, count: int) -> list[bytes]:
-        """Replies such as an attacker would send: a poisoned address, never ID and name right."""
-        poison = [wire.address(query.name, 3600, FORGED)]
-        forged = DevReply(query, answers=poison)
-        return [
-            replace(forged, id=(query.id + 1 + n) & 0xFFFF).pack()
-            if n % 2 == 0
-            else replace(forged, question=_WRONG_NAME).pack()
-            for n in range(count)
-        ]
 
     def _bind(self, udp: bool, tcp: bool) -> tuple[socket.socket | None, socket.socket | None]:
         """Sockets on the known port or, the first time, on one that is free for both."""

@@ -84,13 +84,33 @@ class DnsFaults(_Group):
         self.servfail = Fault(rng)
         self.refused = Fault(rng)
         self.formerr = Fault(rng)
+        # Of queries with an OPT, as servers and firewalls do that know none:
+        self.edns_drop = Fault(rng)
+        self.edns_notimp = Fault(rng)  # NOTIMP, without an OPT
+        self.edns_badvers = Fault(rng)
+        # An error in other words, of a server that does not have the zone:
+        self.hollow = Fault(rng)  # NOERROR and nothing else
+        self.referral = Fault(rng)  # name servers of the name's parent
+        self.upward = Fault(rng)  # name servers of the root
         self.nxdomain = Fault(rng)  # for names under Consul's domain and in arpa; not SOA, NS
+        self.alias_loop = Fault(rng)  # two aliases that lead to each other
+        self.alias_alone = Fault(rng)  # an alias, and no word of its target
+        self.huge = Measured(rng)  # so many octets at most
         self.truncate = Fault(rng)  # TC set, every record removed
         self.silent_cut = Measured(rng)  # only the first n answers, no TC
         # These add to whatever the reply is:
         self.no_edns = Fault(rng)  # no OPT although the query had one
+        self.opt_twice = Fault(rng)
         self.wrong_question = Fault(rng)  # the reply repeats another name
+        self.wrong_case = Fault(rng)  # the name in another case than it was asked in
+        self.wrong_class = Fault(rng)  # records of class CH
         self.wrong_id = Fault(rng)
+        self.bits = Measured(rng)  # further bits of the header set, as in 0x0420: AA and AD
+        self.query_again = Fault(rng)  # QR clear
+        self.ttl = Measured(rng)  # of every record
+        self.behind = Measured(rng)  # n octets behind the message
+        self.half = Fault(rng)  # half of the message, as if that were all
+        self.twice = Fault(rng)
         self.spoofed = Measured(rng)  # n forged replies (wrong ID, wrong name) before the real one
         self.delay = Measured(rng)  # seconds
 

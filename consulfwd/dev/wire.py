@@ -19,6 +19,7 @@ Name = tuple[bytes, ...]
 
 A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, OPT, ANY = 1, 2, 5, 6, 12, 15, 16, 28, 33, 41, 255
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
+BADVERS = 16
 
 QR, AA, TC, RD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0010
 OPCODE, RCODE = 0x7800, 0x000F
@@ -72,7 +73,11 @@ class DevRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class DevReply:
-    """An answer in the making; `question` is what is repeated, normally the query's."""
+    """An answer in the making; `question` is what is repeated, normally the query's.
+
+    `bits` are set in the header besides what belongs there, `class_` is that of the records, and
+    `opts` how many OPT records there are.
+    """
 
     query: DevQuery
     rcode: int = NOERROR
@@ -85,15 +90,18 @@ class DevReply:
     id: int | None = None
     question: Name | None = None
     ecs_scope: int | None = 0
+    bits: int = 0
+    class_: int = 1
+    opts: int = 1
 
     def pack(self) -> bytes:
         """The message; its OPT record comes last, when the query had one and `edns` is set."""
         query = self.query
-        flags = QR | (query.flags & (OPCODE | RD | CD)) | self.rcode
+        flags = QR | (query.flags & (OPCODE | RD | CD)) | self.bits | self.rcode & RCODE
         flags |= AA if self.authoritative else 0
         flags |= TC if self.truncated else 0
-        opt = self.edns and query.edns_size is not None
-        writer = _Writer()
+        opt = self.opts if self.edns and query.edns_size is not None else 0
+        writer = _Writer(self.class_)
         counts = (len(self.answers), len(self.authority), len(self.additional) + opt)
         message_id = query.id if self.id is None else self.id
         writer.out += HEADER.pack(message_id, flags, 1, *counts)
@@ -102,8 +110,7 @@ class DevReply:
         for section in (self.answers, self.authority, self.additional):
             for record in section:
                 writer.record(record)
-        if opt:
-            writer.out += self._opt()
+        writer.out += self._opt() * opt
         return bytes(writer.out)
 
     def _opt(self) -> bytes:
@@ -112,7 +119,8 @@ class DevReply:
             scope = ecs[2] if self.ecs_scope is None else self.ecs_scope
             ecs = ecs[:3] + bytes([scope]) + ecs[4:]
             options = struct.pack("!HH", 8, len(ecs)) + ecs
-        return b"\0" + _FIXED.pack(OPT, self.query.edns_size or 0, 0, len(options)) + options
+        more = self.rcode >> 4 << 24
+        return b"\0" + _FIXED.pack(OPT, self.query.edns_size or 0, more, len(options)) + options
 
     def only(self, rcode: int, *, authoritative: bool = False, edns: bool = False) -> DevReply:
         """The same without any record, with another rcode."""
@@ -128,8 +136,9 @@ class DevReply:
 
 
 class _Writer:
-    def __init__(self) -> None:
+    def __init__(self, class_: int = 1) -> None:
         self.out = bytearray()
+        self._class = class_
         self._seen: dict[Name, int] = {}
 
     def name(self, name: Name, whole: bool = False) -> None:
@@ -147,7 +156,7 @@ class _Writer:
 
     def record(self, record: DevRecord) -> None:
         self.name(record.name)
-        self.out += _FIXED.pack(record.type, 1, record.ttl, 0)
+        self.out += _FIXED.pack(record.type, self._class, record.ttl, 0)
         start = len(self.out)
         for part in record.data:
             if isinstance(part, DataName):

@@ -16,7 +16,7 @@ from consulfwd.dns.edns import build_ede, build_opt
 from consulfwd.dns.message import Message, assemble_message, read_reply
 from consulfwd.dns.names import labels_of
 from consulfwd.dns.records import owner_of, type_of
-from consulfwd.dns.wire import HEADER, HEADER_SIZE, NO_EDNS_SIZE, Query, question_echo
+from consulfwd.dns.wire import HEADER, HEADER_SIZE, NO_EDNS_SIZE, Query, edns_echo, question_echo
 from consulfwd.errors import WireError
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 OWN_SIZE = 1232
 STREAM_LIMIT = 65535
+# What IPv4 carries in a datagram, whatever a client announces.
+DATAGRAM_LIMIT = 65507
 _OPT_PLAIN = build_opt(OWN_SIZE)
 _OPT_DO = build_opt(OWN_SIZE, do=True)
 _QUERY_FLAGS = const.RD | const.CD
@@ -34,7 +36,7 @@ def udp_limit(query: Query, *, on_host: bool) -> int:
     """Return how large a datagram this client may be sent: what it says, off the host 1232."""
     if query.edns is None:
         return NO_EDNS_SIZE
-    size = max(query.edns.size, NO_EDNS_SIZE)
+    size = min(max(query.edns.size, NO_EDNS_SIZE), DATAGRAM_LIMIT)
     return size if on_host else min(size, OWN_SIZE)
 
 
@@ -116,14 +118,16 @@ def refuse(
 ) -> bytes:
     """Return an error reply to the raw query `data`, echoing its question where it is readable.
 
-    `ede` is the (code, text) of an extended error, sent only to clients that speak EDNS.
+    `ede` is the (code, text) of an extended error, sent only to clients that speak EDNS. Those are
+    told that this server does too (RFC 6891 section 6.1.1), where their OPT is readable.
     """
     flags = int.from_bytes(data[2:4], "big")
     flags = const.QR | flags & (const.OPCODE_MASK | const.RD | const.CD) | rcode & const.RCODE_MASK
     opt = b""
-    if query is not None and query.edns is not None:
+    edns = query.edns if query is not None else edns_echo(data)
+    if edns is not None:
         options = build_ede(*ede) if ede else b""
-        opt = build_opt(OWN_SIZE, do=query.do, extended_rcode=rcode >> 4, options=options)
+        opt = build_opt(OWN_SIZE, do=edns.do, extended_rcode=rcode >> 4, options=options)
     question = query.question if query is not None else question_echo(data)
     head = HEADER.pack(flags, 1 if question else 0, 0, 0, 1 if opt else 0)
     return data[:2] + head + question + opt

@@ -21,6 +21,8 @@ NO_EDNS_SIZE = 512
 # A name has at most 127 labels, so no encoder needs more. Without a limit a chain of pointers,
 # walked again for each record that points to its end, costs the square of a message's size.
 MAX_POINTERS = 128
+# How much of a message that is refused is looked at for its OPT.
+MAX_LOOKED_AT = 64
 
 
 class Query(NamedTuple):
@@ -56,14 +58,17 @@ def read_query(data: bytes) -> Query:
         raise WireError("a response where a query belongs")
     if flags & const.OPCODE_MASK:
         raise WireError("an opcode other than QUERY", const.NOTIMP)
-    if questions != 1 or answers or authorities or additionals > 2:
+    if questions != 1 or answers or authorities > 1 or additionals > 2:
         raise WireError("not exactly one question and nothing else", const.FORMERR)
     try:
         end = skip_name(data, HEADER_SIZE, pointers=False)
         qtype, qclass = struct.unpack_from("!HH", data, end)
         position = end + 4
         edns = None
-        for _ in range(additionals):
+        # Who asks for the changes of a zone says which one it has (RFC 1995 section 3).
+        if authorities and qtype != const.IXFR:
+            raise WireError("a record in Authority", const.FORMERR)
+        for index in range(authorities + additionals):
             is_root = data[position] == 0
             start = skip_name(data, position)
             rtype, rclass, ttl, length = RECORD.unpack_from(data, start)
@@ -71,8 +76,8 @@ def read_query(data: bytes) -> Query:
             if position > len(data):
                 raise WireError("a record runs past the end", const.FORMERR)
             if rtype == const.OPT:
-                if edns is not None or not is_root:
-                    raise WireError("more than one OPT, or an OPT not at the root", const.FORMERR)
+                if edns is not None or not is_root or index < authorities:
+                    raise WireError("an OPT where none may stand", const.FORMERR)
                 edns = read_opt(rclass, ttl, data[start + RECORD.size : position])
     except (IndexError, struct.error):
         raise WireError("the message is cut short", const.FORMERR) from None
@@ -93,6 +98,28 @@ def question_echo(data: bytes) -> bytes:
     except (IndexError, WireError):
         return b""
     return data[HEADER_SIZE:end] if end <= len(data) else b""
+
+
+def edns_echo(data: bytes) -> Edns | None:
+    """Return what the OPT of a query that is refused says, None if there is none to be read."""
+    position = HEADER_SIZE
+    try:
+        questions, *counts = HEADER.unpack_from(data, 2)[1:]
+        if questions + sum(counts) > MAX_LOOKED_AT:
+            return None
+        for _ in range(questions):
+            position = skip_name(data, position) + 4
+        for index in range(sum(counts)):
+            is_root = data[position] == 0
+            start = skip_name(data, position)
+            rtype, rclass, ttl, length = RECORD.unpack_from(data, start)
+            position = start + RECORD.size + length
+            if rtype == const.OPT and is_root and index >= counts[0] + counts[1]:
+                rdata = data[position - length : position]
+                return read_opt(rclass, ttl, rdata) if len(rdata) == length else None
+    except (IndexError, struct.error, WireError):
+        pass
+    return None
 
 
 def skip_name(data: bytes, position: int, *, pointers: bool = True) -> int:

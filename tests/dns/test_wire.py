@@ -36,6 +36,7 @@ HEADERS = [
     ("0100", "ffff 0000 0000 0000", FORMERR),
     ("0100", "0001 0001 0000 0000", FORMERR),
     ("0100", "0001 0000 0001 0000", FORMERR),
+    ("0100", "0001 0000 0002 0000", FORMERR),
     ("0100", "0001 0000 0000 0003", FORMERR),
     ("0100", "0001 0000 0000 ffff", FORMERR),
 ]
@@ -187,6 +188,66 @@ def test_broken_additional_records(count: int, additional: str) -> None:
 )
 def test_question_of_a_broken_query(data: str, echo: str) -> None:
     assert wire.question_echo(octets(data)) == octets(echo)
+
+
+IXFR = "'zone' . 00fb 0001"
+HAS = "@12 0006 0001 00000000 0016 . . 00000007 00000000 00000000 00000000 00000000"
+
+
+@pytest.mark.parametrize(
+    ("body", "edns"),
+    [
+        (f"0001 0000 0001 0000 {IXFR} {HAS}", None),
+        (f"0001 0000 0001 0001 {IXFR} {HAS} {OPT}", PLAIN),
+    ],
+)
+def test_a_query_for_changes_says_what_it_has(body: str, edns: Edns | None) -> None:
+    query = wire.read_query(octets("1234 0000 " + body))
+    assert (query.qtype, query.edns) == (const.IXFR, edns)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"0001 0000 0001 0000 {ASKED} {HAS}",
+        f"0001 0000 0002 0000 {IXFR} {HAS} {HAS}",
+        f"0001 0001 0000 0000 {IXFR} {HAS}",
+        f"0001 0000 0001 0000 {IXFR} {OPT}",
+        f"0001 0000 0001 0000 {IXFR} {HAS[:-9]}",
+        f"0001 0000 0001 0000 {IXFR} {HAS} 00",
+    ],
+)
+def test_no_other_query_has_anything_in_authority(body: str) -> None:
+    assert refused(octets("1234 0000 " + body)) == FORMERR
+
+
+@pytest.mark.parametrize(
+    ("data", "edns"),
+    [
+        (f"1234 2800 0001 0000 0000 0001 {ASKED} {OPT}", PLAIN),
+        (f"1234 0000 0000 0000 0000 0001 {OPT}", PLAIN),
+        (f"1234 0000 0002 0000 0000 0001 {ASKED} {ASKED} {OPT}", PLAIN),
+        (f"1234 2800 0001 0001 0001 0002 {ASKED} {HAS} {HAS} {HAS} {OPT}", PLAIN),
+        (f"1234 0000 0001 0000 0000 0002 {ASKED} {OPT} {OPT}", PLAIN),
+        (f"1234 0000 0001 0000 0000 0001 {ASKED} {OPT} 00", PLAIN),
+        (f"1234 0000 0001 0000 0000 0001 {ASKED} . 0029 0200 00 07 8000 0000",
+         Edns(512, 7, True, 0, b"")),
+        # Where none may stand, not to be read, or too far behind.
+        (f"1234 0000 0001 0001 0000 0000 {ASKED} {OPT}", None),
+        (f"1234 0000 0001 0000 0001 0000 {ASKED} {OPT}", None),
+        (f"1234 0000 0001 0000 0000 0001 {ASKED} 'a' {OPT}", None),
+        (f"1234 0000 0001 0000 0000 0001 {ASKED} . 0029 04d0 00 00 0000 0004", None),
+        (f"1234 0000 0001 0000 0000 0001 {ASKED} . 0029 04d0 00 00 0000 0001 00", None),
+        (f"1234 0000 0001 0000 0000 0001 {ASKED}", None),
+        (f"1234 0000 0001 0000 0000 0000 {ASKED} {OPT}", None),
+        (f"1234 0000 0001 0000 0000 0001 40 {OPT}", None),
+        (f"1234 0000 003f 0000 0000 0001 {'. 0001 0001 ' * 63} {OPT}", PLAIN),
+        (f"1234 0000 0040 0000 0000 0001 {'. 0001 0001 ' * 64} {OPT}", None),
+        ("1234 0000 0001", None),
+    ],
+)  # fmt: skip
+def test_edns_of_a_broken_query(data: str, edns: Edns | None) -> None:
+    assert wire.edns_echo(octets(data)) == edns
 
 
 # Names in a message: twelve octets of header, then these.

@@ -1,0 +1,160 @@
+"""Names that are answered here and asked of nobody."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
+
+import pytest
+import pytest_asyncio
+
+from tests.conformance.conftest import Served, serving
+from tests.conformance.octets import (
+    AA,
+    AAAA,
+    HINFO,
+    MX,
+    NOERROR,
+    NS,
+    NXDOMAIN,
+    PTR,
+    SOA,
+    SRV,
+    TXT,
+    A,
+    Reply,
+    opt,
+    query,
+    wire,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SVCB, HTTPS = 64, 65
+EVERY = [A, AAAA, NS, SOA, MX, TXT, SRV, PTR, HINFO, SVCB, HTTPS, 65280]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def behind_public() -> AsyncIterator[Served]:
+    """A server whose recursor is a public one, which is asked nothing here."""
+    async with serving(recursors=["9.9.9.9"]) as found:
+        yield found
+
+
+async def ask(served: Served, name: str, kind: int = A) -> Reply:
+    """Ask for a name over UDP and TCP, with nobody else being asked."""
+    before = len(served.upstream.asked), len(served.here.agents[0].queries)
+    packet = query(name, kind, edns=opt())
+    async with served.here.udp() as client:
+        client.send(packet)
+        await client.receive()
+    reply = await served.ask_tcp(packet)
+    assert (len(served.upstream.asked), len(served.here.agents[0].queries)) == before
+    assert (reply.has(AA), reply.ede) == (True, [])
+    if not reply.answers:
+        # A SOA, so that the denial can be kept (RFC 2308), and TTLs that make it so.
+        assert [line.split()[2] for line in reply.authority] == ["SOA"]
+    return reply
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST", "a.localhost", "a.b.localhost"])
+async def test_localhost(served: Served, name: str) -> None:
+    """RFC 6761 section 6.3: loopback for addresses, nothing of any other type."""
+    assert (await ask(served, name)).rdata == ["127.0.0.1"]
+    assert (await ask(served, name, AAAA)).rdata == ["::1"]
+    for kind in EVERY[2:]:
+        reply = await ask(served, name, kind)
+        assert (reply.rcode, reply.answers) == (NOERROR, [])
+
+
+async def test_what_only_looks_like_localhost(served: Served) -> None:
+    """RFC 6761 section 6.3: it is the name localhost and those below, and no other."""
+    for name in ("localhost.test", "xlocalhost", "localhost.localdomain"):
+        assert (await served.ask(query(name))).rcode == NXDOMAIN
+        assert len(served.upstream.heard(name)) == 1
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "127.0.1.1", "127.255.255.255", "127.9.8.7", "::1"]
+)
+async def test_loopback_addresses(served: Served, address: str) -> None:
+    """RFC 6303 section 4.2, RFC 6761 section 6.1: addresses of this host are its own."""
+    name = ip_address(address).reverse_pointer
+    assert (await ask(served, name, PTR)).rdata == ["localhost."]
+    for kind in (A, TXT, SOA):
+        assert (await ask(served, name, kind)).answers == []
+
+
+@pytest.mark.parametrize(
+    "name", ["127.in-addr.arpa", "0.127.in-addr.arpa", "2.0.0.127.in-addr.arpa"]
+)
+async def test_loopback_zones(served: Served, name: str) -> None:
+    """RFC 6303 section 4.2: nothing of them is asked outside, whatever the type."""
+    for kind in (PTR, NS, A):
+        reply = await ask(served, name, kind)
+        assert reply.rcode in (NOERROR, NXDOMAIN)
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=str)
+@pytest.mark.parametrize("zone", ["invalid", "onion"])
+async def test_what_never_exists(served: Served, zone: str, kind: int) -> None:
+    """RFC 6761 section 6.4, RFC 7686 section 2: NXDOMAIN, and no word of it to anyone."""
+    for name in (zone, f"www.{zone}", f"a.b.{zone.upper()}"):
+        reply = await ask(served, name, kind)
+        assert (reply.rcode, reply.answers) == (NXDOMAIN, [])
+
+
+PRIVATE = [
+    *("0.1.2.3", "10.0.0.1", "10.255.255.255", "169.254.1.1", "172.16.0.1", "172.31.255.255"),
+    *("192.0.2.1", "192.168.0.1", "198.51.100.1", "203.0.113.1"),
+    *("fd00::1", "fe80::1", "febf::1", "2001:db8::1"),
+]
+SHARED = ["100.64.0.1", "100.127.255.255"]
+PUBLIC = [
+    *("9.9.9.9", "11.0.0.1", "100.63.0.1", "100.128.0.1", "172.15.0.1", "172.32.0.1", "192.0.1.1"),
+    *("192.167.0.1", "198.51.99.1", "255.255.255.254", "2001:db9::1", "fec0::1", "fc00::1", "::2"),
+]
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+async def test_private_addresses(behind_public: Served, address: str) -> None:
+    """RFC 6303 sections 3 and 4: nobody outside knows them, so nobody there is asked."""
+    reply = await ask(behind_public, ip_address(address).reverse_pointer, PTR)
+    assert (reply.rcode, reply.answers) == (NXDOMAIN, [])
+
+
+@pytest.mark.parametrize("address", SHARED)
+async def test_shared_addresses(behind_public: Served, address: str) -> None:
+    """RFC 7793 section 1: those of carriers' networks are like private ones."""
+    reply = await ask(behind_public, ip_address(address).reverse_pointer, PTR)
+    assert (reply.rcode, reply.answers) == (NXDOMAIN, [])
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        *("10.in-addr.arpa", "168.192.in-addr.arpa", "16.172.in-addr.arpa", "d.f.ip6.arpa"),
+        *(ip_address(one).reverse_pointer for one in ("255.255.255.255", "::")),
+    ],
+)
+async def test_apexes_of_private_zones(behind_public: Served, zone: str) -> None:
+    """RFC 6303 section 3: the zone itself exists."""
+    for kind in (A, PTR, TXT):
+        reply = await ask(behind_public, zone, kind)
+        assert (reply.rcode, reply.answers) == (NOERROR, [])
+        assert reply.authority[0].startswith(f"{zone}. ")
+
+
+@pytest.mark.parametrize("address", [*PRIVATE, *SHARED, *PUBLIC])
+async def test_a_recursor_inside_knows_them(served: Served, address: str) -> None:
+    """RFC 6303 section 1: a site's own recursor has the site's zones, and is asked."""
+    name = ip_address(address).reverse_pointer
+    await served.ask(query(name, PTR))
+    assert len(served.upstream.heard(name)) == 1
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+async def test_zones_around_the_private_ones(behind_public: Served, address: str) -> None:
+    """RFC 6303 section 4: not one address more."""
+    name = wire(ip_address(address).reverse_pointer)
+    assert behind_public.here.engine.table.routes.find(name).zone == b"\0"
