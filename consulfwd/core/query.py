@@ -33,6 +33,11 @@ def lost_most(message: Message, known: int) -> bool:
     return 2 * message.answers < known
 
 
+def _nothing_of(attempt: Attempt) -> str:
+    """Return what has come of an attempt that is still open."""
+    return "only false replies" if attempt.strays else "no reply"
+
+
 class Lookup(Attempts):
     """One question on its way through a plan of upstreams.
 
@@ -299,19 +304,41 @@ class Lookup(Attempts):
         return [] if self.outcome is not None or self._open else self._give_up("")
 
     def on_stray(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
-        """Return what to send when a false reply came for an attempt: another is asked, once.
+        """Return what to send when a false reply came for an attempt: the next of the first round.
 
-        The attempt stays open: off the host the false reply may be somebody else's.
+        The attempt stays open, the true reply may be on its way: off the host the false one may be
+        somebody else's. After too many it is given up.
         """
+        attempt.strays += 1
+        if attempt.result:
+            return []
+        if attempt.strays == 1 and (self.outcome is None or attempt.upstream.on_host):
+            self._health.bad(attempt.upstream, now, reason)
+        if self._besieged():
+            return self._evade(attempt, now)
         if self.outcome is not None or attempt.decided:
             return []
-        self._health.bad(attempt.upstream, now, reason)
-        if self._spent():
+        if self._spent() or not self._round_goes_on():
             attempt.decided = f"{reason}: ignored"
             return []
         attempt.decided = f"{reason}: ignored, the next one is asked"
         self.extra += 1
         return [self._send(now, "the one before gave a false reply")]
+
+    def _evade(self, attempt: Attempt, now: float) -> list[Attempt]:
+        """Give up an attempt for too many false replies: its upstream is asked over TCP."""
+        upstream = attempt.upstream
+        result = "too many false replies"
+        self._ended(attempt, result, now - attempt.sent_at)
+        if self.outcome is not None:
+            return []
+        if any(one.stream and one.upstream is upstream for one in self.open_attempts()):
+            attempt.decided = "given up: it is being asked over TCP already"
+            return []
+        if len(self.attempts) >= MAX_ATTEMPTS or self._tries(upstream, True) >= MAX_TRIES:
+            return self._advance(attempt, result, now)
+        attempt.decided = "given up: asked again over TCP"
+        return [self._send(now, "too many false replies over UDP", upstream, stream=True)]
 
     def on_timer(self, now: float) -> list[Attempt]:
         """Return what to send now that `wake_at` is reached."""
@@ -395,7 +422,7 @@ class Lookup(Attempts):
             not self.plan[0].is_agent
             and self._next >= len(self.plan)
             and any(one.size for one in self.attempts)
-            and all(one.upstream.state is not State.UP for one in waiting)
+            and all(one.upstream.state is not State.UP or one.strays for one in waiting)
         )
 
     def _give_up(self, reason: str) -> list[Attempt]:
@@ -412,7 +439,7 @@ class Lookup(Attempts):
             return self._finish(message, upstream)
         tried = "; ".join(
             dict.fromkeys(
-                f"{one.upstream.name}: {one.result or 'no reply'}" for one in self.attempts
+                f"{one.upstream.name}: {one.result or _nothing_of(one)}" for one in self.attempts
             )
         )
         heard = any(one.size for one in self.attempts)
