@@ -41,8 +41,8 @@ class Attempt:
         "result",
         "sent_at",
         "size",
-        "stream",
         "strays",
+        "stream",
         "took",
         "upstream",
         "why",
@@ -204,7 +204,7 @@ class Attempts:
         attempt.took = took
 
     def _besieged(self) -> bool:
-        """Return whether so many false replies have come that none is to be waited past any more."""
+        """Return whether too many false replies have come to wait past any more."""
         return sum(one.strays for one in self.attempts) >= MOST_STRAYS
 
     def _all_asked(self) -> bool:
