@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from consulfwd.core.attempts import MAX_ATTEMPTS, MAX_TRIES, Attempt, Attempts
 from consulfwd.core.order import Budget
 from consulfwd.core.pace import Pace
-from consulfwd.core.upstreams import Health, State, Upstream, all_down
+from consulfwd.core.upstreams import Health, State, Upstream, all_down, hearsay
 from consulfwd.dns import const
 from consulfwd.dns.edns import read_ede
 from consulfwd.dns.message import Message
@@ -287,16 +287,18 @@ class Lookup(Attempts):
     def on_failure(
         self, attempt: Attempt, reason: str, now: float, *, refused: bool, ours: bool = False
     ) -> list[Attempt]:
-        """Return what to send after an attempt failed: refused, broken off, or a false reply.
+        """Return what to send after an attempt failed: refused, broken off, false over a stream.
 
         `ours` says that it failed for want of sockets or the like here.
         """
         self._ended(attempt, reason, now - attempt.sent_at)
+        upstream = attempt.upstream
         if refused:
-            self._health.refused(attempt.upstream, now, reason)
+            self._health.refused(upstream, now, reason)
         elif not ours:
-            self._health.bad(attempt.upstream, now, reason)
-        return self._advance(attempt, reason, now)
+            self._health.bad(upstream, now, reason)
+        doubtful = refused and hearsay(upstream) and upstream.state is not State.DOWN
+        return self._advance(attempt, reason, now, final=not doubtful)
 
     def give_way(self, attempt: Attempt, now: float) -> list[Attempt]:
         """End an attempt for want of room, and with the last one that is open the lookup."""
@@ -380,8 +382,14 @@ class Lookup(Attempts):
             why = "hedge: the one before has not answered"
         return [self._send(now, why)]
 
-    def _advance(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
-        """After a failed attempt: the next of the first round at once, after it after a pause."""
+    def _advance(
+        self, attempt: Attempt, reason: str, now: float, *, final: bool = True
+    ) -> list[Attempt]:
+        """After a failed attempt: the next of the first round at once, after it after a pause.
+
+        Recursors are not asked again where all have failed, unless none has said a word and the
+        failure is not `final`.
+        """
         if self.outcome is not None:
             return []
         attempt.decided = "failed: the next one is asked"
@@ -397,7 +405,7 @@ class Lookup(Attempts):
         attempt.decided = "failed: nobody is left to be asked"
         if full or self._cut is not None or self._doubted is not None:
             return self._give_up("")
-        if not attempt.upstream.is_agent:
+        if not attempt.upstream.is_agent and (final or any(one.size for one in self.attempts)):
             return self._give_up("")
         if self.has_stale:
             if all_down(self.plan):

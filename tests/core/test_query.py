@@ -220,6 +220,56 @@ SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
         37 B yes        | = yes of B
         """,
     ),
+    "refused by a host elsewhere: the next one at once, but that is one bad sign": (
+        {"names": "A B", "elsewhere": "A B"},
+        """
+        0 start         | A
+        1 A gone        | B
+        2 B gone        | ...
+        52 timer        | A
+        53 A yes        | = yes of A
+        """,
+    ),
+    "refused by hosts elsewhere, until they are down: nothing is waited for": (
+        {"names": "A", "elsewhere": "A", "A": SUSPECT, "has_stale": True},
+        """
+        0 start         | A
+        1 A gone        | ...
+        51 timer        | A
+        52 A gone       | = nothing (23): every upstream failed, and failed again (A: gone)
+        """,
+    ),
+    "the only recursor restarts elsewhere: it is asked again": (
+        {"names": "R", "elsewhere": "R"},
+        """
+        0 start         | R
+        1 R gone        | ...
+        51 timer        | R
+        52 R yes        | = yes of R
+        """,
+    ),
+    "the only recursor elsewhere is down": (
+        {"names": "R", "elsewhere": "R", "R": DOWN},
+        """
+        0 start         | R
+        1 R gone        | = nothing (23): R: gone
+        """,
+    ),
+    "another recursor has said that the name fails": (
+        {"names": "R1 R2", "elsewhere": "R1 R2"},
+        """
+        0 start         | R1
+        1 R1 servfail   | R2
+        2 R2 gone       | = nothing (22): R1: SERVFAIL; R2: gone
+        """,
+    ),
+    "the only recursor is gone on the host": (
+        {"names": "R"},
+        """
+        0 start         | R
+        1 R gone        | R down, = nothing (23): R: gone
+        """,
+    ),
     "no waiting for a recursor's false reply when another says that the name fails": (
         {"names": "R1 R2"},
         """
