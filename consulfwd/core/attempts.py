@@ -14,6 +14,9 @@ from consulfwd.dns.message import Message
 MAX_ATTEMPTS = 16
 # RFC 9520 section 3.1: nobody is asked the same over one transport more often, in one lookup.
 MAX_TRIES = 3
+# After so many false replies to one question somebody may be trying IDs: whoever is asked then is
+# asked from another port, or over a stream, where that is in vain (RFC 5452 section 9.3).
+MOST_STRAYS = 5
 # A stream needs a handshake before the query.
 STREAM_PATIENCE = 3
 # The last attempt is sent when so much of the time is over: whoever comes back late is to be asked,
@@ -26,7 +29,8 @@ class Attempt:
 
     `plain` is one without EDNS, to an upstream that may know none (`Upstream.plain`). `took` is in
     seconds and None while there is no result; `size` in octets; `due` is when its upstream is
-    slower than usual, 0 once that was noted.
+    slower than usual, 0 once that was noted; `strays` counts what came in its place and was not the
+    reply.
     """
 
     __slots__ = (
@@ -37,6 +41,7 @@ class Attempt:
         "result",
         "sent_at",
         "size",
+        "strays",
         "stream",
         "took",
         "upstream",
@@ -56,7 +61,7 @@ class Attempt:
         self.result = ""
         self.decided = ""
         self.took: float | None = None
-        self.size = 0
+        self.size = self.strays = 0
 
 
 class Outcome:
@@ -207,6 +212,10 @@ class Attempts:
             self._open -= 1
         attempt.result = result
         attempt.took = took
+
+    def _besieged(self) -> bool:
+        """Return whether too many false replies have come to wait past any more."""
+        return sum(one.strays for one in self.attempts) >= MOST_STRAYS
 
     def _all_asked(self) -> bool:
         return {one.upstream for one in self.attempts} >= {one for one in self.plan if one.is_agent}

@@ -348,6 +348,12 @@ class Freshness:
         """Return when the next proof becomes too old, infinity without any."""
         return self.carriers.proofs.ends_at()
 
+    def age(self, seconds: float) -> None:
+        """Take what is known for so much older: whose proofs are too old by that has `expired`."""
+        self.carriers.proofs.age(seconds)
+        # What changed then is known everywhere by now, or has changed again.
+        self.settling.clear()
+
     def idle(self, now: float) -> list[bytes]:
         """End the watches nobody has needed for long, and forget what has settled."""
         dropped: list[bytes] = []

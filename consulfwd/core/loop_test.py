@@ -92,7 +92,10 @@ class LoopTest(Probe):
         return [] if self.outcome is not None else self._fail(const.EDE_NETWORK, reason)
 
     def on_stray(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
-        """Ignore a false reply."""
+        """Ignore a false reply, but not too many."""
+        attempt.strays += 1
+        if not attempt.result and self._besieged():
+            return self.on_failure(attempt, reason, now, refused=False)
         return []
 
     def on_timer(self, now: float) -> list[Attempt]:

@@ -67,8 +67,13 @@ class Probe(Lookup):
         return [] if self.outcome is not None else self._fail(const.EDE_NETWORK, reason)
 
     def on_stray(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
-        """Note a false reply."""
-        self._health.bad(attempt.upstream, now, reason)
+        """Note a false reply; the true one is waited for, but not past too many."""
+        attempt.strays += 1
+        if attempt.strays == 1:
+            self._health.bad(attempt.upstream, now, reason)
+        if not attempt.result and self._besieged():
+            self._ended(attempt, reason, now - attempt.sent_at)
+            return [] if self.outcome is not None else self._fail(const.EDE_NETWORK, reason)
         return []
 
     def on_timer(self, now: float) -> list[Attempt]:

@@ -107,6 +107,11 @@ class Proofs:
         """Return when the next proof becomes too old, infinity without any."""
         return min(self.at.values(), default=float("inf")) + LIFE
 
+    def age(self, seconds: float) -> None:
+        """Take every proof for so much older than it was."""
+        for name in self.at:
+            self.at[name] -= seconds
+
     def clear(self) -> None:
         """Want nothing any more."""
         self.at.clear()

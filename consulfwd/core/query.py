@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from consulfwd.core.attempts import MAX_ATTEMPTS, MAX_TRIES, Attempt, Attempts
 from consulfwd.core.order import Budget
 from consulfwd.core.pace import Pace
-from consulfwd.core.upstreams import Health, State, Upstream, all_down
+from consulfwd.core.upstreams import Health, State, Upstream, all_down, hearsay
 from consulfwd.core.verdict import ANSWERS, VERDICTS, lame, lost_most
 from consulfwd.dns import const
 from consulfwd.dns.edns import read_ede
@@ -27,6 +27,11 @@ GAVE_WAY = "no reply yet, and it gave way to newer questions"
 # How long (seconds since it was asked) the first in order is waited for when another denies the
 # name: the others may not know what it does. And how often it is looked whether it is still well.
 DENIAL_WAIT, DENIAL_LOOK = 1.0, 0.05
+
+
+def _nothing_of(attempt: Attempt) -> str:
+    """Return what has come of an attempt that is still open."""
+    return "only false replies" if attempt.strays else "no reply"
 
 
 class Lookup(Attempts):
@@ -324,16 +329,18 @@ class Lookup(Attempts):
     def on_failure(
         self, attempt: Attempt, reason: str, now: float, *, refused: bool, ours: bool = False
     ) -> list[Attempt]:
-        """Return what to send after an attempt failed: refused, broken off, or a false reply.
+        """Return what to send after an attempt failed: refused, broken off, false over a stream.
 
         `ours` says that it failed for want of sockets or the like here.
         """
         self._ended(attempt, reason, now - attempt.sent_at)
+        upstream = attempt.upstream
         if refused:
-            self._health.refused(attempt.upstream, now, reason)
+            self._health.refused(upstream, now, reason)
         elif not ours:
-            self._health.bad(attempt.upstream, now, reason)
-        return self._advance(attempt, reason, now)
+            self._health.bad(upstream, now, reason)
+        doubtful = refused and hearsay(upstream) and upstream.state is not State.DOWN
+        return self._advance(attempt, reason, now, final=not doubtful)
 
     def give_way(self, attempt: Attempt, now: float) -> list[Attempt]:
         """End an attempt for want of room, and with the last one that is open the lookup."""
@@ -341,19 +348,41 @@ class Lookup(Attempts):
         return [] if self.outcome is not None or self._open else self._give_up("")
 
     def on_stray(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
-        """Return what to send when a false reply came for an attempt: another is asked, once.
+        """Return what to send when a false reply came for an attempt: the next of the first round.
 
-        The attempt stays open: off the host the false reply may be somebody else's.
+        The attempt stays open, the true reply may be on its way: off the host the false one may be
+        somebody else's. After too many it is given up.
         """
+        attempt.strays += 1
+        if attempt.result:
+            return []
+        if attempt.strays == 1 and (self.outcome is None or attempt.upstream.on_host):
+            self._health.bad(attempt.upstream, now, reason)
+        if self._besieged():
+            return self._evade(attempt, now)
         if self.outcome is not None or attempt.decided:
             return []
-        self._health.bad(attempt.upstream, now, reason)
-        if self._spent():
+        if self._spent() or not self._round_goes_on():
             attempt.decided = f"{reason}: ignored"
             return []
         attempt.decided = f"{reason}: ignored, the next one is asked"
         self.extra += 1
         return [self._send(now, "the one before gave a false reply")]
+
+    def _evade(self, attempt: Attempt, now: float) -> list[Attempt]:
+        """Give up an attempt for too many false replies: its upstream is asked over TCP."""
+        upstream = attempt.upstream
+        result = "too many false replies"
+        self._ended(attempt, result, now - attempt.sent_at)
+        if self.outcome is not None:
+            return []
+        if any(one.stream and one.upstream is upstream for one in self.open_attempts()):
+            attempt.decided = "given up: it is being asked over TCP already"
+            return []
+        if len(self.attempts) >= MAX_ATTEMPTS or self._tries(upstream, True) >= MAX_TRIES:
+            return self._advance(attempt, result, now)
+        attempt.decided = "given up: asked again over TCP"
+        return [self._send(now, "too many false replies over UDP", upstream, stream=True)]
 
     def on_timer(self, now: float) -> list[Attempt]:
         """Return what to send now that `wake_at` is reached."""
@@ -400,8 +429,14 @@ class Lookup(Attempts):
             why = "hedge: the one before has not answered"
         return [self._send(now, why)]
 
-    def _advance(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
-        """After a failed attempt: the next of the first round at once, after it after a pause."""
+    def _advance(
+        self, attempt: Attempt, reason: str, now: float, *, final: bool = True
+    ) -> list[Attempt]:
+        """After a failed attempt: the next of the first round at once, after it after a pause.
+
+        Recursors are not asked again where all have failed, unless none has said a word and the
+        failure is not `final`.
+        """
         if self.outcome is not None:
             return []
         if self._denied is not None:
@@ -421,7 +456,7 @@ class Lookup(Attempts):
         attempt.decided = "failed: nobody is left to be asked"
         if full or self._cut is not None or self._doubted is not None:
             return self._give_up("")
-        if not attempt.upstream.is_agent:
+        if not attempt.upstream.is_agent and (final or any(one.size for one in self.attempts)):
             return self._give_up("")
         if self.has_stale:
             if all_down(self.plan):
@@ -446,7 +481,7 @@ class Lookup(Attempts):
             not self.plan[0].is_agent
             and self._next >= len(self.plan)
             and any(one.size for one in self.attempts)
-            and all(one.upstream.state is not State.UP for one in waiting)
+            and all(one.upstream.state is not State.UP or one.strays for one in waiting)
         )
 
     def _give_up(self, reason: str) -> list[Attempt]:
@@ -467,7 +502,7 @@ class Lookup(Attempts):
             return self._finish(message, upstream)
         tried = "; ".join(
             dict.fromkeys(
-                f"{one.upstream.name}: {one.result or 'no reply'}" for one in self.attempts
+                f"{one.upstream.name}: {one.result or _nothing_of(one)}" for one in self.attempts
             )
         )
         heard = any(one.size for one in self.attempts)

@@ -231,6 +231,11 @@ def all_down(upstreams: Iterable[Upstream]) -> bool:
     return all(upstream.state is State.DOWN for upstream in upstreams)
 
 
+def hearsay(upstream: Upstream) -> bool:
+    """Return whether a refusal by this server is told in a datagram off the host (ICMP)."""
+    return upstream.transport == "udp" and not upstream.on_host
+
+
 def transition(state: State, event: Event) -> State:
     """Return the state after `event`. Raises KeyError for an event that cannot happen."""
     return TRANSITIONS[state, event]
@@ -290,7 +295,11 @@ class Health:
     def bad(self, upstream: Upstream, now: float, why: str) -> None:
         """Note a reply that is the server's own fault (garbage, an error others do not give)."""
         upstream.last_reply = now
-        upstream.good = upstream.silent = 0
+        upstream.silent = 0
+        self._bad_sign(upstream, now, why)
+
+    def _bad_sign(self, upstream: Upstream, now: float, why: str) -> None:
+        upstream.good = 0
         upstream.bad += 1
         patient = upstream.state is State.UP or upstream.state is State.SUSPECT
         if upstream.bad >= upstream.tuning.fall or not patient:
@@ -340,7 +349,14 @@ class Health:
             self._apply(upstream, Event.SILENT, now, "does not answer")
 
     def refused(self, upstream: Upstream, now: float, why: str) -> None:
-        """Note that nothing listens there (ICMP port unreachable, connection refused)."""
+        """Note that nothing listens there (ICMP port unreachable, connection refused).
+
+        On the host the kernel knows; elsewhere a datagram says so, which anybody may have sent, or
+        a host in the middle of a restart: one bad sign.
+        """
+        if hearsay(upstream):
+            self._bad_sign(upstream, now, why)
+            return
         upstream.good = 0
         self._apply(upstream, Event.REFUSED, now, why)
 

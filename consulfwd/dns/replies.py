@@ -122,7 +122,10 @@ def refuse(
     told that this server does too (RFC 6891 section 6.1.1), where their OPT is readable.
     """
     flags = int.from_bytes(data[2:4], "big")
-    flags = const.QR | flags & (const.OPCODE_MASK | const.RD | const.CD) | rcode & const.RCODE_MASK
+    # RD is copied whatever the opcode (RFC 1035 section 4.1.1). CD is, too (RFC 6895 section 2),
+    # but means something in a QUERY only (RFC 4035): of other opcodes nobody knows what they mean.
+    copied = const.OPCODE_MASK | (const.RD if flags & const.OPCODE_MASK else _QUERY_FLAGS)
+    flags = const.QR | flags & copied | rcode & const.RCODE_MASK
     opt = b""
     edns = query.edns if query is not None else edns_echo(data)
     if edns is not None:

@@ -16,6 +16,7 @@ from consulfwd.net.clock import Clock
 from consulfwd.net.waiter import Waiter
 
 FALSE_REPLY = "a false reply (another question, or garbage)"
+OTHER_ID = "a reply with another ID"
 TOO_MANY, BUFFER_FULL = "too many queries outstanding", "the socket's send buffer is full"
 # Why a query cannot be sent that says nothing about its upstream.
 OUR_SHORTAGE = {TOO_MANY, BUFFER_FULL} | {
@@ -41,7 +42,13 @@ class Owner(Protocol):
         """Take the end of an attempt without a reply; is it a `sign` of its upstream's health?"""
 
     def on_stray(self, attempt: Attempt, reason: str) -> None:
-        """Take note of a reply that is not the attempt's."""
+        """Take note of a reply that is not the attempt's; the true one may still come.
+
+        Where the attempt has a result afterwards it does not wait for that any more.
+        """
+
+    def on_unasked(self, count: int) -> None:
+        """Take note of so many replies with IDs nobody waits for."""
 
     def on_gave_way(self, attempt: Attempt) -> None:
         """Take the end of an attempt whose socket was needed for newer ones."""

@@ -16,12 +16,13 @@ from consulfwd.core.attempts import Attempt, Attempts
 from consulfwd.core.probe import Probe
 from consulfwd.dns.message import read_reply
 from consulfwd.errors import WireError
-from consulfwd.net.channel import OUR_SHORTAGE
+from consulfwd.net.channel import OTHER_ID, OUR_SHORTAGE
 from consulfwd.net.channels import Channels
 from consulfwd.net.clock import Clock
 from consulfwd.net.flight import Flight
 from consulfwd.net.table import Lane, Table
 from consulfwd.net.timers import Timers
+from consulfwd.net.trailing import Trailing
 from consulfwd.net.waiter import Waiter
 
 
@@ -54,6 +55,7 @@ class Driver:
         self._counters = table.counters
         self._timers = Timers(loop, lambda: clock.now(), self._wake)
         self._flushes: list[Callable[[], None]] = []
+        self.note_trailing = Trailing(table.counters).note
 
     def close(self) -> None:
         """Keep no time, and let go of every socket."""
@@ -132,6 +134,12 @@ class Driver:
         if channel is not None:
             channel.adopt(ident, attempt)
 
+    def reopen(self, ident: bytes, attempt: Attempt) -> None:
+        """Let an attempt wait on for the reply to a relay; what came for that was none."""
+        channel = self.channels.direct(attempt.upstream)
+        if channel is not None:
+            channel.reopen(ident, attempt)
+
     def disown(self, relay: Waiter) -> None:
         """Take no reply to a relay any more: it has had its answer."""
         channel = self.channels.direct(relay.upstream)
@@ -164,9 +172,11 @@ class Driver:
         except WireError:
             self._counters.false_replies += 1
             return False
+        now = self.clock.now()
+        if message.behind:
+            self.note_trailing(attempt.upstream, message.behind, now)
         if attempt.result:
             return True
-        now = self.clock.now()
         cut = not attempt.stream and ask.cut(attempt.upstream, message)
         late = isinstance(flight, Flight) and flight.outdone_by(attempt, message)
         self.run(flight, flight.on_reply(attempt, message, cut, now), now)
@@ -190,12 +200,21 @@ class Driver:
             self._table.break_off(attempt.lookup, error)
 
     def on_stray(self, attempt: Attempt, reason: str) -> None:
-        """Take note of a false reply; the real one may still come."""
+        """Take note of a reply that is not the attempt's; the true one may still come."""
+        if reason == OTHER_ID:
+            self._counters.stray_replies += 1
+        waited = not attempt.result
         try:
             now = self.clock.now()
             self.run(attempt.lookup, attempt.lookup.on_stray(attempt, reason, now), now)
         except Exception as error:
             self._table.break_off(attempt.lookup, error)
+        if waited and attempt.result:
+            self._counters.evaded += 1
+
+    def on_unasked(self, count: int) -> None:
+        """Count replies with IDs nobody waits for: late ones, or somebody else's."""
+        self._counters.stray_replies += count
 
     def on_gave_way(self, attempt: Attempt) -> None:
         """Take the end of an attempt whose socket was needed for newer ones."""

@@ -21,6 +21,10 @@ class Counters:
     reused           answers from the cache past their TTL, for a watch (those in hot tables beside)
     second_opinions  replies not believed before another agent had spoken; `overruled` of them were
                      not taken, `opinion_seconds` is what clients waited for them in all
+    false_replies    with the ID asked with, to another question or malformed
+    stray_replies    with an ID nobody waits for: late, or sent by somebody else
+    evaded           attempts given up for too many of both
+    trailing         replies with octets behind them, each content of a reply once
     """
 
     queries: int = 0
@@ -37,6 +41,9 @@ class Counters:
     stale: int = 0
     failed: int = 0
     false_replies: int = 0
+    stray_replies: int = 0
+    evaded: int = 0
+    trailing: int = 0
 
 
 class Flight(Lookup):

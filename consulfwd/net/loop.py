@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import socket
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 # What upstreams say comes first: it ends work, what clients ask begins some.
 FIRST, NEXT, LAST = 0, 1, 2
+
+
+class Watched(Protocol):
+    """A socket, or what else has a file descriptor (-1: not any more)."""
+
+    def fileno(self) -> int:
+        """Return it."""
 
 
 class _Direct:
@@ -95,7 +101,7 @@ class ServerLoop(asyncio.SelectorEventLoop):
         return super().call_at(when, callback, *args, context=context)
 
     def watch(
-        self, sock: socket.socket, callback: Callable[[], None], *, first: bool = False
+        self, sock: Watched, callback: Callable[[], None], *, first: bool = False
     ) -> None:
         """Run `callback` whenever `sock` is readable; it must not block.
 
@@ -104,7 +110,7 @@ class ServerLoop(asyncio.SelectorEventLoop):
         turn = FIRST if first else NEXT
         self._direct.register(sock, selectors.EVENT_READ, _Direct(callback, turn))
 
-    def unwatch(self, sock: socket.socket) -> None:
+    def unwatch(self, sock: Watched) -> None:
         """Watch a socket no longer; harmless when it is not watched."""
         if sock.fileno() >= 0 and sock in self._direct.get_map():
             # Its event may stand in the list that is being worked through.
@@ -116,7 +122,7 @@ class ServerLoop(asyncio.SelectorEventLoop):
 
 def watch(
     loop: asyncio.AbstractEventLoop,
-    sock: socket.socket,
+    sock: Watched,
     callback: Callable[[], None],
     *,
     first: bool = False,
@@ -128,7 +134,7 @@ def watch(
         loop.add_reader(sock, callback)
 
 
-def unwatch(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+def unwatch(loop: asyncio.AbstractEventLoop, sock: Watched) -> None:
     """Watch a socket no longer; harmless when it is not watched."""
     if isinstance(loop, ServerLoop):
         loop.unwatch(sock)

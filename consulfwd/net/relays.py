@@ -99,11 +99,13 @@ class Relays:
             message = read_reply(data, ask.question)
         except WireError:
             self._table.counters.false_replies += 1
+            ident = relay.ident
             attempt = self._escalate(relay, now)
-            self._carrier.on_failure(
-                attempt, FALSE_REPLY, refused=False
-            )
+            self._carrier.reopen(ident, attempt)
+            self._carrier.on_stray(attempt, FALSE_REPLY)
             return None
+        if message.behind:
+            self._carrier.note_trailing(upstream, message.behind, now)
         if (
             message.rcode not in ANSWERS
             or (not message.answers and not upstream.is_agent and lame(message))

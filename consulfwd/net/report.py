@@ -21,9 +21,11 @@ def report(table: Table, history: History) -> None:
     )  # fmt: skip
     log.info(
         "asked upstreams %d times: hedges %d, second opinions %d (overruled %d, waited for %s),"
-        " false replies %d",
+        " false replies %d, replies nobody waited for %d (attempts given up for these %d),"
+        " octets behind a reply %d times",
         count.upstream, count.extra, count.second_opinions, count.overruled,
         duration(count.opinion_seconds), count.false_replies,
+        count.stray_replies, count.evaded, count.trailing,
     )  # fmt: skip
     kept, flights = len(table.cache.entries), len(table.flights)
     log.info("answers in the cache %d, queries in flight %d", kept, flights)

@@ -7,21 +7,26 @@ keeps the second's tick, and takes new routes.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from consulfwd.core.ask import Ask, prepare
 from consulfwd.core.cache import Cache, Limits
+from consulfwd.core.leaps import Leaps
 from consulfwd.core.routes import Routes
+from consulfwd.core.telling import duration
 from consulfwd.core.upstreams import Health, Upstream
 from consulfwd.dns.wire import Query
 from consulfwd.net.answers import Answers
-from consulfwd.net.clock import Clock
+from consulfwd.net.clock import Clock, ClockSet
 from consulfwd.net.driver import Driver
 from consulfwd.net.ending import end
 from consulfwd.net.flight import Counters
 from consulfwd.net.front import Front
+from consulfwd.net.loop import unwatch, watch
 from consulfwd.net.loop_tests import LoopTests
 from consulfwd.net.probing import ROOT_SERVERS, Prober
 from consulfwd.net.questions import Questions
@@ -30,6 +35,8 @@ from consulfwd.net.reuse import Reuse
 from consulfwd.net.table import Table
 from consulfwd.net.waiter import Waiter
 from consulfwd.net.warmth import EPOCH, Warmth
+
+log = logging.getLogger("consulfwd.resolver")
 
 
 class Engine:
@@ -50,6 +57,8 @@ class Engine:
         self.health = health
         self.loop = loop
         self.clock = Clock()
+        self._leaps = Leaps(self.clock.now(), self.clock.wall())
+        self._clock_set: ClockSet | None = None
         self.counters = Counters()
         self.cache = Cache(limits)
         self.warmth = Warmth(self.clock)
@@ -82,12 +91,17 @@ class Engine:
         self.driver.on_drained = relays.on_drained
         self.driver.on_health = self.prober.look
         self.prober.on_news = self.loop_tests.soon
+        self.warmth.on_overdue = self._overdue
 
     # -- life ---------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to keep time, and ask every agent once, to know its health and usual time."""
         self.prober.running = self.loop_tests.running = True
+        with suppress(OSError):
+            # Before anything that came meanwhile is read; where there is none the tick will tell.
+            self._clock_set = ClockSet()
+            watch(self.loop, self._clock_set, self._set, first=True)
         self._tick()
         for upstream in self.upstreams():
             if upstream.is_agent:
@@ -100,6 +114,10 @@ class Engine:
         if self._ticker is not None:
             self._ticker.cancel()
             self._ticker = None
+        if self._clock_set is not None:
+            unwatch(self.loop, self._clock_set)
+            self._clock_set.close()
+            self._clock_set = None
         self.loop_tests.close()
         self.driver.close()
 
@@ -138,7 +156,6 @@ class Engine:
     def reuse_by(self, reuse: Reuse | None) -> None:
         """Let answers be reused by what is watched, or no longer (None)."""
         self.table.reuse = self.table.answers.reuse = reuse
-        self.warmth.on_overdue = reuse.overdue if reuse is not None else _nothing
 
     @property
     def reuse(self) -> Reuse | None:
@@ -153,10 +170,38 @@ class Engine:
         self._relays.take_over_from(upstream)
         self.table.abandon_looped(now)
 
+    def _set(self) -> None:
+        """The time of day was set: it may be that of another day."""
+        assert self._clock_set is not None
+        self._clock_set.again()
+        self._look_for_leap(self.clock.now())
+
+    def _overdue(self, now: float) -> None:
+        """Catch up after a sleep, before anything that is known from before it is given."""
+        self._look_for_leap(now)
+        if self.reuse is not None:
+            self.reuse.overdue(now)
+
+    def _look_for_leap(self, now: float) -> None:
+        leapt = self._leaps.look(now, self.clock.wall())
+        if not leapt:
+            return
+        log.info(
+            "this host was stopped for %s, or its clock is right now: answers are that much older",
+            duration(leapt),
+        )
+        self.cache.age(leapt)
+        self.table.answers.failures.clear()
+        self.warmth.clear()
+        if self.reuse is not None:
+            self.reuse.freshness.age(leapt)
+            self.reuse.overdue(now)
+
     def _tick(self) -> None:
         # First, so that whatever goes wrong below goes wrong once.
         self._ticker = self.loop.call_later(EPOCH, self._tick)
         now = self.clock.now()
+        self._look_for_leap(now)
         self.warmth.next_epoch(now)
         self.channels.sweep(now)
         if self.reuse is not None:
@@ -176,7 +221,3 @@ class Engine:
     def submit(self, ask: Ask, waiter: Waiter, *, traced: bool = False) -> None:
         """Answer `ask` (see `Table.submit`)."""
         self.table.submit(ask, waiter, traced=traced)
-
-
-def _nothing(now: float) -> None:
-    """Do nothing."""

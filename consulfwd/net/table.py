@@ -65,6 +65,13 @@ class Carrier(Protocol):
     def adopt(self, ident: bytes, attempt: Attempt) -> None:
         """Let an attempt have the reply to the relay that was sent with this ID."""
 
+    def reopen(self, ident: bytes, attempt: Attempt) -> None:
+        """Let an attempt wait on for the reply to a relay; what came for that was none."""
+
+    @property
+    def note_trailing(self) -> Callable[[Upstream, int, float], None]:
+        """Return what takes note of octets behind a reply (`trailing.Trailing`)."""
+
     def disown(self, relay: Waiter) -> None:
         """Take no reply to a relay any more: it has had its answer."""
 
@@ -72,6 +79,9 @@ class Carrier(Protocol):
         self, attempt: Attempt, reason: str, *, refused: bool, sign: bool = True
     ) -> None:
         """Take the end of an attempt without a reply; is it a `sign` of its upstream's health?"""
+
+    def on_stray(self, attempt: Attempt, reason: str) -> None:
+        """Take note of a reply that is not the attempt's; the true one may still come."""
 
 
 class Table:

@@ -21,6 +21,7 @@ from consulfwd.net import mmsg
 from consulfwd.net.channel import (
     BUFFER_FULL,
     FALSE_REPLY,
+    OTHER_ID,
     TOO_MANY,
     Owner,
     random_ids,
@@ -97,6 +98,10 @@ class SharedUdp:
         # Once its reply is read nothing more is to come with this ID.
         if ident in self._pending:
             self._pending[ident] = attempt
+
+    def reopen(self, ident: bytes, attempt: Attempt) -> None:
+        """Let an attempt wait on for the reply to a relay; what came for that was none."""
+        self._pending.setdefault(ident, attempt)
 
     def forget(self, relay: Waiter) -> None:
         """Take no reply to a relay any more: it has had its answer."""
@@ -177,7 +182,7 @@ class SharedUdp:
         owner = self._owner
         on_reply, on_relayed = owner.on_reply, owner.on_relayed
         now = owner.clock.now()
-        relayed = 0
+        relayed = unasked = 0
         sample: Waiter | None = None
         left = iter(received)
         while True:
@@ -185,19 +190,29 @@ class SharedUdp:
                 for data in left:
                     item = pop(data[:2], None)
                     if item is None:
+                        unasked += 1
                         continue
                     if item.__class__ is not Attempt:
                         relayed += 1
                         if on_relayed(item, data, now):  # type: ignore[arg-type]
                             sample = item  # type: ignore[assignment]
-                    # What comes over a connected on-host socket is the upstream's own doing.
                     elif not on_reply(item, data):
-                        owner.on_failure(item, FALSE_REPLY, refused=False)
+                        self._stray(data[:2], item)
                 break
             except Exception as error:
                 owner.on_broken(item, error)  # type: ignore[arg-type]
         if sample is not None:
             owner.on_drained(sample, relayed, now)
+        if unasked:
+            owner.on_unasked(unasked)
+
+    def _stray(self, ident: bytes, attempt: Attempt) -> None:
+        """Wait past a false reply, if it is still worth waiting."""
+        pending = self._pending
+        pending[ident] = attempt
+        self._owner.on_stray(attempt, FALSE_REPLY)
+        if attempt.result and pending.get(ident) is attempt:
+            del pending[ident]
 
     def _received(self) -> tuple[Sequence[bytes], OSError | None]:
         """Return the replies that are there, and what became of the port behind them."""
@@ -313,13 +328,13 @@ class RandomPortUdp:
             refused = isinstance(error, ConnectionRefusedError)
             self._owner.on_failure(attempt, os.strerror(error.errno or 0).lower(), refused=refused)
             return
-        if data[:2] != ident:
-            self._owner.on_stray(attempt, "a reply with another ID")
-            return
-        if self._owner.on_reply(attempt, data):
+        stray = OTHER_ID
+        if data[:2] == ident:
+            stray = "" if self._owner.on_reply(attempt, data) else FALSE_REPLY
+        if stray:
+            self._owner.on_stray(attempt, stray)
+        if not stray or attempt.result:
             self.drop(attempt)
-        else:
-            self._owner.on_stray(attempt, FALSE_REPLY)
 
     def drop(self, attempt: Attempt) -> None:
         """Wait for this reply no longer."""

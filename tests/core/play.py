@@ -110,6 +110,7 @@ class Play:
         deadline: float = 2.0,
         known: int = 0,
         returned: str = "",
+        elsewhere: str = "",
         has_stale: bool = False,
         reverse: bool = False,
         kind: type[Lookup] = Lookup,
@@ -119,6 +120,7 @@ class Play:
         self.plan = [upstream(name) for name in names.split()]
         for one in self.plan:
             one.state = states.get(one.name, State.UP)
+            one.on_host = one.name not in elsewhere.split()
         for one in self.plan:
             # As one that came back a second ago.
             one.changed_at = EPOCH - 1 if one.name in returned else 0.0

@@ -85,6 +85,7 @@ def test_the_other_figures_are_those_of_the_code(document: Path) -> None:
         f"nobody more than {attempts.MAX_TRIES} times over one transport".replace("3", "three"),
         f"the next one after {query.RETRY_PAUSE * 1000:.0f} ms",
         f"asked after {query.UNHEDGED + 1:.0f} times the usual".replace("5", "five"),
+        f"{attempts.MOST_STRAYS} such replies to one question".replace("5", "five"),
         f"nobody has heard of for {order.MEASURE_AGAIN:.0f} s",
         f"up to {upstreams.MAX_PENALTY * AGENT.rise} "
         f"({upstreams.MAX_PENALTY * RECURSOR.rise} for a recursor)",

@@ -47,6 +47,20 @@ def test_one_probe(what: str) -> None:
     assert play.do(float(at), happens) == told
 
 
+def test_a_probe_waits_past_a_false_reply_but_not_past_many() -> None:
+    play = probe("A", PROBING, good=2)
+    play.do(0, "start")
+    assert play.do(1, "A stray") == "A down"
+    assert play.do(2, "A yes") == "A probing, = yes of A"
+    play = probe("A", SUSPECT)
+    play.do(0, "start")
+    assert [play.do(number, "A stray") for number in range(1, 6)] == [
+        *["..."] * 4, "= nothing (23): a false reply",
+    ]  # fmt: skip
+    # However many came, that is one sign.
+    assert play.plan[0].bad == 1
+
+
 @pytest.mark.parametrize("event", ["A yes", "A no", "A servfail", "A gone", "A stray"])
 def test_what_comes_after_the_end_only_informs(event: str) -> None:
     play = probe("A", SUSPECT)

@@ -122,6 +122,31 @@ ERRORS = {
         2 A stray      | ...
         3 A yes        | = yes of A
     """,
+    "all give a false reply: the true ones are waited for, and each is asked again in time": """
+        0 start        | A
+        1 A stray      | B
+        2 B stray      | C
+        3 C stray      | ...
+        12 timer       | A
+        13 B yes       | = yes of B
+    """,
+    "a false reply that comes late": """
+        0 start        | A
+        10 timer       | B
+        11 A stray     | ...
+        12 A yes       | = yes of A
+    """,
+    "too many false replies: asked over TCP": """
+        0 start        | A
+        1 A stray      | B
+        2 A stray      | ...
+        3 B stray      | C
+        4 A stray      | ...
+        5 A stray      | A/tcp
+        6 B stray      | B/tcp
+        7 C servfail   | ...
+        8 A/tcp yes    | = yes of A
+    """,
     "the late first one answers after the second failed": """
         0 start        | A
         10 timer       | B
@@ -158,6 +183,102 @@ ROUNDS = {
 
 # Name -> the options of the lookup, and its transcript.
 SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
+    "the only one gives a false reply: the true one is waited for": (
+        {"names": "A"},
+        """
+        0 start         | A
+        1 A stray       | ...
+        10 timer        | A
+        11 A stray      | ...
+        12 A! yes       | = yes of A
+        """,
+    ),
+    "the only one gives nothing else": (
+        {"names": "A"},
+        """
+        0 start         | A
+        1 A stray       | ...
+        10 timer        | A
+        11 A! stray     | ...
+        1000 timer      | A
+        1001 A! stray   | A suspect
+        2000 timer      | = nothing (23): no answer within the deadline (A: only false replies)
+        """,
+    ),
+    "too many false replies, and TCP has failed: the next, the attempt before it waits on": (
+        {"names": "A B"},
+        """
+        0 start         | A
+        1 A stray       | B
+        2 A stray       | ...
+        3 A stray       | ...
+        4 A stray       | ...
+        5 A stray       | A/tcp
+        6 A/tcp lost    | ...
+        35 timer        | A
+        36 A stray      | A/tcp, A suspect
+        37 B yes        | = yes of B
+        """,
+    ),
+    "refused by a host elsewhere: the next one at once, but that is one bad sign": (
+        {"names": "A B", "elsewhere": "A B"},
+        """
+        0 start         | A
+        1 A gone        | B
+        2 B gone        | ...
+        52 timer        | A
+        53 A yes        | = yes of A
+        """,
+    ),
+    "refused by hosts elsewhere, until they are down: nothing is waited for": (
+        {"names": "A", "elsewhere": "A", "A": SUSPECT, "has_stale": True},
+        """
+        0 start         | A
+        1 A gone        | ...
+        51 timer        | A
+        52 A gone       | = nothing (23): every upstream failed, and failed again (A: gone)
+        """,
+    ),
+    "the only recursor restarts elsewhere: it is asked again": (
+        {"names": "R", "elsewhere": "R"},
+        """
+        0 start         | R
+        1 R gone        | ...
+        51 timer        | R
+        52 R yes        | = yes of R
+        """,
+    ),
+    "the only recursor elsewhere is down": (
+        {"names": "R", "elsewhere": "R", "R": DOWN},
+        """
+        0 start         | R
+        1 R gone        | = nothing (23): R: gone
+        """,
+    ),
+    "another recursor has said that the name fails": (
+        {"names": "R1 R2", "elsewhere": "R1 R2"},
+        """
+        0 start         | R1
+        1 R1 servfail   | R2
+        2 R2 gone       | = nothing (22): R1: SERVFAIL; R2: gone
+        """,
+    ),
+    "the only recursor is gone on the host": (
+        {"names": "R"},
+        """
+        0 start         | R
+        1 R gone        | R down, = nothing (23): R: gone
+        """,
+    ),
+    "no waiting for a recursor's false reply when another says that the name fails": (
+        {"names": "R1 R2"},
+        """
+        0 start         | R1
+        1 R1 stray      | R2
+        2 R2 servfail   | ...
+        101 timer       | = nothing (22): R1: only false replies; R2: SERVFAIL
+        """,
+    ),
     "no upstream at all": (
         {"names": ""},
         "0 start | = nothing (22): no upstream is configured for this name",

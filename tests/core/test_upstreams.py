@@ -142,6 +142,26 @@ def test_sequences(name: str) -> None:
     assert [patient(event) for event in events.split()] == states.split()
 
 
+@pytest.mark.parametrize(("name", "fall"), [("A", AGENT.fall), ("R", RECURSOR.fall)])
+def test_a_refusal_told_from_elsewhere_is_one_bad_sign(name: str, fall: int) -> None:
+    patient = Patient(name)
+    patient.one.on_host = False
+    assert patient(*["refused"] * (fall - 1)) == "up"
+    assert patient("good", *["refused"] * (fall - 1)) == "up"
+    # It does not show that anybody is there.
+    assert patient.one.last_reply == patient.now - (fall - 1)
+    assert patient("refused") == "suspect"
+    assert patient(*["refused"] * fall) == "down"
+    assert {why for *_, why in patient.health.changes} == {"connection refused"}
+
+
+@pytest.mark.parametrize(("on_host", "transport"), [(True, "udp"), (True, "tls"), (False, "tls")])
+def test_a_refusal_by_the_kernel_or_of_a_connection_is_sure(on_host: bool, transport: str) -> None:
+    patient = Patient()
+    patient.one.on_host, patient.one.transport = on_host, transport
+    assert patient("refused") == "down"
+
+
 def test_one_that_answered_since_is_not_silent() -> None:
     patient = Patient()
     health, one = patient.health, patient.one

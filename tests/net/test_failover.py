@@ -199,6 +199,43 @@ async def test_an_agent_that_dies_again_returns_again_though_nobody_asks() -> No
             here.skip(AGENT.steady + 1)
 
 
+def elsewhere(here: World) -> None:
+    """Take every server for one off this host."""
+    for upstream in here.engine.upstreams():
+        upstream.on_host = False
+    here.engine.channels.retain(set())
+
+
+async def test_an_agent_elsewhere_that_refuses_a_query_is_not_down_for_that() -> None:
+    """Anybody may have sent the ICMP message, and an agent may be in the middle of a restart."""
+    async with world(agents=2, patience=5.0) as here:
+        elsewhere(here)
+        await here.agents[0].stop()
+        for number in range(AGENT.fall):
+            # The other one is asked at once.
+            assert here.states() == ["up", "up"]
+            assert (await here.ask(NAME)).data == GALERA
+            assert len(here.asked()) == number + 1
+        assert here.states()[0] == "suspect"
+        # From here on it is probed.
+        await here.until("down", "up")
+        await here.agents[0].start()
+        await here.until("up", "up")
+
+
+async def test_the_only_recursor_elsewhere_restarts() -> None:
+    records = {("www.test", "A"): ["A 192.0.2.1"]}
+    async with Recursor(records) as recursor, world(recursor) as here, here.udp() as client:
+        elsewhere(here)
+        await recursor.stop()
+        (upstream,) = [one for one in here.engine.upstreams() if not one.is_agent]
+        client.send(question("www.test"))
+        await until(lambda: upstream.bad == 1)
+        await recursor.start()
+        assert parse(await client.receive()).data == ["192.0.2.1"]
+        assert (upstream.state.value, here.counters.failed) == ("up", 0)
+
+
 def left(budget: Budget) -> int:
     """Return how many more may be asked besides, and take them."""
     return sum(iter(budget.spend, False))

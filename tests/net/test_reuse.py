@@ -17,6 +17,7 @@ from consulfwd.consul import watch as watch_module
 from consulfwd.consul.proving import PROVE_EVERY, Prover
 from consulfwd.core import freshness as freshness_module
 from consulfwd.core.carriers import WatchLimits
+from consulfwd.core.leaps import LEAP
 from consulfwd.core.proofs import LIFE
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import Subject
@@ -561,6 +562,18 @@ async def test_a_process_that_slept_reuses_nothing(how: str) -> None:
         edns = 512 if how == "cached" else 1232
         reply = await ask(at, NAME, ident=7, edns=edns, tcp=how == "tcp")
         assert reply.data == LEFT
+
+
+async def test_after_a_pause_that_only_the_time_of_day_tells_of_nothing_is_reused() -> None:
+    """The proofs are from before, and so is what the watch has seen."""
+    async with by_hand() as (here, hand):
+        await hand.cover()
+        assert (await here.ask(NAME)).data == GALERA
+        here.cluster.catalog.set_check("galera1", "critical")
+        here.leap(LEAP + 0.1)
+        here.tick()
+        assert (await here.ask(NAME)).data == LEFT
+        assert hand.freshness.proofs == {}
 
 
 async def test_a_short_sleep_does_no_harm() -> None:

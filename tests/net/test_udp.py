@@ -66,6 +66,26 @@ async def test_malformed_queries(allowed: bool) -> None:
     assert heard == {what: rcode if allowed else None for what, (_, rcode) in MALFORMED.items()}
 
 
+@pytest.mark.parametrize(
+    ("what", "asked", "told"),
+    [
+        # QR, the opcode and RD; nothing else of an opcode nobody knows.
+        ("opcode 15, every flag", 0x7FF0, 0xF904),
+        ("opcode 15, every flag but RD", 0x7EF0, 0xF804),
+        ("opcode 5, every flag", 0x2FF0, 0xA904),
+        # A QUERY that is refused keeps CD as well (RFC 6895 section 2).
+        ("two questions, every flag", 0x07F0, 0x8111),
+    ],
+)
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+async def test_flags_of_a_refusal(what: str, asked: int, told: int, tcp: bool) -> None:
+    counts = b"\0\2" if "question" in what else b"\0\0"
+    packet = HEAD + asked.to_bytes(2, "big") + counts + bytes(6)
+    async with world() as here, here.tcp() if tcp else here.udp() as client:
+        client.send(packet)
+        assert await client.receive() == HEAD + told.to_bytes(2, "big") + bytes(8), what
+
+
 def noise(rng: random.Random) -> bytes:
     """Return a datagram: random octets, or a good query with something changed."""
     kind = rng.randrange(4)

@@ -189,6 +189,14 @@ class World:
     def skip(self, seconds: float) -> None:
         """Let time pass for the server and the agents: it ticks once, as it would each second."""
         self._clock.offset += seconds
+        self.tick()
+
+    def leap(self, seconds: float) -> None:
+        """Set the time of day ahead, as after a pause of the whole machine with every clock."""
+        self._clock.leapt += seconds
+
+    def tick(self) -> None:
+        """Let the server do what it does each second."""
         engine = self.engine
         assert engine._ticker is not None
         engine._ticker.cancel()
@@ -214,13 +222,16 @@ class World:
 
 
 class Clock:
-    """The monotonic clock, with what was skipped."""
+    """The monotonic clock, with what was skipped; `wall` is the time of day, which may leap."""
 
     def __init__(self) -> None:
-        self.offset = 0.0
+        self.offset = self.leapt = self.ahead = 0.0
 
     def __call__(self) -> float:
         return time.monotonic() + self.offset
+
+    def wall(self) -> float:
+        return self() + self.ahead + self.leapt
 
 
 async def until(condition: Any, patience: float = PATIENCE_S) -> None:
@@ -276,7 +287,8 @@ async def world(
         async with cluster:
             server = Server(settings(cluster, *recursors, **sections), rng=random.Random(1))
             await server.start()
-            server.engine.clock.now = clock
+            clock.ahead = server.engine.clock.wall() - server.engine.clock.now()
+            server.engine.clock.now, server.engine.clock.wall = clock, clock.wall
             if not loops:
                 server.engine.loop_tests.close()
             for upstream in server.engine.upstreams():
