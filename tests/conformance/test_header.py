@@ -55,7 +55,8 @@ async def test_opcodes(served: Served, opcode: int, bits: int) -> None:
     packet = message(opcode, opcode << 11 | bits, ASKED)
     reply = await served.ask(packet)
     assert (reply.rcode, reply.answers, reply.has(AA)) == (NOTIMP, [], False)
-    assert reply.flags & (RD | CD) == bits & (RD | CD)
+    # What CD says is about a QUERY: nobody knows what the others' bits mean.
+    assert reply.flags & (RD | CD) == bits & RD
     assert reply.question in (b"", ASKED)
     assert (await served.ask_tcp(packet)).data == reply.data
 

@@ -63,6 +63,8 @@ def one_falls_and_is_probed(here: World) -> None:
     engine = here.engine
     upstream = forwarder(here)
     now = engine.clock.now()
+    # So sure a refusal is on the host; from off it, it is a sign among others.
+    upstream.on_host = True
     engine.health.refused(upstream, now, "connection refused")
     engine.prober.look(now)
     engine.prober._probe_again(upstream)
