@@ -25,7 +25,8 @@ AGENT_SIZE = 4096
 RECURSOR_SIZE = 1232
 LOCAL_TTL = 3600
 # Who connects to a name asks for the addresses of both families, and waits for both answers.
-_OTHER_FAMILY = {const.A: const.AAAA.to_bytes(2, "big"), const.AAAA: const.A.to_bytes(2, "big")}
+_FAMILIES = const.A.to_bytes(2, "big"), const.AAAA.to_bytes(2, "big")
+_OTHER_FAMILY = dict(zip(_FAMILIES, _FAMILIES[::-1], strict=True))
 
 
 class Known:
@@ -107,11 +108,7 @@ class Ask:
     @property
     def sibling(self) -> bytes | None:
         """Return the key of this question for the other family (A, AAAA); None for other types."""
-        other = _OTHER_FAMILY.get(self.qtype)
-        if other is None:
-            return None
-        end = len(self.name)
-        return self.key[:end] + other + self.key[end + 2 :]
+        return sibling_of(self.key)
 
     def asked_size(self, upstream: Upstream) -> int:
         """Return the receive buffer announced to this upstream, in octets."""
@@ -162,6 +159,15 @@ class Ask:
 
 
 def _passed_options(query: Query, route: Route) -> bytes:
+def sibling_of(key: bytes) -> bytes | None:
+    """Return the key of the same question for the other family (see `Ask.sibling`)."""
+    end = 0
+    while length := key[end]:
+        end += 1 + length
+    other = _OTHER_FAMILY.get(key[end + 1 : end + 3])
+    return None if other is None else key[: end + 1] + other + key[end + 3 :]
+
+
     """The client's subnet goes to Consul for prepared queries only (they sort by it)."""
     if query.edns is None or route.kind is not Kind.CONSUL or b"\x05query" not in query.name:
         return b""
