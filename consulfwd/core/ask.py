@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from consulfwd.core.routes import Kind, Route, Routes, localhost_rdatas
+from consulfwd.core.routes import Kind, Route, Routes
+from consulfwd.core.special import localhost_rdatas
 from consulfwd.core.subjects import datacenter_of
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const, replies
@@ -158,7 +159,6 @@ class Ask:
         return message.size > self.asked_size(upstream) // 2
 
 
-def _passed_options(query: Query, route: Route) -> bytes:
 def sibling_of(key: bytes) -> bytes | None:
     """Return the key of the same question for the other family (see `Ask.sibling`)."""
     end = 0
@@ -168,6 +168,7 @@ def sibling_of(key: bytes) -> bytes | None:
     return None if other is None else key[: end + 1] + other + key[end + 3 :]
 
 
+def _passed_options(query: Query, route: Route) -> bytes:
     """The client's subnet goes to Consul for prepared queries only (they sort by it)."""
     if query.edns is None or route.kind is not Kind.CONSUL or b"\x05query" not in query.name:
         return b""
@@ -202,6 +203,7 @@ def answer_here(ask: Ask, route: Route, ttl: int) -> Message:
     if route.kind is Kind.LOCALHOST:
         rcode, rdatas = localhost_rdatas(ask.name, ask.qtype)
         return replies.local_answer(ask.question, route.zone, rdatas, rcode, ttl)
-    apex = ask.name == route.zone
-    rcode = const.NOERROR if apex and route.zone.endswith(b"\x04arpa\0") else const.NXDOMAIN
+    exists = ask.name == route.zone and route.zone.endswith(b"\x04arpa\0")
+    no_data = exists or route.kind is Kind.NO_DATA
+    rcode = const.NOERROR if no_data else const.NXDOMAIN
     return replies.local_answer(ask.question, route.zone, [], rcode, ttl)
