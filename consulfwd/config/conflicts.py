@@ -10,7 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from consulfwd.config.addresses import Agent, Endpoint, Recursor
 from consulfwd.config.objections import KeyPath, Objection
-from consulfwd.config.sections import AccessSettings, CacheSettings, ConsulSettings
+from consulfwd.config.sections import (
+    AccessSettings,
+    CacheSettings,
+    ConsulSettings,
+    PublicResolvers,
+)
 
 AgentLists = Sequence[tuple[KeyPath, tuple[Agent, ...]]]
 RecursorLists = Sequence[tuple[KeyPath, tuple[Recursor, ...]]]
@@ -30,10 +35,28 @@ def repeated_names(
         yield from _repeated(path, [server.name for server in servers])
 
 
-def repeated_networks(consul: ConsulSettings, access: AccessSettings) -> Iterator[Objection]:
+def repeated_networks(
+    consul: ConsulSettings, access: AccessSettings, public: PublicResolvers
+) -> Iterator[Objection]:
     """Yield the networks that are in their list already."""
     yield from _repeated(("consul", "reverse"), map(str, consul.reverse))
     yield from _repeated(("access", "allow"), map(str, access.allow or ()))
+    yield from _repeated(("public_resolvers", "also"), map(str, public.also))
+    yield from _repeated(("public_resolvers", "never"), map(str, public.never))
+
+
+def excepted_networks(public: PublicResolvers) -> Iterator[Objection]:
+    """Yield the networks of public resolvers where there are said to be none."""
+    for index, network in enumerate(public.also):
+        for number, other in enumerate(public.never):
+            if network.version == other.version and network.subnet_of(other):  # type: ignore[arg-type]
+                yield Objection(
+                    ("public_resolvers", "also", index),
+                    f"{network} lies in {other}, where no resolver is public",
+                    "take one of them out",
+                    (("public_resolvers", "never", number),),
+                )
+                break
 
 
 def _repeated(path: KeyPath, names: Iterable[str | None]) -> Iterator[Objection]:

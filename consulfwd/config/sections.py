@@ -127,6 +127,22 @@ class ConsulSettings(Section):
         return isinstance(self.agents, Seeds)
 
 
+class PublicResolvers(Section):
+    """Which servers are public resolvers: they know nothing of this site's private networks."""
+
+    also: tuple[Network, ...] = key(
+        listing(_NETWORK, 1_000),
+        "where there are public resolvers besides the well-known ones: these are not asked for "
+        "the reverse names of private networks",
+        default=(),
+    )
+    never: tuple[Network, ...] = key(
+        listing(_NETWORK, 1_000),
+        "where there are none, well known or not: these are asked for such names",
+        default=(),
+    )
+
+
 class CacheSettings(Section):
     """How much is kept, and how long."""
 

@@ -40,6 +40,7 @@ from consulfwd.config.sections import (
     ConsulSettings,
     LogSettings,
     Network,
+    PublicResolvers,
     QuerySettings,
     TcpSettings,
 )
@@ -77,6 +78,7 @@ class Settings(Section):
     forward: dict[str, tuple[Recursor, ...]] = key(
         mapping(DOMAIN, RECURSORS, 10_000), "servers for single domains, by domain", default=None
     )
+    public_resolvers: PublicResolvers = key(section(PublicResolvers), default=None)
     cache: CacheSettings = key(section(CacheSettings), default=None)
     query: QuerySettings = key(section(QuerySettings), default=None)
     access: AccessSettings = key(section(AccessSettings), default=None)
@@ -105,7 +107,8 @@ class Settings(Section):
         agents, recursors = [*self.agent_lists()], [*self.recursor_lists()]
         yield from conflicts.repeated_endpoints(self.listen)
         yield from conflicts.repeated_names([*agents, *recursors])
-        yield from conflicts.repeated_networks(self.consul, self.access)
+        yield from conflicts.repeated_networks(self.consul, self.access, self.public_resolvers)
+        yield from conflicts.excepted_networks(self.public_resolvers)
         yield from conflicts.shared_domains(self.consul, self.forward)
         yield from conflicts.itself_asked(self.listen, agents, recursors)
         yield from conflicts.crossed_limits(self.cache)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from consulfwd.core.routes import Kind, Route, Routes, localhost_rdatas
+from consulfwd.core.routes import Kind, Route, Routes
+from consulfwd.core.special import localhost_rdatas
 from consulfwd.core.subjects import datacenter_of
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const, replies
@@ -25,7 +26,8 @@ AGENT_SIZE = 4096
 RECURSOR_SIZE = 1232
 LOCAL_TTL = 3600
 # Who connects to a name asks for the addresses of both families, and waits for both answers.
-_OTHER_FAMILY = {const.A: const.AAAA.to_bytes(2, "big"), const.AAAA: const.A.to_bytes(2, "big")}
+_FAMILIES = const.A.to_bytes(2, "big"), const.AAAA.to_bytes(2, "big")
+_OTHER_FAMILY = dict(zip(_FAMILIES, _FAMILIES[::-1], strict=True))
 
 
 class Known:
@@ -122,11 +124,7 @@ class Ask:
     @property
     def sibling(self) -> bytes | None:
         """Return the key of this question for the other family (A, AAAA); None for other types."""
-        other = _OTHER_FAMILY.get(self.qtype)
-        if other is None:
-            return None
-        end = len(self.name)
-        return self.key[:end] + other + self.key[end + 2 :]
+        return sibling_of(self.key)
 
     def asked_size(self, upstream: Upstream) -> int:
         """Return the receive buffer announced to this upstream, in octets."""
@@ -174,6 +172,15 @@ class Ask:
         return message.size > self.asked_size(upstream) // 2
 
 
+def sibling_of(key: bytes) -> bytes | None:
+    """Return the key of the same question for the other family (see `Ask.sibling`)."""
+    end = 0
+    while length := key[end]:
+        end += 1 + length
+    other = _OTHER_FAMILY.get(key[end + 1 : end + 3])
+    return None if other is None else key[: end + 1] + other + key[end + 3 :]
+
+
 def _passed_options(query: Query, route: Route) -> bytes:
     """The client's subnet goes to Consul for prepared queries only (they sort by it)."""
     if query.edns is None or route.kind is not Kind.CONSUL or b"\x05query" not in query.name:
@@ -209,6 +216,7 @@ def answer_here(ask: Ask, route: Route, ttl: int) -> Message:
     if route.kind is Kind.LOCALHOST:
         rcode, rdatas = localhost_rdatas(ask.name, ask.qtype)
         return replies.local_answer(ask.question, route.zone, rdatas, rcode, ttl)
-    apex = ask.name == route.zone
-    rcode = const.NOERROR if apex and route.zone.endswith(b"\x04arpa\0") else const.NXDOMAIN
+    exists = ask.name == route.zone and route.zone.endswith(b"\x04arpa\0")
+    no_data = exists or route.kind is Kind.NO_DATA
+    rcode = const.NOERROR if no_data else const.NXDOMAIN
     return replies.local_answer(ask.question, route.zone, [], rcode, ttl)

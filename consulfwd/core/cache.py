@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from consulfwd.core.ask import sibling_of
 from consulfwd.dns.message import Message
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ STALE_TTL = 30
 LARGE, LARGE_SHARE = 4096, 32
 # So are answers that deny: anyone can make up names, and what exists is needed when nobody answers.
 NEGATIVE_SHARE = 4
+# Large ones that deny are counted for themselves: nor are they to push out large ones that exist.
+LARGE_NEGATIVE_SHARE = LARGE_SHARE * NEGATIVE_SHARE
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,16 @@ class Entry:
 class Cache:
     """Entries by question key. An entry is replaced only by a whole new answer.
 
-    Large answers and negative ones have a share of the room: when it is full the least recent of
-    them gives way, and no other.
+    Large answers and those that deny have a share of the room: when it is full the least recent of
+    them gives way, and no other. An alias to nothing denies, too. That a name has no address of one
+    family does not while there are addresses of the other: it is of use as long as they are.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.entries: dict[bytes, Entry] = {}
         self._large: dict[bytes, None] = {}
+        self._large_negative: dict[bytes, None] = {}
         self._negative: dict[bytes, None] = {}
 
     def __len__(self) -> int:
@@ -113,12 +118,17 @@ class Cache:
         entry = self.entries.get(key)
         if entry is None or now < entry.gone_at:
             return entry
-        if sibling is None or entry.message.rcode or entry.message.positive:
-            return None
-        other = self.entries.get(sibling)
-        if other is None or not other.message.positive or now >= other.gone_at:
+        if entry.message.positive or not self._beside(entry, sibling, now):
             return None
         return entry if now < entry.gone_at + self.limits.stale_for else None
+
+    def _beside(self, entry: Entry, sibling: bytes | None, now: float) -> bool:
+        """Return whether an entry says that there are no addresses beside some of the other family
+        that may still be given."""
+        if sibling is None or entry.message.rcode:
+            return False
+        other = self.entries.get(sibling)
+        return other is not None and not _denies(other.message) and now < other.gone_at
 
     def ttl_of(self, message: Message) -> int:
         """Return for how many seconds this answer may be reused, 0 for not at all."""
@@ -151,11 +161,16 @@ class Cache:
             ttl = usual
         entry = Entry(message, now, now + ttl, now + lasts, source)
         entries[key] = entry
-        if not positive:
-            self._bound(self._negative, key, NEGATIVE_SHARE)
+        denies = _denies(message)
         if len(message.body) > LARGE:
             # 10,000 of them would be gigabytes.
-            self._bound(self._large, key, LARGE_SHARE)
+            if denies:
+                self._bound(self._large_negative, key, LARGE_NEGATIVE_SHARE)
+            else:
+                self._bound(self._large, key, LARGE_SHARE)
+        if denies:
+            self._negative[key] = None
+            self._bound_negative(now)
         if len(entries) > self.limits.size:
             self.drop(next(iter(entries)))
         return entry
@@ -166,6 +181,20 @@ class Cache:
         share[key] = None
         if len(share) > max(self.limits.size // part, 1):
             self.drop(next(iter(share)))
+
+    def _bound_negative(self, now: float) -> None:
+        """Drop the least recently used answer that denies, if there are too many.
+
+        Not one beside addresses of the other family: it is counted as what exists from here on.
+        """
+        share = self._negative
+        most = max(self.limits.size // NEGATIVE_SHARE, 1)
+        while len(share) > most:
+            key = next(iter(share))
+            if self._beside(self.entries[key], sibling_of(key), now):
+                del share[key]
+            else:
+                self.drop(key)
 
     def refresh(
         self,
@@ -183,6 +212,8 @@ class Cache:
         """
         if self._negative:
             self._negative.pop(key, None)
+        if self._large_negative:
+            self._large_negative.pop(key, None)
         if now - entry.stored_at > 1:
             self.entries[key] = self.entries.pop(key)
         entry.message = message
@@ -210,6 +241,7 @@ class Cache:
         for kept, most in (
             (self._negative, max(limits.size // NEGATIVE_SHARE, 1)),
             (self._large, max(limits.size // LARGE_SHARE, 1)),
+            (self._large_negative, max(limits.size // LARGE_NEGATIVE_SHARE, 1)),
             (self.entries, limits.size),
         ):
             for key in list(islice(kept, max(len(kept) - most, 0))):
@@ -228,6 +260,8 @@ class Cache:
         if entry is not None:
             if self._large:
                 self._large.pop(key, None)
+            if self._large_negative:
+                self._large_negative.pop(key, None)
             self._negative.pop(key, None)
             if entry.hot is not None:
                 entry.cool()
@@ -262,3 +296,8 @@ class Cache:
         if message.positive:
             return self.limits.min_ttl, self.limits.max_ttl
         return 0, min(self.limits.max_negative_ttl, self.limits.max_ttl)
+
+
+def _denies(message: Message) -> bool:
+    """Return whether there is nothing of the type asked: no answer, or an alias to nothing."""
+    return not message.positive or (message.aliased and not message.matched)

@@ -6,7 +6,7 @@ The order follows from what `upstreams` knows of each one's health. Pure.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from consulfwd.core.upstreams import LIMP, LIMP_TIMES, Health, State, Upstream, all_down
 
@@ -34,6 +34,13 @@ class Group:
         self._order: tuple[Upstream, ...] = ()
         self._healthy = 0
         self._turn = 0
+
+    def part(self, wanted: Callable[[Upstream], bool]) -> Group:
+        """Return the group of the members that are `wanted`: this one, if all are."""
+        members = [one for one in self.members if wanted(one)]
+        if len(members) == len(self.members):
+            return self
+        return Group(self.label, members, self.policy, self._health)
 
     def order(self) -> tuple[Upstream, ...]:
         """Return the members in the order they are to be asked: healthy ones first.

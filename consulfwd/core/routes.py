@@ -1,20 +1,18 @@
 """Which rule a name falls under: the longest matching suffix decides.
 
-A route says whom to ask (groups, in order) or what is answered here. Special names (RFC 6761,
-RFC 6303, RFC 7686) are routes like any other. Pure: built once from plain values.
+A route says whom to ask (groups, in order) or what is answered here. Special names (`special`) are
+routes like any other. Pure: built once from plain values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from ipaddress import ip_network
 
 from consulfwd.core.order import Group, rank
 from consulfwd.core.upstreams import Upstream
-from consulfwd.dns import const
-from consulfwd.dns.names import ROOT, from_text, reverse_address, reverse_zones, suffixes, to_text
+from consulfwd.dns.names import ROOT, suffixes, to_text
 
 ORIGIN_SIZE = 4
 
@@ -28,6 +26,7 @@ class Kind(Enum):
     SERVER = "the server that was named"
     LOCALHOST = "answered here"
     NOTHING = "answered here: no such name"
+    NO_DATA = "answered here: no data"
 
     __hash__ = object.__hash__
 
@@ -87,7 +86,7 @@ class Route:
     @property
     def local(self) -> bool:
         """Return whether this is answered without asking anyone."""
-        return self.kind is Kind.LOCALHOST or self.kind is Kind.NOTHING
+        return self.kind in (Kind.LOCALHOST, Kind.NOTHING, Kind.NO_DATA)
 
 
 class Routes:
@@ -152,12 +151,9 @@ class Routes:
 
     def find(self, name: bytes) -> Route:
         """Return the route with the longest zone that `name` (folded) is at or under."""
-        routes = self._routes
-        for suffix in suffixes(name):
-            route = routes.get(suffix)
-            if route is not None:
-                return route
-        raise AssertionError("the root has a route")
+        route = longest(self._routes, name)
+        assert route is not None, "the root has a route"
+        return route
 
     def __iter__(self) -> Iterator[Route]:
         return iter(self._routes.values())
@@ -168,47 +164,13 @@ class Routes:
         return route is not None and route.kind is Kind.CONSUL
 
 
-# Private and special reverse zones (RFC 6303 section 4, RFC 7793) public recursors cannot know.
-PRIVATE_NETWORKS = (
-    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.0.2.0/24",
-    "192.168.0.0/16", "198.51.100.0/24", "203.0.113.0/24", "255.255.255.255/32", "::/128",
-    "fd00::/8", "fe80::/10", "2001:db8::/32",
-)  # fmt: skip
-
-
-def special_routes(*, public_recursors: bool) -> list[Route]:
-    """Return the routes for names that are answered here.
-
-    With public recursors, reverse lookups of private networks too: nobody out there knows them.
-    """
-    routes = [
-        Route(from_text("localhost"), Kind.LOCALHOST, why="localhost is this host (RFC 6761)"),
-        Route(from_text("127.in-addr.arpa"), Kind.LOCALHOST, why="loopback addresses (RFC 6303)"),
-        Route(reverse_zones(ip_network("::1/128"))[0], Kind.LOCALHOST, why="loopback (RFC 6303)"),
-        Route(from_text("invalid"), Kind.NOTHING, why="invalid never exists (RFC 6761)"),
-        Route(from_text("onion"), Kind.NOTHING, why="onion names are not in the DNS (RFC 7686)"),
-        Route(from_text("resolver.arpa"), Kind.NOTHING, why="about this resolver (RFC 9462)"),
-    ]
-    if public_recursors:
-        why = "a private reverse zone, unknown to public recursors (RFC 6303)"
-        for network in PRIVATE_NETWORKS:
-            for zone in reverse_zones(ip_network(network)):
-                routes.append(Route(zone, Kind.NOTHING, why=why))
-    return routes
-
-
-def localhost_rdatas(name: bytes, qtype: int) -> tuple[int, list[bytes]]:
-    """Return (rcode, data) for a query under a LOCALHOST route (RFC 6761 section 6.3)."""
-    if name.endswith(b"\x04arpa\0"):
-        address = reverse_address(name)
-        if address is None or not address.is_loopback:
-            return (const.NOERROR if name == from_text("127.in-addr.arpa") else const.NXDOMAIN), []
-        return const.NOERROR, [from_text("localhost.")] if qtype == const.PTR else []
-    if qtype == const.A:
-        return const.NOERROR, [bytes((127, 0, 0, 1))]
-    if qtype == const.AAAA:
-        return const.NOERROR, [bytes(15) + b"\1"]
-    return const.NOERROR, []
+def longest(routes: Mapping[bytes, Route], name: bytes) -> Route | None:
+    """Return the route, of some by zone, with the longest zone that `name` is at or under."""
+    for suffix in suffixes(name):
+        route = routes.get(suffix)
+        if route is not None:
+            return route
+    return None
 
 
 def describe(route: Route) -> str:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 OWN_SIZE = 1232
 STREAM_LIMIT = 65535
-# What IPv4 carries in a datagram, whatever a client announces.
-DATAGRAM_LIMIT = 65507
+# What is left in an IPv4 packet for a datagram; over IPv6 there is a little more.
+DATAGRAM_LIMIT = STREAM_LIMIT - 20 - 8
 _OPT_PLAIN = build_opt(OWN_SIZE)
 _OPT_DO = build_opt(OWN_SIZE, do=True)
 _QUERY_FLAGS = const.RD | const.CD
@@ -33,11 +33,14 @@ _MESSAGE_FLAGS = const.AA | const.TC
 
 
 def udp_limit(query: Query, *, on_host: bool) -> int:
-    """Return how large a datagram this client may be sent: what it says, off the host 1232."""
+    """Return how large a datagram this client may be sent: what it says, off the host 1232.
+
+    Nobody can be sent more than fits into a packet, though any number up to 65535 can be said.
+    """
     if query.edns is None:
         return NO_EDNS_SIZE
-    size = min(max(query.edns.size, NO_EDNS_SIZE), DATAGRAM_LIMIT)
-    return size if on_host else min(size, OWN_SIZE)
+    size = max(query.edns.size, NO_EDNS_SIZE)
+    return min(size, DATAGRAM_LIMIT if on_host else OWN_SIZE)
 
 
 def respond(

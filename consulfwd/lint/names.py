@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from consulfwd.core import public_resolvers
 from consulfwd.render.model import EMPTY_ZONES, within
 
 REVERSE = ("in-addr.arpa", "ip6.arpa")
@@ -42,8 +43,8 @@ def is_address(text: str) -> bool:
 
 
 def is_public(text: str) -> bool:
-    """Is it an address anybody on the Internet could have?"""
-    return is_address(text) and ip_address(text).is_global
+    """Is it the address of a well-known public resolver?"""
+    return is_address(text) and public_resolvers.is_public(text)
 
 
 def consul_question(zone: str, domain: str) -> str:

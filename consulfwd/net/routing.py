@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import ip_address
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from consulfwd.config import Agent, Recursor, Settings
 from consulfwd.core.cache import Limits
 from consulfwd.core.order import Group
-from consulfwd.core.routes import Kind, Route, Routes, special_routes
+from consulfwd.core.public_resolvers import is_public
+from consulfwd.core.routes import Kind, Route, Routes, longest
+from consulfwd.core.special import private_routes, special_routes
 from consulfwd.core.upstreams import Health, Upstream
 from consulfwd.dns.names import ROOT, from_text, reverse_zones
 
+Network = IPv4Network | IPv6Network
 UpstreamKey = tuple[str, str, int]
 
 
@@ -51,18 +55,49 @@ def build_routes(
                 zone = from_text(form).lower()
                 routes.append(Route(zone, Kind.CONSUL, (group, local), why))
     routes += _forwarded(settings.forward, pool, health)
-    public = any(ip_address(server.address).is_global for server in recursors)
-    others = [*routes, *special_routes(public_recursors=public)]
+    routes += special_routes()
     if recursor_group.members:
-        others.append(Route(ROOT, Kind.RECURSE, (recursor_group,), "no other rule matches"))
-    base = Routes(others)
-    # A reverse zone given to Consul falls back to whoever would have been asked without it.
-    reverse = [
-        Route(zone, Kind.CONSUL, (local,), f"reverse lookups in {network}", then=base.find(zone))
-        for network in consul.reverse
-        for zone in reverse_zones(network)
-    ]
-    return Routes([*reverse, *others], before)
+        routes.append(Route(ROOT, Kind.RECURSE, (recursor_group,), "no other rule matches"))
+    usual: dict[bytes, Route] = {}
+    for route in routes:
+        usual.setdefault(route.zone, route)
+    listed = settings.public_resolvers
+    private = {
+        route.zone: route
+        for route in private_routes(
+            usual, lambda one: not is_public(one.address, listed.also, listed.never)
+        )
+    }
+    reverse = _reverse(consul.reverse, local, usual, private)
+    return Routes([*reverse.values(), *usual.values(), *private.values()], before)
+
+
+def _reverse(
+    networks: Iterable[Network],
+    agents: Group,
+    usual: Mapping[bytes, Route],
+    private: Mapping[bytes, Route],
+) -> dict[bytes, Route]:
+    """Return the routes of the reverse zones given to Consul, by zone.
+
+    Each falls back to whoever would have been asked without it, and so does each private zone
+    below one.
+    """
+    without = {**private, **usual}
+    reverse: dict[bytes, Route] = {}
+    for network in networks:
+        why = f"reverse lookups in {network}"
+        for zone in reverse_zones(network):
+            then = longest(without, zone)
+            reverse.setdefault(zone, Route(zone, Kind.CONSUL, (agents,), why, then=then))
+    if not reverse:
+        return reverse
+    given = {**usual, **reverse}
+    below = {zone: longest(given, zone) for zone in private.keys() - reverse.keys()}
+    for zone, above in below.items():
+        if above is not None and above.zone in reverse:
+            reverse[zone] = replace(above, zone=zone, then=private[zone])
+    return reverse
 
 
 def _forwarded(

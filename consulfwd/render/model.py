@@ -13,7 +13,7 @@ from typing import Literal
 
 from consulfwd.config import Agent, Recursor, Settings
 from consulfwd.config.settings import LOOPBACK, PRIVATE
-from consulfwd.core.routes import PRIVATE_NETWORKS
+from consulfwd.core.special import PRIVATE_NETWORKS
 from consulfwd.dns.names import reverse_zones, to_text
 from consulfwd.errors import UsageError
 
@@ -25,7 +25,7 @@ DNS_PORT = 53
 # What a resolver takes to be empty unless told otherwise (RFC 6303, RFC 7793, RFC 8375), sorted as
 # the addresses are.
 _EMPTY_NETWORKS = sorted(
-    map(ip_network, (*PRIVATE_NETWORKS, "100.64.0.0/10", "127.0.0.0/8", "::1/128")),
+    map(ip_network, (*PRIVATE_NETWORKS, "127.0.0.0/8", "::1/128")),
     key=lambda network: (network.version, network.network_address.packed),
 )
 EMPTY_ZONES = (

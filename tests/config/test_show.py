@@ -122,6 +122,9 @@ def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
         "resolv_conf: /etc/resolv.conf  # default\n"
         f"forward:  # {file}:4\n"
         '  corp.example: ["10.0.0.53:53"]\n'
+        "public_resolvers:\n"
+        "  also: []  # default\n"
+        "  never: []  # default\n"
         "cache:\n"
         "  size: 5  # environment CONSULFWD_CACHE_SIZE\n"
         "  min_ttl: 0  # default\n"

@@ -13,7 +13,8 @@ import pytest
 from consulfwd.core.access import MAX_SEEN, Access
 from consulfwd.core.ask import Ask, prepare
 from consulfwd.core.order import Group
-from consulfwd.core.routes import Kind, Route, Routes, special_routes
+from consulfwd.core.routes import Kind, Route, Routes
+from consulfwd.core.special import special_routes
 from consulfwd.core.upstreams import Health, Upstream
 from consulfwd.dns import const
 from consulfwd.dns.edns import build_option
@@ -26,7 +27,8 @@ GROUP = Group("agents", [LOCAL, FAR], "ordered", Health())
 ROUTES = Routes(
     [
         Route(from_text("consul"), Kind.CONSUL, (GROUP,)),
-        *special_routes(public_recursors=True),
+        *special_routes(),
+        Route(from_text("10.in-addr.arpa"), Kind.NOTHING),
         Route(ROOT, Kind.RECURSE, (Group("recursors", [RECURSOR], "ordered", Health()),)),
     ]
 )
@@ -49,6 +51,8 @@ HERE: dict[str, tuple[Query, int, int, int]] = {
     "x.onion": (query("x.onion"), const.NXDOMAIN, 0, 1),
     "private PTR": (query("1.2.3.10.in-addr.arpa", const.PTR), const.NXDOMAIN, 0, 1),
     "private apex": (query("10.in-addr.arpa", const.SOA), const.NOERROR, 0, 1),
+    "resolver.arpa": (query("resolver.arpa"), const.NOERROR, 0, 1),
+    "below resolver.arpa": (query("_dns.resolver.arpa", 64), const.NOERROR, 0, 1),
     "DS of Consul's domain": (query("consul", const.DS), const.NOERROR, 0, 1),
     "ANY outside Consul": (query("example.com", const.ANY), const.NOERROR, 1, 0),
     "AXFR": (query("consul", const.AXFR), const.REFUSED, 0, 0),

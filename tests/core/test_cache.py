@@ -7,14 +7,24 @@ from collections.abc import Callable
 
 import pytest
 
-from consulfwd.core.cache import LARGE, LARGE_SHARE, NEGATIVE_SHARE, STALE_TTL, Cache, Limits
+from consulfwd.core.cache import (
+    LARGE,
+    LARGE_NEGATIVE_SHARE,
+    LARGE_SHARE,
+    NEGATIVE_SHARE,
+    STALE_TTL,
+    Cache,
+    Limits,
+)
 from consulfwd.core.hot import HotTable
 from consulfwd.dns import const
-from consulfwd.dns.message import Message
-from tests.core.play import answer, denial, failure
+from consulfwd.dns.message import Message, assemble_message
+from consulfwd.dns.names import from_text
+from consulfwd.dns.records import build_record
+from tests.core.play import NAME, QUESTION, answer, denial, failure
 
 NOW = 1000.0
-KEY = b"key"
+KEY = b"\3key\0\0\1\0\1" + bytes(5)
 JUST = 0.001
 
 
@@ -194,8 +204,10 @@ def test_what_is_large_no_more_leaves_the_large_their_room() -> None:
     assert keys(cache) == "abcd"
 
 
-def named(prefix: str, count: int) -> list[bytes]:
-    return [f"{prefix}{number}".encode() for number in range(count)]
+def named(prefix: str, count: int, qtype: int = const.A) -> list[bytes]:
+    """Return the keys of questions for this type of names that differ."""
+    rest = qtype.to_bytes(2, "big") + b"\0\1" + bytes(5)
+    return [from_text(f"{prefix}{number}") + rest for number in range(count)]
 
 
 @pytest.mark.parametrize("rcode", [const.NXDOMAIN, const.NOERROR])
@@ -207,6 +219,104 @@ def test_made_up_names_push_out_none_that_exists(rcode: int) -> None:
     for key in made_up:
         cache.put(key, denial(rcode), NOW, "A")
     assert list(cache.entries) == exist + made_up[-40 // NEGATIVE_SHARE :]
+
+
+def alias_to_nothing(soa: bool = True) -> Message:
+    """Return an alias without records of the type asked: with a SOA that says so, or without."""
+    alias = build_record(NAME, const.CNAME, 300, from_text("nowhere.example"))
+    rdata = b"\0\0" + bytes(16) + (86_400).to_bytes(4, "big")
+    said = [build_record(from_text("example"), const.SOA, 86_400, rdata)] if soa else []
+    return assemble_message(QUESTION, ([alias], said, []), flags=0)
+
+
+def large_denial() -> Message:
+    """Return NXDOMAIN of more octets than an answer may have to be one of many."""
+    rdata = b"\0\0" + bytes(16) + (86_400).to_bytes(4, "big")
+    soa = build_record(from_text("example"), const.SOA, 86_400, rdata)
+    beside = build_record(from_text("example"), const.TXT, 86_400, bytes((255,)) * LARGE)
+    message = assemble_message(
+        QUESTION, ([], [soa, beside], []), flags=0, rcode=const.NXDOMAIN
+    )
+    assert len(message.body) > LARGE
+    return message
+
+
+# What made-up names may get; each of them must leave what exists alone.
+MADE_UP: dict[str, list[Message]] = {
+    "no such name": [denial()],
+    "no such name, for long": [denial(ttl=86_400, minimum=86_400)],
+    "no data": [denial(const.NOERROR, ttl=3600, minimum=3600)],
+    "large denials": [large_denial()],
+    "an alias to nothing": [alias_to_nothing()],
+    "an alias to nothing, without a SOA": [alias_to_nothing(soa=False)],
+    "an error": [failure(const.SERVFAIL)],
+}
+MADE_UP["all of them"] = [message for messages in MADE_UP.values() for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("what", "flood"), [(what, 200_000 if what == "all of them" else 10_000) for what in MADE_UP]
+)
+def test_a_flood_of_made_up_names_leaves_a_day_of_stale_answers(what: str, flood: int) -> None:
+    cache = Cache(Limits(size=4000, stale_for=86_400))
+    exist, big = named("yes", 2000), named("big", 20)
+    families = named("yes", 980, const.AAAA)
+    for key in exist:
+        # TTL 0, as Consul's: kept for the times when nobody answers, and for nothing else.
+        cache.put(key, answer(ttl=0), NOW, "A")
+    for key in families:
+        cache.put(key, denial(const.NOERROR, ttl=0, minimum=0), NOW, "A")
+    for key in big:
+        cache.put(key, answer(count=LARGE // 16 + 1), NOW, "A")
+    messages = MADE_UP[what]
+    later = NOW + 86_400 - JUST
+    for number, key in enumerate(named("no", flood)):
+        at = NOW + number * 86_399 / flood
+        cache.put(key, messages[number % len(messages)], at, "A")
+    for key in [*exist, *big]:
+        assert cache.stale(key, later) is not None
+    for key, sibling in zip(families, exist[: len(families)], strict=True):
+        assert cache.stale(key, later, sibling) is not None
+    assert len(cache) <= 4000
+    kept = len(cache) - len(exist) - len(families) - len(big)
+    assert kept <= 4000 // NEGATIVE_SHARE
+
+
+def test_no_data_is_a_denial_again_without_the_other_familys_addresses() -> None:
+    cache = Cache(Limits(size=40))
+    v4, v6 = named("yes", 10), named("yes", 10, const.AAAA)
+    for one, other in zip(v4, v6, strict=True):
+        cache.put(one, answer(), NOW, "A")
+        cache.put(other, denial(const.NOERROR), NOW, "A")
+    for key in v4[:5]:
+        cache.drop(key)
+    for key in named("no", 10):
+        cache.put(key, denial(), NOW, "A")
+    assert [key in cache.entries for key in v6] == [False] * 5 + [True] * 5
+    # Those that cannot be given any more are in nobody's way.
+    for key in v6[5:]:
+        cache.put(key, denial(const.NOERROR), NOW + 1, "A")
+    for key in named("nor", 10):
+        cache.put(key, denial(), NOW + 86_400, "A")
+    assert [key in cache.entries for key in v6] == [False] * 10
+
+
+def test_large_denials_are_fewer_than_large_answers_and_beside_them() -> None:
+    cache = Cache(Limits(size=2 * LARGE_NEGATIVE_SHARE))
+    big = answer(count=LARGE // 16 + 1)
+    for key in named("big", 8):
+        cache.put(key, big, NOW, "A")
+    *_, exists, old, new = made_up = named("no", 101)
+    for key in made_up[:-1]:
+        cache.put(key, large_denial(), NOW, "A")
+    assert list(cache.entries) == [*named("big", 8), exists, old]
+    entry = cache.get(exists)
+    assert entry is not None
+    cache.refresh(exists, entry, answer(), NOW, "A", 60, 60)
+    cache.put(new, large_denial(), NOW, "A")
+    assert old in cache.entries
+    cache.take(Limits(size=LARGE_NEGATIVE_SHARE))
+    assert [key in cache.entries for key in (exists, old, new)] == [True, False, True]
 
 
 def test_a_denial_in_use_outlasts_made_up_names() -> None:
@@ -230,7 +340,7 @@ def test_what_is_denied_no_more_leaves_denials_their_room(how: str) -> None:
             cache.drop(key)
     if how == "taken less of":
         cache.take(Limits(size=4))
-        assert list(cache.entries) == [b"was9"]
+        assert list(cache.entries) == named("was", 10)[-1:]
         cache.take(Limits(size=48))
     stays = len(cache)
     for key in named("no", 10):

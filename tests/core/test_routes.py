@@ -1,4 +1,4 @@
-"""Which rule a name falls under: longest suffix, label by label; names answered here."""
+"""Which rule a name falls under: longest suffix, label by label."""
 
 from __future__ import annotations
 
@@ -7,16 +7,9 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from consulfwd.core.order import Group
-from consulfwd.core.routes import (
-    Kind,
-    Route,
-    Routes,
-    describe,
-    localhost_rdatas,
-    special_routes,
-)
+from consulfwd.core.routes import Kind, Route, Routes, describe
+from consulfwd.core.special import special_routes
 from consulfwd.core.upstreams import Health
-from consulfwd.dns import const
 from consulfwd.dns.names import ROOT, from_text, reverse_name, reverse_zones, to_text
 from tests.core.play import upstream
 
@@ -35,7 +28,9 @@ ROUTES = Routes(
         Route(from_text("consul"), Kind.CONSUL, (group("A"),), "the Consul domain"),
         Route(from_text("dc2.consul"), Kind.CONSUL, (group("B"),), "datacenter dc2"),
         Route(from_text("corp.example"), Kind.FORWARD, (group("RF"),), "a conditional zone"),
-        *special_routes(public_recursors=True),
+        *special_routes(),
+        Route(from_text("10.in-addr.arpa"), Kind.NOTHING),
+        Route(from_text("16.172.in-addr.arpa"), Kind.NOTHING),
         RECURSE,
     ]
 )
@@ -105,43 +100,6 @@ def test_reverse_lookups_fall_through() -> None:
     route = ROUTES.find(reverse_name(ip_address("10.1.2.3")))
     assert (route.kind, route.then) == (Kind.CONSUL, RECURSE)
     assert ROUTES.find(reverse_name(ip_address("10.2.2.3"))).then is None
-
-
-PRIVATE = ["10.0.0.1", "172.31.255.255", "192.168.7.7", "169.254.1.1", "fd12::1", "fe80::1", "::"]
-
-
-@pytest.mark.parametrize("public", [True, False])
-@pytest.mark.parametrize("address", [*PRIVATE, "8.8.8.8", "2606:4700::1111"])
-def test_private_reverse_zones_are_answered_here_when_recursors_are_public(
-    address: str, public: bool
-) -> None:
-    routes = Routes(special_routes(public_recursors=public))
-    kind = routes.find(reverse_name(ip_address(address))).kind
-    assert (kind is Kind.NOTHING) is (public and address in PRIVATE)
-
-
-def test_which_routes_are_answered_here() -> None:
-    kinds = {route.kind for route in ROUTES if route.local}
-    assert kinds == {Kind.LOCALHOST, Kind.NOTHING}
-
-
-@pytest.mark.parametrize(
-    ("name", "qtype", "rcode", "rdatas"),
-    [
-        ("localhost", const.A, const.NOERROR, [b"\x7f\0\0\1"]),
-        ("a.localhost", const.AAAA, const.NOERROR, [bytes(15) + b"\1"]),
-        ("localhost", const.MX, const.NOERROR, []),
-        ("1.0.0.127.in-addr.arpa", const.PTR, const.NOERROR, [b"\x09localhost\0"]),
-        ("9.8.7.127.in-addr.arpa", const.PTR, const.NOERROR, [b"\x09localhost\0"]),
-        ("1.0.0.127.in-addr.arpa", const.A, const.NOERROR, []),
-        ("127.in-addr.arpa", const.SOA, const.NOERROR, []),
-        ("0.127.in-addr.arpa", const.PTR, const.NXDOMAIN, []),
-        ("256.0.0.127.in-addr.arpa", const.PTR, const.NXDOMAIN, []),
-        (ip_address("::1").reverse_pointer, const.PTR, const.NOERROR, [b"\x09localhost\0"]),
-    ],
-)
-def test_localhost(name: str, qtype: int, rcode: int, rdatas: list[bytes]) -> None:
-    assert localhost_rdatas(from_text(name), qtype) == (rcode, rdatas)
 
 
 def test_a_route_in_words() -> None:

@@ -300,6 +300,11 @@ def test_a_public_resolver_is_not_taken_for_an_agent_without_its_port(tmp_path: 
     assert codes(lint(path, version="252")) == ["a.conf:2 agent-public"]
 
 
+def test_a_global_address_is_not_yet_that_of_a_public_resolver(tmp_path: Path) -> None:
+    path = write(tmp_path, a="[Resolve]\nDNS=10.0.0.1:8600 2a01:e0a:5::11\nDomains=~consul\n")
+    assert codes(lint(path, version="252")) == ["a.conf:2 agent-port"]
+
+
 def test_the_mend_of_dnssec_enable_has_the_domain_that_is_meant(tmp_path: Path) -> None:
     path = write(tmp_path, a="options { dnssec-enable no; dnssec-validation no; };")
     found = {one.code: one for one in lint(path, domains=("corp",)).findings}

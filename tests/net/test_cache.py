@@ -252,6 +252,37 @@ async def test_made_up_names_push_out_none_that_is_needed_when_nobody_answers() 
         assert len(here.engine.cache) == 11
 
 
+async def test_what_made_up_names_get_pushes_out_neither_family_of_one_that_exists() -> None:
+    """No such name, no data, an alias to nothing, an error; of Consul's and of others."""
+    kinds = {
+        **{(f"n{number}.test", "TXT"): ["TXT here"] for number in range(0, 400, 4)},
+        **{(f"n{number}.test", "CNAME"): ["CNAME no.test."] for number in range(1, 400, 4)},
+    }
+    known = [(name, qtype) for name in (NAME, "web.service.consul") for qtype in ("A", "AAAA")]
+    async with (
+        Recursor(kinds, ttl=86_400) as recursor,
+        world(recursor, cache={"size": 40}, patience=1.0) as here,
+        here.udp() as client,
+    ):
+        for number in range(2, 400, 4):
+            recursor.rcodes[f"n{number}.test."] = dns.rcode.SERVFAIL
+        for name, qtype in known:
+            assert (await here.ask(name, qtype)).rcode == "NOERROR"
+        rcodes = set()
+        for number in range(400):
+            client.send(question(f"n{number}.test", ident=number))
+            rcodes.add(parse(await client.receive()).rcode)
+            client.send(question(f"n{number}.service.consul", "AAAA", ident=number))
+            assert parse(await client.receive()).rcode == "NXDOMAIN"
+        assert rcodes == {"NOERROR", "NXDOMAIN", "SERVFAIL"}
+        assert len(here.engine.cache) <= len(known) + 10
+        here.skip(3600)
+        await all_down(here)
+        for name, qtype in known:
+            reply = await here.ask(name, qtype)
+            assert (reply.rcode, [code for code, _ in reply.ede]) == ("NOERROR", [STALE])
+
+
 async def test_a_reload_while_nobody_answers_keeps_the_stale_answers() -> None:
     async with world(query={"deadline": 0.25}) as here:
         same = {"listen": [str(here.server.settings.listen[0])], "query": {"deadline": 0.25}}

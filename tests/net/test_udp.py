@@ -14,6 +14,7 @@ from consulfwd.net import mmsg
 from consulfwd.net.host import bind
 from consulfwd.net.udp import listen
 from tests.net.messages import Reply, parse, question
+from tests.net.recursor import Recursor
 from tests.net.world import GALERA, World, open_sockets, settings, world
 
 GOOD = question("galeradb.service.consul")
@@ -240,3 +241,35 @@ async def test_a_query_longer_than_the_block_is_read_whole() -> None:
             client.send(packet)
         for _ in range(4):
             assert parse(await client.receive()).data == GALERA
+
+
+def large(size: int) -> list[str]:
+    """Return TXT records for `large.test` that make a reply of so many octets, OPT and all."""
+    left = size - 12 - 16 - 11
+    each = 12 + 1 + 255
+    records: list[str] = []
+    while left:
+        # None so small that it would be less than a record.
+        text = (each if left >= 2 * each else left // 2 if left > each else left) - 13
+        records.append(f'TXT "{len(records):03}{"x" * (text - 3)}"')
+        left -= text + 13
+    return records
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize(
+    ("size", "cut"), [(65_506, False), (65_507, False), (65_508, True), (65_520, True)]
+)
+async def test_what_no_datagram_can_carry_is_cut(host: str, size: int, cut: bool) -> None:
+    """A client may announce 65,535 octets; a packet has its headers, too."""
+    listening = f"[{host}]:0" if ":" in host else f"{host}:0"
+    async with Recursor({("large.test", "TXT"): large(size)}) as recursor:
+        recursor.truncate = True
+        async with world(recursor, listen=[listening]) as here:
+            # Asked, and from the cache.
+            for _ in range(3):
+                reply = await here.ask("large.test", "TXT", edns=65_535)
+                assert (reply.rcode, "tc" in reply.flags) == ("NOERROR", cut)
+                assert reply.size <= 65_507 if cut else reply.size == size
+            assert (await here.ask("large.test", "TXT", edns=65_535, tcp=True)).size == size
+        assert [asked.transport for asked in recursor.asked] == ["udp", "tcp"]

@@ -88,3 +88,8 @@ def test_who_may_ask() -> None:
     assert "0.0.0.0/0" not in build(given(), V).networks
     assert "127.0.0.0/8" in build(given(), V).networks
     assert build(given(access={"allow": ["10.3.0.0/16"]}), V).networks == ("10.3.0.0/16",)
+
+
+def test_each_zone_that_resolvers_take_to_be_empty_is_told_once() -> None:
+    site = build(given(consul={"reverse": ["100.64.0.0/16", "10.0.0.0/8"]}), V)
+    assert site.empty_zones == ("10.in-addr.arpa", "64.100.in-addr.arpa")

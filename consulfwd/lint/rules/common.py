@@ -60,7 +60,7 @@ def agent_public(ctx: Context) -> Iterator[Hit]:
     for group in ctx.consul_groups():
         for agent in ctx.agents(group):
             if agent.port in {None, 53, 853} and is_public(agent.address):
-                what = f"{group.zone} is sent to {agent.text}, a public address"
+                what = f"{group.zone} is sent to {agent.text}, a public resolver"
                 yield Hit(agent.node, what, "take it out, and name agents only")
 
 
