@@ -79,10 +79,20 @@ class Listening:
     def bind(self, wanted: Iterable[Endpoint]) -> Bound:
         """Return sockets for those of the addresses that have no listeners.
 
-        Raises StartError with every fault, and if none at all would be listened on.
+        Raises StartError with every fault, and if none at all would be listened on. What stands in
+        the way of one that was missing before is none: other settings are not to wait for it.
         """
         wanted = list(wanted)
-        bound = self._sockets.bind([one for one in wanted if one not in self._answering])
+        known = self._answering.keys() | self.missing.keys()
+        bound = self._sockets.bind([one for one in wanted if one not in known])
+        for one in [one for one in wanted if one in self.missing]:
+            try:
+                again = self._sockets.bind([one])
+            except StartError as error:
+                bound.missing[one] = str(error)
+            else:
+                bound.pairs.update(again.pairs)
+                bound.missing.update(again.missing)
         if not bound.pairs and self._answering.keys().isdisjoint(wanted):
             raise StartError("\n".join(bound.missing.values()))
         return bound
@@ -96,8 +106,7 @@ class Listening:
         for endpoint, reason in bound.missing.items():
             if endpoint not in before:
                 log.warning("%s (it is tried again)", reason)
-            since = before[endpoint].since if endpoint in before else now
-            self.missing[endpoint] = Missing(reason, since)
+            self.missing[endpoint] = before.get(endpoint) or Missing(reason, now)
         self._news(now)
 
     async def _open(self, endpoint: Endpoint, pair: Pair) -> None:

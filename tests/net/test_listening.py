@@ -112,6 +112,24 @@ async def test_a_fault_is_told_once_and_tried_again(
     assert await listening.look(105.0)
 
 
+async def test_a_fault_of_one_that_is_waited_for_keeps_no_other_settings_out(
+    listening: Listening, sockets: Sockets, caplog: pytest.LogCaptureFixture
+) -> None:
+    await listening.open(listening.bind([HERE, LATER]), 100.0)
+    sockets.answers[LATER] = StartError("somebody else has it")
+    bound = listening.bind([HERE, LATER])
+    assert bound.missing == {LATER: "somebody else has it"}
+    caplog.clear()
+    await listening.open(bound, 101.0)
+    assert not await listening.look(102.0)
+    assert caplog.messages == ["somebody else has it (it is tried again)"]
+    # One that is new is held against the settings.
+    other = Endpoint(host="10.0.0.2", port=53)
+    sockets.answers[other] = StartError("nobody may")
+    with pytest.raises(StartError, match="nobody may"):
+        listening.bind([HERE, LATER, other])
+
+
 async def test_none_at_all_is_a_fault(listening: Listening, sockets: Sockets) -> None:
     with pytest.raises(StartError, match="not there"):
         listening.bind([LATER])
