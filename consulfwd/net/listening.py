@@ -171,8 +171,13 @@ class Listening:
             return False
         if endpoint in bound.missing:
             return False
+        try:
+            await self._open(endpoint, bound.pairs[endpoint])
+        except Exception:
+            # Whatever that was, it is not to be missing for good.
+            self.give_up(bound)
+            raise
         del self.missing[endpoint]
-        await self._open(endpoint, bound.pairs[endpoint])
         at = self._answering[endpoint].at
         log.info("listening on %s too: it was missing for %s", at, duration(now - before.since))
         return True

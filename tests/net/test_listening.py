@@ -130,6 +130,35 @@ async def test_a_fault_of_one_that_is_waited_for_keeps_no_other_settings_out(
         listening.bind([HERE, LATER, other])
 
 
+async def test_what_goes_wrong_with_its_listeners_is_tried_again(sockets: Sockets) -> None:
+    broken = True
+
+    async def listen_or_not(pair: Pair) -> Any:
+        if broken and pair in made:
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+        return pair
+
+    made: list[Pair] = []
+    listening = Listening(sockets, listen_or_not)
+    await listening.open(listening.bind([HERE, LATER]), 100.0)
+    sockets.answers[LATER] = None
+    bind = sockets.bind
+
+    def bind_later(endpoints: Iterable[Endpoint]) -> Bound:
+        bound = bind(endpoints)
+        made.extend(bound.pairs.values())
+        return bound
+
+    sockets.bind = bind_later  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="in use"):
+        await listening.look(101.0)
+    assert [sock.fileno() for sock in made[0]] == [-1, -1]
+    assert (sockets.gone, [*listening.missing]) == ([LATER], [LATER])
+    broken = False
+    assert await listening.look(102.0)
+    listening.stop()
+
+
 async def test_none_at_all_is_a_fault(listening: Listening, sockets: Sockets) -> None:
     with pytest.raises(StartError, match="not there"):
         listening.bind([LATER])
