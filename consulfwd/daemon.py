@@ -10,13 +10,15 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-from consulfwd.config import Loaded
+from consulfwd.config import Loaded, Settings
+from consulfwd.config.objections import Objection
 from consulfwd.errors import ConsulfwdError
 from consulfwd.kept import Kept
 from consulfwd.net import loop
+from consulfwd.net.here import lacking
 from consulfwd.notify import Manager, Notifier
 from consulfwd.process import (
     drop_privileges,
@@ -35,6 +37,11 @@ def give_up() -> None:
     notifier = Notifier.take(os.environ, os.getpid())
     Kept.take(notifier, os.environ, os.getpid()).give_up()
     notifier.close()
+
+
+def lacking_here(settings: Settings) -> Iterator[Objection]:
+    """Yield what the settings name that this host does not have now."""
+    yield from lacking(settings)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, MutableMapping
 
 from consulfwd.config import Endpoint
 from consulfwd.errors import StartError
-from consulfwd.net.binding import Pair, bind_all
+from consulfwd.net.binding import Bound, Pair, bind_all
 from consulfwd.notify import Notifier
 
 log = logging.getLogger("consulfwd")
@@ -57,10 +57,10 @@ class Kept:
                     found[sock] = names[at] if at < len(names) else ""
         return cls(notifier, found, found.values())
 
-    def bind(self, endpoints: Iterable[Endpoint]) -> dict[Endpoint, Pair]:
-        """Return {endpoint: (UDP, TCP socket)}, all bound, those handed over among them.
+    def bind(self, endpoints: Iterable[Endpoint]) -> Bound:
+        """Return the sockets of the addresses that this host has, those handed over among them.
 
-        Raises StartError with every fault. From here on the manager keeps them all.
+        Raises StartError with every fault. From here on the manager keeps what is bound.
         """
         wanted = list(endpoints)
         there = {one: pair for one in wanted if (pair := self._handed_over(one)) is not None}
@@ -68,12 +68,13 @@ class Kept:
             log.info("taken over: the sockets of %s", ", ".join(map(str, there)))
         patience = RELEASE_S if self._drop_spare() else 0.0
         bound = self._bind([one for one in wanted if one not in there], patience)
-        for endpoint, pair in bound.items():
+        for endpoint, pair in bound.pairs.items():
             if endpoint.port:
                 self._notifier.keep(_name(endpoint), pair)
-        return {one: there.get(one) or bound[one] for one in wanted}
+        pairs = {**there, **bound.pairs}
+        return Bound({one: pairs[one] for one in wanted if one in pairs}, bound.missing)
 
-    def _bind(self, endpoints: list[Endpoint], patience: float) -> dict[Endpoint, Pair]:
+    def _bind(self, endpoints: list[Endpoint], patience: float) -> Bound:
         """Bind what was not handed over; what the manager is to release may be in use till then."""
         end = time.monotonic() + patience
         while True:

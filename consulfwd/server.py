@@ -23,7 +23,9 @@ from consulfwd.dns.const import type_text
 from consulfwd.dns.names import from_text, to_text
 from consulfwd.errors import StartError
 from consulfwd.kept import Kept
-from consulfwd.net import host
+from consulfwd.net import host, mishaps
+from consulfwd.net.binding import Pair
+from consulfwd.net.listening import Listeners, Listening
 from consulfwd.net.report import report
 from consulfwd.net.resolver import Engine
 from consulfwd.net.reuse import Reuse
@@ -35,7 +37,7 @@ from consulfwd.notify import Notifier
 log = logging.getLogger("consulfwd")
 query_log = logging.getLogger("consulfwd.query")
 
-RESOLV_CONF_EVERY = 1.0
+FOLLOW_EVERY = 1.0
 DRAIN_SECONDS = 5.0
 
 
@@ -46,37 +48,41 @@ class Server:
         self, settings: Settings, *, rng: random.Random | None = None, kept: Kept | None = None
     ) -> None:
         self.settings = settings
-        self._kept = kept or Kept(Notifier())
-        self.endpoints: list[Endpoint] = []
         self.engine: Engine
         self._rng = rng or random.Random()
         self._watcher: Watcher | None = None
         self._health = Health()
-        self._listeners: dict[Endpoint, tuple[BaseListener, TcpListener]] = {}
-        self._access = Access(settings.allowed_networks(host.interfaces()))
+        self._listening = Listening(kept or Kept(Notifier()), self._listen)
+        self._access = Access(())
         self._resolv_conf: host.ResolvConf | None = None
         self._follower: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         self._overseer = Overseer(
             self._rank, self._agents_changed, host=socket.gethostname(), rng=random.Random()
         )
 
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Return where it listens, in the order it came to that."""
+        return self._listening.endpoints
+
     async def start(self, bound: Callable[[], None] = lambda: None) -> None:
-        """Bind every address and begin to answer. Raises StartError; then nothing is running.
+        """Bind the addresses and begin to answer. Raises StartError; then nothing is running.
+
+        One that this host has not now is tried again while the others answer.
 
         `bound` is called in between, when nothing that anybody sent has been read: it may give up
         what binding needed. A StartError of it is one of the start.
         """
         running = asyncio.get_running_loop()
-        sockets = self._kept.bind(self.settings.listen)
+        sockets = self._listening.bind(self.settings.listen)
         try:
             bound()
         except StartError:
-            for asked, pair in sockets.items():
-                self._kept.let_go(asked)
-                for sock in pair:
-                    sock.close()
+            self._listening.give_up(sockets)
             raise
+        self._allow()
         recursors = self._recursors(self.settings)
         self.engine = Engine(
             build_routes(self.settings, recursors, self._health),
@@ -88,8 +94,7 @@ class Server:
             rng=self._rng,
             probe_question=probe_question(self.settings),
         )
-        for asked, (udp, tcp) in sockets.items():
-            await self._listen(asked, udp, tcp)
+        await self._listening.open(sockets, self.engine.clock.now())
         self.engine.start()
         self._watch()
         self._follow()
@@ -98,7 +103,8 @@ class Server:
         self._overseer.use(self.settings)
         self._know()
 
-    async def _listen(self, asked: Endpoint, udp: socket.socket, tcp: socket.socket) -> None:
+    async def _listen(self, pair: Pair) -> Listeners:
+        udp, tcp = pair
         running = asyncio.get_running_loop()
         logger = log_query if self.settings.log.queries else None
         limits = self.settings.tcp
@@ -114,9 +120,12 @@ class Server:
             query_log=logger,
         )
         await tcp_listener.start()
-        udp_listener = listen(udp, self.engine.front, self._access, running, logger)
-        self._listeners[asked] = (udp_listener, tcp_listener)
-        self.endpoints.append(Endpoint(host=asked.host, port=udp.getsockname()[1]))
+        return listen(udp, self.engine.front, self._access, running, logger), tcp_listener
+
+    def _allow(self) -> None:
+        """Have those ask who may by the settings, and by the networks this host is in now."""
+        self._access.networks = tuple(self.settings.allowed_networks(host.interfaces()))
+        self._access.seen.clear()
 
     def _watch(self) -> None:
         """Begin to watch what is asked for, so that answers can be reused until they change."""
@@ -175,9 +184,12 @@ class Server:
             log.warning("access.allow opens this resolver to public addresses")
 
     def _follow(self) -> None:
-        """Look after resolv.conf, if the recursors come from there."""
+        """Look after what changes on this host: its addresses, and the recursors in resolv.conf."""
         running = asyncio.get_running_loop()
-        self._follower = running.call_later(RESOLV_CONF_EVERY, self._follow)
+        self._follower = running.call_later(FOLLOW_EVERY, self._follow)
+        under_way = self._looking is not None and not self._looking.done()
+        if not under_way and self._listening.due(self.engine.clock.now()):
+            self._looking = running.create_task(self._look())
         if self._resolv_conf is not None and self._resolv_conf.changed():
             recursors = self._resolv_conf.recursors
             path = self.settings.resolv_conf
@@ -189,6 +201,15 @@ class Server:
                     "recursors changed: none (%s): names outside Consul get SERVFAIL", path
                 )
             self._rebuild(self.settings, recursors)
+
+    async def _look(self) -> None:
+        """Listen on what this host has by now."""
+        async with self._changing:
+            try:
+                if await self._listening.look(self.engine.clock.now()):
+                    self._allow()
+            except Exception as error:
+                mishaps.note(self.engine.loop, "looking for addresses failed", error)
 
     def _rebuild(self, settings: Settings, recursors: list[Recursor]) -> None:
         known = self._upstreams()
@@ -240,9 +261,8 @@ class Server:
             await self._reload(settings)
 
     async def _reload(self, settings: Settings) -> None:
-        new = [one for one in settings.listen if one not in self._listeners]
-        sockets = self._kept.bind(new)
-        gone = [one for one in self._listeners if one not in settings.listen]
+        sockets = self._listening.bind(settings.listen)
+        gone = [one for one in self._listening.listeners if one not in settings.listen]
         if gone:
             going = self._stop_reading(gone)
             await self.engine.table.drain_of(going, self._drain_seconds())
@@ -255,28 +275,20 @@ class Server:
         if anew:
             await self._unwatch()
         recursors = self._recursors(settings)
-        allowed = settings.allowed_networks(host.interfaces())
         self.settings = settings
-        self._access.networks = tuple(allowed)
-        self._access.seen.clear()
+        self._allow()
         self._overseer.use(settings)
         self._rebuild(settings, recursors)
         if anew:
             self._watch()
-        for asked in gone:
-            at = list(self._listeners).index(asked)
-            for listener in self._listeners.pop(asked):
-                listener.close()
-            self._kept.let_go(asked)
-            del self.endpoints[at]
-        for udp, tcp in self._listeners.values():
+        self._listening.close(gone)
+        for udp, tcp in self._listening.listeners.values():
             udp.query_log = tcp.query_log = log_query if settings.log.queries else None
             tcp.max_connections = settings.tcp.max_connections
             tcp.max_per_client = settings.tcp.max_per_client
             tcp.idle_timeout = settings.tcp.idle_timeout
             tcp.max_pending = settings.tcp.max_pending
-        for asked, (udp_socket, tcp_socket) in sockets.items():
-            await self._listen(asked, udp_socket, tcp_socket)
+        await self._listening.open(sockets, self.engine.clock.now())
         log.info("settings reloaded; listening on %s", ", ".join(map(str, self.endpoints)))
         self._tell(recursors)
 
@@ -289,6 +301,8 @@ class Server:
         agents = self.engine.table.routes.agents
         up = sum(one.up for one in agents)
         where = ", ".join(map(str, self.endpoints))
+        if missing := ", ".join(map(str, self._listening.missing)):
+            where += f", not on {missing}"
         return f"listening on {where}; {up} of {len(agents)} agents up"
 
     async def stop(self) -> None:
@@ -297,7 +311,7 @@ class Server:
             await self._stop()
 
     def _stop_reading(self, endpoints: Iterable[Endpoint]) -> list[BaseListener | TcpListener]:
-        going = [listener for asked in endpoints for listener in self._listeners[asked]]
+        going = [listener for asked in endpoints for listener in self._listening.listeners[asked]]
         for listener in going:
             listener.stop_reading()
         return going
@@ -307,14 +321,11 @@ class Server:
 
     async def _stop(self) -> None:
         await self._overseer.close()
-        self._stop_reading(self._listeners)
+        self._stop_reading(self._listening.listeners)
         await self.engine.table.drain(self._drain_seconds())
         if self._follower is not None:
             self._follower.cancel()
-        for udp, tcp in self._listeners.values():
-            udp.close()
-            tcp.close()
-        self._listeners.clear()
+        self._listening.stop()
         await self._unwatch()
         self.engine.close()
         # One turn of the loop lets the transports close their sockets.

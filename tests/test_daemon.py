@@ -21,7 +21,7 @@ from consulfwd.core.telling import LINES
 from consulfwd.dev import DevCluster
 from consulfwd.errors import ConfigError, Problem, StartError
 from consulfwd.kept import Kept
-from consulfwd.net.binding import Pair, bind_all
+from consulfwd.net.binding import Bound, bind_all
 from consulfwd.notify import Manager
 from consulfwd.process import drop_privileges
 from consulfwd.server import Server
@@ -87,8 +87,21 @@ def test_low_ports_need_a_capability(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_server_that_cannot_start_leaves_nothing_running() -> None:
     async with nothing_left_behind():
-        with pytest.raises(StartError):
-            await Server(settings(None, listen=["127.0.0.1:0", "192.0.2.1:53"])).start()
+        with socket.create_server(("127.0.0.2", 0)) as taken:
+            listen = ["127.0.0.1:0", f"127.0.0.2:{taken.getsockname()[1]}"]
+            with pytest.raises(StartError):
+                await Server(settings(None, listen=listen)).start()
+
+
+async def test_a_server_without_any_address_does_not_start() -> None:
+    async with nothing_left_behind():
+        with pytest.raises(StartError) as failed:
+            await Server(settings(None, listen=["192.0.2.1:53", "[fe80::1%none]:53"])).start()
+    assert str(failed.value).splitlines() == [
+        "cannot listen on 192.0.2.1:53: cannot assign requested address; "
+        "no interface of this host has that address",
+        "cannot listen on [fe80::1%none]:53: its interface is not there",
+    ]
 
 
 async def test_what_it_says_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
@@ -426,7 +439,7 @@ async def test_nothing_is_read_with_the_rights_that_binding_needs(
         clients = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in at]
         bind = Kept.bind
 
-        def bind_and_be_asked(kept: Kept, endpoints: Iterable[Endpoint]) -> dict[Endpoint, Pair]:
+        def bind_and_be_asked(kept: Kept, endpoints: Iterable[Endpoint]) -> Bound:
             bound = bind(kept, endpoints)
             for client, address in zip(clients, at, strict=True):
                 client.sendto(question("localhost"), address)

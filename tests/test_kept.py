@@ -62,20 +62,20 @@ def at(pair: Pair) -> Endpoint:
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     """Both sockets of an address, as a former process bound them."""
-    ((udp, tcp),) = bind_all([LOOPBACK]).values()
+    ((udp, tcp),) = bind_all([LOOPBACK]).pairs.values()
     with udp, tcp:
         yield udp, tcp
 
 
 def test_what_is_bound_is_given_to_the_manager(manager: Manager, notifier: Notifier) -> None:
-    ((udp, tcp),) = bind_all([LOOPBACK]).values()
+    ((udp, tcp),) = bind_all([LOOPBACK]).pairs.values()
     port = udp.getsockname()[1]
     udp.close()
     tcp.close()
     endpoint = Endpoint(host="127.0.0.1", port=port)
     with ExitStack() as stack:
         bound = Kept(notifier).bind([endpoint])
-        for sock in bound[endpoint]:
+        for sock in bound.pairs[endpoint]:
             stack.enter_context(sock)
         lines, numbers = manager.heard()
         for number in numbers:
@@ -92,7 +92,7 @@ def test_names_have_no_colons(manager: Manager, notifier: Notifier) -> None:
 
 def test_what_was_handed_over_is_used_and_not_bound_again(notifier: Notifier, pair: Pair) -> None:
     endpoint = at(pair)
-    assert Kept(notifier, pair).bind([endpoint]) == {endpoint: pair}
+    assert Kept(notifier, pair).bind([endpoint]) == ({endpoint: pair}, {})
     assert [sock.getblocking() for sock in pair] == [False, False]
 
 
@@ -101,9 +101,20 @@ def test_an_address_without_both_sockets_is_bound_anew(notifier: Notifier, pair:
     udp, tcp = pair
     tcp.close()
     found = Kept(notifier, [udp]).bind([endpoint])
-    with found[endpoint][0], found[endpoint][1]:
+    with found.pairs[endpoint][0], found.pairs[endpoint][1]:
         assert udp.fileno() == -1
-        assert at(found[endpoint]) == endpoint
+        assert at(found.pairs[endpoint]) == endpoint
+
+
+def test_an_address_that_is_not_there_keeps_no_other_from_being_used(
+    manager: Manager, notifier: Notifier, pair: Pair
+) -> None:
+    endpoint, missing = at(pair), Endpoint(host="192.0.2.1", port=5399)
+    found = Kept(notifier, pair).bind([endpoint, missing])
+    assert (found.pairs, [*found.missing]) == ({endpoint: pair}, [missing])
+    # Of what is not bound the manager hears nothing.
+    notifier.send("READY=1")
+    assert manager.heard()[0] == ["READY=1"]
 
 
 def test_what_is_not_wanted_any_more_is_let_go(
@@ -114,7 +125,7 @@ def test_what_is_not_wanted_any_more_is_let_go(
     assert [sock.fileno() for sock in pair] == [-1, -1]
     for name in ("one", "other"):
         assert manager.heard()[0] == ["FDSTOREREMOVE=1", f"FDNAME={name}"]
-    for sock in found[LOOPBACK]:
+    for sock in found.pairs[LOOPBACK]:
         sock.close()
 
 
@@ -123,7 +134,7 @@ def test_a_socket_of_another_family_is_closed(notifier: Notifier) -> None:
     with second:
         found = Kept(notifier, [first]).bind([LOOPBACK])
         assert first.fileno() == -1
-    for sock in found[LOOPBACK]:
+    for sock in found.pairs[LOOPBACK]:
         sock.close()
 
 

@@ -22,9 +22,12 @@ def config() -> None:
 def check(**params: object) -> None:
     """Say whether file, environment and options can be used.
 
-    Every problem is told with its place, and the exit code is 2 then.
+    Every problem is told with its place, and the exit code is 2 then. What this host does not have
+    now (an address to listen on, an interface) is a warning.
     """
-    loaded = load_from_options(params)
+    from consulfwd import daemon
+
+    loaded = load_from_options(params, daemon.lacking_here)
     click.echo(f"{loaded.path or 'no configuration file, defaults'}: ok")
     _warn(loaded)
 

@@ -6,14 +6,15 @@ What a value may be is known in `consulfwd.config`, which is imported only when 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from consulfwd.config import Loaded
+    from consulfwd.config import Loaded, Settings
+    from consulfwd.config.objections import Objection
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -46,13 +47,16 @@ def settings_options(command: Decorated) -> Decorated:
     )(command)
 
 
-def load_from_options(params: Mapping[str, object]) -> Loaded:
+def load_from_options(
+    params: Mapping[str, object], more: Callable[[Settings], Iterable[Objection]] = lambda _: ()
+) -> Loaded:
     """Return the settings for a command's parameters; others than the shared ones are ignored.
 
-    Raises ConfigError with every problem in the file, the environment and the options.
+    What `more` says against them is a warning. Raises ConfigError with every problem in the file,
+    the environment and the options.
     """
     from consulfwd.config import load
 
     path = params.get("config")
     options = {name: params.get(name) for name in NAMES}
-    return load(path if isinstance(path, Path) else None, os.environ, options)
+    return load(path if isinstance(path, Path) else None, os.environ, options, more)

@@ -14,6 +14,7 @@ from consulfwd.api import Answer, Resolver, Settings, UsageError
 from consulfwd.cli.options import load_from_options, settings_options
 from consulfwd.cli.show import compare_text, differ, long_text, short_text, to_json, trace_text
 from consulfwd.config import Agent, Recursor
+from consulfwd.config.forms import BadValue, upstream_address
 
 NO_DATA, UNRESOLVED = 1, 3
 
@@ -148,11 +149,15 @@ def _host_port(text: str, default: int, option: str) -> tuple[str, int]:
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     try:
-        address = str(ip_address(host))
+        ip_address(host.partition("%")[0])
     except ValueError:
         raise UsageError(
             f"{option} {text}: not an IP address (ADDR, ADDR:PORT or [V6]:PORT)"
         ) from None
+    try:
+        address = upstream_address(host)
+    except BadValue as error:
+        raise UsageError(f"{option} {text}: {error}") from None
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise UsageError(f"{option} {text}: the port must be a number from 1 to 65535")
     return address, int(port)

@@ -53,28 +53,34 @@ def text_of(value: object, example: str = "") -> str:
 def _address(text: str) -> IPv4Address | IPv6Address:
     if text.lower() == "localhost":
         return IPv4Address("127.0.0.1")
+    plain, scoped, scope = text.partition("%")
     try:
-        address = ip_address(text)
+        address = ip_address(plain)
     except ValueError:
-        raise _not_an_address(text) from None
-    if isinstance(address, IPv6Address):
-        scope = address.scope_id
-        if scope is None and address.is_link_local:
-            raise BadValue(
-                f"the link-local address {quoted(text)} lacks its interface",
-                f"such as {address}%eth0",
-            )
-        if scope is not None and not (address.is_link_local and _is_interface(scope)):
-            raise BadValue(
-                f"{quoted(text)} names an interface that cannot be used",
-                "only link-local addresses carry one, such as fe80::1%eth0",
-            )
-    return address
+        raise _not_an_address(plain) from None
+    local = isinstance(address, IPv6Address) and address.is_link_local
+    if local and not scoped:
+        raise BadValue(
+            f"the link-local address {quoted(text)} lacks its interface",
+            f"such as {address}%eth0",
+        )
+    if scoped and not local:
+        raise BadValue(
+            f"{quoted(text)} names an interface, which only IPv6 link-local addresses do",
+            f"write {address}",
+        )
+    if scoped and not _is_interface(scope):
+        raise BadValue(
+            f"{quoted(text)} does not name an interface behind the %",
+            f"such as {address}%eth0, or its number",
+        )
+    return ip_address(text)
 
 
 def _is_interface(name: str) -> bool:
-    plain = name.isascii() and name.isprintable() and not set(name) & set(" /%")
-    return plain and len(name) <= _LONGEST_INTERFACE
+    plain = name.isascii() and name.isprintable() and not set(name) & set(" /:%")
+    some = bool(name.strip("0")) and name not in (".", "..")
+    return plain and some and len(name) <= _LONGEST_INTERFACE
 
 
 def _looks_numeric(host: str) -> bool:

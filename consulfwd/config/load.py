@@ -8,7 +8,7 @@ touched are the configuration and, to see that they can be read, those it names.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
@@ -57,12 +57,18 @@ def default_path(environ: Mapping[str, str]) -> Path | None:
     return DEFAULT_PATH
 
 
-def load(path: Path | None, environ: Mapping[str, str], options: Mapping[str, object]) -> Loaded:
+def load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    options: Mapping[str, object],
+    more: Callable[[Settings], Iterable[Objection]] = lambda settings: (),
+) -> Loaded:
     """Return the settings: options over environment over file over defaults.
 
     `path` None takes the file CONSULFWD_CONFIG names, or the default one if it exists. `options`
-    are lists of texts by name: listen, agent, recursor, domain. Raises ConfigError with every
-    problem there is, in the order file, environment, options.
+    are lists of texts by name: listen, agent, recursor, domain. What `more` says against the
+    settings is a warning. Raises ConfigError with every problem there is, in the order file,
+    environment, options.
     """
     path = default_path(environ) if path is None else path
     sources = [from_environment(environ, _ENVIRONMENT), from_options(options, _OPTIONS)]
@@ -85,7 +91,8 @@ def load(path: Path | None, environ: Mapping[str, str], options: Mapping[str, ob
     found += _located(root, whole, dropped)
     if found:
         raise ConfigError(_problems(found))
-    warnings = _problems(_located(root, cautions(settings), dropped))
+    said = (*cautions(settings), *more(settings))
+    warnings = _problems(_located(root, said, dropped))
     return Loaded(settings, path, _origins(root), warnings)
 
 

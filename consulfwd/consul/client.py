@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import socket
 import ssl
 import sys
 import threading
@@ -49,6 +50,11 @@ class Client:
         host = f"[{agent.address}]" if ":" in agent.address else agent.address
         self.agent = agent
         self.base = f"{agent.http_scheme}://{host}:{agent.http_port}"
+        # Which interface leads there is this host's business alone (RFC 6874 section 1), and in no
+        # certificate.
+        plain, scoped, _ = agent.address.partition("%")
+        self._headers = {"Host": f"[{plain}]:{agent.http_port}"} if scoped else None
+        self._verified = plain if scoped and agent.http_scheme == "https" else None
         self._connections = connections
         self._opening = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
@@ -80,6 +86,8 @@ class Client:
             async with session.get(
                 self.base + path,
                 params=params,
+                headers=self._headers,
+                server_hostname=self._verified,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(timeout, sock_connect=min(timeout, CONNECT_S)),
             ) as response:
@@ -230,6 +238,9 @@ def _plain(error: Exception) -> str:
         return "connection closed in the middle of the reply"
     if isinstance(error, aiohttp.ClientResponseError):
         return "the reply is not HTTP"
+    if any(isinstance(each, socket.gaierror) for each in _chain(error)):
+        # Nothing is looked up of an address but the number of its interface.
+        return "its interface is not there"
     for each in _chain(error):
         if isinstance(each, OSError) and each.errno:
             return _reason(each)

@@ -20,10 +20,14 @@ from consulfwd.net.channel import OTHER_ID, OUR_SHORTAGE
 from consulfwd.net.channels import Channels
 from consulfwd.net.clock import Clock
 from consulfwd.net.flight import Flight
+from consulfwd.net.scopes import NO_INTERFACE
 from consulfwd.net.table import Lane, Table
 from consulfwd.net.timers import Timers
 from consulfwd.net.trailing import Trailing
 from consulfwd.net.waiter import Waiter
+
+# Why a query cannot be sent that leaves no doubt.
+NOBODY_THERE = {"connection refused", NO_INTERFACE}
 
 
 class RelayFailed(Protocol):
@@ -85,7 +89,7 @@ class Driver:
         for attempt in attempts:
             failure = self._send(lookup, attempt)
             if failure is not None:
-                refused = failure == "connection refused"
+                refused = failure in NOBODY_THERE
                 ours = failure in OUR_SHORTAGE
                 more = lookup.on_failure(attempt, failure, now, refused=refused, ours=ours)
                 self.run(lookup, more, now)

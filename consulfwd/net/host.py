@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import socket
 import struct
-from collections.abc import Iterable
-from ipaddress import IPv4Interface, IPv6Interface, ip_address
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 from pathlib import Path
 
 from consulfwd.config import Endpoint, Recursor
+from consulfwd.config.forms import BadValue, upstream_address
+from consulfwd.net.scopes import by_name, family, socket_address
+
+log = logging.getLogger("consulfwd")
 
 _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8915, 0x891B
 _IF_INET6 = Path("/proc/net/if_inet6")
@@ -29,39 +34,70 @@ def interfaces() -> list[IPv4Interface | IPv6Interface]:
                 found.append(IPv4Interface(text))
     with contextlib.suppress(OSError):
         for line in _IF_INET6.read_text().splitlines():
-            digits, _, prefix, *_ = line.split()
-            found.append(IPv6Interface((int(digits, 16), int(prefix, 16))))
+            digits, _, prefix, *_, name = line.split()
+            own = IPv6Address(int(digits, 16))
+            scope = f"%{name}" if own.is_link_local else ""
+            found.append(IPv6Interface(f"{own}{scope}/{int(prefix, 16)}"))
     return found
+
+
+def own_addresses() -> list[str]:
+    """Return the addresses of this host, link-local ones with their interface."""
+    # `ip` of an interface is without it.
+    return [str(one).partition("/")[0] for one in interfaces()]
 
 
 def recursors_from(text: str, listening: Iterable[Endpoint], own: Iterable[str]) -> list[Recursor]:
     """Return the nameservers of a resolv.conf that are not ourselves, each once, in order.
 
     `own` are this host's addresses: a nameserver on one of them at port 53 is ourselves when we
-    listen there, or on every address of its family.
+    listen there, or on every address of its family. A link-local one without its interface cannot
+    be asked (see `lacking_interface`).
     """
     ours = set(own) | {"127.0.0.1", "::1"}
     listening = [one for one in listening if one.port == 53]
     everywhere = {":" in one.host for one in listening if one.host in ("0.0.0.0", "::")}
-    exact = {one.host for one in listening}
+    exact = {by_name(one.host) for one in listening}
     found: dict[str, Recursor] = {}
+    for address in _nameservers(text):
+        if address.is_unspecified:
+            # Whoever sends there reaches this host's loopback.
+            address = ip_address("127.0.0.1" if address.version == 4 else "::1")
+        try:
+            host = upstream_address(str(address))
+        except BadValue:
+            # None of one host, or one that lacks its interface.
+            continue
+        named = by_name(host)
+        on_this_host = named in ours or address.is_loopback
+        if named in exact or (on_this_host and (":" in host) in everywhere):
+            continue
+        found.setdefault(named, Recursor(address=host, port=53, transport="udp", tls_name=None))
+    return list(found.values())
+
+
+def lacking_interface(text: str) -> list[str]:
+    """Return the nameservers of a resolv.conf that nobody can ask: which link are they on?"""
+    return [str(one) for one in dict.fromkeys(_nameservers(text)) if _lacks_interface(one)]
+
+
+def _lacks_interface(address: IPv4Address | IPv6Address) -> bool:
+    return isinstance(address, IPv6Address) and address.is_link_local and not address.scope_id
+
+
+def _nameservers(text: str) -> Iterator[IPv4Address | IPv6Address]:
+    """Yield the addresses behind `nameserver`; what is none is passed over."""
     for line in text.splitlines():
         words = line.split()
         if len(words) < 2 or words[0] != "nameserver":
             continue
-        try:
-            address = ip_address(words[1])
-        except ValueError:
-            continue
-        if address.is_unspecified:
-            # Whoever sends there reaches this host's loopback.
-            address = ip_address("127.0.0.1" if address.version == 4 else "::1")
-        host = str(address)
-        on_this_host = host in ours or address.is_loopback
-        if host in exact or (on_this_host and (":" in host) in everywhere):
-            continue
-        found.setdefault(host, Recursor(address=host, port=53, transport="udp", tls_name=None))
-    return list(found.values())
+        plain, scoped, _ = words[1].partition("%")
+        with contextlib.suppress(ValueError):
+            address = ip_address(plain)
+            if scoped and address.version == 4:
+                continue
+            # What is not link-local is taken without its interface, as the C library does.
+            yield ip_address(words[1]) if scoped and address.is_link_local else address
 
 
 class ResolvConf:
@@ -72,6 +108,7 @@ class ResolvConf:
         self._listening = tuple(listening)
         self._seen: tuple[int, int, int] | None = None
         self.recursors: list[Recursor] = []
+        self._lacking: list[str] = []
 
     def changed(self) -> bool:
         """Read the file again if it is not the one seen last; return whether recursors differ.
@@ -87,26 +124,31 @@ class ResolvConf:
         except OSError:
             return False
         self._seen = seen
-        own = [str(interface.ip) for interface in interfaces()]
-        recursors = recursors_from(text, self._listening, own)
+        self._tell_lacking(text)
+        recursors = recursors_from(text, self._listening, own_addresses())
         if recursors == self.recursors:
             return False
         self.recursors = recursors
         return True
 
+    def _tell_lacking(self, text: str) -> None:
+        lacking = lacking_interface(text)
+        for address in lacking:
+            if address not in self._lacking:
+                where = self._path, address
+                log.warning("%s: %s is link-local and lacks its interface: not asked", *where)
+        self._lacking = lacking
+
 
 def bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
     """Return a bound socket, SOCK_DGRAM or (not yet listening) SOCK_STREAM. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, kind)
+    sock = socket.socket(family(host), kind)
     try:
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
+        if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # With the number of the interface that the address may name.
-        found = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)
-        sock.bind(found[0][4])
+        sock.bind(socket_address(host, port))
     except OSError:
         sock.close()
         raise

@@ -9,7 +9,6 @@ over a new connection, which over TLS resumes the session of the last one.
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from consulfwd.dns.wire import question_echo
 from consulfwd.errors import WireError
 from consulfwd.net import tls
 from consulfwd.net.channel import Owner
+from consulfwd.net.scopes import reason, socket_address
 
 AGENT_QUERIES, AGENT_IDLE = 100, 5.0
 MAX_QUERIES, IDLE = 10_000, 20.0
@@ -179,6 +179,8 @@ class StreamChannel:
         upstream = self._upstream
         secure = upstream.transport == "tls"
         try:
+            # Where there is no such interface, asyncio would say something else.
+            socket_address(upstream.address, upstream.port)
             await asyncio.wait_for(
                 self._loop.create_connection(
                     lambda: connection,
@@ -197,14 +199,14 @@ class StreamChannel:
         except ssl.SSLError as error:
             self._forget()
             # Its errno is none of the system's.
-            reason = (error.reason or "it failed").lower().replace("_", " ")
-            connection.fail(f"TLS: {reason}", refused=True)
+            why = (error.reason or "it failed").lower().replace("_", " ")
+            connection.fail(f"TLS: {why}", refused=True)
         except OSError as error:
             # A server may break off for the session it is offered.
             self._forget()
-            reason = os.strerror(error.errno).lower() if error.errno else str(error)
+            why = reason(error) if error.errno else str(error)
             # A closed TCP port says nothing about an agent's UDP port.
-            connection.fail(f"TCP: {reason}", refused=secure)
+            connection.fail(f"TCP: {why}", refused=secure)
         else:
             if connection.closed:
                 connection.close()

@@ -27,6 +27,7 @@ from consulfwd.net.channel import (
     random_ids,
 )
 from consulfwd.net.loop import unwatch, watch
+from consulfwd.net.scopes import family, reason, socket_address
 from consulfwd.net.waiter import Waiter
 
 RECEIVE_SIZE = 65535
@@ -40,11 +41,11 @@ FORGET_AFTER = 5.0
 # How often (seconds) it is looked whether any of those that wait does so in vain.
 RECLAIM_EVERY = 0.1
 def _connected(upstream: Upstream) -> socket.socket:
-    family = socket.AF_INET6 if ":" in upstream.address else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM)
+    address = upstream.address
+    sock = socket.socket(family(address), socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        sock.connect((upstream.address, upstream.port))
+        sock.connect(socket_address(address, upstream.port))
     except OSError:
         sock.close()
         raise
@@ -155,7 +156,7 @@ class SharedUdp:
         except BlockingIOError:
             return BUFFER_FULL
         except OSError as error:
-            return os.strerror(error.errno or 0).lower()
+            return reason(error)
         pending[ident] = attempt
         return None
 
@@ -306,7 +307,7 @@ class RandomPortUdp:
         try:
             sock = _connected(self._upstream)
         except OSError as error:
-            return os.strerror(error.errno or 0).lower()
+            return reason(error)
         try:
             sock.send(ident + tail)
         except OSError as error:

@@ -55,10 +55,20 @@ class NameServer:
         """Whether it is this host."""
         return ip_address(self.address).is_loopback
 
+    @property
+    def interface(self) -> str:
+        """What a link-local address counts on: `eth0` of fe80::1%eth0; else ""."""
+        return self.address.partition("%")[2]
+
     def written(self, between: str = ":") -> str:
-        """Return address and port, the port only if it is not 53: `10.0.0.1`, `[::1]:8600`."""
+        """Return address and port, the port only if it is not 53: `10.0.0.1`, `[::1]:8600`.
+
+        Behind a colon and a port comes the interface: `[fe80::1]:8600%eth0`.
+        """
         if self.port == DNS_PORT:
             return self.address
+        if self.interface and between == ":":
+            return f"[{self.address.partition('%')[0]}]:{self.port}%{self.interface}"
         return f"{self.host if between == ':' else self.address}{between}{self.port}"
 
 

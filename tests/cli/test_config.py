@@ -48,6 +48,39 @@ def test_check_says_which_file_is_right(file: Path) -> None:
     assert run("check").stdout == f"{file}: ok\n"
 
 
+def test_check_warns_of_what_this_host_does_not_have(file: Path) -> None:
+    file.write_text(
+        """\
+listen:
+- 127.0.0.1
+- 192.0.2.1:53
+- "[fe80::1%none0]:53"
+consul:
+  agents: [10.0.0.1, "[fe80::1%none0]:8600"]
+recursors: ["tls://[fe80::2%none0]#dns.example"]
+forward:
+  corp.example: [fe80::3%lo, fe80::3%none0]
+"""
+    )
+    result = run("check")
+    assert (result.exit_code, result.stdout) == (0, f"{file}: ok\n")
+    again, until = "it is tried again while others answer", "it counts as down until then"
+    gone = "cannot be asked from this host now: its interface is not there"
+    assert result.stderr.splitlines() == [
+        f"warning: {file}:3: listen[1]: 192.0.2.1:53 cannot be had on this host now: "
+        f"no interface of this host has that address ({again})",
+        f"warning: {file}:4: listen[2]: [fe80::1%none0]:53 cannot be had on this host now: "
+        f"its interface is not there ({again})",
+        f"warning: {file}:6: consul.agents[1]: [fe80::1%none0]:8600 {gone} ({until})",
+        f"warning: {file}:7: recursors[0]: tls://[fe80::2%none0]#dns.example {gone} ({until})",
+        f"warning: {file}:9: forward.corp.example[1]: [fe80::3%none0]:53 {gone} ({until})",
+    ]
+    file.write_text("listen: [192.0.2.1]\n")
+    assert run("check").stderr.endswith(" has that address (it does not start before)\n")
+    # What is shown is the file's, whatever the host has.
+    assert run("show").stderr == ""
+
+
 def test_check_says_so_without_a_file(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

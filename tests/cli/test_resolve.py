@@ -209,6 +209,28 @@ def test_a_server_that_is_named(run: Run, agents: Background) -> None:
     assert [len(agent.queries) for agent in agents.agents] == [0, 0, 1]
 
 
+@pytest.mark.parametrize(
+    ("server", "what"),
+    [
+        ("fe80::1", "the link-local address 'fe80::1' lacks its interface"),
+        ("fe80::1%", "'fe80::1%' does not name an interface behind the %"),
+        ("[fe80::1%a/b]:53", "'fe80::1%a/b' does not name an interface behind the %"),
+        ("10.0.0.1%eth0", "'10.0.0.1%eth0' names an interface, which only IPv6 link-local"),
+        ("dns.example", "not an IP address"),
+    ],
+)
+def test_servers_that_cannot_be_asked(run: Run, server: str, what: str) -> None:
+    ended = run("resolve", "--server", server, NAME)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"consulfwd: --server {server}: {what}")
+
+
+def test_a_server_whose_interface_is_not_there(run: Run) -> None:
+    ended = run("resolve", "--server", "[fe80::1%none0]:5300", "--short", NAME)
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err.endswith("SERVFAIL: [fe80::1%none0]:5300: its interface is not there\n")
+
+
 def test_settings_that_cannot_be_used(run: Run, tmp_path: object) -> None:
     ended = run("resolve", "-c", "/nonexistent/x.yml", NAME)
     assert (ended.code, ended.out) == (2, "")

@@ -24,6 +24,8 @@ GOOD: list[tuple[Callable[[str], Any], str, Any]] = [
     (forms.endpoint, "0.0.0.0", {"host": "0.0.0.0", "port": 53}),
     (forms.endpoint, "2001:DB8:0::5", {"host": "2001:db8::5", "port": 53}),
     (forms.endpoint, "[fe80::1%eth0]:53", {"host": "fe80::1%eth0", "port": 53}),
+    (forms.agent, "fe80::1%2", {"address": "fe80::1%2"}),
+    (forms.agent, f"FE80::1%{'b' * 15}", {"address": f"fe80::1%{'b' * 15}"}),
     (forms.agent, "10.0.0.11", {"address": "10.0.0.11"}),
     (forms.agent, "10.0.0.11:8601", {"address": "10.0.0.11", "dns_port": 8601}),
     (forms.agent, "[2001:db8::11]:8601", {"address": "2001:db8::11", "dns_port": 8601}),
@@ -136,14 +138,25 @@ BAD: list[tuple[Callable[[str], Any], str, str, str]] = [
     (
         forms.endpoint,
         "2001:db8::1%eth0",
-        "'2001:db8::1%eth0' names an interface that cannot be used",
-        "only link-local addresses carry one, such as fe80::1%eth0",
+        "'2001:db8::1%eth0' names an interface, which only IPv6 link-local addresses do",
+        "write 2001:db8::1",
     ),
-    (
-        forms.endpoint,
-        "fe80::1%a b",
-        "'fe80::1%a b' names an interface that cannot be used",
-        "only link-local addresses carry one, such as fe80::1%eth0",
+    *(
+        (form, text, f"'{text}' names an interface, which only IPv6 link-local addresses do", mend)
+        for form, text, mend in (
+            (forms.agent, "10.0.0.1%eth0", "write 10.0.0.1"),
+            (forms.recursor, "169.254.1.1%eth0", "write 169.254.1.1"),
+            (forms.recursor, "::1%lo", "write ::1"),
+        )
+    ),
+    *(
+        (
+            forms.endpoint,
+            f"fe80::1%{name}",
+            f"'fe80::1%{name}' does not name an interface behind the %",
+            "such as fe80::1%eth0, or its number",
+        )
+        for name in ("", "a b", "a/b", "a:b", "a%b", "0", "..", "b" * 16)
     ),
     (forms.agent, "consul.example", "'consul.example' is not an IP address", LOOK_UP),
     (forms.agent, "10.0.0.1:0", "'0' is not a port", "a number from 1 to 65535"),

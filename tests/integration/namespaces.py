@@ -31,6 +31,8 @@ _HERE = "/proc/thread-self/ns/net"
 _SIOCETHTOOL, _ETHTOOL_STXCSUM = 0x8946, 0x17
 _ETH_P_ALL = 3
 _TURN_S = 0.1
+# The addresses of the two ends of a `cable`.
+NEAR, FAR = "fe80::2", "fe80::53"
 
 
 class Host:
@@ -187,6 +189,19 @@ def network(plan: Mapping[str, Mapping[str, str]]) -> Iterator[Network]:
             for where, address in addresses.items():
                 made.join(made.hosts[name], where, address)
         yield made
+
+
+def cable(host: Host, near: str = "lan", far: str = "far") -> None:
+    """Lay a cable between two new interfaces of one host: NEAR and FAR, link-local, are on it."""
+    host.ip(
+        f"link add {near} type veth peer name {far}",
+        f"link set {near} addrgenmode none",
+        f"link set {far} addrgenmode none",
+        f"link set {near} up",
+        f"link set {far} up",
+        f"addr add {NEAR}/64 dev {near} nodad",
+        f"addr add {FAR}/64 dev {far} nodad",
+    )
 
 
 class _Wire:

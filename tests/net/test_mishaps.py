@@ -264,7 +264,7 @@ async def test_a_query_that_is_sent_after_all_is_answered_once(
             client.send(question("n1.test", ident=3))
             assert set(await answers(client, 2)) == {2, 3}
             assert len(told) == 1
-        (_, tcp), *_ = here.server._listeners.values()
+        (_, tcp), *_ = here.server._listening.listeners.values()
         assert [one._pending for one in tcp.connections] == [0]
 
 

@@ -166,7 +166,7 @@ async def test_so_many_wait_for_one_answer_and_no_more(monkeypatch: pytest.Monke
 async def test_so_many_of_one_client_off_the_host_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(udp, "MAX_PER_CLIENT", 3)
     async with world(access={"allow": ["192.0.2.0/24"]}, query={"deadline": 0.3}) as here:
-        ((listener, _),) = here.server._listeners.values()
+        ((listener, _),) = here.server._listening.listeners.values()
         listener.on_host = False
         sent: list[tuple[Any, Any]] = []
         monkeypatch.setattr(listener, "send", lambda reply, peer: sent.append((reply, peer)))
@@ -197,7 +197,7 @@ async def test_one_at_whom_an_error_happens_is_counted_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with world(access={"allow": ["192.0.2.0/24"]}) as here:
-        ((listener, _),) = here.server._listeners.values()
+        ((listener, _),) = here.server._listening.listeners.values()
         listener.on_host = False
         sent: list[Any] = []
         failing = iter([True])

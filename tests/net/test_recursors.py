@@ -512,6 +512,33 @@ def test_resolv_conf_never_leads_to_ourselves(
     assert {(one.port, one.transport) for one in found} == {(53, "udp")}
 
 
+def test_nameservers_that_nobody_can_ask_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "resolv.conf"
+    follow = ResolvConf(path, [])
+    bad = ["fe80::7", "fe80::7%", "fe80::7%a/b", f"fe80::7%{'x' * 16}", "10.0.0.7%lo"]
+    bad += ["224.0.0.1", "255.255.255.255", "ff02::1%lo", "ff02::1"]
+    for more in ("", "options rotate\n"):
+        path.write_text("".join(f"nameserver {one}\n" for one in [*bad, "10.0.0.1"]) + more)
+        follow.changed()
+        assert [one.address for one in follow.recursors] == ["10.0.0.1"]
+    # The one that could be meant is told, once.
+    assert caplog.messages == [f"{path}: fe80::7 is link-local and lacks its interface: not asked"]
+
+
+def test_interfaces_are_for_link_local_nameservers() -> None:
+    lo = socket.if_nametoindex("lo")
+    text = f"nameserver 2001:db8::1%lo\nnameserver fe80::7%lo\nnameserver fe80::7%{lo}\n"
+    found = recursors_from(text, [], own=[])
+    assert [one.address for one in found] == ["2001:db8::1", "fe80::7%lo"]
+    ourselves = [Endpoint(host=f"fe80::7%{lo}", port=53)]
+    assert [one.address for one in recursors_from(text, ourselves, own=[])] == ["2001:db8::1"]
+    everywhere = [Endpoint(host="::", port=53)]
+    found = recursors_from(text, everywhere, own=["fe80::7%lo"])
+    assert [one.address for one in found] == ["2001:db8::1"]
+
+
 @pytest.mark.parametrize(("every", "loopback"), [("0.0.0.0", "127.0.0.1"), ("::", "::1")])
 def test_a_nameserver_at_no_address_is_this_host(every: str, loopback: str) -> None:
     ourselves = [Endpoint(host=loopback, port=53)]
@@ -539,7 +566,7 @@ async def test_resolv_conf_is_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setattr("consulfwd.server.RESOLV_CONF_EVERY", 0.01)
+    monkeypatch.setattr("consulfwd.server.FOLLOW_EVERY", 0.01)
     path = tmp_path / "resolv.conf"
     path.write_text("nameserver 127.0.0.2\n")
     async with Recursor(WWW, host="127.0.0.2") as first, Recursor(WWW, host="127.0.0.3") as second:

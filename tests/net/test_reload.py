@@ -30,9 +30,9 @@ NAME = "galeradb.service.consul"
 async def test_limits_on_tcp_are_taken() -> None:
     limits = {"max_connections": 3, "max_per_client": 2, "idle_timeout": 0.5, "max_pending": 7}
     async with world() as here:
-        ((_, listener),) = here.server._listeners.values()
+        ((_, listener),) = here.server._listening.listeners.values()
         await here.server.reload(settings(here.cluster, tcp=limits))
-        assert ((_, listener),) == tuple(here.server._listeners.values())
+        assert ((_, listener),) == tuple(here.server._listening.listeners.values())
         assert {name: getattr(listener, name) for name in limits} == limits
 
 

@@ -30,7 +30,7 @@ async def is_served(client: TcpClient) -> bool:
 
 
 def connections(here: World) -> int:
-    (_, tcp), *_ = here.server._listeners.values()
+    (_, tcp), *_ = here.server._listening.listeners.values()
     return len(tcp.connections)
 
 
@@ -188,7 +188,7 @@ async def test_one_connections_burst_leaves_others_their_turn(
     monkeypatch.setattr(net_tcp, "TURN_LASTS", 60.0)
     async with world() as here, here.tcp(), here.tcp():
         assert (await here.ask(NAME, tcp=True)).data == GALERA
-        (_, tcp), *_ = here.server._listeners.values()
+        (_, tcp), *_ = here.server._listening.listeners.values()
         await until(lambda: len(tcp.connections) == 2)
         first, second = tcp.connections
         taken: list[str] = []
@@ -220,7 +220,7 @@ async def test_a_turn_is_short_when_its_queries_are_dear(monkeypatch: pytest.Mon
     monkeypatch.setattr(net_tcp, "TURN_LASTS", 0.0)
     async with world() as here, here.tcp() as client:
         assert await is_served(client)
-        (_, tcp), *_ = here.server._listeners.values()
+        (_, tcp), *_ = here.server._listening.listeners.values()
         (connection,) = tcp.connections
         packet = numbered("x.localhost", 1)
         asked = here.counters.queries
@@ -268,7 +268,7 @@ async def test_a_client_that_never_reads_costs_a_bounded_amount() -> None:
         async with here.tcp() as client:
             packets = [numbered("big.service.consul", ident, "SRV") for ident in range(3000)]
             client.send(*packets)
-            (_, tcp), *_ = here.server._listeners.values()
+            (_, tcp), *_ = here.server._listening.listeners.values()
             await until(lambda: tcp.connections)
             (connection,) = tcp.connections
             transport = connection._transport

@@ -23,6 +23,7 @@ from consulfwd.core.upstreams import AGENT
 from consulfwd.dev import DevAgent, DevCluster
 from consulfwd.net.flight import Counters
 from consulfwd.net.resolver import Engine
+from consulfwd.net.scopes import socket_address
 from consulfwd.server import Server
 from tests.net.messages import Reply, parse, question
 from tests.net.recursor import Recursor
@@ -63,7 +64,7 @@ class UdpClient:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         if self._source is not None:
             self._sock.bind((self._source, 0))
-        self._sock.connect((self._at.host, self._at.port))
+        self._sock.connect(socket_address(self._at.host, self._at.port))
         self._transport, self._protocol = await asyncio.get_running_loop().create_datagram_endpoint(
             Datagrams, sock=self._sock
         )

@@ -238,6 +238,56 @@ def test_powerdns_as_yaml() -> None:
     assert '#   addNTA("consul", ' in older
 
 
+# --- addresses that count on one interface -------------------------------------------------------
+
+LINK_LOCAL: dict[str, Any] = {
+    "consul": {"agents": ["[fe80::1%eth0]:8600"]},
+    "recursors": ["10.0.0.53"],
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "version", "line"),
+    [
+        ("bind/consul.conf.j2", (), "        fe80::1%eth0 port 8600;"),
+        ("dnsmasq/consul.conf.j2", (), "server=/consul/fe80::1%eth0#8600"),
+        ("unbound/consul.conf.j2", (1, 14), "    forward-addr: fe80::1%eth0@8600"),
+        ("dnsdist/consul.conf.j2", (), '    address = "[fe80::1%eth0]:8600",'),
+        ("kresd/consul.lua.j2", (), "    'fe80::1%eth0@8600',"),
+        ("pdns-recursor/consul.zones.j2", (4, 8), "+consul=[fe80::1%eth0]:8600"),
+        ("pdns-recursor/consul.yml.j2", (5,), '        - "[fe80::1%eth0]:8600"'),
+        ("resolved/consul.conf.j2", (252,), "DNS=[fe80::1]:8600%eth0"),
+        ("resolved/consul.dns-delegate.j2", (258,), "DNS=[fe80::1]:8600%eth0"),
+    ],
+)
+def test_an_interface_as_each_server_writes_it(template: str, version: Version, line: str) -> None:
+    assert line in rendered(template, version, LINK_LOCAL).splitlines()
+
+
+def test_resolved_with_an_interface_and_no_port() -> None:
+    settings = {"listen": ["[fe80::2%eth0]:53"]}
+    text = rendered("resolved/consul.conf.j2", settings=settings, to="consulfwd")
+    assert "DNS=fe80::2%eth0\n" in text
+
+
+@pytest.mark.parametrize(
+    ("template", "version"),
+    [("coredns/Corefile.j2", ()), ("resolver/consul.j2", ()), ("unbound/consul.conf.j2", (1, 13))],
+)
+def test_servers_that_would_ask_nobody_have_no_file(template: str, version: Version) -> None:
+    assert "fe80::1%eth0" in refused(template, version, LINK_LOCAL)
+    by_number = {**LINK_LOCAL, "consul": {"agents": ["[fe80::1%2]:8600"]}}
+    if template.startswith("unbound"):
+        assert "forward-addr: fe80::1%2@8600" in rendered(template, version, by_number)
+    else:
+        assert "fe80::1%2" in refused(template, version, by_number)
+
+
+def test_coredns_would_not_reach_such_a_recursor() -> None:
+    settings = {**RESOLVED, "recursors": ["fe80::53%eth0"]}
+    assert "fe80::53%eth0" in refused("coredns/Corefile.j2", settings=settings)
+
+
 # --- CoreDNS -------------------------------------------------------------------------------------
 
 # Of each directive: how many arguments it takes, and what may stand in its block.
