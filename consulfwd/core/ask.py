@@ -14,6 +14,7 @@ from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const, replies
 from consulfwd.dns.edns import ASK_KEEPALIVE, build_option
 from consulfwd.dns.message import Message
+from consulfwd.dns.names import from_text
 from consulfwd.dns.wire import Query
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ AGENT_SIZE_ON_HOST = 65000
 AGENT_SIZE = 4096
 RECURSOR_SIZE = 1232
 LOCAL_TTL = 3600
+RESOLVER = from_text("resolver.arpa")
 # Who connects to a name asks for the addresses of both families, and waits for both answers.
 _OTHER_FAMILY = {const.A: const.AAAA.to_bytes(2, "big"), const.AAAA: const.A.to_bytes(2, "big")}
 
@@ -196,6 +198,9 @@ def answer_here(ask: Ask, route: Route, ttl: int) -> Message:
     if route.kind is Kind.LOCALHOST:
         rcode, rdatas = localhost_rdatas(ask.name, ask.qtype)
         return replies.local_answer(ask.question, route.zone, rdatas, rcode, ttl)
-    apex = ask.name == route.zone
-    rcode = const.NOERROR if apex and route.zone.endswith(b"\x04arpa\0") else const.NXDOMAIN
+    zone = route.zone
+    # Whoever looks for encrypted ways to this server is told that there is none (RFC 9462
+    # section 4), not that the name is wrong.
+    exists = zone == RESOLVER or (ask.name == zone and zone.endswith(b"\x04arpa\0"))
+    rcode = const.NOERROR if exists else const.NXDOMAIN
     return replies.local_answer(ask.question, route.zone, [], rcode, ttl)
