@@ -19,6 +19,7 @@ MAX_TTL = 0x7FFFFFFF
 # What names without compression may make of a message of 65535 octets (they could make 3 MB).
 MAX_SPELLED_OUT = 4 * 65535
 _TTL = struct.Struct("!I")
+_KIND = struct.Struct("!HH")
 _FIXED_SIZE = {const.A: 4, const.AAAA: 16}
 
 
@@ -175,7 +176,7 @@ def read_reply(data: bytes, question: bytes) -> Message:
 def _read_sections(
     data: bytes, start: int, flags: int, answers: int, authorities: int, additionals: int
 ) -> Message:
-    qtype = data[start - 4] << 8 | data[start - 3]
+    qtype, qclass = _KIND.unpack_from(data, start - 4)
     size = len(data)
     position = start
     ends: list[int] = []
@@ -201,6 +202,8 @@ def _read_sections(
             opt_at, opt_end = begin, position
             edns = read_opt(rclass, rttl, data[position - length : position])
             continue
+        if rclass != qclass and index < answers + authorities:
+            raise WireError("a record of another class than was asked for")
         if rtype in _FIXED_SIZE:
             if length != _FIXED_SIZE[rtype]:
                 raise WireError("an address of the wrong size")

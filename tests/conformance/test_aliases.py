@@ -77,7 +77,7 @@ async def test_asked_for_the_alias_itself(served: Served) -> None:
 
 
 async def test_dname(served: Served) -> None:
-    """RFC 6672 sections 3.1 and 5.3.1: the DNAME, the CNAME made of it, and where that leads."""
+    """RFC 6672 section 3.1: the DNAME, the CNAME made of it, and where that leads."""
     rows = [
         record("old.test", DNAME, "new.test."),
         record("www.old.test", CNAME, "www.new.test."),

@@ -62,8 +62,8 @@ def told(reply: Reply) -> tuple[bool, bool, int | None, int]:
 async def test_who_is_told_what(
     served: Served, bits: int, do: int | None, authentic: int
 ) -> None:
-    """RFC 4035 sections 3.2.1 to 3.2.3, RFC 6840 sections 5.7 and 5.8: AD for who asked by AD or
-    DO, and only if it was found so; CD and DO as they came; signatures for DO."""
+    """RFC 4035 sections 3.2.1, 3.2.2 and 3.2.3, RFC 6840 sections 5.7 and 5.8: AD for who asked by
+    AD or DO, and only if it was found so; CD and DO as they came; signatures for DO."""
     name = f"told-{bits}-{do}-{authentic}.test"
     served.upstream.on(name, signed(authentic))
     packet = asking(name, bits, do)
@@ -97,7 +97,8 @@ async def test_recursion_is_desired_upstream(served: Served, flags: int) -> None
 
 
 async def test_answers_differ_by_do_and_cd(served: Served) -> None:
-    """RFC 4035 sections 3.2.1 and 4.7: what is kept for one is not given to who asked otherwise."""
+    """RFC 4035 sections 3.2.1 and 3.2.2: what is kept for one is not given to one who asked
+    otherwise."""
     served.upstream.on("kept.test", signed(0, 300))
     for times in (1, 2):
         for bits, do in itertools.product((0, CD), (0, DO)):

@@ -51,7 +51,7 @@ def www(served: Served) -> None:
 @pytest.mark.parametrize("bits", [0, RD, EVERY_BIT], ids=["none", "rd", "all"])
 @pytest.mark.parametrize("opcode", range(1, 16))
 async def test_opcodes(served: Served, opcode: int, bits: int) -> None:
-    """RFC 1035 section 4.1.1, RFC 1996 section 3.12, RFC 2136 section 3.1, RFC 6895 section 2.2."""
+    """RFC 1035 section 4.1.1, RFC 1996 section 3, RFC 2136 section 3.1, RFC 6895 section 2.2."""
     packet = message(opcode, opcode << 11 | bits, ASKED)
     reply = await served.ask(packet)
     assert (reply.rcode, reply.answers, reply.has(AA)) == (NOTIMP, [], False)
@@ -135,8 +135,7 @@ async def test_counts_of_what_is_not_there(
 
 @pytest.mark.parametrize("before", [(), ((),)], ids=["answers", "authority"])
 async def test_records_in_queries(served: Served, before: tuple[()]) -> None:
-    """RFC 1034 section 4.1, RFC 1035 section 6.4: inverse queries are over, answers are not
-    asked."""
+    """RFC 1035 sections 4.1 and 6.4: inverse queries are over, answers are not asked."""
     for rows in ([ROW], [ROW, ROW], [opt()]):
         reply = await served.ask(message(1, RD, ASKED, *before, rows))
         assert (reply.rcode, reply.answers) == (FORMERR, [])

@@ -92,8 +92,8 @@ EXCHANGES = tuple(record(HERE, MX, f"10 mx{number}.glue.test.") for number in ra
 async def test_what_is_beside_the_answer_may_go(
     served: Served, which: str, edns: bytes | None
 ) -> None:
-    """RFC 2181 section 9: TC is for an answer that is cut, not for what only helps; and no RRset
-    is sent in part (section 5)."""
+    """RFC 2181 sections 5.1 and 9: TC is for an answer that is cut, not for what only helps; and no
+    RRset is sent in part."""
     name = f"{which}.beside.test"
     authority = SERVERS if which != "additional" else ()
     additional = GLUE if which != "authority" else ()

@@ -104,6 +104,15 @@ async def test_what_never_exists(served: Served, zone: str, kind: int) -> None:
         assert (reply.rcode, reply.answers) == (NXDOMAIN, [])
 
 
+@pytest.mark.parametrize("kind", [SVCB, HTTPS, A, TXT], ids=["SVCB", "HTTPS", "A", "TXT"])
+async def test_ways_to_this_server(served: Served, kind: int) -> None:
+    """RFC 9462 sections 4 and 6.1: there is no encrypted one, and nobody else is asked for those
+    to itself."""
+    for name in ("_dns.resolver.arpa", "resolver.arpa", "x.resolver.arpa"):
+        reply = await ask(served, name, kind)
+        assert (reply.rcode, reply.answers) == (NOERROR, [])
+
+
 PRIVATE = [
     *("0.1.2.3", "10.0.0.1", "10.255.255.255", "169.254.1.1", "172.16.0.1", "172.31.255.255"),
     *("192.0.2.1", "192.168.0.1", "198.51.100.1", "203.0.113.1"),

@@ -178,6 +178,9 @@ BROKEN = [
     (f"{HEAD} 0001 {ASKED} {ANSWER}", "cut short"),
     (f"{HEAD} 0000 {ASKED} @12 0001 0001 0000001e 0005 0a000001", "past the end"),
     (f"{HEAD} 0000 {ASKED} @12 0001 0001 0000001e 0003 0a0000", "wrong size"),
+    (f"{HEAD} 0000 {ASKED} @12 0001 0003 0000001e 0004 0a000001", "another class"),
+    (f"{HEAD} 0000 {ASKED} @12 0001 00ff 0000001e 0004 0a000001", "another class"),
+    (f"1234 8180 0001 0000 0001 0000 {ASKED} @12 0010 0003 00000000 0001 00", "another class"),
     (f"{HEAD} 0000 {ASKED} @12 001c 0001 0000001e 0004 0a000001", "wrong size"),
     # pointers: to itself, ahead, into the header, at each other, to a reserved label
     (f"{HEAD} 0000 {ASKED} @28 0001 0001 0000001e 0004 0a000001", "backwards"),
