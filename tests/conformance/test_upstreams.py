@@ -107,6 +107,10 @@ async def test_what_is_no_answer(which: str) -> None:
         it.spoil(FALSE[which], slice(2))
         for zone in ZONES:
             reply = await it.ask(f"web.service.{zone}")
+            if which == "two opts" and zone == "test":
+                # Of a recursor that was never seen to know EDNS the answer is had without.
+                assert (reply.rcode, reply.ede) == (NOERROR, [])
+                continue
             assert (reply.rcode, reply.answers, len(reply.ede)) == (SERVFAIL, [], 1)
 
 

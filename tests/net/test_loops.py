@@ -243,8 +243,9 @@ def address(port: int) -> Address:
 async def test_a_resolv_conf_that_names_us_at_run_time(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consulfwd.server.RESOLV_CONF_EVERY", 0.02)
+    monkeypatch.setattr("consulfwd.server.FOLLOW_EVERY", 0.02)
     async with Recursor(RECORDS) as good, world(loops=True) as here:
+        ours = here.at.port
         conf = Conf()
         conf.write(address(good.port))
         here.server._resolv_conf = conf
@@ -260,7 +261,7 @@ async def test_a_resolv_conf_that_names_us_at_run_time(
         conf.write(address(good.port))
         await until(lambda: len(here.engine.upstreams()) == 4)
     assert [line.partition(": ")[0] for line in told(caplog)] == [
-        f"ERROR recursor 127.0.0.1:{here.at.port} leads back to this server and is asked no more"
+        f"ERROR recursor 127.0.0.1:{ours} leads back to this server and is asked no more"
     ]
 
 
