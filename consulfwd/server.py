@@ -43,9 +43,16 @@ class Server:
     """A running resolver: one engine, and a UDP and a TCP listener on each address."""
 
     def __init__(
-        self, settings: Settings, *, rng: random.Random | None = None, kept: Kept | None = None
+        self,
+        settings: Settings,
+        *,
+        rng: random.Random | None = None,
+        kept: Kept | None = None,
+        room: Callable[[int], int] = lambda wanted: wanted,
     ) -> None:
+        """`room` returns how many of so many TCP connections this process has room for."""
         self.settings = settings
+        self._room = room
         self._kept = kept or Kept(Notifier())
         self.endpoints: list[Endpoint] = []
         self.engine: Engine
@@ -88,8 +95,9 @@ class Server:
             rng=self._rng,
             probe_question=probe_question(self.settings),
         )
+        room = self._room_for(self.settings)
         for asked, (udp, tcp) in sockets.items():
-            await self._listen(asked, udp, tcp)
+            await self._listen(asked, udp, tcp, room)
         self.engine.start()
         self._watch()
         self._follow()
@@ -98,25 +106,31 @@ class Server:
         self._overseer.use(self.settings)
         self._know()
 
-    async def _listen(self, asked: Endpoint, udp: socket.socket, tcp: socket.socket) -> None:
+    async def _listen(
+        self, asked: Endpoint, udp: socket.socket, tcp: socket.socket, room: int
+    ) -> None:
         running = asyncio.get_running_loop()
         logger = log_query if self.settings.log.queries else None
         limits = self.settings.tcp
         tcp_listener = TcpListener(
-            tcp,
-            self.engine.front,
-            self._access,
-            running,
-            max_connections=limits.max_connections,
-            max_per_client=limits.max_per_client,
-            idle_timeout=limits.idle_timeout,
-            max_pending=limits.max_pending,
-            query_log=logger,
+            tcp, self.engine.front, self._access, running, limits, room, logger
         )
         await tcp_listener.start()
         udp_listener = listen(udp, self.engine.front, self._access, running, logger)
         self._listeners[asked] = (udp_listener, tcp_listener)
         self.endpoints.append(Endpoint(host=asked.host, port=udp.getsockname()[1]))
+
+    def _room_for(self, settings: Settings) -> int:
+        """Return how many TCP connections each address may have, and tell if that is less."""
+        addresses, each = len(settings.listen), settings.tcp.max_connections
+        room = max(self._room(each * addresses) // addresses, 1)
+        if room < each:
+            log.warning(
+                "no more than %d TCP connections to an address, not %d (tcp.max_connections): this"
+                " process may not have more files open (LimitNOFILE)",
+                room, each,
+            )  # fmt: skip
+        return room
 
     def _watch(self) -> None:
         """Begin to watch what is asked for, so that answers can be reused until they change."""
@@ -269,14 +283,13 @@ class Server:
                 listener.close()
             self._kept.let_go(asked)
             del self.endpoints[at]
+        room = self._room_for(settings)
         for udp, tcp in self._listeners.values():
-            udp.query_log = tcp.query_log = log_query if settings.log.queries else None
-            tcp.max_connections = settings.tcp.max_connections
-            tcp.max_per_client = settings.tcp.max_per_client
-            tcp.idle_timeout = settings.tcp.idle_timeout
-            tcp.max_pending = settings.tcp.max_pending
+            udp.query_log = log_query if settings.log.queries else None
+            tcp.service.query_log = udp.query_log
+            tcp.use(settings.tcp, room)
         for asked, (udp_socket, tcp_socket) in sockets.items():
-            await self._listen(asked, udp_socket, tcp_socket)
+            await self._listen(asked, udp_socket, tcp_socket, room)
         log.info("settings reloaded; listening on %s", ", ".join(map(str, self.endpoints)))
         self._tell(recursors)
 
