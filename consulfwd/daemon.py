@@ -23,8 +23,8 @@ from consulfwd.notify import Manager, Notifier
 from consulfwd.process import (
     drop_privileges,
     find_user,
+    make_room,
     quieten_collector,
-    raise_descriptor_limit,
     take_short_turns,
 )
 from consulfwd.server import Server
@@ -64,7 +64,7 @@ async def serve(
     notifier = Notifier.take(os.environ, os.getpid())
     kept = Kept.take(notifier, os.environ, os.getpid())
     user = loaded.settings.user
-    server = Server(loaded.settings, kept=kept)
+    server = Server(loaded.settings, kept=kept, room=make_room)
     manager = Manager(notifier, server.status)
 
     def give_up_rights() -> None:
@@ -78,7 +78,6 @@ async def serve(
     try:
         if os.getuid() == 0 and user is not None:
             find_user(user)
-        raise_descriptor_limit()
         await server.start(give_up_rights)
     except ConsulfwdError:
         kept.give_up()

@@ -14,16 +14,29 @@ import sys
 from consulfwd.errors import StartError
 
 DESCRIPTORS = 16_384
+# Of them this process may need as many itself: 8,192 to ask servers off this host, and the others.
+OWN = 9_216
 # How long (seconds) a thread goes on while another one has something to do.
 TURN_S = 0.001
 
 
-def raise_descriptor_limit() -> None:
-    """Allow as many open sockets as the system lets us: queries off the host take one each."""
+def make_room(connections: int) -> int:
+    """Allow as many open sockets as the system lets us: queries off the host take one each.
+
+    Returns how many of so many connections of clients there is room for beside those.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(DESCRIPTORS, hard) if hard != resource.RLIM_INFINITY else DESCRIPTORS
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    infinite = resource.RLIM_INFINITY
+    wanted = max(DESCRIPTORS, OWN + connections)
+    if hard != infinite:
+        wanted = min(wanted, hard)
+    if soft != infinite and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft == infinite:
+        return connections
+    # Where there are few of them most are ours: without an upstream clients are of no use.
+    return min(connections, soft - min(OWN, soft * 3 // 4))
 
 
 def find_user(user: str) -> pwd.struct_passwd:

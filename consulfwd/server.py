@@ -45,9 +45,17 @@ class Server:
     """A running resolver: one engine, and a UDP and a TCP listener on each address."""
 
     def __init__(
-        self, settings: Settings, *, rng: random.Random | None = None, kept: Kept | None = None
+        self,
+        settings: Settings,
+        *,
+        rng: random.Random | None = None,
+        kept: Kept | None = None,
+        room: Callable[[int], int] = lambda wanted: wanted,
     ) -> None:
+        """`room` returns how many of so many TCP connections this process has room for."""
         self.settings = settings
+        self._room = room
+        self._tcp_room = 0
         self.engine: Engine
         self._rng = rng or random.Random()
         self._watcher: Watcher | None = None
@@ -94,6 +102,7 @@ class Server:
             rng=self._rng,
             probe_question=probe_question(self.settings),
         )
+        self._tcp_room = self._room_for(self.settings)
         await self._listening.open(sockets, self.engine.clock.now())
         self.engine.start()
         self._watch()
@@ -109,15 +118,7 @@ class Server:
         logger = log_query if self.settings.log.queries else None
         limits = self.settings.tcp
         tcp_listener = TcpListener(
-            tcp,
-            self.engine.front,
-            self._access,
-            running,
-            max_connections=limits.max_connections,
-            max_per_client=limits.max_per_client,
-            idle_timeout=limits.idle_timeout,
-            max_pending=limits.max_pending,
-            query_log=logger,
+            tcp, self.engine.front, self._access, running, limits, self._tcp_room, logger
         )
         await tcp_listener.start()
         return listen(udp, self.engine.front, self._access, running, logger), tcp_listener
@@ -126,6 +127,18 @@ class Server:
         """Have those ask who may by the settings, and by the networks this host is in now."""
         self._access.networks = tuple(self.settings.allowed_networks(host.interfaces()))
         self._access.seen.clear()
+
+    def _room_for(self, settings: Settings) -> int:
+        """Return how many TCP connections each address may have, and tell if that is less."""
+        addresses, each = len(settings.listen), settings.tcp.max_connections
+        room = max(self._room(each * addresses) // addresses, 1)
+        if room < each:
+            log.warning(
+                "no more than %d TCP connections to an address, not %d (tcp.max_connections): this"
+                " process may not have more files open (LimitNOFILE)",
+                room, each,
+            )  # fmt: skip
+        return room
 
     def _watch(self) -> None:
         """Begin to watch what is asked for, so that answers can be reused until they change."""
@@ -282,12 +295,11 @@ class Server:
         if anew:
             self._watch()
         self._listening.close(gone)
+        self._tcp_room = self._room_for(settings)
         for udp, tcp in self._listening.listeners.values():
-            udp.query_log = tcp.query_log = log_query if settings.log.queries else None
-            tcp.max_connections = settings.tcp.max_connections
-            tcp.max_per_client = settings.tcp.max_per_client
-            tcp.idle_timeout = settings.tcp.idle_timeout
-            tcp.max_pending = settings.tcp.max_pending
+            udp.query_log = log_query if settings.log.queries else None
+            tcp.service.query_log = udp.query_log
+            tcp.use(settings.tcp, self._tcp_room)
         await self._listening.open(sockets, self.engine.clock.now())
         log.info("settings reloaded; listening on %s", ", ".join(map(str, self.endpoints)))
         self._tell(recursors)

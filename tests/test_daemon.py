@@ -224,7 +224,10 @@ async def test_reload_keeps_addresses_and_connections_that_stay() -> None:
         client.send(question(NAME))
         assert parse(await client.receive()).data == GALERA
         async with here.tcp() as second:
-            assert await second.closed()
+            # The only place there is now.
+            second.send(question(NAME))
+            assert parse(await second.receive()).data == GALERA
+            assert await client.closed()
 
 
 @pytest.mark.parametrize("kind", [UdpClient, TcpClient])

@@ -202,10 +202,20 @@ class AccessSettings(Section):
 class TcpSettings(Section):
     """Limits on clients' TCP connections."""
 
-    max_connections: int = key(number(int, 1, 65_535), "connections open at once", default=256)
-    max_per_client: int = key(number(int, 1, 65_535), "the same, from one address", default=64)
+    max_connections: int = key(
+        number(int, 1, 65_535),
+        "connections open at once at one address; the longest idle one gives way to a new one",
+        default=256,
+    )
+    max_per_client: int = key(
+        number(int, 1, 65_535),
+        "the same, from one other host (an IPv4 address, a /64 of IPv6)",
+        default=64,
+    )
     idle_timeout: float = key(
-        number(float, 0.1, 3_600), "seconds a quiet connection is kept", default=10.0
+        number(float, 0.1, 3_600),
+        "seconds a quiet connection is kept, if nobody needs its place",
+        default=10.0,
     )
     max_pending: int = key(
         number(int, 1, 10_000), "queries in flight on one connection", default=100

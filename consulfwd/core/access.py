@@ -1,4 +1,4 @@
-"""Who may ask: clients by network (no open resolver by accident). Pure."""
+"""Who may ask: clients by network (no open resolver by accident), and who is one client. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 MAX_SEEN = 4096
+# Whoever has an IPv6 address has its /64 (RFC 4291 section 2.5.1), and can ask from all of it.
+ONE_HOST = 64
 
 
 class Access:
@@ -28,3 +30,19 @@ class Access:
             self.seen.clear()
         self.seen.add(host)
         return True
+
+
+def client_of(host: str, at: str) -> str | None:
+    """Return whom to count what comes from `host` to our address `at` for.
+
+    None is this host, which is as many clients as it runs programs: from loopback, or from the
+    address asked.
+    """
+    text, _, zone = host.partition("%")
+    address = ip_address(text)
+    if address.is_loopback or text == at.partition("%")[0]:
+        return None
+    if address.version == 4:
+        return text
+    network = IPv6Network((address, ONE_HOST), strict=False)
+    return f"{network}%{zone}" if zone else str(network)

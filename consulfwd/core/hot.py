@@ -11,7 +11,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from consulfwd.dns.message import Message, assemble_message
-from consulfwd.dns.records import permutations, read_records
+from consulfwd.dns.records import addresses_of, orders, permutations, read_records
 from consulfwd.dns.replies import STREAM_LIMIT, fits, respond
 from consulfwd.dns.wire import HEADER_SIZE, Query
 from consulfwd.errors import WireError
@@ -55,10 +55,16 @@ def variants(
     Each instance comes first equally often, also where the message must be cut to `limit` (not
     every client asks again over TCP). One that holds more than a plain RRset has the one answer.
     """
-    plain = respond(query, b"", message, limit, body=body)
     most = min(most, MAX_RECORDS // max(len(message.ends), 1))
     if message.answers < 2 or not most:
-        return [plain]
+        return [respond(query, b"", message, limit, body=body)]
+    alike = addresses_of(body, message.ends)
+    if len(alike) == message.answers:
+        return [
+            respond(query, b"", message, limit, body=b"".join(order))
+            for order in orders(alike, rng, most)
+        ]
+    plain = respond(query, b"", message, limit, body=body)
     whole_fits = fits(query, message, limit)
     whole = respond(query, b"\0\0", message, STREAM_LIMIT, body=body)
     try:
@@ -66,11 +72,11 @@ def variants(
     except WireError:
         # A name that borrows its labels from a TTL field is another one a second later.
         return [plain]
-    orders = permutations(sections[0], rng, most)
-    if orders[0] is sections[0]:
+    found = permutations(sections[0], rng, most)
+    if found[0] is sections[0]:
         return [plain]
     built = []
-    for order in orders:
+    for order in found:
         other = assemble_message(
             query.question, (order, *sections[1:]), flags=message.flags, rcode=message.rcode
         )

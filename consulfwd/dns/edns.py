@@ -73,6 +73,24 @@ def build_option(code: int, data: bytes) -> bytes:
 ASK_KEEPALIVE = build_option(const.KEEPALIVE, b"")
 
 
+def asks_keepalive(edns: Edns | None) -> bool:
+    """Return whether a client asks over TCP how long its connection is kept.
+
+    Raises WireError when it says something instead: that is the server's (RFC 7828 section 3.2.1).
+    """
+    if edns is None or not edns.options or edns.version:
+        return False
+    data = edns.option(const.KEEPALIVE)
+    if data:
+        raise WireError("a client that says how long a connection is kept", const.FORMERR)
+    return data is not None
+
+
+def build_keepalive(seconds: float) -> bytes:
+    """Return the option that tells for how long a connection is kept while it is idle."""
+    return build_option(const.KEEPALIVE, min(int(seconds * 10), 0xFFFF).to_bytes(2, "big"))
+
+
 def read_keepalive(edns: Edns | None) -> float | None:
     """Return for how many seconds a server keeps a connection that is idle, None if untold."""
     data = edns.option(const.KEEPALIVE) if edns else None

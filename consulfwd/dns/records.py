@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 QUESTION_POINTER = b"\xc0\x0c"
 # The last octet of a message a pointer can lead to.
 MAX_POINTER = 0x3FFF
+# The sizes of records that are an address of the name asked, by how they begin.
+_ADDRESSES = {(b"\xc0\x0c\0\1", 16), (b"\xc0\x0c\0\x1c", 28)}
 _SRV = const.SRV.to_bytes(2, "big")
 # Types of RFC 1035 whose data may hold compressed names, and those of RFC 3597 section 4 a
 # receiver must expect it in (but the obsolete SIG and NXT): octets before the names, how many
@@ -149,6 +151,22 @@ def assemble(name: bytes, sections: tuple[list[bytes], ...]) -> bytes:
     return b"".join(parts)
 
 
+def addresses_of(body: bytes, ends: list[int]) -> list[bytes]:
+    """Return the records of a body as they stand, if they may stand in any order as they are.
+
+    That is where each is an address of the name asked, spelled as a pointer to the question. Else
+    nothing. `ends` is where each record ends.
+    """
+    size = ends[0]
+    head = body[:4]
+    if (head, size) not in _ADDRESSES or len(body) != size * len(ends):
+        return []
+    fixed = (*enumerate(head), (10, 0), (11, size - 12))
+    if any(body[at::size] != bytes((octet,)) * len(ends) for at, octet in fixed):
+        return []
+    return [body[at : at + size] for at in range(0, len(body), size)]
+
+
 def alias_chain(answers: list[bytes], name: bytes) -> list[bytes]:
     """Return the names the CNAMEs lead through from `name` (folded), that one first, all folded.
 
@@ -175,13 +193,18 @@ def permutations(answers: list[bytes], rng: random.Random, most: int) -> list[li
     With CNAMEs, or several owners, among them there is only the order given.
     """
     kinds = {(owner_of(record).lower(), type_of(record)) for record in answers}
-    if len(kinds) != 1 or len(answers) < 2:
+    return orders(answers, rng, most) if len(kinds) == 1 else [answers]
+
+
+def orders(answers: list[bytes], rng: random.Random, most: int) -> list[list[bytes]]:
+    """Return up to `most` orders of what is known to be an RRset (see `permutations`)."""
+    if len(answers) < 2:
         return [answers]
     firsts = list(answers)
     rng.shuffle(firsts)
-    orders = []
+    found = []
     for first in firsts[:most]:
         rest = [record for record in answers if record is not first]
         rng.shuffle(rest)
-        orders.append([first, *rest])
-    return orders
+        found.append([first, *rest])
+    return found

@@ -98,6 +98,17 @@ def respond(
     return ident + head + question + body + opt
 
 
+def with_options(reply: bytes, had: int, more: bytes) -> bytes:
+    """Return a reply of ours, whose OPT is its end and has `had` octets of options, with `more`.
+
+    Without an OPT, or where they do not fit, it stays as it is: they are no part of the answer.
+    """
+    at = len(reply) - had - 2
+    if len(reply) + len(more) > STREAM_LIMIT or reply[at - 9 : at - 6] != b"\0\0\x29":
+        return reply
+    return reply[:at] + (had + len(more)).to_bytes(2, "big") + reply[at + 2 :] + more
+
+
 def _whole_sets(message: Message, question: bytes, kept: int) -> int:
     """Return how many records to keep of `kept`, so that no RRset beside the answer is a part."""
     try:

@@ -129,3 +129,20 @@ def test_the_table_is_bounded() -> None:
     table.put(b"new", [b"answer"])
     assert table.answers[b"new"]() == b"answer"
     assert hot.MAX_ENTRIES == 4096
+
+
+def test_addresses_are_put_in_order_as_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("read record by record")
+
+    monkeypatch.setattr(hot, "read_records", never)
+    for count, limit in ((60, 4096), (60, 512), (600, 65535)):
+        message = answer(count)
+        asked = query(edns=edns(limit)) if limit > 512 else query()
+        ready = variants(asked, message, limit, message.body, random.Random(1), most=1)
+        (read,) = (dns.message.from_wire(b"\0\0" + one, one_rr_per_rrset=True) for one in ready)
+        assert bool(read.flags & dns.flags.TC) is (count * 16 > limit)
+        found = addresses(read)
+        assert len(set(found)) == len(found)
+        assert len(found) == count or read.flags & dns.flags.TC
+        assert message.body[: 16 * len(found)] not in ready[0]

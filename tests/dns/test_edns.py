@@ -141,3 +141,35 @@ def test_how_long_a_connection_is_kept(data: bytes, seconds: float | None) -> No
 def test_a_connection_of_which_nothing_is_said() -> None:
     assert edns.read_keepalive(None) is None
     assert edns.read_keepalive(edns.read_opt(1232, 0, b"")) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "asks"),
+    [
+        (None, False),
+        (edns.read_opt(1232, 0, b""), False),
+        (edns.read_opt(1232, 0, edns.build_ede(3)), False),
+        (edns.read_opt(1232, 0, edns.ASK_KEEPALIVE), True),
+        (edns.read_opt(1232, 0, edns.build_ede(3) + edns.ASK_KEEPALIVE), True),
+        # Of another version nothing is known
+        (edns.read_opt(1232, 1 << 16, edns.ASK_KEEPALIVE), False),
+    ],
+)
+def test_who_asks_how_long_a_connection_is_kept(found: edns.Edns | None, asks: bool) -> None:
+    assert edns.asks_keepalive(found) is asks
+
+
+@pytest.mark.parametrize("data", [b"\0", b"\0\0", b"\0\x64", b"\0\0\0"])
+def test_a_client_does_not_say_it(data: bytes) -> None:
+    option = edns.build_option(const.KEEPALIVE, data)
+    with pytest.raises(WireError) as raised:
+        edns.asks_keepalive(edns.read_opt(1232, 0, option))
+    assert raised.value.rcode == const.FORMERR
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.0, 0.0), (0.04, 0.0), (0.1, 0.1), (10.0, 10.0), (9999.0, 6553.5)]
+)
+def test_what_is_told_of_it(seconds: float, told: float) -> None:
+    option = edns.build_keepalive(seconds)
+    assert edns.read_keepalive(edns.read_opt(1232, 0, option)) == told

@@ -10,6 +10,7 @@ import pytest
 
 from consulfwd.dns import const, records
 from consulfwd.dns.message import assemble_message, read_reply
+from consulfwd.dns.records import addresses_of
 from consulfwd.dns.replies import STREAM_LIMIT, respond
 from consulfwd.dns.wire import read_query
 from consulfwd.errors import WireError
@@ -286,3 +287,34 @@ def test_anything_but_one_rrset_keeps_its_order(answers: list[bytes]) -> None:
 def test_other_spelling_is_the_same_rrset() -> None:
     answers = [*addresses(1), *addresses(2, "WEB.Consul")[1:]]
     assert len(records.permutations(answers, random.Random(1), 16)) == 2
+
+
+ROW = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4"
+ROW6 = b"\xc0\x0c\0\x1c\0\1\0\0\0\x3c\0\x10"
+ROWS = [ROW + bytes((10, 0, 0, last)) for last in range(3)]
+ROWS6 = [ROW6 + bytes((last,) * 16) for last in range(3)]
+
+
+@pytest.mark.parametrize("rows", [ROWS, ROWS[:1], ROWS6])
+def test_addresses_of_the_name_asked_may_stand_anywhere(rows: list[bytes]) -> None:
+    ends = [len(rows[0]) * count for count in range(1, len(rows) + 1)]
+    assert addresses_of(b"".join(rows), ends) == rows
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"\xc0\x0d" + ROWS[1][2:],  # another owner
+        b"\3www\0" + ROWS[1][2:],
+        ROWS[1][:2] + b"\0\x10" + ROWS[1][4:],  # another type
+        ROWS[1][:11] + b"\3" + ROWS[1][12:],  # another length
+        ROW + b"\0",
+    ],
+)
+def test_others_may_not(other: bytes) -> None:
+    for rows in ([ROWS[0], other, ROWS[2]], [*ROWS, other], [other, *ROWS]):
+        ends = [sum(map(len, rows[: count + 1])) for count in range(len(rows))]
+        assert addresses_of(b"".join(rows), ends) == []
+    # As long as the others would be together.
+    rows = [ROWS[0], ROWS[1] + other, ROWS[2]]
+    assert addresses_of(b"".join(rows), [16, 32 + len(other), 48 + len(other)]) == []

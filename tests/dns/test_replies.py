@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consulfwd.dns import const, replies
-from consulfwd.dns.edns import build_ede
+from consulfwd.dns.edns import build_ede, build_keepalive
 from consulfwd.dns.message import Message, assemble_message, read_reply
 from consulfwd.dns.records import build_record, read_records
 from consulfwd.dns.replies import STREAM_LIMIT, respond
@@ -306,3 +306,28 @@ def test_queries_for_upstreams(do: bool) -> None:
     query = read_query(sent)
     assert (query.question, query.do) == (question("Web.consul SRV"), do)
     assert parse(ID + replies.build_query(question(WEB), 0, 512)).payload == 512
+
+
+KEPT = build_keepalive(10.0)
+
+
+@pytest.mark.parametrize("options", [b"", EDE, EDE + build_ede(0, "more")])
+@pytest.mark.parametrize("do", [False, True])
+def test_options_are_put_in_behind_those_there_are(options: bytes, do: bool) -> None:
+    query = asks(do=do)
+    reply = respond(query, ID, upstream(A1), 512, options=options)
+    more = replies.with_options(reply, len(options), KEPT)
+    assert more == respond(query, ID, upstream(A1), 512, options=options + KEPT)
+    assert lines(more)[1:] == lines(reply)[1:]
+
+
+def test_options_are_for_who_speaks_edns() -> None:
+    reply = respond(asks(edns=None), ID, upstream(A1), 512)
+    assert replies.with_options(reply, 0, KEPT) == reply
+
+
+@pytest.mark.parametrize(("length", "told"), [(65_529, True), (65_530, False)])
+def test_options_are_not_worth_a_record(length: int, told: bool) -> None:
+    reply = respond(asks(), ID, upstream(A1), 512)
+    reply = reply[:-11] + bytes(length - len(reply)) + reply[-11:]
+    assert (len(replies.with_options(reply, 0, KEPT)) > length) is told

@@ -33,7 +33,8 @@ async def test_limits_on_tcp_are_taken() -> None:
         ((_, listener),) = here.server._listening.listeners.values()
         await here.server.reload(settings(here.cluster, tcp=limits))
         assert ((_, listener),) == tuple(here.server._listening.listeners.values())
-        assert {name: getattr(listener, name) for name in limits} == limits
+        assert {name: getattr(listener.limits, name) for name in limits} == limits
+        assert (listener.connections.most, listener.connections.most_each) == (3, 2)
 
 
 async def test_the_deadline_is_taken() -> None:

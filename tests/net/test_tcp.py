@@ -1,15 +1,18 @@
-"""The TCP listener (RFC 7766): pipelining, slow and silent clients, every limit."""
+"""Connections of clients (RFC 7766): pipelining, slow and silent ones, those that end badly."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
+import socket
+import struct
 import time
 
 import pytest
 
-from consulfwd.net import tcp as net_tcp
-from consulfwd.net.tcp import TURN, ServerConnection
+from consulfwd.net import connection as net_connection
+from consulfwd.net.connection import TURN, ServerConnection
 from tests.net.messages import parse, question
 from tests.net.world import GALERA, TcpClient, World, until, world
 
@@ -18,6 +21,12 @@ NAME = "galeradb.service.consul"
 
 def numbered(name: str, ident: int, qtype: str = "A") -> bytes:
     return question(name, qtype, ident=ident)
+
+
+def many(name: str, count: int, qtype: str = "A") -> list[bytes]:
+    """Queries for one name with IDs from 0 on, over and over."""
+    packet = numbered(name, 0, qtype)[2:]
+    return [(number & 0xFFFF).to_bytes(2, "big") + packet for number in range(count)]
 
 
 async def is_served(client: TcpClient) -> bool:
@@ -32,6 +41,15 @@ async def is_served(client: TcpClient) -> bool:
 def connections(here: World) -> int:
     (_, tcp), *_ = here.server._listening.listeners.values()
     return len(tcp.connections)
+
+
+def big(here: World, ttl: int, instances: int = 200) -> None:
+    """A service with a long answer."""
+    for number in range(instances):
+        here.cluster.catalog.register(
+            "big", id=f"b{number}", node=f"n{number}", node_address="10.1.0.1", port=number + 1
+        )
+    here.cluster.dns.service_ttl = ttl
 
 
 async def test_replies_come_as_they_are_ready() -> None:
@@ -54,6 +72,83 @@ async def test_one_octet_at_a_time() -> None:
             await client.writer.drain()
             await asyncio.sleep(0)
         assert parse(await client.receive()).data == GALERA
+
+
+async def test_queries_that_share_segments_are_told_apart() -> None:
+    packets = [numbered(NAME, 1), numbered("localhost", 2), numbered(NAME, 3)]
+    stream = b"".join(len(one).to_bytes(2, "big") + one for one in packets)
+    second = 2 + len(packets[0])
+    async with world() as here, here.tcp() as client:
+        (_, tcp), *_ = here.server._listeners.values()
+        await until(lambda: len(tcp.connections))
+        (connection,) = tcp.connections
+        # One and a half in the first, within the second's length too; the rest in another.
+        for cut in (second + 1, second + 2, second + 20, len(stream)):
+            for part in (stream[:cut], stream[cut:]):
+                connection.data_received(part)
+            replies = [parse(await client.receive()) for _ in range(3)]
+            assert {(one.id, tuple(one.data)) for one in replies} == {
+                (1, tuple(GALERA)), (2, ("127.0.0.1",)), (3, tuple(GALERA)),
+            }  # fmt: skip
+
+
+async def test_one_id_for_two_queries_is_the_clients_own_affair() -> None:
+    async with world(patience=1.0) as here, here.tcp() as client:
+        here.agents[0].faults.any.delay.on(0.05, count=2)
+        client.send(numbered(NAME, 1), numbered("web.service.consul", 1))
+        replies = [parse(await client.receive()) for _ in range(2)]
+        assert {one.name for one in replies} == {NAME + ".", "web.service.consul."}
+        assert {one.id for one in replies} == {1}
+
+
+async def test_more_queries_than_there_are_ids() -> None:
+    async with world() as here, here.tcp() as client:
+        asked = many("localhost", 65_536 + 100)
+        client.send(*asked)
+        one = len(await client.receive())
+        stream = await client.reader.readexactly((len(asked) - 1) * (one + 2))
+        answered = [stream[at + 2 : at + 4] for at in range(0, len(stream), one + 2)]
+        assert answered == [packet[:2] for packet in asked[1:]]
+
+
+@pytest.mark.parametrize("when", ["in flight", "unread", "half a query"])
+async def test_a_reset_hurts_nobody_else(when: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with world(patience=1.0) as here, here.tcp() as other:
+        if when == "unread":
+            big(here, ttl=60)
+        else:
+            here.agents[0].faults.any.delay.on(0.1)
+        name = "big.service.consul" if when == "unread" else NAME
+        client = here.tcp()
+        await client.__aenter__()
+        client.send(*many(name, 3000, "SRV"))
+        client.writer.write(b"\0\x40abc")
+        other.send(numbered(NAME, 7))
+        (_, tcp), *_ = here.server._listeners.values()
+        if when == "unread":
+            await until(lambda: any(one._blocked for one in tcp.connections))
+        elif when == "in flight":
+            await until(lambda: here.engine.flights)
+        sock = client.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.writer.transport.abort()
+        assert parse(await other.receive()).data == GALERA
+        await until(lambda: connections(here) == 1)
+        await until(lambda: not here.engine.flights)
+        assert (await here.ask(NAME)).data == GALERA
+    said = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+    assert [one for one in said if "no recursors" not in one] == []
+
+
+async def test_what_came_before_the_end_of_sense_is_answered() -> None:
+    async with world(patience=1.0) as here, here.tcp() as client:
+        here.agents[0].faults.any.delay.on(0.1, count=1)
+        asked = here.counters.queries
+        # A message without length is none: nothing behind it is read.
+        client.send(numbered(NAME, 1), b"", numbered("localhost", 2))
+        assert parse(await client.receive()).data == GALERA
+        assert await client.closed()
+        assert here.counters.queries == asked + 2
 
 
 async def test_a_half_closed_connection_still_gets_its_replies() -> None:
@@ -109,83 +204,10 @@ async def test_a_client_that_leaves_is_not_missed() -> None:
         assert (await here.ask(NAME)).data == GALERA
 
 
-async def test_no_more_connections_than_allowed() -> None:
-    async with world(tcp={"max_connections": 3}) as here:
-        clients = [here.tcp() for _ in range(5)]
-        try:
-            for client in clients[:4]:
-                await client.__aenter__()
-            assert [await is_served(client) for client in clients[:4]] == [True, True, True, False]
-            clients[0].writer.close()
-            await until(lambda: connections(here) == 2)
-            await clients[4].__aenter__()
-            assert await is_served(clients[4])
-        finally:
-            for client in clients:
-                await client.__aexit__()
-
-
-async def test_no_more_connections_from_one_client_than_allowed() -> None:
-    async with world(tcp={"max_per_client": 2}) as here:
-        served = []
-        writers = []
-        for source in ("127.0.0.1", "127.0.0.1", "127.0.0.1", "127.0.0.2"):
-            client = here.tcp()
-            client.reader, client.writer = await asyncio.open_connection(
-                here.at.host, here.at.port, local_addr=(source, 0)
-            )
-            writers.append(client.writer)
-            served.append((source, await is_served(client)))
-        assert served == [
-            ("127.0.0.1", True),
-            ("127.0.0.1", True),
-            ("127.0.0.1", False),
-            ("127.0.0.2", True),
-        ]
-        for writer in writers:
-            writer.transport.abort()
-        await until(lambda: connections(here) == 0)
-
-
-async def test_many_idle_connections_keep_nobody_out() -> None:
-    async with world(tcp={"max_connections": 4, "max_per_client": 3}) as here:
-        served = []
-        clients = []
-        for source in (2, 2, 3, 2, 4, 5, 2):
-            client = here.tcp()
-            client.reader, client.writer = await asyncio.open_connection(
-                here.at.host, here.at.port, local_addr=(f"127.0.0.{source}", 0)
-            )
-            clients.append(client)
-            served.append(await is_served(client))
-        # The fifth and the sixth took a place of the first one's; it may not take it back.
-        assert served == [True] * 6 + [False]
-        assert connections(here) == 4
-        assert [await is_served(client) for client in clients].count(True) == 4
-        for client in clients:
-            client.writer.transport.abort()
-        await until(lambda: connections(here) == 0)
-
-
-async def test_many_that_come_at_once_take_no_more_places_than_there_are() -> None:
-    async with world(tcp={"max_connections": 6, "max_per_client": 6}) as here:
-        clients = [TcpClient(here.at, f"127.0.0.{2 if number < 6 else 3}") for number in range(9)]
-        try:
-            for client in clients[:6]:
-                await client.__aenter__()
-                assert await is_served(client)
-            await asyncio.gather(*(client.__aenter__() for client in clients[6:]))
-            assert [await is_served(client) for client in clients[6:]] == [True] * 3
-            assert connections(here) == 6
-        finally:
-            for client in clients:
-                await client.__aexit__()
-
-
 async def test_one_connections_burst_leaves_others_their_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(net_tcp, "TURN_LASTS", 60.0)
+    monkeypatch.setattr(net_connection, "TURN_LASTS", 60.0)
     async with world() as here, here.tcp(), here.tcp():
         assert (await here.ask(NAME, tcp=True)).data == GALERA
         (_, tcp), *_ = here.server._listening.listeners.values()
@@ -217,7 +239,7 @@ async def test_one_connections_burst_leaves_others_their_turn(
 
 
 async def test_a_turn_is_short_when_its_queries_are_dear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(net_tcp, "TURN_LASTS", 0.0)
+    monkeypatch.setattr(net_connection, "TURN_LASTS", 0.0)
     async with world() as here, here.tcp() as client:
         assert await is_served(client)
         (_, tcp), *_ = here.server._listening.listeners.values()
@@ -258,26 +280,22 @@ async def test_no_more_queries_in_flight_than_allowed() -> None:
         assert {one.rcode for one in replies} == {"NXDOMAIN"}
 
 
-async def test_a_client_that_never_reads_costs_a_bounded_amount() -> None:
+@pytest.mark.parametrize("ttl", [0, 60])
+async def test_a_client_that_never_reads_costs_a_bounded_amount(ttl: int) -> None:
     async with world(tcp={"idle_timeout": 0.3}) as here:
-        for number in range(200):
-            here.cluster.catalog.register(
-                "big", id=f"b{number}", node=f"n{number}", node_address="10.1.0.1", port=number + 1
-            )
-        here.cluster.dns.service_ttl = 60
+        big(here, ttl)
         async with here.tcp() as client:
-            packets = [numbered("big.service.consul", ident, "SRV") for ident in range(3000)]
-            client.send(*packets)
+            client.send(*many("big.service.consul", 3000, "SRV"))
             (_, tcp), *_ = here.server._listening.listeners.values()
             await until(lambda: tcp.connections)
             (connection,) = tcp.connections
             transport = connection._transport
             assert transport is not None
             await until(lambda: transport.is_closing() or connection._blocked)
-            # What was in flight on it when it filled up may wait there, not all that was asked.
+            # One reply more than fits may wait there, not all that was asked, or was in flight.
             whole = await here.ask("big.service.consul", "SRV", tcp=True)
             assert len(whole.answers) == 200
-            assert transport.get_write_buffer_size() <= (100 + 1) * (whole.size + 2) + 65536
+            assert transport.get_write_buffer_size() <= whole.size + 2 + 65536
             assert (await here.ask(NAME)).data == GALERA
             # Most of it is work, on a machine that may have other work.
             await until(lambda: connections(here) == 0, patience=30)

@@ -1,0 +1,150 @@
+"""What clients are told over TCP, whatever connection they use: whole answers, or why not.
+
+To bring the records of a long answer into another order takes milliseconds, and a client may have
+thousands of queries for it on their way: what is asked again within a second is made once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import cycle
+
+from consulfwd.core.access import Access
+from consulfwd.core.ask import Ask
+from consulfwd.core.cache import Entry
+from consulfwd.core.hot import Variant, variants
+from consulfwd.dns import const, replies
+from consulfwd.dns.edns import asks_keepalive
+from consulfwd.dns.message import Message
+from consulfwd.errors import WireError
+from consulfwd.net.answers import prohibited
+from consulfwd.net.front import Front
+from consulfwd.net.udp import QueryLog
+from consulfwd.net.waiter import Result, Waiter
+
+# How much (octets) is kept ready for those who ask the same again.
+MAX_READY = 8 << 20
+# What it costs to have noted a query.
+_NOTED = 256
+_PART = (const.EDE_NETWORK, "a part of the answer is all that could be had")
+# A question, and whether it asks how long the connection is kept.
+Asked = tuple[Ask, bool]
+
+
+class TcpService:
+    """Reads queries and makes replies.
+
+    Of a reply that is ready the table decides each time whether its entry may be given, so nothing
+    else can be out of date here than its TTLs: that is why it is good for a second only.
+    """
+
+    def __init__(self, front: Front, access: Access, query_log: QueryLog | None) -> None:
+        self.table = front.table
+        self.query_log = query_log
+        self._access = access
+        self._questions = front.questions
+        self._cache = front.table.cache
+        self._clock = front.table.clock
+        self._rng = front.rng
+        self._warmth = front.warmth
+        # By query: the message and when it was stored, and its orders once it was asked for again.
+        self._ready: dict[bytes, tuple[Message, float, Variant | None]] = {}
+        self._octets = 0
+        self._warmth.on_clear(self.clear)
+
+    def read(self, data: bytes, host: str) -> Asked | bytes | None:
+        """Return the question in a message, or what to reply at once (b"" for nothing).
+
+        None when it is no query at all: whoever sent that does not speak DNS.
+        """
+        allowed = self._access.allows(host)
+        query = None
+        try:
+            if not allowed:
+                # What is prepared for clients is not a stranger's to fill.
+                return prohibited(data, self._questions.read(data))
+            ask = self._questions.prepare(data)
+            query = ask.query
+            keepalive = query.edns is not None and asks_keepalive(query.edns)
+        except WireError as error:
+            if error.rcode is None:
+                return None
+            return replies.refuse(data, error.rcode, query) if allowed else b""
+        if self.query_log is not None:
+            self.query_log(ask, host, "tcp")
+        return ask, keepalive
+
+    def reply(self, ask: Ask, ident: bytes, result: Result, more: bytes = b"") -> bytes:
+        """Return the reply to `ask` with this ID; `more` are EDNS options beside the usual ones."""
+        if result.message.truncated:
+            # Over TCP there is nothing more to be had: a part would be taken for the whole.
+            result = Result(replies.empty(ask.question, const.SERVFAIL), "nobody", ede=_PART)
+        entry = result.entry
+        options = b""
+        if entry is not None and not result.stale:
+            reply = ident + self._fresh(ask, entry)
+        else:
+            old = self._cache.stale_body(entry) if entry is not None else None
+            options = result.options()
+            reply = replies.respond(
+                ask.query, ident, result.message, replies.STREAM_LIMIT, body=old, options=options
+            )
+        return replies.with_options(reply, len(options), more) if more else reply
+
+    def _fresh(self, ask: Ask, entry: Entry) -> bytes:
+        """Return the reply for a cached answer, without its ID."""
+        message, stored_at = entry.message, entry.stored_at
+        ready = self._ready.get(ask.raw)
+        again = ready is not None and ready[0] is message and ready[1] == stored_at
+        if again and ready is not None and ready[2] is not None:
+            return ready[2]()
+        body = self._cache.body(entry, self._clock.now())
+        limit = replies.STREAM_LIMIT
+        if again:
+            made = variants(ask.query, message, limit, body, self._rng)
+            give = cycle(made).__next__
+        else:
+            made = variants(ask.query, message, limit, body, self._rng, most=1)
+            give = None
+        self._octets += sum(map(len, made)) if again else len(ask.raw) + _NOTED
+        if self._octets > MAX_READY:
+            self.clear()
+        else:
+            self._ready[ask.raw] = (message, stored_at, give)
+        return give() if give is not None else made[0]
+
+    def clear(self) -> None:
+        """Forget what is ready: TTLs have gone down, or something changed."""
+        self._ready.clear()
+        self._octets = 0
+
+    def close(self) -> None:
+        """Be told of no more seconds."""
+        self._warmth.forget(self.clear)
+
+
+class TcpWaiter(Waiter):
+    """A client that waits for a reply; `client_id` is the ID it chose, `give` takes the result.
+
+    With `keepalive` it asked how long the connection is kept.
+    """
+
+    __slots__ = ("_give", "client_id", "keepalive", "listener")
+
+    def __init__(
+        self,
+        listener: object,
+        give: Callable[[TcpWaiter, Result], None],
+        ask: Ask,
+        client_id: bytes,
+        keepalive: bool,
+    ) -> None:
+        super().__init__(ask)
+        self.listener = listener
+        self.client_id = client_id
+        self.keepalive = keepalive
+        self._give = give
+
+    def deliver(self, result: Result) -> None:
+        """Send the reply, if the client is still there."""
+        self._give(self, result)

@@ -1,0 +1,156 @@
+"""Clients that let many long answers pile up: work and memory are bounded, and all of them come."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from consulfwd.core.hot import variants
+from consulfwd.dns import replies
+from consulfwd.dns.message import Message
+from consulfwd.dns.wire import Query
+from consulfwd.net import tcp_service
+from consulfwd.net.connection import ServerConnection
+from tests.net.messages import parse, question
+from tests.net.world import TcpClient, World, until, world
+
+BIG = "big.service.consul"
+
+
+def register(here: World, instances: int, ttl: int) -> None:
+    for number in range(instances):
+        address = f"10.1.{number >> 8}.{number & 255}"
+        here.cluster.catalog.register("big", id=f"b{number}", node=f"n{number}", address=address)
+    here.cluster.dns.service_ttl = ttl
+
+
+def many(count: int) -> list[bytes]:
+    packet = question(BIG)[2:]
+    return [number.to_bytes(2, "big") + packet for number in range(count)]
+
+
+async def received(client: TcpClient, count: int) -> list[bytes]:
+    return [await client.receive() for _ in range(count)]
+
+
+async def the_connection(here: World) -> ServerConnection:
+    (_, tcp), *_ = here.server._listeners.values()
+    await until(lambda: len(tcp.connections))
+    (connection,) = tcp.connections
+    return connection
+
+
+async def test_a_long_answer_is_made_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Counter[int] = Counter()
+
+    def counted(*args: Any, **how: Any) -> list[bytes]:
+        found = variants(*args, **how)
+        made[here.engine.warmth.epoch] += len(found)
+        return found
+
+    monkeypatch.setattr(tcp_service, "variants", counted)
+    async with world() as here, here.tcp() as client:
+        register(here, 600, ttl=60)
+        whole = await here.ask(BIG, tcp=True)
+        assert len(whole.answers) == 600
+        client.send(*many(2000))
+        await until(lambda: here.counters.cached, patience=20)
+        got = await received(client, 2000)
+        assert [reply[:2] for reply in got] == [n.to_bytes(2, "big") for n in range(2000)]
+        # Each once for who asks first, and in three orders for the others, whatever they are.
+        assert max(made.values()) <= 1 + 3
+        orders = {reply[2:] for reply in got}
+        assert 3 <= len(orders) <= sum(made.values())
+        for one in orders:
+            assert parse(b"\0\0" + one).data == whole.data
+
+
+async def test_what_is_ready_is_what_the_cache_has() -> None:
+    async with world() as here, here.tcp() as client:
+        register(here, 40, ttl=60)
+
+        async def asked() -> list[tuple[set[int], int]]:
+            client.send(*many(4))
+            found = [parse(reply) for reply in await received(client, 4)]
+            return [(one.ttls, len(one.answers)) for one in found]
+
+        assert await asked() == [({60}, 40)] * 4
+        # TTLs go down while it is asked for,
+        here.skip(10)
+        assert await asked() == [({50}, 40)] * 4
+        # and what leaves the cache is given no more.
+        here.cluster.catalog.register("big", id="new", node="new", address="10.2.0.1")
+        here.engine.cache.clear()
+        assert await asked() == [({60}, 41)] * 4
+        await until(lambda: here.engine.flights == {})
+
+
+async def test_what_is_ready_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp_service, "MAX_READY", 20_000)
+    async with world() as here, here.tcp() as client:
+        register(here, 40, ttl=60)
+        (_, tcp), *_ = here.server._listeners.values()
+        service = tcp.service
+        for number in range(100):
+            client.send(question(f"n{number}.localhost"), question(BIG, edns=1000 + number))
+            await received(client, 2)
+            client.send(question(BIG, edns=1000 + number, ident=1))
+            reply = parse(await client.receive())
+            assert (len(reply.answers), reply.id) == (40, 1)
+            orders = [one for _, _, one in service._ready.values() if one is not None]
+            assert len(orders) <= 20_000 // (16 * (reply.size - 2))
+            assert service._octets <= 20_000
+
+
+@pytest.mark.parametrize("ttl", [0, 60])
+@pytest.mark.parametrize("half_closed", [False, True])
+async def test_a_late_reader_has_them_all(ttl: int, half_closed: bool) -> None:
+    async with world() as here, here.tcp() as client:
+        register(here, 1000, ttl)
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.send(*many(1000))
+        if half_closed:
+            await client.writer.drain()
+            client.writer.write_eof()
+        connection = await the_connection(here)
+        await until(lambda: connection._blocked, patience=20)
+        transport = connection._transport
+        assert transport is not None
+        # What has its answer waits unmade: there are 100 of them in flight, of 16 KB each.
+        assert transport.get_write_buffer_size() < 65_536 + 2 * 16_100
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        got = await received(client, 1000)
+        assert Counter(reply[:2] for reply in got) == Counter(one[:2] for one in many(1000))
+        assert {len(reply) for reply in got} == {len(got[0])}
+        if half_closed:
+            assert await client.closed()
+
+
+async def test_an_error_at_one_that_waits_unmade_costs_that_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world(patience=1.0) as here, here.tcp() as client:
+        register(here, 1000, ttl=0)
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.send(*many(1000))
+        connection = await the_connection(here)
+        await until(lambda: len(connection._unsent) > 10, patience=20)
+        waiter, _ = connection._unsent[3]
+        respond = replies.respond
+        told: list[object] = []
+
+        def fails(query: Query, ident: bytes, message: Message, limit: int, **how: Any) -> bytes:
+            if ident == waiter.client_id and message.answers:
+                raise RuntimeError("a mishap")
+            return respond(query, ident, message, limit, **how)
+
+        monkeypatch.setattr(replies, "respond", fails)
+        here.engine.loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        got = await received(client, 1000)
+        assert Counter(reply[:2] for reply in got) == Counter(one[:2] for one in many(1000))
+        failed = [reply[:2] for reply in got if reply[3] & 15]
+        assert failed == [waiter.client_id]
+        assert told == ["an answer could not be given"]
