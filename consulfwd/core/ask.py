@@ -20,10 +20,18 @@ from consulfwd.dns.wire import Query
 if TYPE_CHECKING:
     from consulfwd.core.subjects import Form
 
-# Loopback carries any size; elsewhere a datagram should not be cut into too many fragments.
+# Loopback carries any size; elsewhere no datagram is to come in fragments (RFC 9715).
 AGENT_SIZE_ON_HOST = 65000
-AGENT_SIZE = 4096
-RECURSOR_SIZE = 1232
+SIZE_ELSEWHERE = 1232
+# So much of a datagram Consul may leave empty beside the record that did not fit: it is content
+# with ten octets less than all, and eight are for UDP's header.
+UNUSED = 32
+# The most one more answer takes where names are compressed: an address, or the longest name.
+ANOTHER = {const.A: 16, const.AAAA: 28}
+ANOTHER_LONG = 2 + 10 + 6 + 255 + 28
+# What a node's metadata takes as TXT records beside SRV ones, at most, in all but strange cases.
+TEXTS = 1024
+_POINTER, _CNAME = b"\xc0", const.CNAME.to_bytes(2, "big")
 LOCAL_TTL = 3600
 # Who connects to a name asks for the addresses of both families, and waits for both answers.
 _FAMILIES = const.A.to_bytes(2, "big"), const.AAAA.to_bytes(2, "big")
@@ -129,8 +137,8 @@ class Ask:
     def asked_size(self, upstream: Upstream) -> int:
         """Return the receive buffer announced to this upstream, in octets."""
         if upstream.is_agent:
-            return AGENT_SIZE_ON_HOST if upstream.on_host else AGENT_SIZE
-        return RECURSOR_SIZE
+            return AGENT_SIZE_ON_HOST if upstream.on_host else SIZE_ELSEWHERE
+        return SIZE_ELSEWHERE
 
     def plain(self) -> bytes:
         """Return the query without its ID and without EDNS."""
@@ -160,8 +168,10 @@ class Ask:
         """Return whether a datagram was, or may have been, cut by its sender.
 
         Consul drops records to fit the size announced, without TC (1.19 drops the OPT with
-        them), or down to three answers when EDNS gets lost on the way. What is well below the
-        limit and has its OPT cannot have been cut.
+        them), or down to three answers when EDNS gets lost on the way. It fills the datagram
+        then, so that what has room for one more was not cut. Beside SRV records room says
+        nothing: metadata of nodes count when it is looked whether all fits, and every one goes
+        with the first answer that has to. Being there they prove that none did.
         """
         if message.truncated:
             return True
@@ -169,7 +179,32 @@ class Ask:
             return False
         if message.edns is None and message.answers:
             return True
-        return message.size > self.asked_size(upstream) // 2
+        size, limit = message.size, self.asked_size(upstream)
+        if self.qtype == const.SRV and size + (message.answers + 1) * TEXTS > limit:
+            return message.answers > 0 and not _has_more_than_answers_need(message)
+        if size <= limit // 2:
+            return False
+        return upstream.on_host or size + UNUSED + _another(self.qtype, message) > limit
+
+
+def _has_more_than_answers_need(message: Message) -> bool:
+    """Return whether there is more in the Additional section than one address for each SRV record.
+
+    Aliases of a target do not count: they stay with it when Consul cuts.
+    """
+    additional = message.ttls[message.answers + message.authorities :]
+    others = sum(message.body[at - 4 : at - 2] != _CNAME for at in additional)
+    return others > message.answers
+
+
+def _another(qtype: int, message: Message) -> int:
+    """Return how many octets one more answer could have taken; more than any can where unknown.
+
+    An alias brings others along, and the settings may keep Consul from compressing names.
+    """
+    if message.aliased or message.body[:1] < _POINTER:
+        return 65535
+    return ANOTHER.get(qtype, ANOTHER_LONG)
 
 
 def sibling_of(key: bytes) -> bytes | None:

@@ -155,7 +155,7 @@ class Attempts:
         for _ in plan:
             upstream = plan[self._next % len(plan)]
             self._next += 1
-            stream = upstream.transport != "udp" or self._may_have_lost_fragments(upstream)
+            stream = upstream.transport != "udp" or self._may_have_lost_datagrams(upstream)
             if self._next <= len(plan) or self._tries(upstream, stream) < MAX_TRIES:
                 break
         return upstream, stream
@@ -185,10 +185,10 @@ class Attempts:
         wait: float = max(ends - now, 0.0) / (2**waits - 1)
         return wait
 
-    def _may_have_lost_fragments(self, upstream: Upstream) -> bool:
+    def _may_have_lost_datagrams(self, upstream: Upstream) -> bool:
         """In the second round: whether an agent off the host was silent over UDP.
 
-        A large answer comes in fragments, which some networks drop (RFC 8900): TCP is tried too.
+        Some networks drop large datagrams, or some of UDP (RFC 9715): TCP is tried too.
         """
         second = len(self.plan) < self._next <= 2 * len(self.plan)
         if not second or upstream.on_host or not upstream.is_agent:

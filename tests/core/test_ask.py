@@ -18,9 +18,11 @@ from consulfwd.core.special import special_routes
 from consulfwd.core.upstreams import Health, Upstream
 from consulfwd.dns import const
 from consulfwd.dns.edns import build_option
+from consulfwd.dns.message import Message, assemble_message
 from consulfwd.dns.names import ROOT, from_text
+from consulfwd.dns.records import build_record
 from consulfwd.dns.wire import Query
-from tests.core.play import answer, edns, query, upstream
+from tests.core.play import NAME, address, answer, edns, query, upstream
 
 LOCAL, FAR, RECURSOR = upstream("A"), upstream("B", on_host=False), upstream("R")
 GROUP = Group("agents", [LOCAL, FAR], "ordered", Health())
@@ -138,7 +140,7 @@ def sent(one: Ask, where: Upstream = LOCAL) -> dns.message.Message:
     return dns.message.from_wire(b"\0\0" + one.tail(where))
 
 
-@pytest.mark.parametrize(("where", "size"), [(LOCAL, 65_000), (FAR, 4096), (RECURSOR, 1232)])
+@pytest.mark.parametrize(("where", "size"), [(LOCAL, 65_000), (FAR, 1232), (RECURSOR, 1232)])
 def test_the_size_announced_upstream_is_ours(where: Upstream, size: int) -> None:
     for asked in (ask(), ask(edns=edns(512))):
         assert sent(asked, where).payload == size
@@ -190,8 +192,8 @@ CUTS: dict[str, tuple[Upstream, int, int, bool, bool, bool]] = {
     "no EDNS from a recursor": (RECURSOR, 3, 100, False, False, False),
     "half the size": (LOCAL, 3, 32_500, True, False, False),
     "over half the size": (LOCAL, 3, 32_501, True, False, True),
-    "half the size, off the host": (FAR, 3, 2048, True, False, False),
-    "over half the size, off the host": (FAR, 3, 2049, True, False, True),
+    "off the host, room for one more": (FAR, 3, 1184, True, False, False),
+    "off the host, no room for one more": (FAR, 3, 1185, True, False, True),
     "large from a recursor": (RECURSOR, 3, 1232, True, False, False),
 }
 
@@ -202,6 +204,76 @@ def test_what_may_have_been_cut(what: str) -> None:
     message = answer(count, opt=opt, flags=const.TC if tc else 0)
     message.size = size
     assert ask().cut(where, message) is cut
+
+
+def made(*records: bytes, beside: tuple[bytes, ...] = (), size: int = 0) -> Message:
+    """Return a message of answers and of what is beside them, as if it had so many octets."""
+    sections = ([*records], [], [*beside])
+    message = assemble_message(ask(qtype=const.SRV).question, sections, flags=0)
+    message.edns, message.size = edns(), size or message.size
+    return message
+
+
+NODES = [from_text(f"n{number}.node.dc1.consul") for number in range(70)]
+SERVERS = [build_record(NAME, const.SRV, 0, b"\0\1\0\1\0\x50" + node) for node in NODES]
+ADDRESSES = [build_record(node, const.A, 0, b"\x0a\0\0\1") for node in NODES]
+TEXT = build_record(NODES[0], const.TXT, 0, b"\3a=b")
+ALIAS = build_record(NODES[0], const.CNAME, 0, from_text("example.com"))
+
+
+@pytest.mark.parametrize(
+    ("what", "where", "qtype", "message", "room"),
+    [
+        ("an address", FAR, const.A, made(address(1)), 16),
+        ("an IPv6 address", FAR, const.AAAA, made(address(1)), 28),
+        ("whatever it is", FAR, const.ANY, made(address(1)), 301),
+    ],
+)
+def test_what_has_room_for_one_more_was_not_cut(
+    what: str, where: Upstream, qtype: int, message: Message, room: int
+) -> None:
+    """Of 1,232 octets Consul may leave 32 empty, and what one more answer takes."""
+    for size, cut in ((1200 - room, False), (1201 - room, True)):
+        message.size = size
+        assert ask(qtype=qtype).cut(where, message) is cut, what
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("an alias, which brings others along", made(ALIAS)),
+        ("names in full", made(address(1, owner=from_text("elsewhere.example")))),
+    ],
+)
+def test_where_what_one_more_takes_is_not_known_half_is_trusted(
+    what: str, message: Message
+) -> None:
+    for size, cut in ((616, False), (617, True)):
+        message.size = size
+        assert ask().cut(FAR, message) is cut, what
+
+
+# Where, how many SRV, what is beside them, octets -> cut?
+SRV_CUTS: dict[str, tuple[Upstream, int, list[bytes], int, bool]] = {
+    "none": (FAR, 0, [], 100, False),
+    "one": (FAR, 1, ADDRESSES[:1], 100, True),
+    "one, and its node's text": (FAR, 1, [ADDRESSES[0], TEXT], 100, False),
+    "as large as can be": (FAR, 2, [*ADDRESSES[:2], TEXT], 1232, False),
+    "another name's text in place of an address": (FAR, 2, [ADDRESSES[1], TEXT], 200, True),
+    "an alias of the target": (FAR, 1, [ALIAS, ADDRESSES[1]], 100, True),
+    "on the host": (LOCAL, 1, ADDRESSES[:1], 100, False),
+    "on the host, 60": (LOCAL, 60, ADDRESSES[:60], 2536, False),
+    "on the host, 60, one octet more": (LOCAL, 60, ADDRESSES[:60], 2537, True),
+    "on the host, 60, and a text": (LOCAL, 60, [*ADDRESSES[:60], TEXT], 65000, False),
+}
+
+
+@pytest.mark.parametrize("what", SRV_CUTS)
+def test_texts_beside_srv_records_prove_that_none_is_missing(what: str) -> None:
+    """Consul takes them out with the first answer that does not fit for them."""
+    where, count, beside, size, cut = SRV_CUTS[what]
+    message = made(*SERVERS[:count], beside=tuple(beside), size=size)
+    assert ask(qtype=const.SRV).cut(where, message) is cut
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,40 @@ async def test_an_agent_elsewhere_that_refuses_a_query_is_not_down_for_that() ->
         await here.until("up", "up")
 
 
+# Consul of 1.8 keeps the OPT of what it cuts, that of 1.19 drops it.
+@pytest.mark.parametrize("generation", ["debian", "modern"])
+@pytest.mark.parametrize(
+    ("qtype", "meta", "udp"),
+    [
+        ("A", {}, 71),  # 1,184 octets; one more, and it may have been cut
+        ("AAAA", {}, 40),
+        # With metadata beside them all that is whole proves it: 12 take 1,221 octets.
+        ("SRV", {"rack": "r1-of-the-first-row"}, 12),
+        # Without, nothing does.
+        ("SRV", {}, 0),
+    ],
+)
+async def test_agents_elsewhere_cut_what_does_not_fit_and_nobody_is_told_less(
+    generation: str, qtype: str, meta: dict[str, str], udp: int
+) -> None:
+    """TCP is used for that, and for what may have been cut, but for nothing else."""
+    async with world(agents=1, patience=5.0) as here:
+        elsewhere(here)
+        here.cluster.dns.opt_when_cut = generation == "debian"
+        network = "fd00::" if qtype == "AAAA" else "10.7.0."
+        for number in range(1, udp + 12):
+            name, ip = f"n{number:02}", f"{network}{number}"
+            here.cluster.catalog.register(
+                "many", id=name, node=name, node_address=ip, node_meta=meta, port=80
+            )
+            if number < udp - 12:
+                continue
+            before = len(here.asked())
+            reply = await here.ask("many.service.consul", qtype, tcp=True)
+            assert len(reply.answers) == number
+            assert here.asked()[before:] == (["1 udp"] if number <= udp else TO_TCP), number
+
+
 async def test_the_only_recursor_elsewhere_restarts() -> None:
     records = {("www.test", "A"): ["A 192.0.2.1"]}
     async with Recursor(records) as recursor, world(recursor) as here, here.udp() as client:
