@@ -79,7 +79,7 @@ async def test_queries_that_share_segments_are_told_apart() -> None:
     stream = b"".join(len(one).to_bytes(2, "big") + one for one in packets)
     second = 2 + len(packets[0])
     async with world() as here, here.tcp() as client:
-        (_, tcp), *_ = here.server._listeners.values()
+        (_, tcp), *_ = here.server._listening.listeners.values()
         await until(lambda: len(tcp.connections))
         (connection,) = tcp.connections
         # One and a half in the first, within the second's length too; the rest in another.
@@ -124,7 +124,7 @@ async def test_a_reset_hurts_nobody_else(when: str, caplog: pytest.LogCaptureFix
         client.send(*many(name, 3000, "SRV"))
         client.writer.write(b"\0\x40abc")
         other.send(numbered(NAME, 7))
-        (_, tcp), *_ = here.server._listeners.values()
+        (_, tcp), *_ = here.server._listening.listeners.values()
         if when == "unread":
             await until(lambda: any(one._blocked for one in tcp.connections))
         elif when == "in flight":

@@ -100,7 +100,7 @@ async def test_the_fewer_places_are_left_the_shorter_it_is() -> None:
 async def test_it_is_kept_as_long_as_was_told() -> None:
     limits = {"idle_timeout": 60.0, "max_connections": 4}
     async with world(tcp=limits) as here, AsyncExitStack() as stack:
-        (_, tcp), *_ = here.server._listeners.values()
+        (_, tcp), *_ = here.server._listening.listeners.values()
         for left, kept in ((60.0, 60.0), (60.0, 60.0), (30.0, 30.0), (0.0, 1.0)):
             client = await stack.enter_async_context(here.tcp())
             assert (await told(client, asking("localhost")))[1] == left

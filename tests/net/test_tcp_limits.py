@@ -62,7 +62,7 @@ async def is_served(client: TcpClient) -> bool:
 
 
 def open_at(here: World) -> int:
-    (_, tcp), *_ = here.server._listeners.values()
+    (_, tcp), *_ = here.server._listening.listeners.values()
     return len(tcp.connections)
 
 
@@ -191,7 +191,7 @@ async def test_a_query_that_is_not_read_yet_is_not_lost() -> None:
 
 async def test_a_reply_that_is_not_read_yet_is_not_lost() -> None:
     async with world(tcp={"max_connections": 2}) as here, crowd(here) as clients:
-        (_, tcp), *_ = here.server._listeners.values()
+        (_, tcp), *_ = here.server._listening.listeners.values()
         first = await clients.come()
         (connection,) = tcp.connections
         transport = connection._transport

@@ -36,7 +36,7 @@ async def received(client: TcpClient, count: int) -> list[bytes]:
 
 
 async def the_connection(here: World) -> ServerConnection:
-    (_, tcp), *_ = here.server._listeners.values()
+    (_, tcp), *_ = here.server._listening.listeners.values()
     await until(lambda: len(tcp.connections))
     (connection,) = tcp.connections
     return connection
@@ -91,7 +91,7 @@ async def test_what_is_ready_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(tcp_service, "MAX_READY", 20_000)
     async with world() as here, here.tcp() as client:
         register(here, 40, ttl=60)
-        (_, tcp), *_ = here.server._listeners.values()
+        (_, tcp), *_ = here.server._listening.listeners.values()
         service = tcp.service
         for number in range(100):
             client.send(question(f"n{number}.localhost"), question(BIG, edns=1000 + number))
