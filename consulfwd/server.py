@@ -18,7 +18,8 @@ from consulfwd.consul.watch import Watcher
 from consulfwd.core.access import Access
 from consulfwd.core.ask import Ask
 from consulfwd.core.carriers import RESERVED, WatchLimits
-from consulfwd.core.upstreams import Health, Upstream
+from consulfwd.core.health import Health
+from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.const import type_text
 from consulfwd.dns.names import from_text, to_text
 from consulfwd.errors import StartError

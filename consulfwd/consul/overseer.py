@@ -20,7 +20,8 @@ from consulfwd.consul import servers
 from consulfwd.consul.client import Client
 from consulfwd.consul.quality import News, Sight, fault
 from consulfwd.consul.reply import Reply
-from consulfwd.core.upstreams import Upstream, jitter
+from consulfwd.core.health import jitter
+from consulfwd.core.upstreams import Upstream
 from consulfwd.errors import ConsulError
 
 log = logging.getLogger("consulfwd.consul")

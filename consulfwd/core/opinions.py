@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from consulfwd.core.attempts import MAX_ATTEMPTS, MAX_TRIES, Attempt, Attempts
+from consulfwd.core.health import Health
 from consulfwd.core.pace import Pace
-from consulfwd.core.upstreams import Health, State, Upstream
+from consulfwd.core.states import State
+from consulfwd.core.upstreams import Upstream
 from consulfwd.core.verdict import ANSWERS, lost_most
 from consulfwd.dns import const
 from consulfwd.dns.message import Message

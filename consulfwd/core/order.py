@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from consulfwd.core.upstreams import LIMP, LIMP_TIMES, Health, State, Upstream, all_down
+from consulfwd.core.health import Health
+from consulfwd.core.states import State
+from consulfwd.core.upstreams import LIMP, LIMP_TIMES, Upstream, all_down
 
 # A member of a `fastest` group that nobody asked for so long (seconds) is measured again.
 MEASURE_AGAIN = 5.0

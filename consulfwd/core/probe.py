@@ -1,6 +1,6 @@
 """Probes: one question to one upstream, only to learn its health.
 
-What follows from a reply is decided here; when to probe whom is `core.upstreams`' to say.
+What follows from a reply is decided here; when to probe whom is `core.health`'s to say.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from consulfwd.core.ask import Ask
 from consulfwd.core.attempts import Attempt
 from consulfwd.core.query import Lookup
-from consulfwd.core.upstreams import State
+from consulfwd.core.states import State
 from consulfwd.core.verdict import ANSWERS
 from consulfwd.dns import const
 from consulfwd.dns.message import Message

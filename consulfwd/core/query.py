@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from consulfwd.core.attempts import MAX_ATTEMPTS, MAX_TRIES, Attempt
+from consulfwd.core.health import Health
 from consulfwd.core.opinions import Opinions
 from consulfwd.core.order import Budget
 from consulfwd.core.pace import Pace
-from consulfwd.core.upstreams import Health, State, Upstream, all_down, hearsay
+from consulfwd.core.states import State
+from consulfwd.core.upstreams import Upstream, all_down, hearsay
 from consulfwd.core.verdict import ANSWERS, VERDICTS, lame
 from consulfwd.dns import const
 from consulfwd.dns.edns import read_ede

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from math import inf
 
 from consulfwd.core.order import RANK, Group
-from consulfwd.core.upstreams import State, Upstream
+from consulfwd.core.states import State
+from consulfwd.core.upstreams import Upstream
 
 # Lines of their own in a window (seconds); a fall and the way back are up to four.
 LINES = 12

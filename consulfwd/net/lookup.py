@@ -11,9 +11,10 @@ from types import TracebackType
 from consulfwd.config import Recursor, Settings
 from consulfwd.core.ask import Ask
 from consulfwd.core.attempts import Attempts
+from consulfwd.core.health import Health
 from consulfwd.core.order import Group
 from consulfwd.core.routes import Kind, Route, Routes, describe
-from consulfwd.core.upstreams import Health, Upstream
+from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const, replies
 from consulfwd.dns.edns import Edns, read_ede
 from consulfwd.dns.names import ROOT, from_text, to_text

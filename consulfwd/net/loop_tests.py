@@ -12,9 +12,10 @@ import secrets
 from collections.abc import Callable
 
 from consulfwd.core.ask import Ask
+from consulfwd.core.health import jitter
 from consulfwd.core.loop_test import LoopTest, Tests, name_for
 from consulfwd.core.routes import Kind, Route
-from consulfwd.core.upstreams import Upstream, jitter
+from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const
 from consulfwd.dns.wire import Query
 from consulfwd.net.table import Run, Table

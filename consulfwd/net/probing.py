@@ -7,12 +7,14 @@ import random
 from collections.abc import Callable
 
 from consulfwd.core.ask import Ask
+from consulfwd.core.health import Health, jitter
 from consulfwd.core.loop_test import places
 from consulfwd.core.order import note_pace
 from consulfwd.core.probe import Probe
 from consulfwd.core.routes import Kind, Route
+from consulfwd.core.states import Event, State
 from consulfwd.core.telling import WINDOW, History, Telling, kind
-from consulfwd.core.upstreams import Event, Health, State, Upstream, jitter
+from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const
 from consulfwd.dns.wire import Query
 from consulfwd.net.table import Run, Table

@@ -15,10 +15,11 @@ from functools import partial
 
 from consulfwd.core.ask import Ask, prepare
 from consulfwd.core.cache import Cache, Limits
+from consulfwd.core.health import Health
 from consulfwd.core.leaps import Leaps
 from consulfwd.core.routes import Routes
 from consulfwd.core.telling import duration
-from consulfwd.core.upstreams import Health, Upstream
+from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.wire import Query
 from consulfwd.net.answers import Answers
 from consulfwd.net.clock import Clock, ClockSet

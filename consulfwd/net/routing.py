@@ -8,11 +8,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from consulfwd.config import Agent, Recursor, Settings
 from consulfwd.core.cache import Limits
+from consulfwd.core.health import Health
 from consulfwd.core.order import Group
 from consulfwd.core.public_resolvers import is_public
 from consulfwd.core.routes import Kind, Route, Routes, longest
 from consulfwd.core.special import private_routes, special_routes
-from consulfwd.core.upstreams import Health, Upstream
+from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.names import ROOT, from_text, reverse_zones
 
 Network = IPv4Network | IPv6Network

@@ -16,11 +16,12 @@ from consulfwd.core.ask import Ask
 from consulfwd.core.attempts import Attempt, Attempts, Outcome
 from consulfwd.core.cache import Entry
 from consulfwd.core.failures import REFRESH, Failure
+from consulfwd.core.health import Health
 from consulfwd.core.order import Budget
 from consulfwd.core.pace import Paces
 from consulfwd.core.room import Room
 from consulfwd.core.routes import Kind, Route, Routes
-from consulfwd.core.upstreams import Health, Upstream, all_down
+from consulfwd.core.upstreams import Upstream, all_down
 from consulfwd.dns import const
 from consulfwd.net import mishaps
 from consulfwd.net.answers import Answers

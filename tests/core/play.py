@@ -17,9 +17,11 @@ from textwrap import dedent
 from typing import ClassVar
 
 from consulfwd.core.attempts import MAX_ATTEMPTS, Attempt
+from consulfwd.core.health import Health
 from consulfwd.core.order import Budget
 from consulfwd.core.query import Lookup
-from consulfwd.core.upstreams import Health, State, Upstream
+from consulfwd.core.states import State
+from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const
 from consulfwd.dns.edns import Edns
 from consulfwd.dns.message import Message, assemble_message

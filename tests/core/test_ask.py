@@ -12,10 +12,11 @@ import pytest
 
 from consulfwd.core.access import MAX_SEEN, Access
 from consulfwd.core.ask import Ask, prepare
+from consulfwd.core.health import Health
 from consulfwd.core.order import Group
 from consulfwd.core.routes import Kind, Route, Routes
 from consulfwd.core.special import special_routes
-from consulfwd.core.upstreams import Health, Upstream
+from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const
 from consulfwd.dns.edns import build_option
 from consulfwd.dns.message import Message, assemble_message

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from consulfwd.core import attempts, order, query, upstreams
+from consulfwd.core import attempts, order, query
+from consulfwd.core.health import MAX_PENALTY, Health
 from consulfwd.core.probe import Probe
-from consulfwd.core.upstreams import AGENT, RECURSOR, TRANSITIONS, Health, State, Tuning
+from consulfwd.core.states import TRANSITIONS, State
+from consulfwd.core.upstreams import AGENT, RECURSOR, Tuning
 from tests.core.play import EPOCH, Play, denial, upstream
 
 
@@ -87,8 +89,8 @@ def test_the_other_figures_are_those_of_the_code(document: Path) -> None:
         f"asked after {query.UNHEDGED + 1:.0f} times the usual".replace("5", "five"),
         f"{attempts.MOST_STRAYS} such replies to one question".replace("5", "five"),
         f"nobody has heard of for {order.MEASURE_AGAIN:.0f} s",
-        f"up to {upstreams.MAX_PENALTY * AGENT.rise} "
-        f"({upstreams.MAX_PENALTY * RECURSOR.rise} for a recursor)",
+        f"up to {MAX_PENALTY * AGENT.rise} "
+        f"({MAX_PENALTY * RECURSOR.rise} for a recursor)",
     ):
         assert sentence in text
 

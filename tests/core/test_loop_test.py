@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from consulfwd.core.health import Health
 from consulfwd.core.loop_test import EXPIRES, LoopTest, Tests, name_for, places
 from consulfwd.core.order import Group, rank
 from consulfwd.core.routes import Kind, Route, Routes
-from consulfwd.core.upstreams import Health, State, Upstream
+from consulfwd.core.states import State
+from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.names import ROOT, from_text, to_text
 from tests.core.play import EPOCH, Play, upstream
 

@@ -8,9 +8,11 @@ from itertools import product
 
 import pytest
 
+from consulfwd.core.health import Health, jitter
 from consulfwd.core.order import MEASURE_AGAIN, Budget, Group, note_pace
 from consulfwd.core.routes import Kind, Route
-from consulfwd.core.upstreams import LIMP, LIMP_TIMES, Health, State, Upstream, jitter
+from consulfwd.core.states import State
+from consulfwd.core.upstreams import LIMP, LIMP_TIMES, Upstream
 from tests.core.play import upstream
 
 UP, SUSPECT, DOWN, PROBING = State.UP, State.SUSPECT, State.DOWN, State.PROBING

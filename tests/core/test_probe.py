@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from consulfwd.core.probe import DISBELIEF, Probe
-from consulfwd.core.upstreams import State, Upstream
+from consulfwd.core.states import State
+from consulfwd.core.upstreams import Upstream
 from tests.core.play import EPOCH, RTT, Play
 
 SUSPECT, DOWN, PROBING = State.SUSPECT, State.DOWN, State.PROBING

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from consulfwd.core.upstreams import State
+from consulfwd.core.states import State
 from tests.core.play import Play, played, script
 
 SUSPECT, DOWN = State.SUSPECT, State.DOWN

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consulfwd.core.attempts import MAX_ATTEMPTS
+from consulfwd.core.health import Health
 from consulfwd.core.order import Budget
 from consulfwd.core.query import Lookup
-from consulfwd.core.upstreams import Health, State
+from consulfwd.core.states import State
 from tests.core.play import EPOCH, Play, upstream
 
 KINDS = [*Play.REPLIES, "gone", "lost", "stray"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consulfwd.core.attempts import MAX_ATTEMPTS
-from consulfwd.core.upstreams import State
+from consulfwd.core.states import State
 from consulfwd.dns import const
 from consulfwd.dns.edns import build_ede
 from tests.core.play import EPOCH, Play, edns, failure, played

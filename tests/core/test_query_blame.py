@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consulfwd.core.upstreams import State
+from consulfwd.core.states import State
 from tests.core.play import EPOCH, Play, played, script
 
 # What becomes of the third such lookup: three errors in a row that count make A suspect.

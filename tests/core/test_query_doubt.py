@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from consulfwd.core.upstreams import SETTLING, State
+from consulfwd.core.states import State
+from consulfwd.core.upstreams import SETTLING
 from tests.core.play import EPOCH, Play, played, script
 
 CUT = {

@@ -6,10 +6,10 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from consulfwd.core.health import Health
 from consulfwd.core.order import Group
 from consulfwd.core.routes import Kind, Route, Routes, describe
 from consulfwd.core.special import special_routes
-from consulfwd.core.upstreams import Health
 from consulfwd.dns.names import ROOT, from_text, reverse_name, reverse_zones, to_text
 from tests.core.play import upstream
 

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from consulfwd.core.health import Health
 from consulfwd.core.order import Group
 from consulfwd.core.routes import Kind, Route, Routes
 from consulfwd.core.special import (
@@ -15,7 +16,7 @@ from consulfwd.core.special import (
     private_routes,
     special_routes,
 )
-from consulfwd.core.upstreams import Health, Upstream
+from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const
 from consulfwd.dns.names import ROOT, from_text, reverse_name
 from tests.core.play import upstream

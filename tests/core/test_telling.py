@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from consulfwd.core.health import Health
 from consulfwd.core.order import Group
+from consulfwd.core.states import State
 from consulfwd.core.telling import LINES, WINDOW, History, Telling, duration
-from consulfwd.core.upstreams import Health, State, Upstream
+from consulfwd.core.upstreams import Upstream
 from tests.core.play import upstream
 
 UP, SUSPECT, DOWN, PROBING = State

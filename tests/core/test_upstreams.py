@@ -10,19 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consulfwd.core import order
-from consulfwd.core.upstreams import (
-    AGENT,
-    APART,
-    LIMP,
-    MAX_PENALTY,
-    RECURSOR,
-    TRANSITIONS,
-    Event,
-    Health,
-    State,
-    Upstream,
-    transition,
-)
+from consulfwd.core.health import APART, MAX_PENALTY, Health
+from consulfwd.core.states import TRANSITIONS, Event, State, transition
+from consulfwd.core.upstreams import AGENT, LIMP, RECURSOR, Upstream
 from tests.core.play import upstream
 
 UP, SUSPECT, DOWN, PROBING = State.UP, State.SUSPECT, State.DOWN, State.PROBING

@@ -16,7 +16,8 @@ import pytest
 
 from consulfwd.config import Endpoint
 from consulfwd.config import Recursor as Address
-from consulfwd.core.upstreams import State, Upstream
+from consulfwd.core.states import State
+from consulfwd.core.upstreams import Upstream
 from consulfwd.dev import DevCluster
 from consulfwd.net import host
 from consulfwd.server import Server

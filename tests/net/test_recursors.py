@@ -16,7 +16,8 @@ import pytest
 
 from consulfwd.config import Endpoint
 from consulfwd.config import Recursor as Configured
-from consulfwd.core.upstreams import Health, State
+from consulfwd.core.health import Health
+from consulfwd.core.states import State
 from consulfwd.net import channels
 from consulfwd.net.channel import random_ids
 from consulfwd.net.host import ResolvConf, recursors_from

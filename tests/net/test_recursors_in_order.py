@@ -12,7 +12,8 @@ import dns.rcode
 import pytest
 
 from consulfwd.core import query
-from consulfwd.core.upstreams import State, Upstream
+from consulfwd.core.states import State
+from consulfwd.core.upstreams import Upstream
 from tests.net.recursor import Recursor
 from tests.net.world import World, until, world
 

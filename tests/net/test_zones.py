@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from consulfwd.config import Recursor as Configured
+from consulfwd.core.health import Health
 from consulfwd.core.routes import Kind
-from consulfwd.core.upstreams import Health, State, Upstream
+from consulfwd.core.states import State
+from consulfwd.core.upstreams import Upstream
 from consulfwd.net.routing import build_routes
 from tests.net.conftest import TLS_NAME
 from tests.net.recursor import Recursor
