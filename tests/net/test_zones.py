@@ -63,7 +63,8 @@ def one_falls_and_is_probed(here: World) -> None:
     engine = here.engine
     upstream = forwarder(here)
     now = engine.clock.now()
-    engine.health.refused(upstream, now, "connection refused")
+    for _ in range(2 * upstream.tuning.fall):
+        engine.health.refused(upstream, now, "connection refused")
     engine.prober.look(now)
     engine.prober._probe_again(upstream)
     assert upstream.state is State.DOWN
