@@ -38,6 +38,7 @@ def said(
 
 
 USUAL = said(A)
+OTHERWISE = USUAL.replace(b"\3www", b"\3wWw", 1)
 
 
 def facts(*wires: bytes | None) -> dict[str, Facts]:
@@ -66,11 +67,12 @@ def kinds(ours: bytes | None, *theirs: bytes | None) -> list[tuple[str, bool]]:
         (said("www.example.test. 30 IN A 192.0.2.10"), "TTL lower in the answer"),
         (said("www.example.test. 86000 IN A 192.0.2.10"), "TTL higher in the answer"),
         (said("www.example.test. 2500 IN A 192.0.2.10"), ""),
-        (USUAL.replace(b"\3www", b"\3wWw", 1), "question spelled otherwise"),
+        (OTHERWISE, "question spelled otherwise, owners spelled otherwise"),
+        (USUAL.replace(b"\x04\xd0", b"\x02\0"), "EDNS size 512"),
     ],
 )
 def test_a_difference_has_a_name(ours: bytes | None, kind: str) -> None:
-    assert kinds(ours) == ([(kind, True)] if kind else [])
+    assert kinds(ours) == [(one, True) for one in kind.split(", ") if one]
 
 
 def test_who_is_the_odd_one() -> None:

@@ -36,6 +36,7 @@ Key = tuple[str, str, int, int]
 class Facts:
     """One reply. `rcode` is "no reply" or "malformed" where there is nothing to say more.
 
+    `spelled`: the question is as it was asked; `owned`: so are the owners of what answers it.
     `why` is for people: the text of an extended error, or what is malformed.
     """
 
@@ -50,7 +51,9 @@ class Facts:
     doubled: bool = False
     in_order: bool = True
     spelled: bool = True
+    owned: bool = True
     edns: tuple[int, bool] | None = None
+    payload: int = 0
     options: frozenset[int] = frozenset()
     ede: frozenset[int] = frozenset()
     why: str = ""
@@ -89,7 +92,7 @@ def _read(wire: bytes, query: Query) -> Facts:
         if any(rtype == dns.rdatatype.DNAME for _, rtype, _ in records):
             # The alias made of it has any TTL, as one cache or another was asked (RFC 6672).
             ttls = {key: classes for key, classes in ttls.items() if key[2] != dns.rdatatype.CNAME}
-    echoed = _question(wire)
+    echoed, asked = _question(wire), dns.name.from_text(query.name)
     errors = [one for one in message.options if isinstance(one, dns.edns.EDEOption)]
     return Facts(
         rcode=dns.rcode.to_text(message.rcode()),
@@ -102,6 +105,10 @@ def _read(wire: bytes, query: Query) -> Facts:
         in_order=_in_order(query, message.answer),
         spelled=echoed == query.question,
         edns=None if message.edns < 0 else (message.edns, bool(message.ednsflags & dns.flags.DO)),
+        owned=all(
+            one.name.labels == asked.labels for one in message.answer if one.name == asked
+        ),
+        payload=message.payload if message.edns >= 0 else 0,
         options=frozenset(int(one.otype) for one in message.options),
         ede=frozenset(int(one.code) for one in errors),
         why="; ".join(one.text for one in errors if one.text),

@@ -98,9 +98,19 @@ ASPECTS = (
     ),
     *(_flag(name) for name in ("AA", "RD", "RA", "AD", "CD")),
     Aspect(lambda facts: facts.edns, _edns),
+    Aspect(
+        lambda facts: facts.payload,
+        lambda own, usual: f"EDNS size {own}",
+        lambda facts: facts.edns is None,
+    ),
     Aspect(lambda facts: facts.options - {EDE}, _options),
     Aspect(lambda facts: facts.ede, _ede),
     Aspect(lambda facts: facts.spelled, lambda own, usual: "question spelled otherwise"),
+    Aspect(
+        lambda facts: facts.owned,
+        lambda own, usual: "owners spelled as asked" if own else "owners spelled otherwise",
+        _whole,
+    ),
     *(_records(section) for section in SECTIONS),
     Aspect(
         lambda facts: facts.doubled,

@@ -139,6 +139,18 @@ OF_OURS = (
         " may tell of its target",
         rare=True,
     ),
+    _ours(
+        "owners spelled *",
+        below("consul", ZONE),
+        "an owner that the server behind wrote out keeps its spelling (RFC 4343: it is the same)",
+        rare=True,
+    ),
+    _ours(
+        "NOERROR instead of NXDOMAIN",
+        both(asked("DS"), special),
+        "names answered here (RFC 6761) exist; the others look above them, where they do not",
+        rare=True,
+    ),
     *(_ours(kind, special, MADE_HERE) for kind in ("AA set", "AD not set", "authority: *")),
     _ours("TTL lower in the *", special, "names answered here have a TTL of 3600"),
     _ours(
@@ -167,6 +179,7 @@ OF_OURS = (
             f"answer: {what}",
             both(consul, asked("TXT", "ANY", "NS", "SOA")),
             "Consul answers with records of other types, too; they are passed on",
+            rare=True,
         )
         for what in ("only here", "more records", "other records")
     ),
