@@ -38,21 +38,22 @@ def parser() -> argparse.ArgumentParser:
         help="ask this one instead, and print the replies: NAME TYPE [+bufsize=N] [+tcp] [+do]"
         " [+ad] [+cd] [+nord] [+cookie] [+option] [+v1]; several are asked one after the other",
     )
+    made.add_argument("--consul", metavar="VERSION", help="which installed Consul (the newest)")
     made.add_argument("--peers", action="store_true", help="show what is unexplained of them, too")
-    made.add_argument("--figures", type=Path, metavar="FILE", help="write the table of figures")
+    made.add_argument("--figures", type=Path, metavar="FILE", help="put the figures into this page")
     return made
 
 
 @contextmanager
-def everything(folder: Path) -> Iterator[Stage]:
-    """The stage with a cluster of its own, of the newest Consul."""
+def everything(folder: Path, version: str) -> Iterator[Stage]:
+    """The stage with a cluster of its own, of this Consul."""
     guard = Guard()
-    binary = list(find_binaries().values())[-1]
-    made_of = RealCluster(
-        binary, ADDRESSES, workdir=folder / "consul", definitions=DEFINITIONS
+    workdir = folder / "consul"
+    agents = RealCluster(
+        find_binaries()[version], ADDRESSES, workdir=workdir, definitions=DEFINITIONS
     )
     try:
-        with made_of as cluster:
+        with agents as cluster:
             fill(cluster)
             with stage(folder, cluster.servers[0], guard) as made:
                 yield made
@@ -71,7 +72,8 @@ def show(made: Stage, queries: Sequence[Query]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked; 1 where something is different without a known reason."""
     options = parser().parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder, everything(Path(folder)) as made:
+    consul = options.consul or list(find_binaries())[-1]
+    with tempfile.TemporaryDirectory() as folder, everything(Path(folder), consul) as made:
         if options.query:
             show(made, options.query)
             return 0
@@ -79,11 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = run(made, generate(options.seed, options.queries))
         took = time.monotonic() - began
     command = f"{COMMAND} --queries {options.queries} --seed {options.seed}"
-    table = figures.text(found, command, versions())
+    table = figures.text(found, command, {**versions(), "Consul": consul})
     if options.peers:
         print("\n\n".join(filter(None, map(found.shown, PEERS))))
     if options.figures:
-        options.figures.write_text(table)
+        figures.write(options.figures, table)
     print(table)
     print(found.faults() or "nothing is different without a known reason")
     print(f"took {took:.0f} s", file=sys.stderr)

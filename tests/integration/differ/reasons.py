@@ -96,7 +96,7 @@ RELAYED += " name gets it"
 MADE_HERE = "names answered here (RFC 6761) have a SOA of our own; others pass on the recursor's"
 OF_OURS = (
     _ours(
-        "* instead of *",
+        "* instead of REFUSED",
         marked("nord"),
         "RD is not looked at: a stub that forgets it means the same. The others refuse, or tell"
         " what they have at hand",
@@ -104,7 +104,7 @@ OF_OURS = (
     *(
         _ours(kind, any_type, NOT_ASKED)
         for kind in (
-            *("* instead of *", "answer: *", "authority: *", "AD not set", "TC not set"),
+            *("NOERROR instead of *", "answer: *", "authority: *", "AD not set", "TC not set"),
             *("TTL higher in the answer", "TTL lower in the answer"),
         )
     ),
@@ -118,6 +118,12 @@ OF_OURS = (
         "NXDOMAIN instead of NOERROR",
         both(asked("ANY"), below("consul")),
         "Consul denies its domain when it is asked for ANY; the others may have it in the cache",
+        rare=True,
+    ),
+    _ours(
+        "AD *set",
+        marked("cd"),
+        "with CD a recursor says AD of what it has happened to validate before",
         rare=True,
     ),
     _ours(
@@ -152,6 +158,11 @@ OF_OURS = (
         rare=True,
     ),
     *(_ours(kind, special, MADE_HERE) for kind in ("AA set", "AD not set", "authority: *")),
+    _ours(
+        "answer: left out",
+        below("localhost"),
+        "localhost has addresses, and is denied for any other type (RFC 6761 section 6.3)",
+    ),
     _ours("TTL lower in the *", special, "names answered here have a TTL of 3600"),
     _ours(
         "TTL lower in the *",
@@ -173,7 +184,7 @@ OF_OURS = (
         big,
         "Consul leaves out, without TC, what is too much for 1,232 octets: it is asked for all",
     ),
-    _ours("TC set", big, "the same: who cannot take all is told"),
+    _ours("TC set", big, "who cannot take all of Consul's list is told; others cut it silently"),
     *(
         _ours(
             f"answer: {what}",
@@ -183,9 +194,20 @@ OF_OURS = (
         )
         for what in ("only here", "more records", "other records")
     ),
+    _ours(
+        "NXDOMAIN instead of SERVFAIL",
+        reverse,
+        "Consul before 1.18 says SERVFAIL of an address it does not know: recursors are asked",
+        rare=True,
+    ),
     _ours("AD set", reverse, "what Consul does not know the recursors are asked (consul.reverse)"),
-    _ours("authority: *", reverse, "the same: the denial is a recursor's"),
-    _ours("answer: only here", reverse, "Consul answers with PTR whatever the type; passed on"),
+    _ours("authority: *", reverse, "what Consul does not know a recursor denies (consul.reverse)"),
+    _ours(
+        "answer: only here",
+        reverse,
+        "Consul answers with PTR whatever the type; passed on",
+        rare=True,
+    ),
     *(
         _ours(kind, odd, RELAYED)
         for kind in (
@@ -202,7 +224,6 @@ OF_OURS = (
 FAULTS = (
     _ours("*", into_consul, "fault: an alias that leads into Consul's domain is not followed"),
     _ours("AD not set", not_consul, "fault: AD is lost in the cache"),
-    _ours("answer: left out", special, "fault: a zone that is made here has no SOA to ask for"),
     _ours(
         "TC not set",
         not_consul,

@@ -1,8 +1,6 @@
 """Starting what is compared: a server of the signed zones, one recursor, and before it the four.
 
-What belongs here: configurations an operator would write for the same duty, `consul.` to one
-agent and the rest to one recursor, and starting them. They validate where they can: the root of
-the zones is their trust anchor. What does not: what is asked.
+What belongs here: filling in configurations, and starting. What does not: what is asked.
 """
 
 from __future__ import annotations
@@ -23,6 +21,13 @@ from consulfwd.dev.real import RealAgent
 from consulfwd.dev.real_config import free_port
 from tests.integration.asking import At
 from tests.integration.differ import odd
+from tests.integration.differ.configurations import (
+    BIND,
+    BIND_FORWARD,
+    DNSDIST,
+    UNBOUND,
+    ZONES_CONF,
+)
 from tests.integration.differ.zones import LAME, Command, Signed, sign
 from tests.integration.recursors import own_copy, tool
 from tests.integration.served import Served, consul
@@ -31,83 +36,6 @@ HOST = "127.0.0.1"
 OURS = "consulfwd"
 PEERS = ("unbound", "bind", "dnsdist")
 REVERSE = "10.in-addr.arpa"
-
-ZONES_CONF = """\
-options {{
-    directory "{folder}";
-    listen-on port {port} {{ {host}; }};
-    listen-on-v6 {{ none; }};
-    pid-file none;
-    lock-file none;
-    recursion no;
-    dnssec-validation no;
-    minimal-responses no;
-    max-udp-size 4096;
-    notify no;
-    empty-zones-enable no;
-    check-names primary ignore;
-    max-records-per-type 0;
-    rate-limit {{ responses-per-second 0; }};
-}};
-controls {{ }};
-"""
-UNBOUND = """\
-server:
-    directory: "{folder}"
-    chroot: ""
-    username: ""
-    pidfile: ""
-    use-syslog: no
-    interface: {host}@{port}
-    num-threads: 1
-    do-not-query-localhost: no
-    do-ip6: no
-    local-zone: "test." nodefault
-    local-zone: "10.in-addr.arpa." nodefault
-    local-zone: "2.0.192.in-addr.arpa." nodefault
-    trust-anchor: ". DS {anchor}"
-    trust-anchor-signaling: no
-    num-queries-per-thread: 4096
-    outgoing-range: 8192
-    {more}
-remote-control:
-    control-enable: no
-"""
-BIND = """\
-options {{
-    directory "{folder}";
-    listen-on port {port} {{ {host}; }};
-    listen-on-v6 {{ none; }};
-    pid-file none;
-    lock-file none;
-    session-keyfile none;
-    recursion yes;
-    allow-recursion {{ 127.0.0.0/8; }};
-    clients-per-query 0;
-    max-clients-per-query 0;
-    dnssec-validation yes;
-    validate-except {{ "consul"; "10.in-addr.arpa"; "{odd}"; }};
-    empty-zones-enable no;
-    forward only;
-    forwarders {{ {recursor}; }};
-}};
-trust-anchors {{ . static-ds {tag} {digest}; }};
-controls {{ }};
-"""
-BIND_FORWARD = 'zone "{name}" {{ type forward; forward only; forwarders {{ {to}; }}; }};\n'
-DNSDIST = """\
-setLocal("{host}:{port}")
-setACL("127.0.0.0/8")
-setSecurityPollSuffix("")
-newServer{{address="{recursor}", checkName="www.example.test."}}
-newServer{{address="{agent}", checkName="consul.", checkType="SOA", pool="consul"}}
-newServer{{address="{odd}", checkName="ttlmax.odd.test.", pool="odd"}}
-addAction(makeRule({{"consul.", "10.in-addr.arpa."}}), PoolAction("consul"))
-addAction(makeRule({{"odd.test."}}), PoolAction("odd"))
-getPool(""):setCache(newPacketCache(10000))
-getPool("consul"):setCache(newPacketCache(10000))
-getPool("odd"):setCache(newPacketCache(10000))
-"""
 
 
 class Stage(NamedTuple):
@@ -144,6 +72,8 @@ def stage(folder: Path, agent: RealAgent, guard: Guard) -> Iterator[Stage]:
                 "consul": consul(agent, reverse=["10.0.0.0/8"]),
                 "recursors": [_text(recursor)],
                 "forward": {odd.ZONE: [_text(odd_at)]},
+                # A machine that is busy with other tests is not what is tested.
+                "query": {"deadline": 5.0},
             },
             _made(folder, OURS),
             guard,
