@@ -74,17 +74,16 @@ async def ask_all(
     at: At, queries: Sequence[Query], *, tries: int, patience_s: float
 ) -> list[bytes | None]:
     """The replies in the order of the queries, which begin in that order, too."""
+    turns = iter([(place, query.wire(), query) for place, query in enumerate(queries)])
     loop = asyncio.get_running_loop()
     sockets = []
     for _ in range(SOCKETS):
         _, protocol = await loop.create_datagram_endpoint(_Socket, remote_addr=at)
         sockets.append(protocol)
     replies: list[bytes | None] = [None] * len(queries)
-    turns = iter(enumerate(queries))
 
     async def one(number: int) -> None:
-        for place, query in turns:
-            wire = query.wire()
+        for place, wire, query in turns:
             for _ in range(tries):
                 if "tcp" in query.marks:
                     replies[place] = await _over_tcp(at, wire, patience_s)

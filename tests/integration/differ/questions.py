@@ -119,8 +119,8 @@ def _made_up(rng: random.Random) -> str:
         # Octets that no host name has, written as in zone files.
         letters = ["\\000", "\\032", "\\.", "\\255", "\\@", "*", "a", "Z"]
     label = "n" + "".join(rng.choices(letters, k=rng.randint(1, 12)))
-    depth = "a.b." if rng.random() < 0.2 else ""
-    name = f"{label}.{depth}{rng.choice(names.MADE_UP)}".rstrip(".")
+    depth = "a.b" if rng.random() < 0.2 else ""
+    name = ".".join(filter(None, (label, depth, rng.choice(names.MADE_UP))))
     if rng.random() < 0.05:
         # As long as a name can be.
         room = 255 - len(dns.name.from_text(name).to_wire() or b"")
