@@ -1,0 +1,95 @@
+"""One run: everybody is asked the same, and what differs is counted and judged by `reasons`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from tests.integration.differ.asking import ask_all
+from tests.integration.differ.facts import Facts, read
+from tests.integration.differ.kinds import Difference, differences
+from tests.integration.differ.peculiar import OF_PEERS
+from tests.integration.differ.questions import Query
+from tests.integration.differ.reasons import ACCEPTED, Reason
+from tests.integration.differ.servers import OURS, Stage
+from tests.integration.differ.telling import EXAMPLES, examples
+
+# Ours has one try, and longer than its deadlines.
+OURS_WAITS_S, PEERS_WAIT_S = 15.0, 3.0
+# Replies are let go of when so many queries are judged.
+AT_ONCE = 5000
+
+
+@dataclass
+class Found:
+    """What a run has shown: the differences that have a reason by it, and those that have none.
+
+    `replies` are kept of the first queries at which something is unexplained.
+    """
+
+    queries: int = 0
+    explained: Counter[tuple[str, Reason]] = field(default_factory=Counter)
+    unexplained: dict[tuple[str, str], list[Difference]] = field(default_factory=dict)
+    replies: dict[Query, dict[str, Facts]] = field(default_factory=dict)
+
+    def add(self, query: Query, replies: dict[str, Facts]) -> None:
+        """Compare each server's reply to a query with the others'."""
+        self.queries += 1
+        for name in replies:
+            for one in differences(name, replies, query):
+                known = (*ACCEPTED, *OF_PEERS)
+                reason = next((r for r in known if r.fits(one, replies[name])), None)
+                if reason is not None:
+                    self.explained[one.kind, reason] += 1
+                    continue
+                found = self.unexplained.setdefault((name, one.kind), [])
+                found.append(one)
+                if len(found) <= EXAMPLES:
+                    self.replies[query] = replies
+
+    def faults(self) -> str:
+        """What is different about ours and has no reason, as text; empty where there is nothing."""
+        return self.shown(OURS)
+
+    def shown(self, server: str) -> str:
+        """The same of any server."""
+        return "\n\n".join(
+            examples(kind, found, self.replies)
+            for (name, kind), found in sorted(self.unexplained.items())
+            if name == server
+        )
+
+
+async def _asked(stage: Stage, queries: Sequence[Query]) -> dict[str, list[bytes | None]]:
+    runs = [
+        ask_all(
+            at,
+            queries,
+            tries=1 if name == OURS else 2,
+            patience_s=OURS_WAITS_S if name == OURS else PEERS_WAIT_S,
+        )
+        for name, at in stage.servers.items()
+    ]
+    return dict(zip(stage.servers, await asyncio.gather(*runs), strict=True))
+
+
+def ask(stage: Stage, queries: Sequence[Query]) -> list[dict[str, Facts]]:
+    """For each query what each server says."""
+    wires = asyncio.run(_asked(stage, queries))
+    return [
+        {name: read(replies[place], query) for name, replies in wires.items()}
+        for place, query in enumerate(queries)
+    ]
+
+
+def run(stage: Stage, queries: Iterable[Query]) -> Found:
+    """Ask everybody and compare."""
+    found = Found()
+    left = iter(queries)
+    while some := list(islice(left, AT_ONCE)):
+        for query, replies in zip(some, ask(stage, some), strict=True):
+            found.add(query, replies)
+    return found
