@@ -17,7 +17,14 @@ import pytest
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealAgent, RealCluster
 from tests.integration.asking import ask
-from tests.integration.client_libraries import LIBRARIES, SERVERS, Built, Library
+from tests.integration.client_libraries import (
+    LIBRARIES,
+    MUSL,
+    OLD_MUSL,
+    SERVERS,
+    Built,
+    Library,
+)
 from tests.integration.client_programs import Desk, Program, Said, desk
 from tests.integration.conftest import NEWEST
 from tests.integration.listening import words as listening_at
@@ -154,7 +161,7 @@ def what(said: Mapping[str, Mapping[Question, Said]]) -> dict[str, dict[Question
 
 def took(said: Mapping[str, Mapping[Question, Said]]) -> dict[str, float]:
     """How long each library took at most."""
-    return {name: max(one.took_s for one in each.values()) for name, each in said.items()}
+    return {name: max(one.took_s for one in each.values()) for name, each in said.items() if each}
 
 
 def unnoticed(times: Mapping[str, float]) -> bool:
@@ -169,13 +176,22 @@ def tell(record_property: Tell, title: str, times: Mapping[str, float]) -> None:
     record_property("clients", f"{title}: seconds at most: {each}")
 
 
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return Built(tmp_path_factory.mktemp("built"))
+
+
 @pytest.fixture(scope="module")
 def site(
-    cluster: RealCluster, bind: Recursor, guard: Guard, tmp_path_factory: pytest.TempPathFactory
+    cluster: RealCluster,
+    bind: Recursor,
+    built: Built,
+    guard: Guard,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("desk")
     with desk(folder) as here:
-        made = Site(cluster, bind, Built(tmp_path_factory.mktemp("built")), here, {})
+        made = Site(cluster, bind, built, here, {})
         settings, python = made.settings(*SERVERS), listening_at(here.host.path, SERVERS)
         with (
             serve(settings, folder / "served", guard, python=python),
@@ -269,6 +285,9 @@ def test_all_agents_are_lost(site: Site, how: str, record_property: Tell) -> Non
         return list(KNOWN)
 
     def unknown(library: Library) -> list[Question]:
+        # musl waits out its time whatever it is told: once is enough.
+        if how == "dead" and library in (MUSL, OLD_MUSL):
+            return []
         kind = "any" if how == "frozen" or "srv" not in library.kinds else "srv"
         return [(kind, f"{how}-{number[library.name]}.service.consul")]
 
