@@ -52,11 +52,12 @@ class Said:
 
 
 class Program:
-    """One that runs; `name` is for messages."""
+    """One that runs; `name` and what it writes to `log` are for messages."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
         self.name = name
         self._process = process
+        self._log = log
         self._rest = b""
 
     def ask(self, kind: str, name: str) -> Said:
@@ -88,7 +89,8 @@ class Program:
             ready, _, _ = select.select([self._process.stdout], [], [], end - time.monotonic())
             got = os.read(self._process.stdout.fileno(), 65536) if ready else b""
             if not got:
-                pytest.fail(f"{self.name} {'ended' if ready else 'says nothing'}", pytrace=False)
+                how = "ended" if ready else "says nothing"
+                pytest.fail(f"{self.name} {how}\n{self._log.read_text()}", pytrace=False)
             self._rest += got
         line, _, self._rest = self._rest.partition(b"\n")
         return line.decode()
@@ -115,8 +117,7 @@ class Desk:
         for file, text in files.items():
             (etc / file).write_text(text)
         mounted: list[str | Path] = ["unshare", "--mount", "--propagation=private"]
-        log = (etc / "stderr").open("wb")
-        with log, self.host.inside():
+        with (etc / "stderr").open("wb") as log, self.host.inside():
             process = subprocess.Popen(
                 [*mounted, "sh", "-c", _MOUNT, "sh", etc, *command],
                 stdin=subprocess.PIPE,
@@ -124,7 +125,7 @@ class Desk:
                 stderr=log,
                 env=_environ(),
             )
-        program = Program(name, process)
+        program = Program(name, process, etc / "stderr")
         self._programs.append(program)
         return program
 
