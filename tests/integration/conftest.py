@@ -172,7 +172,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show what was measured, passed or not: figures say more than a dot."""
     reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
-    titles = {"failover": "failover under load", "freshness": "freshness"}
+    titles = {
+        "failover": "failover under load",
+        "freshness": "freshness",
+        "clients": "client libraries",
+    }
     for kind, title in titles.items():
         lines = [
             str(value)

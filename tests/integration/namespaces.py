@@ -62,15 +62,8 @@ class Host:
 
         Other threads stay where they are.
         """
-        before = os.open(_HERE, os.O_RDONLY)
-        try:
-            _enter(self._at)
-            try:
-                yield
-            finally:
-                _enter(before)
-        finally:
-            os.close(before)
+        with within(self.path):
+            yield
 
     @property
     def path(self) -> str:
@@ -246,6 +239,24 @@ class _Wire:
 
 def _port(host: Host, network: str) -> str:
     return f"{host.name}-{network}"[:15]
+
+
+@contextlib.contextmanager
+def within(path: str) -> Iterator[None]:
+    """This thread is in the namespace of a path (`Host.path`), also that of another process."""
+    before = os.open(_HERE, os.O_RDONLY)
+    try:
+        there = os.open(path, os.O_RDONLY)
+        try:
+            _enter(there)
+        finally:
+            os.close(there)
+        try:
+            yield
+        finally:
+            _enter(before)
+    finally:
+        os.close(before)
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

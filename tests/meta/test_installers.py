@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 TOOLS = "scripts/install-test-tools"
-SCRIPTS = ["fresh", "install-consul", "install-coredns", "install-go", "install-test-tools", "pin"]
+SCRIPTS = [
+    *("fresh", "install-consul", "install-coredns", "install-go", "install-test-tools", "pin"),
+    "unpack-debian",
+]
 
 
 @pytest.fixture
