@@ -173,7 +173,9 @@ class QuerySettings(Section):
     """The life of one query."""
 
     deadline: float = key(
-        number(float, 0.1, 30), "seconds until every client query has its reply", default=2.0
+        number(float, 0.1, 30),
+        "seconds until every client query has its reply; half as long where a stale one is at hand",
+        default=2.0,
     )
     recursor_deadline: float | None = key(
         optional(number(float, 0.1, 30)),

@@ -44,6 +44,9 @@ FOR_CONSUL = 10_000
 MAX_WAITERS = 100_000
 # While nobody answers: so many questions at once go out for the sake of the stale answers.
 MAX_REFRESHING = 64
+# With a stale answer at hand: what part of the deadline is waited for a fresh one. Some programs
+# give up after little more than a second (RFC 8767 section 5, the client response timer).
+PATIENCE = 0.5
 # How often (seconds) it is looked whether those of a listener that goes have their answers.
 LOOK_S = 0.05
 # Health.version it holds for, whom to ask, the way there, the query without its ID.
@@ -244,7 +247,7 @@ class Table:
         stale = flight.stale
         if before is not None:
             flight.before = before
-            flight.deadline = before.started_at + self.deadline
+            flight.deadline = before.started_at + self._patience(stale)
             if not self._has_room(route, now):
                 self.delivery.tell(waiters, self.answers.too_many(ask, now))
                 return
@@ -300,11 +303,11 @@ class Table:
     ) -> Flight:
         """Return a new flight; nothing is sent yet."""
         stale = self.cache.stale(ask.key, now, ask.sibling)
-        deadline = self.deadline
+        deadline = self._patience(stale)
         if route.then and route.then.groups:
             # Those asked when Consul cannot answer must have time for it.
             deadline /= 2
-        elif route.kind is not Kind.CONSUL and stale is None and any(one.up for one in plan):
+        elif stale is None and route.kind is not Kind.CONSUL and any(one.up for one in plan):
             deadline = self.recursor_deadline
         flight = Flight(
             plan,
@@ -327,6 +330,10 @@ class Table:
         flight.armed = 0.0
         flight.waiters = waiters
         return flight
+
+    def _patience(self, stale: Entry | None) -> float:
+        """Return for how many seconds upstreams are waited for."""
+        return self.deadline if stale is None else PATIENCE * self.deadline
 
     def known_of(self, ask: Ask, entry: Entry | None, now: float) -> int:
         """Return how many records were answered moments ago: what contradicts that is doubtful.

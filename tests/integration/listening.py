@@ -30,7 +30,7 @@ def words(namespace: str, addresses: Sequence[str]) -> list[str]:
 def _serve(namespace: str, addresses: Sequence[str], file: str) -> None:
     with within(namespace):
         bound = bind_all([Endpoint(host=one, port=PORT) for one in addresses])
-    sockets = [sock for pair in bound.values() for sock in pair]
+    sockets = [sock for pair in bound.pairs.values() for sock in pair]
     # Out of the way first: where one is to be, another may be.
     away = [fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, _FIRST + len(sockets)) for sock in sockets]
     for number, one in enumerate(away, _FIRST):
