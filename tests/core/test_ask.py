@@ -204,7 +204,7 @@ def test_what_may_have_been_cut(what: str) -> None:
 
 def made(*records: bytes, beside: tuple[bytes, ...] = (), size: int = 0) -> Message:
     """Return a message of answers and of what is beside them, as if it had so many octets."""
-    sections = ([*records], [], [*beside])
+    sections: tuple[list[bytes], ...] = ([*records], [], [*beside])
     message = assemble_message(ask(qtype=const.SRV).question, sections, flags=0)
     message.edns, message.size = edns(), size or message.size
     return message
