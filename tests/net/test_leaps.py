@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 
 import pytest
 
 from consulfwd.core.leaps import LEAP
+from consulfwd.net import loop as own_loop
 from consulfwd.net import resolver
 from consulfwd.net.clock import ClockSet
 from tests.net.messages import parse, question
@@ -63,6 +65,34 @@ async def test_nothing_from_before_a_pause_is_fresh(
         "this host was stopped for 1 h 0 min, or its clock is right now:"
         " answers are that much older"
     ]
+
+
+def test_that_the_clock_was_set_is_heard_before_what_clients_ask() -> None:
+    """Both may be there at once when a machine goes on."""
+    loop = own_loop.ServerLoop()
+    clock, (client, server) = ClockSet(time.time() - 1), socket.socketpair()
+    heard: list[str] = []
+
+    def asked() -> None:
+        server.recv(8)
+        heard.append("a query")
+        loop.call_soon(loop.stop)
+
+    def was_set() -> None:
+        clock.again()
+        heard.append("the clock")
+
+    try:
+        client.send(b"query")
+        own_loop.watch(loop, server, asked)
+        own_loop.watch(loop, clock, was_set, first=True)
+        loop.run_forever()
+        assert heard == ["the clock", "a query"]
+        own_loop.unwatch(loop, server)
+        own_loop.unwatch(loop, clock)
+    finally:
+        for one in (client, server, clock, loop):
+            one.close()
 
 
 @pytest.mark.parametrize("steps", [(LEAP - 0.1,), (-3600,), (-3600, LEAP - 0.1)])
