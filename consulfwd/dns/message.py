@@ -18,6 +18,8 @@ from consulfwd.errors import WireError
 MAX_TTL = 0x7FFFFFFF
 # What names without compression may make of a message of 65535 octets (they could make 3 MB).
 MAX_SPELLED_OUT = 4 * 65535
+# From so many records on it is worth a look whether all TTLs can be aged at once.
+MANY = 16
 _TTL = struct.Struct("!I")
 _KIND = struct.Struct("!HH")
 _FIXED_SIZE = {const.A: 4, const.AAAA: 16}
@@ -139,11 +141,32 @@ class Message:
         if not self.ttls or (age == 0 and floor == 0 and ceiling == MAX_TTL):
             return self.body
         aged = bytearray(self.body)
+        if len(self.ttls) > MANY and self._age_alike(aged, age, floor, ceiling):
+            return bytes(aged)
         for offset in self.ttls:
             (ttl,) = _TTL.unpack_from(aged, offset)
-            ttl = 0 if ttl > MAX_TTL else ttl
-            _TTL.pack_into(aged, offset, max(min(max(ttl, floor), ceiling) - age, 0))
+            _TTL.pack_into(aged, offset, _aged(ttl, age, floor, ceiling))
         return bytes(aged)
+
+    def _age_alike(self, body: bytearray, age: int, floor: int, ceiling: int) -> bool:
+        """Do so at once where records are of one size and have one TTL; return whether they do."""
+        ttls = self.ttls
+        first, last, step = ttls[0], ttls[-1], ttls[1] - ttls[0]
+        if ttls != [*range(first, last + 1, step)]:
+            return False
+        places = [slice(first + at, last + at + 1, step) for at in range(4)]
+        before = body[first : first + 4]
+        if any(body[at] != before[n : n + 1] * len(ttls) for n, at in enumerate(places)):
+            return False
+        (ttl,) = _TTL.unpack(before)
+        for octet, at in zip(_TTL.pack(_aged(ttl, age, floor, ceiling)), places, strict=True):
+            body[at] = bytes((octet,)) * len(ttls)
+        return True
+
+
+def _aged(ttl: int, age: int, floor: int, ceiling: int) -> int:
+    ttl = 0 if ttl > MAX_TTL else ttl
+    return max(min(max(ttl, floor), ceiling) - age, 0)
 
 
 def read_reply(data: bytes, question: bytes) -> Message:

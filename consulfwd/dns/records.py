@@ -7,6 +7,7 @@ every embedded name uncompressed, so it may stand anywhere in any message.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from consulfwd.dns import const
@@ -151,20 +152,19 @@ def assemble(name: bytes, sections: tuple[list[bytes], ...]) -> bytes:
     return b"".join(parts)
 
 
-def addresses_of(body: bytes, ends: list[int]) -> list[bytes]:
-    """Return the records of a body as they stand, if they may stand in any order as they are.
+def size_of_addresses(body: bytes, count: int) -> int:
+    """Return the size of each of the `count` records that a body consists of, 0 if it differs.
 
-    That is where each is an address of the name asked, spelled as a pointer to the question. Else
-    nothing. `ends` is where each record ends.
+    It does unless each is an address of the name asked, spelled as a pointer to the question: such
+    records may stand in any order as they are.
     """
-    size = ends[0]
+    size = len(body) // count if count else 0
     head = body[:4]
-    if (head, size) not in _ADDRESSES or len(body) != size * len(ends):
-        return []
+    if (head, size) not in _ADDRESSES or len(body) != size * count:
+        return 0
     fixed = (*enumerate(head), (10, 0), (11, size - 12))
-    if any(body[at::size] != bytes((octet,)) * len(ends) for at, octet in fixed):
-        return []
-    return [body[at : at + size] for at in range(0, len(body), size)]
+    alike = all(body[at::size] == bytes((octet,)) * count for at, octet in fixed)
+    return size if alike else 0
 
 
 def alias_chain(answers: list[bytes], name: bytes) -> list[bytes]:
@@ -186,25 +186,39 @@ def alias_chain(answers: list[bytes], name: bytes) -> list[bytes]:
     return names
 
 
-def permutations(answers: list[bytes], rng: random.Random, most: int) -> list[list[bytes]]:
-    """Return up to `most` orders of an RRset in which each record comes first equally often.
+def is_rrset(answers: list[bytes]) -> bool:
+    """Return whether these are several records of one owner and type, and nothing else."""
+    return len(answers) > 1 and len({(owner_of(one).lower(), type_of(one)) for one in answers}) == 1
 
-    Records behind the first are shuffled, so that the load of a dead first instance spreads too.
-    With CNAMEs, or several owners, among them there is only the order given.
+
+def orders(answers: list[bytes], rng: random.Random) -> Iterator[list[bytes]]:
+    """Yield orders of an RRset without end, in which each record comes first equally often.
+
+    That holds for each run of as many orders as there are records. Records behind the first are
+    shuffled, so that the load of a dead first instance spreads too.
     """
-    kinds = {(owner_of(record).lower(), type_of(record)) for record in answers}
-    return orders(answers, rng, most) if len(kinds) == 1 else [answers]
+    while True:
+        firsts = list(answers)
+        rng.shuffle(firsts)
+        for first in firsts:
+            rest = [record for record in answers if record is not first]
+            rng.shuffle(rest)
+            yield [first, *rest]
 
 
-def orders(answers: list[bytes], rng: random.Random, most: int) -> list[list[bytes]]:
-    """Return up to `most` orders of what is known to be an RRset (see `permutations`)."""
-    if len(answers) < 2:
-        return [answers]
-    firsts = list(answers)
-    rng.shuffle(firsts)
-    found = []
-    for first in firsts[:most]:
-        rest = [record for record in answers if record is not first]
-        rng.shuffle(rest)
-        found.append([first, *rest])
-    return found
+def rotations(body: bytes, size: int, rng: random.Random) -> Iterator[bytes]:
+    """Yield bodies made of records of one size (see `size_of_addresses`) as `orders` does.
+
+    It is far cheaper: behind the first the others follow as they stand in `body`, from anywhere on.
+    """
+    count = len(body) // size
+    while True:
+        # Shuffled as far as is asked for: often that is once.
+        left = list(range(count))
+        for place in range(count):
+            other = rng.randrange(place, count)
+            left[place], left[other] = left[other], left[place]
+            at = left[place] * size
+            rest = body[:at] + body[at + size :]
+            turn = rng.randrange(count - 1) * size
+            yield body[at : at + size] + rest[turn:] + rest[:turn]

@@ -6,13 +6,12 @@ thousands of queries for it on their way: what is asked again within a second is
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import cycle
+from collections.abc import Callable, Iterator
 
 from consulfwd.core.access import Access
 from consulfwd.core.ask import Ask
 from consulfwd.core.cache import Entry
-from consulfwd.core.hot import Variant, variants
+from consulfwd.core.hot import in_turn
 from consulfwd.dns import const, replies
 from consulfwd.dns.edns import asks_keepalive
 from consulfwd.dns.message import Message
@@ -24,8 +23,8 @@ from consulfwd.net.waiter import Result, Waiter
 
 # How much (octets) is kept ready for those who ask the same again.
 MAX_READY = 8 << 20
-# What it costs to have noted a query.
-_NOTED = 256
+# What an answer takes there: so much by itself, and so many times its length, with its orders.
+NOTED, TIMES = 1024, 8
 _PART = (const.EDE_NETWORK, "a part of the answer is all that could be had")
 # A question, and whether it asks how long the connection is kept.
 Asked = tuple[Ask, bool]
@@ -47,8 +46,8 @@ class TcpService:
         self._clock = front.table.clock
         self._rng = front.rng
         self._warmth = front.warmth
-        # By query: the message and when it was stored, and its orders once it was asked for again.
-        self._ready: dict[bytes, tuple[Message, float, Variant | None]] = {}
+        # By query: the message, when it was stored, and its answers in turn.
+        self._ready: dict[bytes, tuple[Message, float, Iterator[bytes]]] = {}
         self._octets = 0
         self._warmth.on_clear(self.clear)
 
@@ -95,23 +94,16 @@ class TcpService:
         """Return the reply for a cached answer, without its ID."""
         message, stored_at = entry.message, entry.stored_at
         ready = self._ready.get(ask.raw)
-        again = ready is not None and ready[0] is message and ready[1] == stored_at
-        if again and ready is not None and ready[2] is not None:
-            return ready[2]()
+        if ready is not None and ready[0] is message and ready[1] == stored_at:
+            return next(ready[2])
         body = self._cache.body(entry, self._clock.now())
-        limit = replies.STREAM_LIMIT
-        if again:
-            made = variants(ask.query, message, limit, body, self._rng)
-            give = cycle(made).__next__
-        else:
-            made = variants(ask.query, message, limit, body, self._rng, most=1)
-            give = None
-        self._octets += sum(map(len, made)) if again else len(ask.raw) + _NOTED
-        if self._octets > MAX_READY:
+        turns = in_turn(ask.query, message, replies.STREAM_LIMIT, body, self._rng)
+        octets = NOTED + len(ask.raw) + TIMES * len(body)
+        if self._octets + octets > MAX_READY:
             self.clear()
-        else:
-            self._ready[ask.raw] = (message, stored_at, give)
-        return give() if give is not None else made[0]
+        self._octets += octets
+        self._ready[ask.raw] = (message, stored_at, turns)
+        return next(turns)
 
     def clear(self) -> None:
         """Forget what is ready: TTLs have gone down, or something changed."""

@@ -9,11 +9,11 @@ import pytest
 
 from consulfwd.dns import const
 from consulfwd.dns.edns import Edns
-from consulfwd.dns.message import MAX_TTL, Message, read_reply
+from consulfwd.dns.message import MANY, MAX_TTL, Message, read_reply
 from consulfwd.dns.replies import STREAM_LIMIT, respond
 from consulfwd.dns.wire import Query
 from consulfwd.errors import WireError
-from tests.dns.packets import ID, lines, packet, question, wire
+from tests.dns.packets import ID, lines, packet, question, wire, wire_name
 
 WEB = "web.consul A"
 QUESTION = question(WEB)
@@ -360,3 +360,42 @@ def test_negative_ttl_is_the_smaller_of_ttl_and_minimum(ttl: int, minimum: int, 
     )
     data = wire("1234 8183 0001 0000 0001 0000", ASKED, "@16", soa)
     assert read_reply(data, QUESTION).negative_ttl == kept
+
+
+def rows(ttls: list[int], size: int = 4) -> Message:
+    """Addresses of the name asked with these TTLs; with another size the last record is a TXT."""
+    asked = wire_name("web.consul") + b"\0\1\0\1"
+    parts = []
+    for number, ttl in enumerate(ttls):
+        rtype, data = 1, bytes((10, 0, number >> 8, number & 255))
+        if size != 4 and number == len(ttls) - 1:
+            rtype, data = 16, bytes((size - 1,)) + b"x" * (size - 1)
+        head = struct.pack("!HHHIH", 0xC00C, rtype, 1, ttl, len(data))
+        parts.append(head + data)
+    head = struct.pack("!HHHHHH", 1, 0x8180, 1, len(ttls), 0, 0)
+    return read_reply(head + asked + b"".join(parts), asked)
+
+
+@pytest.mark.parametrize("count", [MANY, MANY + 1, 300])
+@pytest.mark.parametrize("size", [4, 3, 9])
+@pytest.mark.parametrize(
+    ("age", "floor", "ceiling"), [(0, 5, 90), (1, 0, 90), (70, 0, 300), (3, 0, 2)]
+)
+@pytest.mark.parametrize("ttl", [0, 60, 0x01020304, MAX_TTL, MAX_TTL + 1])
+@pytest.mark.parametrize("odd", [None, 0, 7, -1])
+def test_many_ttls_are_aged_as_one_by_one(
+    count: int, size: int, age: int, floor: int, ceiling: int, ttl: int, odd: int | None
+) -> None:
+    ttls = [ttl] * count
+    if odd is not None:
+        ttls[odd] = 33
+    message = rows(ttls, size)
+    body = message.body_with_ttls(age, floor, ceiling)
+    known = [0 if one > MAX_TTL else one for one in ttls]
+    right = [max(min(max(one, floor), ceiling) - age, 0) for one in known]
+    assert [int.from_bytes(body[at : at + 4], "big") for at in message.ttls] == right
+    # Nothing else has changed.
+    back = bytearray(body)
+    for at, before in zip(message.ttls, ttls, strict=True):
+        back[at : at + 4] = before.to_bytes(4, "big")
+    assert back == message.body

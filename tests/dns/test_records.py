@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import islice
 
 import dns.rdatatype
 import pytest
 
 from consulfwd.dns import const, records
 from consulfwd.dns.message import assemble_message, read_reply
-from consulfwd.dns.records import addresses_of
+from consulfwd.dns.records import size_of_addresses
 from consulfwd.dns.replies import STREAM_LIMIT, respond
 from consulfwd.dns.wire import read_query
 from consulfwd.errors import WireError
@@ -240,7 +241,7 @@ def addresses(count: int, owner: str = "web.consul") -> list[bytes]:
 def test_each_record_comes_first_equally_often(count: int) -> None:
     answers = addresses(count)
     for seed in range(20):
-        orders = records.permutations(answers, random.Random(seed), 16)
+        orders = [*islice(records.orders(answers, random.Random(seed)), count)]
         assert sorted(order[0] for order in orders) == answers
         assert [sorted(order) for order in orders] == [answers] * count
 
@@ -251,7 +252,7 @@ def test_of_more_records_than_orders_each_has_the_same_chance(most: int) -> None
     rng = random.Random(7)
     firsts: Counter[bytes] = Counter()
     for _ in range(1600 // most):
-        orders = records.permutations(answers, rng, most)
+        orders = [*islice(records.orders(answers, rng), most)]
         assert len({order[0] for order in orders}) == len(orders) == most
         assert [sorted(order) for order in orders] == [answers] * most
         firsts.update(order[0] for order in orders)
@@ -264,7 +265,7 @@ def test_records_behind_the_first_are_shuffled_too() -> None:
     answers = addresses(5)
     rng = random.Random(3)
     seconds = Counter(
-        order[1] for _ in range(200) for order in records.permutations(answers, rng, 5)
+        order[1] for order in islice(records.orders(answers, rng), 1000)
     )
     assert len(seconds) == 5
     assert max(seconds.values()) < 2 * min(seconds.values())
@@ -280,13 +281,13 @@ def test_records_behind_the_first_are_shuffled_too() -> None:
         [*addresses(2), records.build_record(wire_name("web.consul"), 46, 0, b"signature")],
     ],
 )
-def test_anything_but_one_rrset_keeps_its_order(answers: list[bytes]) -> None:
-    assert records.permutations(answers, random.Random(1), 16) == [answers]
+def test_anything_but_one_rrset_has_no_order_to_vary(answers: list[bytes]) -> None:
+    assert not records.is_rrset(answers)
 
 
 def test_other_spelling_is_the_same_rrset() -> None:
     answers = [*addresses(1), *addresses(2, "WEB.Consul")[1:]]
-    assert len(records.permutations(answers, random.Random(1), 16)) == 2
+    assert records.is_rrset(answers)
 
 
 ROW = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4"
@@ -297,8 +298,7 @@ ROWS6 = [ROW6 + bytes((last,) * 16) for last in range(3)]
 
 @pytest.mark.parametrize("rows", [ROWS, ROWS[:1], ROWS6])
 def test_addresses_of_the_name_asked_may_stand_anywhere(rows: list[bytes]) -> None:
-    ends = [len(rows[0]) * count for count in range(1, len(rows) + 1)]
-    assert addresses_of(b"".join(rows), ends) == rows
+    assert size_of_addresses(b"".join(rows), len(rows)) == len(rows[0])
 
 
 @pytest.mark.parametrize(
@@ -312,9 +312,28 @@ def test_addresses_of_the_name_asked_may_stand_anywhere(rows: list[bytes]) -> No
     ],
 )
 def test_others_may_not(other: bytes) -> None:
-    for rows in ([ROWS[0], other, ROWS[2]], [*ROWS, other], [other, *ROWS]):
-        ends = [sum(map(len, rows[: count + 1])) for count in range(len(rows))]
-        assert addresses_of(b"".join(rows), ends) == []
-    # As long as the others would be together.
-    rows = [ROWS[0], ROWS[1] + other, ROWS[2]]
-    assert addresses_of(b"".join(rows), [16, 32 + len(other), 48 + len(other)]) == []
+    for rows in ([ROWS[0], other, ROWS[2]], [*ROWS, other], [other, *ROWS], [other]):
+        assert size_of_addresses(b"".join(rows), len(rows)) == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 6, 48])
+def test_records_of_another_number_are_of_another_size(count: int) -> None:
+    assert size_of_addresses(b"".join(ROWS), count) == 0
+    assert size_of_addresses(b"", count) == 0
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 16])
+def test_what_is_turned_round_comes_first_and_second_equally_often(count: int) -> None:
+    rows = [ROW + bytes((10, 0, 0, last)) for last in range(count)]
+    firsts: Counter[bytes] = Counter()
+    pairs: Counter[bytes] = Counter()
+    rounds = 200
+    bodies = islice(records.rotations(b"".join(rows), 16, random.Random(5)), rounds * count)
+    for number, body in enumerate(bodies):
+        assert sorted(body[at : at + 16] for at in range(0, len(body), 16)) == rows
+        firsts[body[:16]] += 1
+        pairs[body[:32]] += 1
+        assert number % count or len(set(firsts.values())) <= 2
+    assert set(firsts.values()) == {rounds}
+    assert len(pairs) == count * (count - 1)
+    assert max(pairs.values()) < 3 * rounds / (count - 1)
