@@ -195,12 +195,12 @@ def prepare(query: Query, routes: Routes) -> Ask:
 
 def answer_here(ask: Ask, route: Route, ttl: int) -> Message:
     """Return what a local route answers."""
+    zone = route.zone
+    own = ask.name == zone and zone.endswith(b"\x04arpa\0") and zone != RESOLVER
     if route.kind is Kind.LOCALHOST:
         rcode, rdatas = localhost_rdatas(ask.name, ask.qtype)
-        return replies.local_answer(ask.question, route.zone, rdatas, rcode, ttl)
-    zone = route.zone
+        return replies.local_answer(ask.question, zone, rdatas, rcode, ttl, own=own)
     # Whoever looks for encrypted ways to this server is told that there is none (RFC 9462
     # section 4), not that the name is wrong.
-    exists = zone == RESOLVER or (ask.name == zone and zone.endswith(b"\x04arpa\0"))
-    rcode = const.NOERROR if exists else const.NXDOMAIN
-    return replies.local_answer(ask.question, route.zone, [], rcode, ttl)
+    rcode = const.NOERROR if own or zone == RESOLVER else const.NXDOMAIN
+    return replies.local_answer(ask.question, zone, [], rcode, ttl, own=own)
