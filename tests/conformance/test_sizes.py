@@ -55,7 +55,7 @@ def texts(octets: int) -> list[bytes]:
 ROOM = 65535 - 12 - len(b"\4huge\4test\0") - 4 - 11
 
 
-@pytest.mark.parametrize("less", [0, 1, 11, 1000])
+@pytest.mark.parametrize("less", [0, 1, 11])
 async def test_the_largest_answer(served: Served, less: int) -> None:
     """RFC 1035 section 4.2.2: 65,535 octets are a message."""
     name = f"hug{'abcdefghijkl'[less % 12]}.test"
@@ -68,11 +68,11 @@ async def test_the_largest_answer(served: Served, less: int) -> None:
     assert [one.transport for one in served.upstream.heard(name)] == ["udp", "tcp"]
 
 
-@pytest.mark.parametrize("size", [0, 512, 1232, 4096, 65535])
+@pytest.mark.parametrize("size", [0, 1232, 65507, 65535])
 async def test_the_largest_answer_over_udp(served: Served, size: int) -> None:
     """RFC 2181 section 9, RFC 6891 section 6.2.5: a datagram of 65,507 octets at most, and TC."""
     served.upstream.on("cut.test", over_tcp(*texts(ROOM)))
-    reply = await served.ask(query("cut.test", TXT, edns=opt(size)), times=3)
+    reply = await served.ask(query("cut.test", TXT, edns=opt(size)), times=2)
     assert reply.has(TC)
     assert len(reply.data) <= max(min(size, 65507), 512)
     assert (await served.ask_tcp(query("cut.test", TXT))).has(TC) is False
