@@ -85,6 +85,13 @@ async def test_versions(served: Served, version: int, name: str) -> None:
         assert (await served.ask_tcp(packet)).rcode == BADVERS
 
 
+@pytest.mark.parametrize(("kind", "qclass"), [(252, 1), (255, 1), (0, 1), (16, 3), (1, 255)])
+async def test_versions_come_first(served: Served, kind: int, qclass: int) -> None:
+    """RFC 6891 section 6.1.3: what a query of another version means nobody can say."""
+    reply = await served.ask(query("www.test", kind, qclass, edns=opt(version=1)))
+    assert (reply.rcode, reply.opt) == (BADVERS, Opt(OURS, 0, 0, []))
+
+
 async def test_the_extended_rcode_of_a_query(served: Served) -> None:
     """RFC 6891 section 6.1.3: a part of an RCODE means nothing in a query."""
     reply = await served.ask(query(edns=opt(rcode=255)), times=3)

@@ -12,6 +12,7 @@ from tests.conformance.conftest import Served, serving
 from tests.conformance.octets import (
     AA,
     AAAA,
+    ANY,
     HINFO,
     MX,
     NOERROR,
@@ -164,6 +165,16 @@ async def test_a_recursor_inside_knows_them(served: Served, address: str) -> Non
     name = ip_address(address).reverse_pointer
     await served.ask(query(name, PTR))
     assert len(served.upstream.heard(name)) == 1
+
+
+@pytest.mark.parametrize("name", ["x.invalid", "x.onion", "3.0.0.127.in-addr.arpa", "localhost"])
+async def test_any(served: Served, name: str) -> None:
+    """RFC 6761 section 6.4, RFC 8482 section 4: what does not exist has no records of any type."""
+    packet = query(name, ANY, edns=opt())
+    for reply in (await served.ask(packet, times=3), await served.ask_tcp(packet)):
+        exists = not name.startswith("x.")
+        assert reply.rcode == (NOERROR if exists else NXDOMAIN)
+        assert len(reply.answers) == (1 if exists else 0)
 
 
 @pytest.mark.parametrize("address", PUBLIC)

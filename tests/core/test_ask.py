@@ -58,6 +58,8 @@ HERE: dict[str, tuple[Query, int, int, int]] = {
     "_dns.resolver": (query("_dns.resolver.arpa", 64), const.NOERROR, 0, 1),
     "DS of Consul's domain": (query("consul", const.DS), const.NOERROR, 0, 1),
     "ANY outside Consul": (query("example.com", const.ANY), const.NOERROR, 1, 0),
+    "ANY of what is not": (query("x.invalid", const.ANY), const.NXDOMAIN, 0, 1),
+    "ANY of localhost": (query("localhost", const.ANY), const.NOERROR, 1, 0),
     "AXFR": (query("consul", const.AXFR), const.REFUSED, 0, 0),
     "IXFR": (query("example.com", const.IXFR), const.REFUSED, 0, 0),
     "TSIG": (query("example.com", const.TSIG), const.FORMERR, 0, 0),
@@ -67,6 +69,7 @@ HERE: dict[str, tuple[Query, int, int, int]] = {
     "class CH": (query("version.bind", const.TXT, qclass=3), const.REFUSED, 0, 0),
     "class ANY": (query("web.service.consul", qclass=255), const.REFUSED, 0, 0),
     "EDNS version 1": (query(edns=edns(version=1)), const.BADVERS, 0, 0),
+    "EDNS version 1, class CH": (query(edns=edns(version=1), qclass=3), const.BADVERS, 0, 0),
 }
 
 
