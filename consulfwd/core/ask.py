@@ -229,29 +229,32 @@ def prepare(query: Query, routes: Routes) -> Ask:
     route = routes.find(query.name)
     ask = Ask(query, route)
     question = ask.question
-    if query.qclass != const.IN:
-        ask.local = replies.empty(question, const.REFUSED)
-    elif query.edns is not None and query.edns.version:
+    if query.edns is not None and query.edns.version:
         ask.local = replies.empty(question, const.BADVERS)
+    elif query.qclass != const.IN:
+        ask.local = replies.empty(question, const.REFUSED)
     elif query.qtype in (const.AXFR, const.IXFR, const.TKEY, const.TSIG, const.OPT, 0):
         refused = query.qtype in (const.AXFR, const.IXFR)
         ask.local = replies.empty(question, const.REFUSED if refused else const.FORMERR)
     elif query.qtype == const.DS and routes.consul_zone(query.name):
         # The parent would be asked, which is out there: Consul's domain is unsigned.
         ask.local = replies.local_answer(question, query.name, [], const.NOERROR, 0)
-    elif query.qtype == const.ANY and route.kind not in (Kind.CONSUL, Kind.SERVER):
-        ask.local = replies.minimal_any(question)
     elif route.local:
         ask.local = answer_here(ask, route, LOCAL_TTL)
+    elif query.qtype == const.ANY and route.kind not in (Kind.CONSUL, Kind.SERVER):
+        ask.local = replies.minimal_any(question)
     return ask
 
 
 def answer_here(ask: Ask, route: Route, ttl: int) -> Message:
     """Return what a local route answers."""
+    zone = route.zone
+    own = ask.name == zone and zone.endswith(b"\x04arpa\0") and route.kind is not Kind.NO_DATA
     if route.kind is Kind.LOCALHOST:
         rcode, rdatas = localhost_rdatas(ask.name, ask.qtype)
-        return replies.local_answer(ask.question, route.zone, rdatas, rcode, ttl)
-    exists = ask.name == route.zone and route.zone.endswith(b"\x04arpa\0")
-    no_data = exists or route.kind is Kind.NO_DATA
-    rcode = const.NOERROR if no_data else const.NXDOMAIN
-    return replies.local_answer(ask.question, route.zone, [], rcode, ttl)
+    else:
+        no_data = own or route.kind is Kind.NO_DATA
+        rcode, rdatas = (const.NOERROR if no_data else const.NXDOMAIN), []
+    if ask.qtype == const.ANY and rcode == const.NOERROR:
+        return replies.minimal_any(ask.question)
+    return replies.local_answer(ask.question, zone, rdatas, rcode, ttl, own=own)

@@ -295,7 +295,12 @@ class Cache:
     def _clamp(self, message: Message) -> tuple[int, int]:
         if message.positive:
             return self.limits.min_ttl, self.limits.max_ttl
-        return 0, min(self.limits.max_negative_ttl, self.limits.max_ttl)
+        most = min(self.limits.max_negative_ttl, self.limits.max_ttl)
+        if message.negative_ttl is not None and not message.aliased:
+            # Of what a denial says of its time only this counts down: who keeps it behind us must
+            # not do so for longer than we may (RFC 2308 section 5).
+            most = min(most, message.negative_ttl)
+        return 0, most
 
 
 def _denies(message: Message) -> bool:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 OWN_SIZE = 1232
 STREAM_LIMIT = 65535
+# How long it holds that something made here has no data of a type (seconds).
+NEGATIVE_TTL = 60
 # What is left in an IPv4 packet for a datagram; over IPv6 there is a little more.
 DATAGRAM_LIMIT = STREAM_LIMIT - 20 - 8
 _OPT_PLAIN = build_opt(OWN_SIZE)
@@ -156,11 +158,12 @@ def empty(question: bytes, rcode: int) -> Message:
 
 
 def local_answer(
-    question: bytes, zone: bytes, rdatas: list[bytes], rcode: int, ttl: int
+    question: bytes, zone: bytes, rdatas: list[bytes], rcode: int, ttl: int, *, own: bool = False
 ) -> Message:
     """Return an answer made here: `rdatas` of the type asked, or a negative answer with a SOA.
 
-    The SOA is that of a zone which only exists here (RFC 6303 section 3).
+    The SOA is that of a zone which only exists here; with `own` it is answered for the zone itself,
+    and an NS record too (RFC 6303 section 3).
     """
     import dnslib
 
@@ -173,8 +176,15 @@ def local_answer(
     if not rdatas:
         apex = dnslib.DNSLabel(labels_of(zone))
         server = apex if apex.label else "localhost."
-        soa = dnslib.SOA(server, "nobody.invalid.", (1, 3600, 1200, 604800, 60))
-        reply.add_auth(dnslib.RR(apex, const.SOA, ttl=ttl, rdata=soa))
+        soa = dnslib.SOA(server, "nobody.invalid.", (1, 3600, 1200, 604800, NEGATIVE_TTL))
+        asked = reply.q.qtype
+        if own and asked in (const.SOA, const.NS):
+            data = soa if asked == const.SOA else dnslib.NS(server)
+            reply.add_answer(dnslib.RR(apex, asked, ttl=ttl, rdata=data))
+        else:
+            # As whoever has the zone tells it (RFC 2308 section 3).
+            shown = min(ttl, NEGATIVE_TTL)
+            reply.add_auth(dnslib.RR(apex, const.SOA, ttl=shown, rdata=soa))
     return read_reply(bytes(reply.pack()), question)
 
 

@@ -6,6 +6,7 @@ own wire code judges itself.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import struct
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ FIXED = struct.Struct("!HHIH")
 _idents = itertools.cycle(range(1, 0xFFFF))
 
 
+@functools.lru_cache(4096)
 def wire(text: str) -> bytes:
     """Return a name as it travels; `text` in presentation form (`\\.`, `\\000`)."""
     return dns.name.from_text(text).to_wire() or b""
@@ -175,26 +177,34 @@ def read(data: bytes) -> Reply:
     Counts, lengths and pointers are right, nothing follows, at most one OPT which is the last
     record, and Z is 0.
     """
-    ident, flags, questions, *_ = HEADER.unpack_from(data)
+    flags = int.from_bytes(data[2:4], "big")
     assert flags & QR
     assert not flags & Z, "the reserved bit is set (RFC 1035 section 4.1.1)"
-    opcode = flags >> 11 & 15
+    ident, opcode = int.from_bytes(data[:2], "big"), flags >> 11 & 15
+    rcode, asked, answers, authority, additional, edns = _parts(data[2:])
+    return Reply(
+        data, ident, flags, opcode, rcode, asked, list(answers), list(authority), list(additional),
+        edns,
+    )  # fmt: skip
+
+
+@functools.lru_cache(4096)
+def _parts(rest: bytes) -> tuple[int, bytes, list[str], list[str], list[str], Opt | None]:
+    """Return what a message without its ID says: the same comes again and again."""
     # What dnspython reads by other rules for other opcodes is read as a query's reply.
-    plain = data[:2] + struct.pack("!H", flags & ~0x7800) + data[4:]
+    plain = b"\0\0" + bytes((rest[0] & 0x87,)) + rest[1:]
     found = dns.message.from_wire(plain, one_rr_per_rrset=True)
-    assert len(found.question) == questions <= 1
+    assert len(found.question) == int.from_bytes(rest[2:4], "big") <= 1
     asked = b""
-    if questions:
-        asked = data[12 : 16 + len(wire(str(found.question[0].name)))]
+    if found.question:
+        asked = rest[10 : 14 + len(wire(str(found.question[0].name)))]
     edns = None
     if found.opt is not None:
         said = [(int(one.otype), one.to_wire()) for one in found.options]
         edns = Opt(found.payload, found.edns, found.ednsflags & 0xFFFF, said)
-    answers, authority, additional = map(
-        _lines, (found.answer, found.authority, found.additional)
-    )
-    rcode = int(found.rcode())
-    return Reply(data, ident, flags, opcode, rcode, asked, answers, authority, additional, edns)
+    sections = (found.answer, found.authority, found.additional)
+    answers, authority, additional = (_lines(one) for one in sections)
+    return int(found.rcode()), asked, answers, authority, additional, edns
 
 
 def _lines(section: list[dns.rrset.RRset]) -> list[str]:

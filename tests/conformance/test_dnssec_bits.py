@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tests.conformance.conftest import Served
+from tests.conformance.conftest import Served, serving
 from tests.conformance.octets import (
     AD,
     CD,
@@ -21,7 +21,7 @@ from tests.conformance.octets import (
     query,
     record,
 )
-from tests.conformance.upstream import Asked, Script
+from tests.conformance.upstream import Asked, Script, Upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -84,6 +84,21 @@ async def test_what_goes_upstream(served: Served, bits: int, do: int | None) -> 
     (asked,) = served.upstream.heard(name)
     assert asked.flags == RD | AD | bits & CD
     assert asked.opt == opt(1232, flags=do or 0)
+
+
+async def test_what_goes_to_consul() -> None:
+    """RFC 4035 section 3.2.2, RFC 6891 section 6.2.5: CD and DO as asked, room for all instances,
+    and no AD, as Consul's domain is not signed."""
+    async with Upstream() as agent:
+        host, _, port = agent.place.partition(":")
+        consul = {"agents": [{"address": host, "dns_port": int(port)}]}
+        agent.on("web.service.consul", signed(AD))
+        async with serving(consul=consul) as served:
+            for bits, do in itertools.product((0, AD, CD), (None, 0, DO)):
+                reply = await served.ask(asking("web.service.consul", bits, do))
+                assert (reply.rcode, "192.0.2.1" in reply.rdata) == (NOERROR, True)
+                asked = agent.heard("web.service.consul")[-1]
+                assert (asked.flags, asked.opt) == (RD | bits & CD, opt(65000, flags=do or 0))
 
 
 @pytest.mark.parametrize("flags", [0, RD], ids=["no rd", "rd"])

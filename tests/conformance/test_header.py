@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from tests.conformance.conftest import Served
+from tests.conformance.conftest import Served, answered
 from tests.conformance.octets import (
     AA,
     AD,
@@ -32,6 +34,7 @@ from tests.conformance.octets import (
     question,
     record,
 )  # fmt: skip
+from tests.fuzz.corpus import QUERIES, spoiled
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -170,6 +173,21 @@ async def test_octets_behind_a_query(served: Served, behind: bytes) -> None:
     """RFC 1035 section 4.1.1: what no count speaks of is no part of a query."""
     reply = await served.ask(query(behind=behind))
     assert reply.rcode == FORMERR
+
+
+async def test_spoiled_queries(served: Served) -> None:
+    """RFC 1035 section 4.1.1: whatever it is, it has one reply to the letter, or none if nobody
+    could have one."""
+    rng = random.Random(1035)
+    found = set()
+    async with served.here.udp() as client:
+        for _ in range(500):
+            packet = spoiled(rng, QUERIES)
+            client.send(packet)
+            if len(packet) >= 12 and not packet[2] & 0x80:
+                found.add(answered(packet, await client.receive()).rcode)
+        assert client.waiting == 0
+    assert {NOERROR, FORMERR, NOTIMP} <= found
 
 
 # Flags

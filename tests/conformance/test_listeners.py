@@ -11,7 +11,6 @@ from tests.conformance.octets import (
     NOERROR,
     NOTIMP,
     TC,
-    TXT,
     A,
     message,
     opt,
@@ -24,8 +23,9 @@ from tests.conformance.test_edns_compliance import COMPLIANCE
 from tests.conformance.upstream import Asked
 from tests.net.world import TcpClient, UdpClient
 
+OPAQUE = 65280
 LISTENING = {"127.0.0.1": "127.0.0.1", "::1": "::1", "0.0.0.0": "127.0.0.2", "::": "::1"}
-LONG = [record(b"\xc0\x0c", TXT, bytes((250,)) + b"x" * 250, 30) for _ in range(249)]
+LONG = [record(b"\xc0\x0c", OPAQUE, bytes((250,)) + b"x" * 250, 30) for _ in range(249)]
 
 
 def long(asked: Asked) -> bytes:
@@ -44,7 +44,7 @@ async def check(served: Served, at: Endpoint) -> None:
             stream.send(packet)
             assert answered(packet, await stream.receive()).rcode == rcode
         for size in (512, 1232, 65507, 65535):
-            packet = query("long.test", TXT, edns=opt(size))
+            packet = query("long.test", OPAQUE, edns=opt(size))
             client.send(packet)
             reply = answered(packet, await client.receive())
             assert (reply.rcode, len(reply.data) <= size) == (NOERROR, True)

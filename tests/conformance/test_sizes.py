@@ -14,7 +14,6 @@ from tests.conformance.octets import (
     NS,
     SOA,
     TC,
-    TXT,
     A,
     opt,
     query,
@@ -25,6 +24,8 @@ from tests.conformance.upstream import SOA_DATA, Asked, Script
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HERE = b"\xc0\x0c"
+# Of no type the reader of the tests takes long to show.
+OPAQUE = 65280
 
 
 def over_tcp(
@@ -44,38 +45,38 @@ def texts(octets: int) -> list[bytes]:
     """Return strings that take exactly so much room."""
     rows = []
     while octets > 600:
-        rows.append(record(HERE, TXT, bytes((255,)) + b"x" * 255))
+        rows.append(record(HERE, OPAQUE, bytes((255,)) + b"x" * 255))
         octets -= len(rows[-1])
     first, second = (octets - 24) // 2, octets - 24 - (octets - 24) // 2
     for size in (first, second):
-        rows.append(record(HERE, TXT, bytes((size - 1,)) + b"y" * (size - 1)))
+        rows.append(record(HERE, OPAQUE, bytes((size - 1,)) + b"y" * (size - 1)))
     return rows
 
 
 ROOM = 65535 - 12 - len(b"\4huge\4test\0") - 4 - 11
 
 
-@pytest.mark.parametrize("less", [0, 1, 11, 1000])
+@pytest.mark.parametrize("less", [0, 1, 11])
 async def test_the_largest_answer(served: Served, less: int) -> None:
     """RFC 1035 section 4.2.2: 65,535 octets are a message."""
     name = f"hug{'abcdefghijkl'[less % 12]}.test"
     rows = texts(ROOM - less)
     served.upstream.on(name, over_tcp(*rows))
     for edns in (opt(), None):
-        whole = await served.ask_tcp(query(name, TXT, edns=edns))
+        whole = await served.ask_tcp(query(name, OPAQUE, edns=edns))
         assert len(whole.data) == 65535 - less - (0 if edns else 11)
         assert (whole.rcode, whole.has(TC), len(whole.answers)) == (NOERROR, False, len(rows))
     assert [one.transport for one in served.upstream.heard(name)] == ["udp", "tcp"]
 
 
-@pytest.mark.parametrize("size", [0, 512, 1232, 4096, 65535])
+@pytest.mark.parametrize("size", [0, 1232, 65507, 65535])
 async def test_the_largest_answer_over_udp(served: Served, size: int) -> None:
     """RFC 2181 section 9, RFC 6891 section 6.2.5: a datagram of 65,507 octets at most, and TC."""
     served.upstream.on("cut.test", over_tcp(*texts(ROOM)))
-    reply = await served.ask(query("cut.test", TXT, edns=opt(size)), times=3)
+    reply = await served.ask(query("cut.test", OPAQUE, edns=opt(size)), times=2)
     assert reply.has(TC)
     assert len(reply.data) <= max(min(size, 65507), 512)
-    assert (await served.ask_tcp(query("cut.test", TXT))).has(TC) is False
+    assert (await served.ask_tcp(query("cut.test", OPAQUE))).has(TC) is False
 
 
 GLUE = tuple(

@@ -12,6 +12,7 @@ from tests.conformance.conftest import Served, serving
 from tests.conformance.octets import (
     AA,
     AAAA,
+    ANY,
     HINFO,
     MX,
     NOERROR,
@@ -52,8 +53,9 @@ async def ask(served: Served, name: str, kind: int = A) -> Reply:
     assert (len(served.upstream.asked), len(served.here.agents[0].queries)) == before
     assert (reply.has(AA), reply.ede) == (True, [])
     if not reply.answers:
-        # A SOA, so that the denial can be kept (RFC 2308), and TTLs that make it so.
-        assert [line.split()[2] for line in reply.authority] == ["SOA"]
+        # A SOA, so that the denial can be kept, for as long as its MINIMUM says (RFC 2308).
+        (soa,) = reply.authority
+        assert (soa.split()[2], soa.split()[1]) == ("SOA", soa.split()[-1])
     return reply
 
 
@@ -81,7 +83,7 @@ async def test_loopback_addresses(served: Served, address: str) -> None:
     """RFC 6303 section 4.2, RFC 6761 section 6.1: addresses of this host are its own."""
     name = ip_address(address).reverse_pointer
     assert (await ask(served, name, PTR)).rdata == ["localhost."]
-    for kind in (A, TXT, SOA):
+    for kind in (A, TXT):
         assert (await ask(served, name, kind)).answers == []
 
 
@@ -152,6 +154,9 @@ async def test_apexes_of_private_zones(behind_public: Served, zone: str) -> None
         reply = await ask(behind_public, zone, kind)
         assert (reply.rcode, reply.answers) == (NOERROR, [])
         assert reply.authority[0].startswith(f"{zone}. ")
+    numbers = "nobody.invalid. 1 3600 1200 604800 60"
+    assert (await ask(behind_public, zone, SOA)).rdata == [f"{zone}. {numbers}"]
+    assert (await ask(behind_public, zone, NS)).rdata == [f"{zone}."]
 
 
 @pytest.mark.parametrize("address", [*PRIVATE, *SHARED, *PUBLIC])
@@ -160,6 +165,16 @@ async def test_a_recursor_inside_knows_them(served: Served, address: str) -> Non
     name = ip_address(address).reverse_pointer
     await served.ask(query(name, PTR))
     assert len(served.upstream.heard(name)) == 1
+
+
+@pytest.mark.parametrize("name", ["x.invalid", "x.onion", "3.0.0.127.in-addr.arpa", "localhost"])
+async def test_any(served: Served, name: str) -> None:
+    """RFC 6761 section 6.4, RFC 8482 section 4: what does not exist has no records of any type."""
+    packet = query(name, ANY, edns=opt())
+    for reply in (await served.ask(packet, times=3), await served.ask_tcp(packet)):
+        exists = not name.startswith("x.")
+        assert reply.rcode == (NOERROR if exists else NXDOMAIN)
+        assert len(reply.answers) == (1 if exists else 0)
 
 
 @pytest.mark.parametrize("address", PUBLIC)

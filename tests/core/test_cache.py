@@ -149,8 +149,21 @@ def test_negative_answers_are_shown_with_their_ceiling() -> None:
     assert ttls(cache.body(entry, NOW + 20), message) == [40]
 
 
+def test_a_denial_is_shown_no_longer_than_it_is_kept() -> None:
+    message = denial(ttl=50, minimum=30)
+    cache = kept(message, max_negative_ttl=60)
+    entry = cache.fresh(KEY, NOW + 20)
+    assert entry is not None
+    assert ttls(cache.body(entry, NOW + 20), message) == [10]
+
+
 @pytest.mark.parametrize(
-    ("message", "shown"), [(answer(ttl=900), 600), (answer(ttl=2), 30), (denial(ttl=900), 60)]
+    ("message", "shown"),
+    [
+        *((answer(ttl=900), 600), (answer(ttl=2), 30)),
+        *((denial(ttl=900, minimum=900), 60), (denial(ttl=900, minimum=59), 59)),
+        *((denial(ttl=7, minimum=9), 7), (denial(ttl=900, minimum=0), 0)),
+    ],
 )
 def test_the_first_client_is_told_the_limits_ttls_too(message: Message, shown: int) -> None:
     cache = Cache(Limits(min_ttl=30, max_ttl=600, max_negative_ttl=60))

@@ -262,6 +262,24 @@ def test_local_answers(
     assert message.negative_ttl == (None if rdatas else 9)
 
 
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ("10.in-addr.arpa SOA", SOA_LINE.format(zone="10.in-addr.arpa.", ttl=99,
+                                                mname="10.in-addr.arpa.").replace("au", "an")),
+        ("10.in-addr.arpa NS", "an 10.in-addr.arpa. 99 IN NS 10.in-addr.arpa."),
+        # As long as the MINIMUM at most.
+        ("10.in-addr.arpa A", SOA_LINE.format(zone="10.in-addr.arpa.", ttl=60,
+                                              mname="10.in-addr.arpa.")),
+    ],
+)  # fmt: skip
+def test_what_a_zone_made_here_has_of_its_own(asked: str, line: str) -> None:
+    zone = wire_name("10.in-addr.arpa")
+    message = replies.local_answer(question(asked), zone, [], 0, 99, own=True)
+    found = lines(respond(asks(asked), ID, message, 512))
+    assert found == ["QR AA RD RA NOERROR edns=1232", asked.replace(" ", ". "), line]
+
+
 def test_minimal_answer_to_any() -> None:
     message = replies.minimal_any(question("example.com ANY"))
     assert lines(respond(asks("Example.com ANY"), ID, message, 512)) == [
