@@ -123,6 +123,10 @@ class Lookup(Opinions):
             return []
         if cut and not attempt.stream:
             return self._on_cut(attempt, message, now)
+        if message.truncated:
+            # There is no other way to ask this one: whoever has it whole is better.
+            self._cut = self._cut or (message, upstream)
+            return self._advance(attempt, "cut over TCP too", now)
         if self.known and upstream.is_agent and self._doubtful(message, upstream, now):
             return self._on_doubtful(attempt, message, now)
         if message.negative and self._one_before_may_know(upstream, now):

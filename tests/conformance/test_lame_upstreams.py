@@ -50,7 +50,7 @@ async def test_one_that_always_cuts(zone: str) -> None:
 
 async def test_nobody_knows_edns() -> None:
     """RFC 6891 section 7: who says nothing to a query with an OPT may answer one without."""
-    async with both() as it:
+    async with both(deadline=3.0) as it:
         it.spoil(lambda faults: faults.edns_drop.on(), slice(2))
         reply = await it.ask("galeradb.service.test")
         assert (reply.rcode, reply.rdata) == (NOERROR, GALERA)

@@ -70,8 +70,8 @@ class Both:
 
 
 @asynccontextmanager
-async def both() -> AsyncIterator[Both]:
-    query = {"deadline": 0.5, "recursor_deadline": 0.5}
+async def both(deadline: float = 0.5) -> AsyncIterator[Both]:
+    query = {"deadline": deadline, "recursor_deadline": deadline}
     async with DevCluster(EXAMPLES, 2, http=False) as outside:
         outside.dns.domain = "test"
         places = [f"{one.address}:{one.dns_port}" for one in outside.agents]

@@ -206,6 +206,6 @@ async def test_no_resolver_is_designated_for_this_one(name: str, qtype: str) -> 
             reply = await here.ask(name, qtype, tcp=tcp)
             assert [line.replace("Resolver.ARPA", "resolver.arpa") for line in reply.lines] == [
                 "NOERROR aa rd ra",
-                "ns resolver.arpa. 3600 SOA resolver.arpa. nobody.invalid. # 3600 1200 604800 60",
+                "ns resolver.arpa. 60 SOA resolver.arpa. nobody.invalid. # 3600 1200 604800 60",
             ]
         assert recursor.names == []
