@@ -84,6 +84,7 @@ async def test_what_is_ready_is_what_the_cache_has() -> None:
             found = [parse(reply) for reply in await received(client, 4)]
             return [(one.ttls, len(one.answers)) for one in found]
 
+        await here.ask(BIG, tcp=True)
         assert await asked() == [({60}, 40)] * 4
         # TTLs go down while it is asked for,
         here.skip(10)
@@ -93,6 +94,28 @@ async def test_what_is_ready_is_what_the_cache_has() -> None:
         here.engine.cache.clear()
         assert await asked() == [({60}, 41)] * 4
         await until(lambda: here.engine.flights == {})
+
+
+async def test_what_came_again_within_a_second_is_not_as_old_as_before() -> None:
+    async with world(agents=1, patience=1.0) as here, here.tcp() as client:
+        register(here, 1, ttl=60)
+
+        async def ttl() -> int:
+            client.send(question(BIG))
+            (found,) = parse(await client.receive()).ttls
+            return found
+
+        assert await ttl() == 60
+        here.skip(61)
+        # From here on its octets are known.
+        assert await ttl() == 60
+        here.skip(59.2)
+        assert [await ttl(), await ttl()] == [1, 1]
+        # The same octets, asked for again before the second is over.
+        asked = len(here.asked())
+        here._clock.offset += 0.9
+        assert [await ttl(), await ttl(), await ttl()] == [60, 60, 60]
+        assert len(here.asked()) == asked + 1
 
 
 async def test_what_is_ready_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
