@@ -185,3 +185,27 @@ async def test_an_error_at_one_that_waits_unmade_costs_that_one(
         failed = [reply[:2] for reply in got if reply[3] & 15]
         assert failed == [waiter.client_id]
         assert told == ["an answer could not be given"]
+
+
+async def test_an_error_at_what_is_ready_costs_one_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as here, here.tcp() as client:
+        register(here, 40, ttl=60)
+        await here.ask(BIG, tcp=True)
+        respond = replies.respond
+        calls = 0
+        told: list[object] = []
+
+        def fails_once(*args: Any, **how: Any) -> bytes:
+            nonlocal calls
+            calls += 1
+            if calls == 3:
+                raise RuntimeError("a mishap")
+            return respond(*args, **how)
+
+        monkeypatch.setattr(hot, "respond", fails_once)
+        here.engine.loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+        client.send(*many(10))
+        got = [parse(reply) for reply in await received(client, 10)]
+        assert [(one.id, one.rcode) for one in got if one.rcode != "NOERROR"] == [(2, "SERVFAIL")]
+        assert {len(one.answers) for one in got} == {0, 40}
+        assert len(told) == 1
