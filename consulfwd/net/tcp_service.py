@@ -95,7 +95,9 @@ class TcpService:
         message, stored_at = entry.message, entry.stored_at
         ready = self._ready.get(ask.raw)
         if ready is not None and ready[0] is message and ready[1] == stored_at:
-            return next(ready[2])
+            for reply in ready[2]:
+                return reply
+            # An error of ours has ended them.
         body = self._cache.body(entry, self._clock.now())
         turns = in_turn(ask.query, message, replies.STREAM_LIMIT, body, self._rng)
         octets = NOTED + len(ask.raw) + TIMES * len(body)

@@ -10,7 +10,7 @@ import dns.rcode
 import pytest
 
 from tests.net.messages import parse, question
-from tests.net.world import GALERA, TcpClient, UdpClient, World, settings, world
+from tests.net.world import GALERA, TcpClient, UdpClient, World, settings, until, world
 
 NAME = "galeradb.service.consul"
 KEEPALIVE = dns.edns.OptionType(11)
@@ -112,3 +112,28 @@ async def test_it_is_kept_as_long_as_was_told() -> None:
                 assert timer is not None
                 ahead = timer.when() - here.engine.loop.time()
                 assert kept - 0.9 < ahead <= kept
+
+
+async def test_who_has_yet_to_read_is_not_idle() -> None:
+    limits = {"idle_timeout": 60.0, "max_connections": 1}
+    async with world(tcp=limits) as here, here.tcp() as client:
+        (_, tcp), *_ = here.server._listeners.values()
+        assert (await told(client, asking("localhost")))[1] == 0.0
+        (connection,) = tcp.connections
+
+        def left() -> float:
+            assert connection._deadline is not None
+            return connection._deadline.when() - here.engine.loop.time()
+
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.send(question("localhost"))
+        await until(lambda: here.counters.queries == 2)
+        assert left() <= 1.0
+        # As when more is on its way than it reads.
+        connection.pause_writing()
+        assert 59.0 < left() <= 60.0
+        connection.resume_writing()
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await client.receive()
+        assert await told(client, question("localhost")) == ("NOERROR", None)
+        assert left() <= 1.0

@@ -189,6 +189,24 @@ async def test_a_query_that_is_not_read_yet_is_not_lost() -> None:
                 sock.close()
 
 
+async def test_a_burst_waits_for_its_turn() -> None:
+    async with world(tcp={"max_connections": 4}) as here:
+        packet = question("localhost")
+        # The server has no turn before all of them have come.
+        socks = [socket.create_connection((here.at.host, here.at.port), 2) for _ in range(200)]
+        loop = asyncio.get_running_loop()
+        try:
+            await asyncio.sleep(0.05)
+            last = socks[-1]
+            last.setblocking(False)
+            await loop.sock_sendall(last, len(packet).to_bytes(2, "big") + packet)
+            assert await asyncio.wait_for(loop.sock_recv(last, 2), 5)
+            assert open_at(here) == 4
+        finally:
+            for sock in socks:
+                sock.close()
+
+
 async def test_a_reply_that_is_not_read_yet_is_not_lost() -> None:
     async with world(tcp={"max_connections": 2}) as here, crowd(here) as clients:
         (_, tcp), *_ = here.server._listening.listeners.values()

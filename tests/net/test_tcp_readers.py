@@ -84,6 +84,7 @@ async def test_what_is_ready_is_what_the_cache_has() -> None:
             found = [parse(reply) for reply in await received(client, 4)]
             return [(one.ttls, len(one.answers)) for one in found]
 
+        await here.ask(BIG, tcp=True)
         assert await asked() == [({60}, 40)] * 4
         # TTLs go down while it is asked for,
         here.skip(10)
@@ -93,6 +94,28 @@ async def test_what_is_ready_is_what_the_cache_has() -> None:
         here.engine.cache.clear()
         assert await asked() == [({60}, 41)] * 4
         await until(lambda: here.engine.flights == {})
+
+
+async def test_what_came_again_within_a_second_is_not_as_old_as_before() -> None:
+    async with world(agents=1, patience=1.0) as here, here.tcp() as client:
+        register(here, 1, ttl=60)
+
+        async def ttl() -> int:
+            client.send(question(BIG))
+            (found,) = parse(await client.receive()).ttls
+            return found
+
+        assert await ttl() == 60
+        here.skip(61)
+        # From here on its octets are known.
+        assert await ttl() == 60
+        here.skip(59.2)
+        assert [await ttl(), await ttl()] == [1, 1]
+        # The same octets, asked for again before the second is over.
+        asked = len(here.asked())
+        here._clock.offset += 0.9
+        assert [await ttl(), await ttl(), await ttl()] == [60, 60, 60]
+        assert len(here.asked()) == asked + 1
 
 
 async def test_what_is_ready_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,3 +185,27 @@ async def test_an_error_at_one_that_waits_unmade_costs_that_one(
         failed = [reply[:2] for reply in got if reply[3] & 15]
         assert failed == [waiter.client_id]
         assert told == ["an answer could not be given"]
+
+
+async def test_an_error_at_what_is_ready_costs_one_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as here, here.tcp() as client:
+        register(here, 40, ttl=60)
+        await here.ask(BIG, tcp=True)
+        respond = replies.respond
+        calls = 0
+        told: list[object] = []
+
+        def fails_once(*args: Any, **how: Any) -> bytes:
+            nonlocal calls
+            calls += 1
+            if calls == 3:
+                raise RuntimeError("a mishap")
+            return respond(*args, **how)
+
+        monkeypatch.setattr(hot, "respond", fails_once)
+        here.engine.loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+        client.send(*many(10))
+        got = [parse(reply) for reply in await received(client, 10)]
+        assert [(one.id, one.rcode) for one in got if one.rcode != "NOERROR"] == [(2, "SERVFAIL")]
+        assert {len(one.answers) for one in got} == {0, 40}
+        assert len(told) == 1
