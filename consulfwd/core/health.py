@@ -140,7 +140,7 @@ class Health:
         On the host the kernel knows; elsewhere a datagram says so, which anybody may have sent, or
         a host in the middle of a restart: one bad sign.
         """
-        if hearsay(upstream):
+        if hearsay(upstream, why):
             self._bad_sign(upstream, now, why)
             return
         upstream.good = 0

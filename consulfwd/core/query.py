@@ -255,7 +255,7 @@ class Lookup(Opinions):
             self._health.refused(upstream, now, reason)
         elif not ours:
             self._health.bad(upstream, now, reason)
-        doubtful = refused and hearsay(upstream) and upstream.state is not State.DOWN
+        doubtful = refused and hearsay(upstream, reason) and upstream.state is not State.DOWN
         return self._advance(attempt, reason, now, final=not doubtful)
 
     def give_way(self, attempt: Attempt, now: float) -> list[Attempt]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from consulfwd.core.states import State
 
+# Why a server at a link-local address cannot be asked; that is for sure.
+NO_INTERFACE = "its interface is not there"
 # How long (seconds) after a fall or a return an agent may still lack a part of its catalog.
 SETTLING = 30.0
 # When it is tried again (seconds) whether who did not answer with EDNS does, at first and at last.
@@ -162,6 +164,6 @@ def all_down(upstreams: Iterable[Upstream]) -> bool:
     return all(upstream.state is State.DOWN for upstream in upstreams)
 
 
-def hearsay(upstream: Upstream) -> bool:
+def hearsay(upstream: Upstream, why: str) -> bool:
     """Return whether a refusal by this server is told in a datagram off the host (ICMP)."""
-    return upstream.transport == "udp" and not upstream.on_host
+    return upstream.transport == "udp" and not upstream.on_host and why != NO_INTERFACE

@@ -14,13 +14,13 @@ from consulfwd.core.aliases import leads_on
 from consulfwd.core.ask import Ask
 from consulfwd.core.attempts import Attempt, Attempts
 from consulfwd.core.probe import Probe
+from consulfwd.core.upstreams import NO_INTERFACE
 from consulfwd.dns.message import read_reply
 from consulfwd.errors import WireError
 from consulfwd.net.channel import OTHER_ID, OUR_SHORTAGE
 from consulfwd.net.channels import Channels
 from consulfwd.net.clock import Clock
 from consulfwd.net.flight import Flight
-from consulfwd.net.scopes import NO_INTERFACE
 from consulfwd.net.table import Lane, Table
 from consulfwd.net.timers import Timers
 from consulfwd.net.trailing import Trailing

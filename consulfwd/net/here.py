@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from consulfwd.config import Agent, Recursor, Settings
 from consulfwd.config.objections import KeyPath, Objection
+from consulfwd.core.upstreams import NO_INTERFACE
 from consulfwd.net.binding import absent
-from consulfwd.net.scopes import NO_INTERFACE, interface
+from consulfwd.net.scopes import interface
 
 
 def lacking(settings: Settings) -> Iterator[Objection]:

@@ -12,9 +12,10 @@ from typing import NamedTuple, Protocol
 
 from consulfwd.config import Endpoint
 from consulfwd.core.telling import duration
+from consulfwd.core.upstreams import NO_INTERFACE
 from consulfwd.errors import StartError
 from consulfwd.net.binding import Bound, Pair
-from consulfwd.net.scopes import NO_INTERFACE, SocketAddress, socket_address
+from consulfwd.net.scopes import SocketAddress, socket_address
 from consulfwd.net.tcp import TcpListener
 from consulfwd.net.udp import BaseListener
 

@@ -10,10 +10,10 @@ import errno
 import os
 import socket
 
+from consulfwd.core.upstreams import NO_INTERFACE
+
 # What the calls of a socket take for an address of its family.
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
-
-NO_INTERFACE = "its interface is not there"
 
 
 def family(address: str) -> socket.AddressFamily:

@@ -343,7 +343,8 @@ class Table:
         """
         if entry is None or now - entry.stored_at >= DOUBT or not entry.message.positive:
             return 0
-        known = entry.message.answers
+        # What an alias leads to came from others: of the agent's own there may be no more.
+        known = 1 if entry.message.aliased else entry.message.answers
         if self.reuse is None:
             return known
         if self.reuse.denies(ask, now):

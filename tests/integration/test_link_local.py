@@ -19,11 +19,11 @@ from aiohttp import web
 
 from consulfwd.config import Agent, Endpoint
 from consulfwd.consul.client import Client
+from consulfwd.core.upstreams import NO_INTERFACE
 from consulfwd.errors import ConsulError
 from consulfwd.kept import Kept
 from consulfwd.net.binding import bind_all
 from consulfwd.net.host import own_addresses, recursors_from
-from consulfwd.net.scopes import NO_INTERFACE
 from consulfwd.notify import Notifier
 from consulfwd.server import Server
 from tests.integration.namespaces import FAR, NEAR, Host, cable

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from consulfwd.core.states import State
 from consulfwd.dev import DevCluster
 from tests.net.messages import folded, parse, question
 from tests.net.recursor import Recursor
@@ -176,6 +177,19 @@ async def test_an_alias_whose_target_is_stale(tcp: bool) -> None:
         here.skip(60.0)
         reply = await here.ask("ext.service.consul", tcp=tcp)
         assert reply.ede == []
+
+
+async def test_an_alias_of_an_agent_that_is_not_well_is_as_long_as_it_was() -> None:
+    """What it leads to was never the agent's to lose."""
+    async with Recursor(WWW) as recursor, world(recursor, agents=1) as here:
+        external(here, "ext", "www.test")
+        whole = (await here.ask("ext.service.consul")).data
+        upstream = here.engine.upstreams()[0]
+        for _ in range(3):
+            here.engine.table.health.bad(upstream, here.engine.clock.now(), "it was slow")
+        assert upstream.state is State.SUSPECT
+        reply = await here.ask("ext.service.consul")
+        assert (reply.data, reply.ede) == (whole, [])
 
 
 async def test_an_alias_whose_target_has_no_address_of_that_family_is_stale_too() -> None:

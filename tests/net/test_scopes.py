@@ -8,7 +8,8 @@ import socket
 
 import pytest
 
-from consulfwd.net.scopes import NO_INTERFACE, by_name, family, interface, reason, socket_address
+from consulfwd.core.upstreams import NO_INTERFACE
+from consulfwd.net.scopes import by_name, family, interface, reason, socket_address
 
 LO = socket.if_nametoindex("lo")
 

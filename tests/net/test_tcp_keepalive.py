@@ -117,7 +117,7 @@ async def test_it_is_kept_as_long_as_was_told() -> None:
 async def test_who_has_yet_to_read_is_not_idle() -> None:
     limits = {"idle_timeout": 60.0, "max_connections": 1}
     async with world(tcp=limits) as here, here.tcp() as client:
-        (_, tcp), *_ = here.server._listeners.values()
+        (_, tcp), *_ = here.server._listening.listeners.values()
         assert (await told(client, asking("localhost")))[1] == 0.0
         (connection,) = tcp.connections
 
