@@ -224,6 +224,16 @@ OF_OURS = (
 FAULTS = (
     _ours("*", into_consul, "fault: an alias that leads into Consul's domain is not followed"),
     _ours("AD not set", not_consul, "fault: AD is lost in the cache"),
+    *(
+        _ours(
+            kind,
+            below("external.service.consul"),
+            "fault: from an agent that is suspect an alias is not believed once it was answered"
+            " with its target, and the answer is a stale one",
+            rare=True,
+        )
+        for kind in ("TTL lower in the answer", "extended error")
+    ),
     _ours(
         "TC not set",
         not_consul,
