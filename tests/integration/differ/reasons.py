@@ -69,13 +69,6 @@ def _denied_briefly(query: Query, own: Facts) -> bool:
     return denies and all(ttl <= NEGATIVE_TTL for classes in own.ttls.values() for ttl in classes)
 
 
-def into_consul(query: Query, own: Facts) -> bool:
-    """An alias of another zone leads to a name of Consul's."""
-    return not query.below("consul") and any(
-        record[2].endswith(b"\6consul\0") for record in own.sections["answer"]
-    )
-
-
 def _other_types(query: Query, own: Facts) -> bool:
     """There are records in the answer that are not of the type asked."""
     asked_for = dns.rdatatype.from_text(query.rtype)
@@ -102,7 +95,7 @@ NOT_ASKED = "ANY outside Consul is not asked for: HINFO is the answer (RFC 8482)
 RELAYED = "a forward zone's server is believed in all it says; the cache is by question, no other"
 RELAYED += " name gets it"
 MADE_HERE = "names answered here (RFC 6761) have a SOA of our own; others pass on the recursor's"
-OF_OURS = (
+ACCEPTED = (
     *(
         _ours(
             kind,
@@ -226,24 +219,3 @@ OF_OURS = (
         "a client on the host gets datagrams as large as it says",
     ),
 )
-FAULTS = (
-    _ours("*", into_consul, "fault: an alias that leads into Consul's domain is not followed"),
-    _ours("AD not set", not_consul, "fault: AD is lost in the cache"),
-    *(
-        _ours(
-            kind,
-            below("external.service.consul"),
-            "fault: from an agent that is suspect an alias is not believed once it was answered"
-            " with its target, and the answer is a stale one",
-            rare=True,
-        )
-        for kind in ("TTL lower in the answer", "extended error")
-    ),
-    _ours(
-        "TC not set",
-        not_consul,
-        "fault: what proves a denial or an answer is left out without TC (RFC 2181 section 9,"
-        " RFC 4035 section 3.1)",
-    ),
-)
-ACCEPTED = (*OF_OURS, *FAULTS)
