@@ -36,7 +36,8 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         type=parse,
         help="ask this one instead, and print the replies: NAME TYPE [+bufsize=N] [+tcp] [+do]"
-        " [+ad] [+cd] [+nord] [+cookie] [+option] [+v1]; several are asked one after the other",
+        " [+ad] [+cd] [+nord] [+cookie] [+option] [+v1]; one is asked twice,"
+        " several are asked one after the other",
     )
     made.add_argument("--consul", metavar="VERSION", help="which installed Consul (the newest)")
     made.add_argument("--peers", action="store_true", help="show what is unexplained of them, too")
@@ -62,9 +63,12 @@ def everything(folder: Path, version: str) -> Iterator[Stage]:
 
 
 def show(made: Stage, queries: Sequence[Query]) -> None:
-    """Print what everybody says, and those behind them."""
+    """Print what everybody says, and those behind them.
+
+    One query alone is asked twice: the second time it may come out of caches.
+    """
     behind = Stage({"recursor": made.recursor, "agent": made.agent}, *made[1:])
-    for query in queries:
+    for query in queries if len(queries) > 1 else [*queries, *queries]:
         replies = ask(made, [query])[0] | ask(behind, [query])[0]
         print(replies_told(query, replies), flush=True)
 
