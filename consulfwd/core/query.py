@@ -49,7 +49,8 @@ class Lookup(Opinions):
     """
 
     __slots__ = (
-        "_budget", "_cut", "_denied", "_errors", "_rounds", "_verdict", "about", "extra", "reverse",
+        "_budget", "_cut", "_denied", "_errors", "_rounds", "_verdict", "_why", "about", "extra",
+        "reverse",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +79,7 @@ class Lookup(Opinions):
         self._cut: tuple[Message, Upstream] | None = None
         self._denied: tuple[Message, Attempt] | None = None
         self._verdict: tuple[Message, Upstream] | None = None
+        self._why = 0
 
     def start(self, now: float) -> list[Attempt]:
         """Return the first attempt to send."""
@@ -228,6 +230,10 @@ class Lookup(Opinions):
         ede = read_ede(message.edns)
         if ede is not None:
             rcode += f" ({const.EDE_TEXT.get(ede[0], ede[0])}{': ' + ede[1] if ede[1] else ''})"
+            attempt.result = rcode
+            if message.rcode == const.SERVFAIL and not upstream.is_agent:
+                # Why a recursor could not (RFC 8914 section 2): nobody here knows better.
+                self._why = self._why or ede[0]
         return self._advance(attempt, rcode, now)
 
     def _blame(self, witness: Upstream, now: float) -> None:
@@ -422,5 +428,5 @@ class Lookup(Opinions):
             )
         )
         heard = any(one.size for one in self.attempts)
-        ede = const.EDE_NO_AUTHORITY if heard else const.EDE_NETWORK
+        ede = self._why or (const.EDE_NO_AUTHORITY if heard else const.EDE_NETWORK)
         return self._fail(ede, f"{reason} ({tried})" if reason else tried)

@@ -86,7 +86,7 @@ def respond(
     room = limit - HEADER_SIZE - len(question) - len(opt)
     if len(body) > room:
         kept = bisect_right(message.ends, room)
-        if not answers or kept < answers:
+        if kept < answers or (kept < answers + authorities and _needs_authority(query, message)):
             flags |= const.TC
         else:
             kept = _whole_sets(message, question, kept)
@@ -109,6 +109,15 @@ def with_options(reply: bytes, had: int, more: bytes) -> bytes:
     if len(reply) + len(more) > STREAM_LIMIT or reply[at - 9 : at - 6] != b"\0\0\x29":
         return reply
     return reply[:at] + (had + len(more)).to_bytes(2, "big") + reply[at + 2 :] + more
+
+
+def _needs_authority(query: Query, message: Message) -> bool:
+    """Return whether the Authority section is a part of the answer.
+
+    In a denial it says for how long that holds (RFC 2308), to who wants proofs what proves it, or
+    an answer by a wildcard (RFC 4035 section 3.1).
+    """
+    return query.do or message.rcode != const.NOERROR or not message.matched
 
 
 def _whole_sets(message: Message, question: bytes, kept: int) -> int:

@@ -44,6 +44,7 @@ class Recursor(asyncio.DatagramProtocol):
     lame       what it answers with instead of anything it knows: "nothing" or "referral"
     authentic  whether it vouches for its answers (AD)
     deaf_stream whether it leaves what comes by streams unanswered
+    because    the extended error beside an rcode of `rcodes`, to who speaks EDNS
     bare       whether its denials have no SOA
     closes_after  how many queries of a stream are answered; it is closed then (None: all)
     keepalive  how long it says it keeps idle streams, in tenths of a second, to who asks it that
@@ -70,6 +71,7 @@ class Recursor(asyncio.DatagramProtocol):
         self.no_edns: dns.rcode.Rcode | None = None
         self.drops_edns = False
         self.lame = ""
+        self.because: dns.edns.EDEOption | None = None
         self.authentic = self.bare = self.deaf_stream = False
         self.silent = False
         # Queries with one of these labels are dropped unread; those with one of the others are
@@ -224,6 +226,8 @@ class Recursor(asyncio.DatagramProtocol):
         rcode = self.rcodes.get(name)
         if rcode is not None:
             reply.set_rcode(rcode)
+            if self.because is not None and query.edns >= 0:
+                reply.use_edns(payload=1232, options=[self.because])
         elif not reply.answer:
             soa = "ns.test. hostmaster.test. 1 3600 600 86400 60"
             if not self.bare:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
@@ -225,6 +226,17 @@ async def test_who_asks_for_ad_gets_it_from_who_vouches_and_from_no_cache(tcp: b
             name = f"n{ad * 2 + do}.slow.test"
             flags = [await authentic(here, name, ad=ad, do=do, tcp=tcp) for _ in range(2)]
             assert flags == [expected, False], name
+
+
+async def test_why_a_recursor_could_not_is_passed_on() -> None:
+    """RFC 8914 section 2: of all who failed, the first that says why."""
+    async with Recursor() as first, Recursor() as second, world(first, second) as here:
+        for recursor in (first, second):
+            recursor.rcodes["bogus.test."] = dns.rcode.SERVFAIL
+        second.because = dns.edns.EDEOption(dns.edns.EDECode.DNSSEC_BOGUS, "signature expired")
+        reply = await here.ask("bogus.test")
+        assert (reply.rcode, [code for code, _ in reply.ede]) == ("SERVFAIL", [6])
+        assert "signature expired" in reply.ede[0][1]
 
 
 async def authentic(here: World, name: str, *, ad: int, do: int, tcp: bool) -> bool:

@@ -131,6 +131,12 @@ ACCEPTED = (
         rare=True,
     ),
     _ours(
+        "AD not set",
+        not_consul,
+        "AD is passed on from who vouches for an answer, and not kept: a cache that does not"
+        " validate has nobody's word for what it holds (RFC 6840 section 5.8)",
+    ),
+    _ours(
         "AA set",
         below("consul", REVERSE, ZONE),
         "a reply of Consul's, or of a forward zone's server, is passed on with its AA, but not out"
