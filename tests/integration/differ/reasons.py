@@ -84,6 +84,14 @@ reverse = below(REVERSE)
 odd = below(ZONE)
 big = below("big.service.consul")
 special = below("localhost", "invalid", "onion", "127.in-addr.arpa")
+
+def into_consul(query: Query, own: Facts) -> bool:
+    """An alias of another zone leads to a name of Consul's."""
+    return not query.below("consul") and any(
+        record[2].endswith(b"\6consul\0") for record in own.sections["answer"]
+    )
+
+
 any_type = both(asked("ANY"), not_consul)
 
 
@@ -117,6 +125,18 @@ ACCEPTED = (
         both(asked("DS"), below("consul")),
         "Consul's names have no DS. Of the domain it says that it does not exist; the others look"
         " above it, where it does not",
+    ),
+    _ours(
+        "NOERROR instead of NXDOMAIN",
+        both(asked("DS"), into_consul),
+        "that a name of Consul's has no DS is said of what an alias leads to, too",
+        rare=True,
+    ),
+    _ours(
+        "NOERROR instead of NXDOMAIN",
+        both(asked("SOA"), into_consul),
+        "Consul gives its domain's SOA for any name below; BIND takes that for a denial",
+        rare=True,
     ),
     _ours(
         "NXDOMAIN instead of NOERROR",
@@ -185,16 +205,25 @@ ACCEPTED = (
         "why there is no answer is always said (RFC 8914)",
     ),
     *(
-        _ours(kind, consul, "what Consul adds is passed on: addresses of targets, texts of nodes")
+        _ours(kind, where, "what Consul adds is passed on: addresses of targets, texts of nodes")
         for kind in ("additional: only here", "additional: more records")
+        for where in (consul, into_consul)
     ),
     _ours("authority: only here", below("consul"), "the domain's servers, where Consul adds them"),
-    _ours(
-        "answer: more records",
-        big,
-        "Consul leaves out, without TC, what is too much for 1,232 octets: it is asked for all",
+    *(
+        _ours(
+            "answer: more records",
+            where,
+            "Consul leaves out, without TC, what is too much for 1,232 octets: it is asked for all",
+        )
+        for where in (big, into_consul)
     ),
-    _ours("TC set", big, "who cannot take all of Consul's list is told; others cut it silently"),
+    *(
+        _ours(
+            "TC set", where, "who cannot take all of Consul's list is told; others cut it silently"
+        )
+        for where in (big, into_consul)
+    ),
     *(
         _ours(
             f"answer: {what}",
