@@ -6,10 +6,11 @@ test's own process.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from tests.conformance.octets import A, Reply, query, read
@@ -106,3 +107,13 @@ async def served() -> AsyncIterator[Served]:
     """The module's server."""
     async with serving() as found:
         yield found
+
+
+@pytest.fixture
+def brief(served: Served) -> Iterator[None]:
+    """The module's server waits for a good reply no longer than there is any use in here."""
+    table = served.here.engine.table
+    before = table.deadline, table.recursor_deadline
+    table.deadline = table.recursor_deadline = 0.25
+    yield
+    table.deadline, table.recursor_deadline = before

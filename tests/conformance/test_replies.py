@@ -81,6 +81,7 @@ FALSE: dict[str, Make] = {
 }
 
 
+@pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("which", FALSE)
 async def test_what_is_no_reply(served: Served, which: str) -> None:
     """RFC 1035 sections 4.1.4 and 7.3, RFC 5452 section 9.1, RFC 6891 section 6.1.1: it is not

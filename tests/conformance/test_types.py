@@ -165,6 +165,7 @@ async def test_data_of_unknown_types_is_not_touched(served: Served) -> None:
     assert reply.data.count(rdata) == 1
 
 
+@pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize(
     ("kind", "rdata"),
     [

@@ -64,7 +64,7 @@ async def test_a_fault_of_our_own_ends_no_watch_in_silence(
     async with cluster() as (consul, agents), watching(agents) as shell:
         await shell.armed()
         with monkeypatch.context() as patch:
-            patch.setattr(module.Watcher, "_instances", None)
+            patch.setattr(module.Watcher, "_shown", None)
             consul.catalog.set_check("web1", "critical")
             await until(lambda: shell.at() != "1")
         assert "a watch failed" in told
