@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Iterable
 
 from consulfwd.config import Agent, Endpoint, Recursor, Settings
+from consulfwd.config.sections import Network
 from consulfwd.consul.overseer import Overseer
 from consulfwd.consul.watch import Watcher
 from consulfwd.core.access import Access
@@ -65,7 +66,10 @@ class Server:
         self._access = Access(())
         self._resolv_conf: host.ResolvConf | None = None
         self._follower: asyncio.TimerHandle | None = None
+        self._stopped = False
         self._looking: asyncio.Task[None] | None = None
+        # An address came whose network may not ask yet.
+        self._new_here = False
         self._changing = asyncio.Lock()
         self._overseer = Overseer(
             self._rank, self._agents_changed, host=socket.gethostname(), rng=random.Random()
@@ -124,9 +128,11 @@ class Server:
         await tcp_listener.start()
         return listen(udp, self.engine.front, self._access, running, logger), tcp_listener
 
-    def _allow(self) -> None:
+    def _allow(self, networks: tuple[Network, ...] | None = None) -> None:
         """Have those ask who may by the settings, and by the networks this host is in now."""
-        self._access.networks = tuple(self.settings.allowed_networks(host.interfaces()))
+        if networks is None:
+            networks = tuple(self.settings.allowed_networks(host.interfaces()))
+        self._access.networks = networks
         self._access.seen.clear()
 
     def _room_for(self, settings: Settings) -> int:
@@ -202,7 +208,8 @@ class Server:
         running = asyncio.get_running_loop()
         self._follower = running.call_later(FOLLOW_EVERY, self._follow)
         under_way = self._looking is not None and not self._looking.done()
-        if not under_way and self._listening.due(self.engine.clock.now()):
+        due = self._new_here or self._listening.due(self.engine.clock.now())
+        if not under_way and due:
             self._looking = running.create_task(self._look())
         if self._resolv_conf is not None and self._resolv_conf.changed():
             recursors = self._resolv_conf.recursors
@@ -221,7 +228,10 @@ class Server:
         async with self._changing:
             try:
                 if await self._listening.look(self.engine.clock.now()):
+                    self._new_here = True
+                if self._new_here:
                     self._allow()
+                    self._new_here = False
             except Exception as error:
                 mishaps.note(self.engine.loop, "looking for addresses failed", error)
 
@@ -275,7 +285,16 @@ class Server:
             await self._reload(settings)
 
     async def _reload(self, settings: Settings) -> None:
+        if self._stopped:
+            return
+        # Whatever may fail comes first: nothing is to be done by halves.
         sockets = self._listening.bind(settings.listen)
+        try:
+            recursors = self._recursors(settings)
+            networks = tuple(settings.allowed_networks(host.interfaces()))
+        except OSError as error:
+            self._listening.give_up(sockets)
+            raise StartError(f"the networks of this host: {error.strerror}") from None
         gone = [one for one in self._listening.listeners if one not in settings.listen]
         if gone:
             going = self._stop_reading(gone)
@@ -288,9 +307,8 @@ class Server:
         anew = files or settings.consul != self.settings.consul or not kept
         if anew:
             await self._unwatch()
-        recursors = self._recursors(settings)
         self.settings = settings
-        self._allow()
+        self._allow(networks)
         self._overseer.use(settings)
         self._rebuild(settings, recursors)
         if anew:
@@ -333,6 +351,7 @@ class Server:
         return min(DRAIN_SECONDS, self.engine.table.longest + 0.5)
 
     async def _stop(self) -> None:
+        self._stopped = True
         await self._overseer.close()
         self._stop_reading(self._listening.listeners)
         await self.engine.table.drain(self._drain_seconds())

@@ -40,9 +40,13 @@ def client_of(host: str, at: str) -> str | None:
     """
     text, _, zone = host.partition("%")
     address = ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    if mapped is not None:
+        return client_of(str(mapped), at)
     if address.is_loopback or text == at.partition("%")[0]:
         return None
-    if address.version == 4:
-        return text
+    if address.version == 4 or address.is_link_local:
+        # On a link each neighbour has one of these.
+        return host if zone else text
     network = IPv6Network((address, ONE_HOST), strict=False)
     return f"{network}%{zone}" if zone else str(network)

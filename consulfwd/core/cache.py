@@ -139,8 +139,7 @@ class Cache:
         if positive:
             ttl = message.ttl if message.ttl is not None else 0
             ttl = min(max(ttl, limits.min_ttl), limits.max_ttl)
-            if message.aliased and not message.matched and message.negative_ttl is None:
-                # Nothing says how long the target is to have nothing.
+            if _denies(message):
                 ttl = min(ttl, limits.max_negative_ttl)
             return ttl
         if message.negative and message.negative_ttl is not None:
@@ -293,7 +292,7 @@ class Cache:
         return entry.message.body_with_ttls(0, 0, STALE_TTL)
 
     def _clamp(self, message: Message) -> tuple[int, int]:
-        if message.positive:
+        if not _denies(message):
             return self.limits.min_ttl, self.limits.max_ttl
         most = min(self.limits.max_negative_ttl, self.limits.max_ttl)
         if message.negative_ttl is not None and not message.aliased:

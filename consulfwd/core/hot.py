@@ -24,8 +24,9 @@ MAX_ENTRIES = 4096
 MAX_VARIANTS = 16
 # What making variants may cost: so many records in all of them. Larger answers keep their order.
 MAX_RECORDS = 2048
-# The same where they are made one by one, as long as somebody asks; then they are given again.
-MAX_IN_TURN = 8192
+# The same where they are made one by one, as long as somebody asks; then they are given again. Of
+# few records no more than so many for each, or they would be kept by the thousand.
+MAX_IN_TURN, EACH_IN_TURN = 8192, 8
 Variant = Callable[[], bytes]
 
 
@@ -90,8 +91,9 @@ def _read_in_turn(
     if not is_rrset(sections[0]):
         yield plain
         return
+    most = max(min(MAX_IN_TURN // records, EACH_IN_TURN * records), 1)
     whole_fits = fits(query, message, limit)
-    for order in islice(orders(sections[0], rng), max(MAX_IN_TURN // records, 1)):
+    for order in islice(orders(sections[0], rng), most):
         other = assemble_message(
             query.question, (order, *sections[1:]), flags=message.flags, rcode=message.rcode
         )

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 # The time of day is set right by less than this (seconds) all the time.
 LEAP = 2.0
+# How long (seconds) a step back is remembered.
+SOON = 60.0
 # A time of day before this one (2025-01-01, UTC) is wrong: setting it right is no time that passed.
 SENSIBLE = 1_735_689_600.0
 
@@ -17,13 +19,15 @@ class Leaps:
     """Holds the time of day (`wall`, seconds since 1970) against the clock that is gone by.
 
     Small steps ahead add up until they are a leap. One back is no time at all, and where the time
-    of day goes on from.
+    of day goes on from; as much ahead again soon after is none either: two programs may set it in
+    turn.
     """
 
-    __slots__ = ("_ahead",)
+    __slots__ = ("_ahead", "_back", "_back_at")
 
     def __init__(self, now: float, wall: float) -> None:
         self._ahead = wall - now
+        self._back = self._back_at = 0.0
 
     def look(self, now: float, wall: float) -> float:
         """Return for how many seconds nothing has been going on here, beyond what `now` tells.
@@ -38,4 +42,11 @@ class Leaps:
         if 0 <= leapt <= LEAP:
             return 0.0
         self._ahead = wall - now
-        return leapt if leapt > 0 and expected >= SENSIBLE else 0.0
+        if leapt < 0:
+            self._back, self._back_at = self._back - leapt, now
+            return 0.0
+        if now - self._back_at > SOON:
+            self._back = 0.0
+        new = max(leapt - self._back, 0.0)
+        self._back = max(self._back - leapt, 0.0)
+        return new if new > LEAP and expected >= SENSIBLE else 0.0

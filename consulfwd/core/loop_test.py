@@ -80,6 +80,8 @@ class LoopTest(Probe):
     def on_reply(self, attempt: Attempt, message: Message, cut: bool, now: float) -> list[Attempt]:
         """Take an answer as a sign that it leads elsewhere, unless the question came back."""
         self._ended(attempt, const.rcode_text(message.rcode), now - attempt.sent_at)
+        if not attempt.upstream.is_agent:
+            self._heed_edns(attempt, message, now)
         if not self.seen and message.rcode in ANSWERS:
             self._health.unlooped(attempt.upstream, now)
         return [] if self.outcome is not None else self._finish(message, attempt.upstream)

@@ -9,19 +9,21 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
+STRANGER = ""
 
 
 class Places(Generic[K]):
     """Connections with their clients: at most `most` in all, `most_each` of one client.
 
-    What has no client (None: a program of this host) is counted for nobody.
+    What has no client is a program of this host (None): of those there may be many, but an eighth
+    of the places is not theirs. Whoever may not ask is one client, STRANGER, with a quarter.
     """
 
     def __init__(self, most: int, most_each: int) -> None:
         self.most = most
         self.most_each = most_each
         self._clients: dict[K, str | None] = {}
-        self._of: dict[str, dict[K, None]] = {}
+        self._of: dict[str | None, dict[K, None]] = {}
         # The longest idle first, numbered in the order in which they came to rest.
         self._idle: dict[K, int] = {}
         self._rested = 0
@@ -43,16 +45,20 @@ class Places(Generic[K]):
 
     def of(self, client: str | None) -> int:
         """Return how many places a client has."""
-        return 0 if client is None else len(self._of.get(client, ()))
+        return len(self._of.get(client, ()))
 
     def _has_its_part(self, client: str | None) -> bool:
-        return self.of(client) >= self.most_each
+        part = self.most_each
+        if client is None:
+            part = self.most - self.most // 8
+        elif client == STRANGER:
+            part = max(self.most // 4, 1)
+        return self.of(client) >= part
 
     def take(self, one: K, client: str | None) -> None:
         """Give a place to a connection, which is idle at first."""
         self._clients[one] = client
-        if client is not None:
-            self._of.setdefault(client, {})[one] = None
+        self._of.setdefault(client, {})[one] = None
         self.rest(one)
 
     def give_back(self, one: K) -> None:
@@ -61,11 +67,10 @@ class Places(Generic[K]):
             return
         client = self._clients.pop(one)
         self._idle.pop(one, None)
-        if client is not None:
-            of = self._of[client]
-            del of[one]
-            if not of:
-                del self._of[client]
+        of = self._of[client]
+        del of[one]
+        if not of:
+            del self._of[client]
 
     def work(self, one: K) -> None:
         """Note that a connection has something to do."""
@@ -81,9 +86,9 @@ class Places(Generic[K]):
     def idle(self, client: str | None) -> Iterable[K]:
         """Return who may give way to this client, the longest idle first, whoever's they are.
 
-        Where it has its part already, only those of its own.
+        Where it has its part already, only those of its own; so for a STRANGER always.
         """
-        if client is None or not self._has_its_part(client):
+        if client != STRANGER and not self._has_its_part(client):
             return self._idle
-        own = [one for one in self._of[client] if one in self._idle]
+        own = [one for one in self._of.get(client, ()) if one in self._idle]
         return sorted(own, key=self._idle.__getitem__)

@@ -44,13 +44,14 @@ class Lookup(Opinions):
     has_stale  a stale answer is at hand: give up as soon as every upstream is known to be down,
                or has failed a second time
     reverse    the name is an address's: agents before Consul 1.18 say SERVFAIL if they know none
+    must_recurse  who is asked is to look names up, not to send on to others
     about      tells the question from others, for the health of whoever does not answer it
     pace       how long answers about the datacenter in the name take, if it says one
     """
 
     __slots__ = (
         "_budget", "_cut", "_denied", "_errors", "_rounds", "_verdict", "_why", "about", "extra",
-        "reverse",
+        "must_recurse", "reverse",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +81,7 @@ class Lookup(Opinions):
         self._denied: tuple[Message, Attempt] | None = None
         self._verdict: tuple[Message, Upstream] | None = None
         self._why = 0
+        self.must_recurse = True
 
     def start(self, now: float) -> list[Attempt]:
         """Return the first attempt to send."""
@@ -109,7 +111,7 @@ class Lookup(Opinions):
                 return [again]
             return self._on_error_reply(attempt, message, now)
         if not upstream.is_agent:
-            why = lame(message)
+            why = lame(message) if self.must_recurse else ""
             if why:
                 return self._on_lame(attempt, why, now)
             self._heed_edns(attempt, message, now)
@@ -131,11 +133,15 @@ class Lookup(Opinions):
             return self._advance(attempt, "cut over TCP too", now)
         if self.known and upstream.is_agent and self._doubtful(message, upstream, now):
             return self._on_doubtful(attempt, message, now)
-        if message.negative and self._one_before_may_know(upstream, now):
-            self._denied = self._denied or (message, attempt)
-            attempt.decided = "denies the name: who comes before it in order is waited for"
-            self._arm(now + DENIAL_LOOK)
-            return []
+        if message.negative and not upstream.is_agent:
+            put_behind = self._put_behind() if self._denied is None else None
+            if put_behind is not None or self._one_before_may_know(upstream, now):
+                self._denied = self._denied or (message, attempt)
+                attempt.decided = "denies the name: who comes before it in order is waited for"
+                why = "it may know better, lame as it was"
+                sent = [] if put_behind is None else [self._send(now, why, put_behind)]
+                self._arm(now + DENIAL_LOOK)
+                return sent
         attempt.decided = f"{attempt.decided}; taken after all" if attempt.decided else "taken"
         if self._doubted is not None and message.positive:
             self._contradict(attempt, message)
@@ -150,8 +156,17 @@ class Lookup(Opinions):
         return not upstream.is_agent and any(
             one.upstream.state is State.UP and now < one.sent_at + DENIAL_WAIT
             for one in self.open_attempts()
-            if self.plan.index(one.upstream) < self.plan.index(upstream)
+            if one.upstream.lame or self.plan.index(one.upstream) < self.plan.index(upstream)
         )
+
+    def _put_behind(self) -> Upstream | None:
+        """Return a recursor that has not been asked, and is asked late only as it was lame.
+
+        It may be the site's own, and lame for other names alone.
+        """
+        asked = {one.upstream for one in self.attempts}
+        late = (one for one in self.plan if one.lame and one.state is State.UP)
+        return next((one for one in late if one not in asked), None)
 
     def outdone_by(self, attempt: Attempt, message: Message) -> bool:
         """Return whether a reply that comes after the end is better than what was told: nothing.
@@ -176,7 +191,9 @@ class Lookup(Opinions):
         if message.edns is not None:
             self._health.knows_edns(attempt.upstream)
         elif attempt.plain and not attempt.upstream.plain:
-            self._health.knows_no_edns(attempt.upstream, now)
+            waits = (one for one in self.open_attempts() if one.upstream is attempt.upstream)
+            if all(one.plain for one in waits if one.due > now):
+                self._health.knows_no_edns(attempt.upstream, now)
 
     def _without_edns(self, attempt: Attempt, message: Message) -> bool:
         """Return whether an error may be about EDNS alone (RFC 6891 section 7)."""
@@ -411,7 +428,7 @@ class Lookup(Opinions):
             # Better than nothing, and marked: the rest could not be had over TCP.
             message, upstream = self._cut
             return self._finish(message.marked_cut(), upstream)
-        if self._denied is not None:
+        if self._denied is not None and not (self.has_stale and reason):
             message, attempt = self._denied
             attempt.decided = "taken: who comes before it in order has not answered"
             return self._finish(message, attempt.upstream)
@@ -419,7 +436,7 @@ class Lookup(Opinions):
             message, attempt = self._doubted
             attempt.decided = "taken: no other agent gave an opinion in time"
             return self._believe(message, attempt)
-        if self._verdict is not None:
+        if self._verdict is not None and not self.has_stale:
             message, upstream = self._verdict
             return self._finish(message, upstream)
         tried = "; ".join(

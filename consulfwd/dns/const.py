@@ -4,6 +4,7 @@ from __future__ import annotations
 
 A, NS, CNAME, SOA, PTR, HINFO, MX, TXT = 1, 2, 5, 6, 12, 13, 15, 16
 AAAA, SRV, NAPTR, DNAME, OPT, DS, RRSIG, HTTPS = 28, 33, 35, 39, 41, 43, 46, 65
+NSEC, NSEC3 = 47, 50
 TKEY, TSIG, IXFR, AXFR, ANY = 249, 250, 251, 252, 255
 
 IN, CLASS_ANY = 1, 255

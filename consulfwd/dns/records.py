@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import random
 
 QUESTION_POINTER = b"\xc0\x0c"
+# More aliases than this, one to the next, nobody has.
+MAX_ALIASES = 32
 # The last octet of a message a pointer can lead to.
 MAX_POINTER = 0x3FFF
 # The sizes of records that are an address of the name asked, by how they begin.
@@ -177,13 +179,15 @@ def alias_chain(answers: list[bytes], name: bytes) -> list[bytes]:
         for record in answers
         if type_of(record) == const.CNAME
     }
-    names = [name]
+    names = {name: None}
     while name in aliases:
         name = aliases[name]
         if name in names:
             raise WireError("a CNAME chain that loops")
-        names.append(name)
-    return names
+        if len(names) > MAX_ALIASES:
+            raise WireError("a CNAME chain without end")
+        names[name] = None
+    return list(names)
 
 
 def is_rrset(answers: list[bytes]) -> bool:

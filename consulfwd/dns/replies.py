@@ -86,7 +86,7 @@ def respond(
     room = limit - HEADER_SIZE - len(question) - len(opt)
     if len(body) > room:
         kept = bisect_right(message.ends, room)
-        if kept < answers or (kept < answers + authorities and _needs_authority(query, message)):
+        if kept < answers or (kept < answers + authorities and _proves(query, message, question)):
             flags |= const.TC
         else:
             kept = _whole_sets(message, question, kept)
@@ -111,13 +111,22 @@ def with_options(reply: bytes, had: int, more: bytes) -> bytes:
     return reply[:at] + (had + len(more)).to_bytes(2, "big") + reply[at + 2 :] + more
 
 
-def _needs_authority(query: Query, message: Message) -> bool:
+def _proves(query: Query, message: Message, question: bytes) -> bool:
     """Return whether the Authority section is a part of the answer.
 
-    In a denial it says for how long that holds (RFC 2308), to who wants proofs what proves it, or
-    an answer by a wildcard (RFC 4035 section 3.1).
+    In a denial it says for how long that holds (RFC 2308); to who wants proofs it has what proves
+    that, or an answer by a wildcard (RFC 4035 section 3.1.3).
     """
-    return query.do or message.rcode != const.NOERROR or not message.matched
+    if message.rcode != const.NOERROR or not message.matched:
+        return True
+    try:
+        return query.do and any(map(_is_proof, message.sections(question)[1]))
+    except WireError:
+        return True
+
+
+def _is_proof(record: bytes) -> bool:
+    return type_of(record) in (const.NSEC, const.NSEC3)
 
 
 def _whole_sets(message: Message, question: bytes, kept: int) -> int:

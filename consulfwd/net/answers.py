@@ -13,6 +13,7 @@ from consulfwd.core.attempts import Attempt
 from consulfwd.core.cache import STALE_TTL, Cache, Entry
 from consulfwd.core.failures import Failures
 from consulfwd.core.routes import Kind
+from consulfwd.core.verdict import lame
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message
 from consulfwd.dns.wire import Query
@@ -44,6 +45,13 @@ class Answers:
         if flight.before is not None:
             # What Consul denied a moment ago it may answer the next: do not hide that for long.
             ttl = min(cache.ttl_of(message), cache.limits.max_negative_ttl)
+        asked = flight.outcome.upstream if flight.outcome is not None else None
+        if (
+            flight.ask.query.do and message.edns is None and flight.target is None
+            and asked is not None and not asked.is_agent
+        ):  # fmt: skip
+            # Asked without EDNS: there may be signatures that nobody was told of.
+            ttl = 0
         good = not message.truncated and message.rcode in (const.NOERROR, const.NXDOMAIN)
         if good and self.failures:
             self.failures.forget(flight.ask.key)
@@ -66,7 +74,7 @@ class Answers:
         entry = self.cache.get(flight.ask.key)
         if message.rcode not in (const.NOERROR, const.NXDOMAIN):
             return
-        if cut or flight.follows is not None:
+        if cut or flight.follows is not None or (not attempt.upstream.is_agent and lame(message)):
             return
         second = flight.route.then is not None or flight.before is not None
         if not message.positive and (flight.known or second):

@@ -10,6 +10,7 @@ import asyncio
 
 from consulfwd.core.aliases import Onward
 from consulfwd.core.ask import Ask, Led, prepare
+from consulfwd.core.cache import LARGE
 from consulfwd.core.routes import Kind
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message
@@ -31,31 +32,36 @@ def chase(table: Table, flight: Flight, message: Message, onward: Onward, now: f
     if flight.depth >= MAX_CHASE:
         return False
     question = target + ask.question[-4:]
-    sub = prepare(ask.query._replace(question=question, name=target), table.routes)
+    query = ask.query._replace(question=question, name=target)
+    if query.edns is not None and ask.route.kind is not Kind.CONSUL:
+        # Where a client is does not tell this question from the same of others.
+        query = query._replace(edns=query.edns._replace(options=b""))
+    sub = prepare(query, table.routes)
     if (sub.local is None and not sub.route.groups) or _waits_for(table, sub.key, flight):
         return False
     if flight.attempts and ask.route.kind is not Kind.CONSUL:
-        _keep(ask, flight, message, onward, now)
+        _keep(table, flight, message, onward, now)
     # Whoever asks the same meanwhile waits for this one.
     table.flights.setdefault(ask.key, flight)
     waiter = _Chaser(table, flight, onward.records, sub)
     flight.target = sub
-    traced = any(one.traced for one in flight.waiters)
-    table.submit(sub, waiter, now, traced=traced)
+    table.submit(sub, waiter, now, traced=waiter.traced)
     if not waiter.over:
         flight.follows = sub.key
         waiter.end_by(flight.deadline - now)
     return True
 
 
-def _keep(ask: Ask, flight: Flight, message: Message, onward: Onward, now: float) -> None:
+def _keep(table: Table, flight: Flight, message: Message, onward: Onward, now: float) -> None:
     """Let the alias be known for its time: what it leads to may have to be asked for each time."""
-    outcome = flight.outcome
+    ask, outcome = flight.ask, flight.outcome
     if outcome is None or outcome.upstream is None:
         return
     alias = replies.join_alias(ask.question, onward.records, ([], [], []), message)
-    if alias.ttl and not alias.truncated:
-        ask.led = Led(alias, outcome.upstream, now, now + alias.ttl)
+    limits = table.cache.limits
+    ttl = min(alias.ttl or 0, limits.max_ttl) if limits.size else 0
+    if ttl and not alias.truncated and len(alias.body) <= LARGE:
+        ask.led = Led(alias, outcome.upstream, now, now + ttl)
         ask.lane = None
 
 
@@ -74,7 +80,7 @@ def _waits_for(table: Table, key: bytes, flight: Flight) -> bool:
 class _Chaser(Waiter):
     """Waits for the target of an alias on behalf of a flight."""
 
-    __slots__ = ("_answers", "_flight", "_late", "_table", "depth", "over")
+    __slots__ = ("_answers", "_flight", "_late", "_table", "depth", "over", "traced")
 
     def __init__(self, table: Table, flight: Flight, answers: list[bytes], target: Ask) -> None:
         super().__init__(target)
@@ -83,6 +89,7 @@ class _Chaser(Waiter):
         self._answers = answers
         self._late: asyncio.TimerHandle | None = None
         self.depth = flight.depth + 1
+        self.traced = any(one.traced for one in flight.waiters)
         self.over = False
 
     def end_by(self, seconds: float) -> None:

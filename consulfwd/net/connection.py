@@ -267,6 +267,8 @@ class ServerConnection(asyncio.Protocol):
         # Not before: when no reply can be made of this result, another one comes.
         self._pending -= 1
         self._write(reply)
+        if waiter.keepalive and self._transport is not None:
+            self._expect()
 
     def _keepalive(self) -> bytes:
         """Return what tells how long this connection is kept, and keep it so long from now on."""

@@ -120,6 +120,9 @@ class Driver:
         upstream = group.first()
         if upstream is None or not upstream.up:
             return None
+        if not upstream.is_agent and any(one.lame for one in group.members):
+            # What it denies that one may know.
+            return None
         channel = self.channels.direct(upstream)
         if channel is None:
             return None

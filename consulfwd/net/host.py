@@ -123,9 +123,9 @@ class ResolvConf:
             text = self._path.read_text(errors="replace")
         except OSError:
             return False
-        self._seen = seen
         self._tell_lacking(text)
         recursors = recursors_from(text, self._listening, own_addresses())
+        self._seen = seen
         if recursors == self.recursors:
             return False
         self.recursors = recursors

@@ -6,6 +6,7 @@ bound is `binding`'s, how they are read the listeners'. It keeps no time itself:
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple, Protocol
@@ -147,7 +148,14 @@ class Listening:
         self._look_at = now + self._pause
         self._pause = min(self._pause * 2, LATEST)
         self._leave(now)
-        came = [one for one in list(self.missing) if await self._try(one, now)]
+        came = []
+        for one in list(self.missing):
+            try:
+                if await self._try(one, now):
+                    came.append(one)
+            except Exception:
+                # The others are not to wait for it.
+                log.exception("%s cannot be listened on (it is tried again)", one)
         if came:
             # What comes with the same interface may not be long in coming.
             self._news(now)
@@ -191,5 +199,6 @@ class Listening:
 def _still(one: Answering) -> bool:
     try:
         return socket_address(one.at.host, one.at.port) == one.name
-    except OSError:
-        return False
+    except OSError as error:
+        # Where that cannot be found out, for want of descriptors, it stays.
+        return error.errno != errno.ENODEV

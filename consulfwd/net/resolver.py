@@ -194,6 +194,8 @@ class Engine:
         self.cache.age(leapt)
         self.table.answers.failures.clear()
         self.warmth.clear()
+        # Aliases are known there.
+        self.asks.clear()
         if self.reuse is not None:
             self.reuse.freshness.age(leapt)
             self.reuse.overdue(now)

@@ -7,11 +7,17 @@ that comes back has another one.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
+import struct
 
 from consulfwd.core.upstreams import NO_INTERFACE
 
+# Requests of netdevice(7), and what they take and give: a name, a number, room for the rest.
+_INDEX_OF, _NAME_OF = 0x8933, 0x8910
+_REQUEST = struct.Struct("16si20x")
+_LONGEST_NAME = 15
 # What the calls of a socket take for an address of its family.
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
@@ -30,19 +36,36 @@ def socket_address(address: str, port: int) -> SocketAddress:
 
 
 def interface(scope: str) -> int:
-    """Return the number of an interface, given by name or number. Raises OSError (ENODEV)."""
+    """Return the number of an interface, given by name or number.
+
+    Raises OSError: ENODEV without it, another where that could not be found out.
+    """
     try:
         # A name may be all digits: as everywhere else it comes first.
-        return socket.if_nametoindex(scope)
-    except OSError:
-        pass
-    # Longer ones are nobody's number, and Python would cut them.
+        return _asked(_INDEX_OF, name=scope)[1]
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+    # Longer ones are nobody's number.
     number = int(scope) if scope.isascii() and scope.isdigit() and len(scope) < 10 else 0
-    try:
-        socket.if_indextoname(number)
-    except OSError:
-        raise OSError(errno.ENODEV, f"no interface {scope}") from None
+    _asked(_NAME_OF, number=number)
     return number
+
+
+def _asked(what: int, *, name: str = "", number: int = 0) -> tuple[str, int]:
+    """Return the name and the number of an interface. Raises OSError.
+
+    Not by the library's own calls: they do not tell a missing interface from a want of descriptors.
+    """
+    if len(name.encode()) > _LONGEST_NAME:
+        raise OSError(errno.ENODEV, f"no interface {name}")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        try:
+            found = fcntl.ioctl(sock, what, _REQUEST.pack(name.encode(), number))
+        except OSError as error:
+            raise OSError(error.errno, f"no interface {name or number}") from None
+    told, index = _REQUEST.unpack(found)
+    return told.partition(b"\0")[0].decode(errors="replace"), index
 
 
 def by_name(address: str) -> str:
@@ -50,7 +73,7 @@ def by_name(address: str) -> str:
     plain, scoped, scope = address.partition("%")
     if scoped:
         try:
-            return f"{plain}%{socket.if_indextoname(interface(scope))}"
+            return f"{plain}%{_asked(_NAME_OF, number=interface(scope))[0]}"
         except OSError:
             pass
     return address

@@ -323,6 +323,7 @@ class Table:
         )
         flight.ask = ask
         flight.route = route
+        flight.must_recurse = route.kind is not Kind.SERVER
         flight.stale = stale
         flight.depth = waiters[0].depth if waiters else 0
         flight.follows = flight.target = flight.onward = None

@@ -12,7 +12,7 @@ from collections import deque
 
 from consulfwd.config.sections import TcpSettings
 from consulfwd.core.access import Access, client_of
-from consulfwd.core.places import Places
+from consulfwd.core.places import STRANGER, Places
 from consulfwd.net.connection import ServerConnection
 from consulfwd.net.front import Front
 from consulfwd.net.tcp_service import TcpService
@@ -47,6 +47,7 @@ class TcpListener:
         self.turns: deque[ServerConnection] = deque()
         self._server: asyncio.Server | None = None
         self._refused = 0
+        self._closed = False
         self._told_at: float | None = None
         self.use(limits, room)
 
@@ -83,7 +84,12 @@ class TcpListener:
 
         What waits for an answer is left alone. A client that has its part gives way to itself.
         """
+        if self._closed:
+            # It was accepted a moment before.
+            return False
         client = client_of(connection.host, at)
+        if not self.service.allows(connection.host):
+            client = STRANGER
         places = self.connections
         while places.full(client):
             victim = next((one for one in places.idle(client) if one.done_with()), None)
@@ -110,16 +116,20 @@ class TcpListener:
             return
         places = self.connections
         own = len(places) < places.most
+        busy = f"all {len(places)} are busy (tcp.max_connections)"
+        if own:
+            whose = {None: "this host's", STRANGER: "that of who may not ask"}.get(client, client)
+            limit = "tcp.max_per_client" if client else "tcp.max_connections"
+            busy = f"{whose}: {places.of(client)} are busy ({limit})"
         log.warning(
-            "TCP connections to %s refused: %d, the last one from %s; %s %d are busy (%s)",
-            self._sock.getsockname()[0], self._refused, connection.host,
-            "its" if own else "all", places.of(client) if own else len(places),
-            "tcp.max_per_client" if own else "tcp.max_connections",
+            "TCP connections to %s refused: %d, the last one from %s; %s",
+            self._sock.getsockname()[0], self._refused, connection.host, busy,
         )  # fmt: skip
         self._refused, self._told_at = 0, now
 
     def stop_reading(self) -> None:
         """Accept no more connections and read no more queries; replies still go out."""
+        self._closed = True
         if self._server is not None:
             self._server.close()
         for connection in list(self.connections):

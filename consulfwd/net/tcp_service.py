@@ -51,6 +51,10 @@ class TcpService:
         self._octets = 0
         self._warmth.on_clear(self.clear)
 
+    def allows(self, host: str) -> bool:
+        """Return whether who connects from there may ask."""
+        return self._access.allows(host)
+
     def read(self, data: bytes, host: str) -> Asked | bytes | None:
         """Return the question in a message, or what to reply at once (b"" for nothing).
 

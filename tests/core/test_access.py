@@ -49,8 +49,11 @@ def test_no_more_are_remembered_than_so_many(monkeypatch: pytest.MonkeyPatch) ->
         ("2001:db8:0:1::6", "2001:db8:0:1::5", "2001:db8:0:1::/64"),
         ("2001:db8:0:1:ffff::", "2001:db8::5", "2001:db8:0:1::/64"),
         ("2001:db8:0:2::6", "2001:db8::5", "2001:db8:0:2::/64"),
-        ("fe80::6%eth0", "fe80::5%eth0", "fe80::/64%eth0"),
-        ("fe80::6%eth1", "fe80::5%eth1", "fe80::/64%eth1"),
+        # On a link each neighbour has an address of its own in the same network.
+        ("fe80::6%eth0", "fe80::5%eth0", "fe80::6%eth0"),
+        ("fe80::6%eth1", "fe80::5%eth1", "fe80::6%eth1"),
+        ("::ffff:10.0.0.6", "::", "10.0.0.6"),
+        ("::ffff:127.0.0.1", "::", None),
     ],
 )
 def test_who_is_one_client(host: str, at: str, client: str | None) -> None:

@@ -19,8 +19,12 @@ WALL = SENSIBLE + 1e7
         ([3600, 0, 0], [3600, 0, 0]),
         # Short pauses add up.
         ([1, 1, 1, 0], [0, 0, 3, 0]),
-        # Set back it is no time at all, and goes on from there.
-        ([-3600, 0, 3600], [0, 0, 3600]),
+        # Set back it is no time at all, and goes on from there; as much ahead soon after is none.
+        ([-3600, 0, 3600], [0, 0, 0]),
+        ([-3600, 0, 3700], [0, 0, 100]),
+        ([-3600, *[0] * 70, 3600], [0, *[0] * 70, 3600]),
+        # Two programs that set it in turn.
+        ([3, -3] * 30, [3, *[0] * 59]),
         ([1, -1, 1], [0, 0, 0]),
     ],
 )

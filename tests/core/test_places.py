@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from consulfwd.core.places import Places
+from consulfwd.core.places import STRANGER, Places
 
 ONE, OTHER = "10.0.0.1", "10.0.0.2"
 
@@ -105,3 +105,23 @@ def test_in_any_order_the_counts_are_those_of_who_is_there(seed: int) -> None:
     for one in list(there):
         places.give_back(one)
     assert (places._of, places._idle) == ({}, {})
+
+
+def test_an_eighth_is_not_for_this_hosts_programs() -> None:
+    places = taken(16, 4, *[None] * 14)
+    assert (places.full(None), places.full(ONE)) == (True, False)
+    # One more of them takes the place of another of them.
+    places.take(14, ONE)
+    places.rest(0)
+    assert list(places.idle(None)) == [*range(1, 14), 0]
+
+
+def test_who_may_not_ask_takes_nobody_elses_place() -> None:
+    places = taken(8, 4, ONE, None, STRANGER)
+    assert not places.full(STRANGER)
+    assert list(places.idle(STRANGER)) == [2]
+    places.take(3, STRANGER)
+    assert places.full(STRANGER)
+    assert list(places.idle(STRANGER)) == [2, 3]
+    # Whoever may ask takes theirs.
+    assert list(places.idle(ONE)) == [0, 1, 2, 3]

@@ -12,11 +12,13 @@ import dns.message
 import dns.rcode
 import pytest
 
+from consulfwd.config import Recursor as Configured
 from consulfwd.core import query
 from consulfwd.core.states import State
 from consulfwd.core.upstreams import Upstream
+from consulfwd.net.lookup import Resolver
 from tests.net.recursor import Recursor
-from tests.net.world import World, until, world
+from tests.net.world import World, settings, until, world
 
 OWN = {
     ("host.slow.test", "A"): ["A 10.6.0.2"],
@@ -248,3 +250,60 @@ async def authentic(here: World, name: str, *, ad: int, do: int, tcp: bool) -> b
         reply = dns.message.from_wire(await client.receive())
     assert not reply.flags & dns.flags.AA
     return bool(reply.flags & dns.flags.AD)
+
+
+async def test_a_public_one_denies_nothing_for_one_that_was_lame_for_another_name() -> None:
+    """The site's own refers a delegated name on, and knows all others of the site."""
+    async with Recursor(OWN) as own, Recursor() as public, world(own, public) as here:
+        public.records["sub.test.", "A"] = ["A 192.0.2.7"]
+        own.lame = "referral"
+        assert (await here.ask("sub.test")).data == ["192.0.2.7"]
+        own.lame = ""
+        assert recursors(here)[0].behind
+        for name in ("quick.test", "host.slow.test"):
+            assert (await here.ask(name)).rcode == "NOERROR"
+        # What both deny is denied, at once.
+        began = time.monotonic()
+        assert (await here.ask("nowhere.test")).rcode == "NXDOMAIN"
+        assert time.monotonic() - began < 0.5
+
+
+async def test_a_stale_answer_is_better_than_a_recursors_verdict_or_denial() -> None:
+    async with (
+        Recursor(OWN, ttl=5) as first,
+        Recursor(OWN, ttl=5) as second,
+        world(first, second, query={"deadline": 0.6}) as here,
+    ):
+        assert (await here.ask("quick.test")).data == ["10.6.0.1"]
+        here.skip(60)
+        for recursor in (first, second):
+            recursor.rcodes["quick.test."] = dns.rcode.NOTIMP
+        reply = await here.ask("quick.test")
+        assert (reply.data, [code for code, _ in reply.ede]) == (["10.6.0.1"], [3])
+        # The first hangs, and the second denies what the first has answered.
+        here.skip(60)
+        first.silent, second.rcodes, second.records = True, {}, {}
+        quick(here)
+        reply = await here.ask("quick.test")
+        assert (reply.data, [code for code, _ in reply.ede]) == (["10.6.0.1"], [3])
+
+
+async def test_what_came_without_edns_is_not_kept_for_who_wants_signatures() -> None:
+    async with Recursor(OWN) as only, world(only, query={"recursor_deadline": 3.0}) as here:
+        only.drops_edns = True
+        for do in (1, 0):
+            await authentic(here, "quick.test", ad=0, do=do, tcp=False)
+        before = len(only.asked)
+        await authentic(here, "quick.test", ad=0, do=0, tcp=False)
+        assert len(only.asked) == before
+        await authentic(here, "quick.test", ad=0, do=1, tcp=False)
+        assert len(only.asked) == before + 1
+
+
+async def test_a_server_that_is_named_is_shown_as_it_is() -> None:
+    async with Recursor() as only, world(agents=1) as here:
+        only.lame = "referral"
+        server = Configured(address="127.0.0.1", port=only.port)
+        async with Resolver(settings(here.cluster), server=server) as resolver:
+            answer = await resolver.resolve("sub.test")
+        assert (answer.rcode, [one.type for one in answer.authority]) == ("NOERROR", ["NS"])

@@ -38,3 +38,14 @@ def test_an_interface_by_name() -> None:
 
 def test_other_reasons_are_the_systems() -> None:
     assert reason(OSError(errno.ENETUNREACH, "x")) == os.strerror(errno.ENETUNREACH).lower()
+
+
+def test_a_want_of_descriptors_is_no_missing_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("consulfwd.net.scopes.socket.socket", full)
+    for scope in ("lo", "1", "no-such"):
+        with pytest.raises(OSError, match="open files") as caught:
+            socket_address(f"fe80::1%{scope}", 53)
+        assert caught.value.errno == errno.EMFILE

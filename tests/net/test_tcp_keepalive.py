@@ -94,7 +94,8 @@ async def test_the_fewer_places_are_left_the_shorter_it_is() -> None:
         for _ in range(10):
             client = await stack.enter_async_context(here.tcp())
             seconds.append((await told(client, asking("localhost")))[1])
-        assert seconds == [10.0] * 5 + [8.0, 6.0, 4.0, 2.0, 0.0]
+        # The last place is not for one more program of this host: the longest idle one gave way.
+        assert seconds == [10.0] * 5 + [8.0, 6.0, 4.0, 2.0, 2.0]
 
 
 async def test_it_is_kept_as_long_as_was_told() -> None:

@@ -137,7 +137,7 @@ async def test_a_client_with_its_part_gives_way_to_itself(
         assert await (await clients.come("127.0.0.2")).closed()
         assert refusals(caplog) == [
             "TCP connections to 127.0.0.1 refused: 1, the last one from 127.0.0.2;"
-            " its 2 are busy (tcp.max_per_client)"
+            " 127.0.0.2: 2 are busy (tcp.max_per_client)"
         ]
         here.agents[0].faults.resume()
         for number in (2, 4):
