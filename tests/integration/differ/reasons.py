@@ -134,8 +134,8 @@ ACCEPTED = (
     ),
     _ours(
         "NOERROR instead of NXDOMAIN",
-        both(asked("SOA"), into_consul),
-        "Consul gives its domain's SOA for any name below; BIND takes that for a denial",
+        both(asked("SOA", "NS"), into_consul),
+        "Consul gives its domain's SOA and NS for any name below; BIND takes that for a denial",
         rare=True,
     ),
     _ours(
