@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 MAX_SEEN = 4096
 # Whoever has an IPv6 address has its /64 (RFC 4291 section 2.5.1), and can ask from all of it.
@@ -21,15 +21,20 @@ class Access:
         """Return whether the client at this address (text, a zone index allowed) may ask."""
         if host in self.seen:
             return True
-        address = ip_address(host.partition("%")[0])
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
+        address = _address_of(host.partition("%")[0])
         if not any(address in network for network in self.networks):
             return False
         if len(self.seen) >= MAX_SEEN:
             self.seen.clear()
         self.seen.add(host)
         return True
+
+
+def _address_of(text: str) -> IPv4Address | IPv6Address:
+    """Return an address; the IPv4 one of a mapped one."""
+    address = ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address if mapped is None else mapped
 
 
 def client_of(host: str, at: str) -> str | None:
@@ -39,14 +44,11 @@ def client_of(host: str, at: str) -> str | None:
     address asked.
     """
     text, _, zone = host.partition("%")
-    address = ip_address(text)
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    if mapped is not None:
-        return client_of(str(mapped), at)
-    if address.is_loopback or text == at.partition("%")[0]:
+    address = _address_of(text)
+    if address.is_loopback or str(address) == at.partition("%")[0]:
         return None
     if address.version == 4 or address.is_link_local:
         # On a link each neighbour has one of these.
-        return host if zone else text
+        return f"{address}%{zone}" if zone else str(address)
     network = IPv6Network((address, ONE_HOST), strict=False)
     return f"{network}%{zone}" if zone else str(network)

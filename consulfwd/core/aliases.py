@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from consulfwd.core.ask import Ask
 from consulfwd.core.routes import Kind, Route, Routes
+from consulfwd.core.verdict import ANSWERS
 from consulfwd.dns import const
 from consulfwd.dns.message import Message
 from consulfwd.dns.records import alias_chain, covered_by, owner_of, type_of
@@ -31,7 +32,7 @@ def leads_on(ask: Ask, message: Message, routes: Routes) -> Onward | None:
     """
     if (
         not message.aliased
-        or message.rcode not in (const.NOERROR, const.NXDOMAIN)
+        or message.rcode not in ANSWERS
         or ask.qtype in (const.CNAME, const.ANY)
         or ask.route.kind is Kind.SERVER
     ):

@@ -153,7 +153,7 @@ class Lookup(Opinions):
         Those in a list are not equals: the site's own comes first, and knows names of the site that
         a public one denies.
         """
-        return not upstream.is_agent and any(
+        return any(
             one.upstream.state is State.UP and now < one.sent_at + DENIAL_WAIT
             for one in self.open_attempts()
             if one.upstream.lame or self.plan.index(one.upstream) < self.plan.index(upstream)

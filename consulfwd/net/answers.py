@@ -13,7 +13,7 @@ from consulfwd.core.attempts import Attempt
 from consulfwd.core.cache import STALE_TTL, Cache, Entry
 from consulfwd.core.failures import Failures
 from consulfwd.core.routes import Kind
-from consulfwd.core.verdict import lame
+from consulfwd.core.verdict import ANSWERS, lame
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message
 from consulfwd.dns.wire import Query
@@ -52,7 +52,7 @@ class Answers:
         ):  # fmt: skip
             # Asked without EDNS: there may be signatures that nobody was told of.
             ttl = 0
-        good = not message.truncated and message.rcode in (const.NOERROR, const.NXDOMAIN)
+        good = not message.truncated and message.rcode in ANSWERS
         if good and self.failures:
             self.failures.forget(flight.ask.key)
         # A denial that may not be kept is of no use, but where Consul tells of changes.
@@ -72,7 +72,7 @@ class Answers:
         known, or of others than Consul where that could not be asked; an error, a part.
         """
         entry = self.cache.get(flight.ask.key)
-        if message.rcode not in (const.NOERROR, const.NXDOMAIN):
+        if message.rcode not in ANSWERS:
             return
         if cut or flight.follows is not None or (not attempt.upstream.is_agent and lame(message)):
             return

@@ -12,6 +12,7 @@ from consulfwd.core.aliases import Onward
 from consulfwd.core.ask import Ask, Led, prepare
 from consulfwd.core.cache import LARGE
 from consulfwd.core.routes import Kind
+from consulfwd.core.verdict import ANSWERS
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message
 from consulfwd.dns.names import to_text
@@ -123,7 +124,7 @@ class _Chaser(Waiter):
         target = self.ask.name
         if isinstance(result.flight, Flight):
             flight.onward = result.flight
-        if result.message.rcode not in (const.NOERROR, const.NXDOMAIN):
+        if result.message.rcode not in ANSWERS:
             if flight.stale is not None:
                 return table.answers.stale(flight.stale, flight)
             code, why = result.ede or (const.EDE_NO_AUTHORITY, "no answer")
