@@ -9,6 +9,7 @@ business of the C library.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import signal
 import socket
@@ -75,7 +76,9 @@ class Client:
 
     def run(self) -> None:
         """Work until SIGTERM."""
-        signal.signal(signal.SIGTERM, lambda number, frame: self._ending.set())
+        # Waited for below, in all threads: a handler that sets an event hangs for ever when it
+        # runs while its own thread looks at that event, which holds the event's lock.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         settings = self._settings
         work = [
             lambda: self._look_up("name", settings.name),
@@ -85,13 +88,13 @@ class Client:
         threads = [threading.Thread(target=self._repeat, args=(one,)) for one in work]
         for thread in threads:
             thread.start()
-        # A signal is handled by the main thread, and only while that runs.
         due = time.monotonic() + TURN_S
-        while not self._ending.wait(due - time.monotonic()):
+        while not _told_to_end(due - time.monotonic()):
             late = time.monotonic() - due
             if late > LATE_S:
                 self._tell(Done("late", due, late))
             due = time.monotonic() + TURN_S
+        self._ending.set()
         for thread in threads:
             thread.join()
 
@@ -149,6 +152,11 @@ class Client:
             )
 
 
+def _told_to_end(within: float) -> bool:
+    """Whether SIGTERM, which is blocked, has come; waits so many seconds for it."""
+    return signal.sigtimedwait({signal.SIGTERM}, max(within, 0.0)) is not None
+
+
 def look_up(name: str) -> tuple[tuple[str, ...], str]:
     """The addresses of a name as the C library finds them, and what went wrong ("" if nothing)."""
     try:
@@ -159,4 +167,6 @@ def look_up(name: str) -> tuple[tuple[str, ...], str]:
 
 
 if __name__ == "__main__":
+    # Where each thread is, for who waits in vain for its end.
+    faulthandler.register(signal.SIGUSR1)
     Client(Settings(**json.loads(sys.argv[1]))).run()

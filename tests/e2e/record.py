@@ -28,7 +28,7 @@ PASSWORD = "/etc/writer-password"
 # The name servers of each way; consulfwd's are the host's own, as provisioning left them.
 SERVERS = {"agent": [AGENT_53], "bind": [ADDRESSES[name] for name in GALERA], "consulfwd": None}
 ICINGA_EVERY_S, ICINGA_BACK_S = 1.0, 90.0
-AT_WORK_S, ENDED_S, CALM_S = 30.0, 20.0, 2.0
+AT_WORK_S, ENDED_S, CALM_S, TOLD_S = 30.0, 20.0, 2.0, 0.5
 
 
 class Recorder:
@@ -43,7 +43,7 @@ class Recorder:
         self.done: dict[str, list[Done]] = {way: [] for way in WAYS}
         self.icinga: list[Connected] = []
         self._faults: list[str] = []
-        self._clients: list[subprocess.Popen[str]] = []
+        self._clients: dict[str, subprocess.Popen[str]] = {}
         self._threads: list[threading.Thread] = []
         self._ending = threading.Event()
 
@@ -76,17 +76,35 @@ class Recorder:
             yield
         finally:
             self._ending.set()
-            wait(self._ended, "the clients at their end", ENDED_S)
-            for thread in self._threads:
-                thread.join()
-            self._clients.clear()
-            self._threads.clear()
+            try:
+                wait(self._ended, lambda: f"the end of {self._at_work_still()}", ENDED_S)
+            finally:
+                self._end()
         assert self._faults == []
 
     def _ended(self) -> bool:
-        # The clients themselves are told, not what runs them there.
-        self.site.machines[HOST].run("pkill", "-f", "tests.e2e.client", check=False)
-        return all(client.poll() is not None for client in self._clients)
+        self._signal("TERM")
+        return not self._at_work_still()
+
+    def _at_work_still(self) -> list[str]:
+        return [way for way, client in self._clients.items() if client.poll() is None]
+
+    def _signal(self, name: str) -> str:
+        """Tell the clients themselves, not what runs them there; what went wrong with that."""
+        return self.site.machines[HOST].run(
+            "pkill", f"-{name}", "-f", "tests.e2e.client", check=False
+        )
+
+    def _end(self) -> None:
+        """End what did not end in order, so that no later story has to do with it."""
+        if self._at_work_still():
+            print(self._signal("USR1"))  # each says where it is
+            time.sleep(TOLD_S)
+            self._signal("KILL")
+        for thread in self._threads:
+            thread.join()
+        self._clients.clear()
+        self._threads.clear()
 
     def _missing(self, since: float) -> list[str]:
         """Who has not done yet, since then, what is to be seen of it."""
@@ -116,7 +134,7 @@ class Recorder:
         client = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
-        self._clients.append(client)
+        self._clients[way] = client
 
         def read() -> None:
             assert client.stdout is not None
