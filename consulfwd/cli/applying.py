@@ -15,8 +15,8 @@ import click
 from consulfwd.errors import ApplyError, UsageError
 
 if TYPE_CHECKING:
-    from consulfwd.render.jobs import Job
-    from consulfwd.render.quiescence import Quiescence
+    from consulfwd.apply.jobs import Job
+    from consulfwd.keep.quiescence import Quiescence
 
 
 QUIESCENCE = click.option(
@@ -42,7 +42,7 @@ def chosen(params: Mapping[str, object], modes: Sequence[str], usual: str) -> st
 
 def pace(said: str) -> Quiescence:
     """Return what `--quiescence` asks for. Raises UsageError."""
-    from consulfwd.render.quiescence import Quiescence
+    from consulfwd.keep.quiescence import Quiescence
 
     least, _, most = said.partition(":")
     try:
@@ -81,7 +81,7 @@ def _show(jobs: Sequence[Job], as_json: bool) -> None:
 
 def _diff(jobs: Sequence[Job], as_json: bool) -> None:
     """Print how what is installed differs."""
-    from consulfwd.render.jobs import difference
+    from consulfwd.apply.jobs import difference
 
     found = {str(job.files[0].path): difference(job) for job in jobs}
     click.echo(json.dumps(found, indent=2) if as_json else "".join(found.values()), nl=as_json)
@@ -89,7 +89,7 @@ def _diff(jobs: Sequence[Job], as_json: bool) -> None:
 
 def _check(jobs: Sequence[Job], as_json: bool, mend: str) -> None:
     """Print which files differ, and what would `mend` that; end with 1 if any does."""
-    from consulfwd.render.jobs import changed
+    from consulfwd.apply.jobs import changed
 
     differ = [str(file.path) for job in jobs for file in changed(job)]
     if as_json:
@@ -102,7 +102,7 @@ def _check(jobs: Sequence[Job], as_json: bool, mend: str) -> None:
 
 def _write(jobs: Sequence[Job], as_json: bool, checks: bool) -> None:
     """Bring the files into force, and print what was done. Raises the last ApplyError."""
-    from consulfwd.render.apply import apply_all
+    from consulfwd.apply.steps import apply_all
 
     results = [result for _, result in apply_all(jobs, checks=checks)]
     reports = [one for one in results if not isinstance(one, ApplyError)]

@@ -12,12 +12,14 @@ import click
 from consulfwd.cli import applying
 from consulfwd.cli.options import load_from_options, settings_options
 from consulfwd.errors import UsageError
-from consulfwd.render.targets import TARGETS, known_version
+from consulfwd.servers.target import known_version
+from consulfwd.servers.targets import TARGETS
 
 if TYPE_CHECKING:
     from consulfwd.config import Loaded, Settings
-    from consulfwd.render.generate import Found, Request
-    from consulfwd.render.model import NameServer, Version
+    from consulfwd.generate.model import NameServer
+    from consulfwd.generate.requests import Found, Request
+    from consulfwd.servers.target import Version
 
 _MODES = ("diff", "check", "write", "watch")
 
@@ -81,7 +83,7 @@ def generate(server: str, **params: object) -> None:
     Exit codes: 0 done, or nothing to do, 1 it could not be done (or --check found a difference),
     2 wrong use, 3 Consul could not be asked.
     """
-    from consulfwd.render import generate as generating
+    from consulfwd.generate import requests as generating
 
     mode = applying.chosen(params, _MODES, "show")
     if params["reload"] and params["no_reload"]:
@@ -108,7 +110,7 @@ def generate(server: str, **params: object) -> None:
 
 def _version(server: str, said: str) -> Version:
     """Return the version to write for: what was said, what is installed, or else the newest."""
-    from consulfwd.render.asking import installed_version
+    from consulfwd.servers.installed import installed_version
 
     target = TARGETS[server]
     if said != "auto":
@@ -127,8 +129,8 @@ def _version(server: str, said: str) -> Version:
 def _request(
     server: str, version: Version, settings: Settings, params: dict[str, object]
 ) -> Request:
-    from consulfwd.render.asking import resolves
-    from consulfwd.render.generate import Request
+    from consulfwd.generate.requests import Request
+    from consulfwd.generate.verifying import resolves
 
     dest, templates = params["dest"], params["templates"]
     target = TARGETS[server]
@@ -153,7 +155,7 @@ def _request(
 def _asked_at(request: Request, said: str) -> NameServer | None:
     """Return where the server is asked whether it works, None for nowhere."""
     from consulfwd.config.forms import BadValue, endpoint
-    from consulfwd.render.model import NameServer, listening
+    from consulfwd.generate.model import NameServer, listening
 
     if said == "none":
         return None
@@ -175,7 +177,7 @@ def _found(request: Request, params: dict[str, object]) -> Found | None:
         return None
     import asyncio
 
-    from consulfwd.render.current import look_up
+    from consulfwd.generate.current import look_up
 
     return asyncio.run(look_up(request.settings, _service(params)))
 
@@ -186,8 +188,8 @@ def _service(params: dict[str, object]) -> str:
 
 def _watch(server: str, version: Version, loaded: Loaded, params: dict[str, object]) -> None:
     from consulfwd.cli.logs import use
-    from consulfwd.render.current import keep_current
-    from consulfwd.render.follow import run
+    from consulfwd.generate.current import keep_current
+    from consulfwd.keep.follow import run
 
     def request() -> Request:
         return _request(server, version, load_from_options(params).settings, params)

@@ -14,9 +14,9 @@ from consulfwd.cli.options import load_from_options, settings_options
 from consulfwd.errors import UsageError
 
 if TYPE_CHECKING:
+    from consulfwd.apply.jobs import Job
     from consulfwd.config import Agent
-    from consulfwd.render.jobs import Job
-    from consulfwd.render.templates import Destination
+    from consulfwd.template.templates import Destination
 
 _MODES = ("once", "watch", "dry_run", "diff", "check")
 
@@ -44,7 +44,7 @@ def render(written: tuple[str, ...], **params: object) -> None:
     Exit codes: 0 done, or nothing to do, 1 it could not be done (or --check found a difference),
     2 wrong use, 3 Consul could not be asked.
     """
-    from consulfwd.render.templates import destination
+    from consulfwd.template.templates import destination
 
     mode = applying.chosen(params, _MODES, "once")
     destinations = [destination(one) for one in written]
@@ -54,8 +54,8 @@ def render(written: tuple[str, ...], **params: object) -> None:
     agents = loaded.settings.consul.agents
     if mode == "watch":
         from consulfwd.cli import logs
-        from consulfwd.render.follow import run
-        from consulfwd.render.live import keep_current
+        from consulfwd.keep.follow import run
+        from consulfwd.template.live import keep_current
 
         logs.use(loaded)
         run(keep_current(destinations, agents, pace))
@@ -93,8 +93,8 @@ def _jobs(destinations: Sequence[Destination], agents: Sequence[Agent]) -> list[
     """Return the jobs with the texts of all templates. Raises what is wrong with the first."""
     import asyncio
 
-    from consulfwd.render.live import texts
-    from consulfwd.render.templates import Templates
+    from consulfwd.template.live import texts
+    from consulfwd.template.templates import Templates
 
     made, told = asyncio.run(texts(destinations, agents))
     for text in made.values():

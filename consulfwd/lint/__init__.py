@@ -1,14 +1,14 @@
 """What will bite with Consul in the configuration of another DNS server.
 
-`check` is the way in. `grammars` make statements of text, `rules` look at them; both are pure.
+`check` is the way in. Grammars and rules are those of `servers/NAME`; both are pure.
 Files are read in `reading`, agents are asked in `agents`, programs in `versions`, nowhere else.
 """
 
 from consulfwd.lint.agents import ask_all
 from consulfwd.lint.check import Report, Wanted, check
-from consulfwd.lint.findings import Finding
 from consulfwd.lint.kinds import SERVERS, codes
 from consulfwd.lint.versions import installed_version
+from consulfwd.servers.findings import Finding
 
 __all__ = [
     "SERVERS",

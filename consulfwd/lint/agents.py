@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from consulfwd.lint.findings import AgentReply
+from consulfwd.servers.findings import AgentReply
 
 TIMEOUT_S = 1.0
 MAX_ASKED = 64

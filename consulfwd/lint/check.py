@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from consulfwd.config.wording import printable
 from consulfwd.errors import LintError, UsageError
-from consulfwd.lint.findings import AgentReply, Context, Finding, questions, run
-from consulfwd.lint.kinds import SERVERS, ServerKind, codes, guess
-from consulfwd.lint.names import normal
+from consulfwd.lint.kinds import SERVERS, codes, guess
 from consulfwd.lint.reading import FileReader, read_text
 from consulfwd.lint.versions import read_version
-from consulfwd.render.model import Version
+from consulfwd.servers.findings import AgentReply, Context, Finding, questions, run
+from consulfwd.servers.kind import ServerKind
+from consulfwd.servers.names import normal
+from consulfwd.servers.target import Version
 
 MAX_UPSTREAMS = 10_000
 

@@ -13,8 +13,8 @@ from stat import S_ISREG
 from consulfwd.config.wording import printable
 from consulfwd.errors import LintError
 from consulfwd.lint.folders import MAX_LOOKED_AT, MAX_PATTERN, Looker, TooMuch
-from consulfwd.lint.kinds import ServerKind
-from consulfwd.lint.syntax import SyntaxNode
+from consulfwd.servers.kind import ServerKind
+from consulfwd.servers.syntax import SyntaxNode
 
 MAX_FILE = 4 << 20
 MAX_ALL = 16 << 20

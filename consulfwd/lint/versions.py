@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 from consulfwd.errors import UsageError
-from consulfwd.lint.kinds import ServerKind
-from consulfwd.render.model import Version
+from consulfwd.servers.kind import ServerKind
+from consulfwd.servers.target import Version
 
 
 def read_version(text: str) -> Version | None:
@@ -21,9 +21,9 @@ def read_version(text: str) -> Version | None:
 def installed_version(server: ServerKind) -> Version | None:
     """Return the version of the server installed on this host; None if it cannot be told."""
     # It knows programs, and how to run them; a version that is given takes neither.
-    from consulfwd.render import asking
+    from consulfwd.servers import installed
 
     try:
-        return asking.installed_version(server.target)
+        return installed.installed_version(server.target)
     except UsageError:
         return None

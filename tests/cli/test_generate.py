@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from consulfwd.cli.generate import generate
 from consulfwd.errors import ConsulfwdError, TemplateError, UsageError
-from consulfwd.render.targets import TARGETS
+from consulfwd.servers.targets import TARGETS
 
 SETTINGS = """
 consul:

@@ -18,9 +18,10 @@ from consulfwd.config import Settings
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealCluster
 from consulfwd.dev.real_config import free_port
-from consulfwd.render.model import Site, To, build
-from consulfwd.render.renderer import Renderer
-from consulfwd.render.targets import TARGETS, Target, parse_version
+from consulfwd.generate.model import Site, build
+from consulfwd.servers.target import Target, To, parse_version
+from consulfwd.servers.targets import TARGETS
+from consulfwd.template.renderer import Renderer
 from tests.integration.asking import ask, data, rcode
 from tests.integration.generating import MAINS, Case, run
 from tests.integration.recursors import HOST, Recursor

@@ -16,8 +16,9 @@ import pytest
 from consulfwd.config import Agent, Settings
 from consulfwd.config.sections import ConsulSettings
 from consulfwd.dev.child import Child, Guard
-from consulfwd.render.model import build
-from consulfwd.render.targets import TARGETS, parse_version
+from consulfwd.generate.model import build
+from consulfwd.servers.target import parse_version
+from consulfwd.servers.targets import TARGETS
 from tests.integration.asking import data
 from tests.integration.generating import MAINS, Case, run
 from tests.integration.namespaces import FAR, Host, cable

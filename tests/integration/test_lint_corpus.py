@@ -10,7 +10,7 @@ import pytest
 
 from consulfwd.lint import SERVERS, installed_version
 from consulfwd.lint.versions import read_version
-from consulfwd.render.model import Version
+from consulfwd.servers.target import Version
 from tests.lint.corpus import CASES, Case
 
 CHECKERS = {

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from consulfwd.apply.commands import Ran, run
+from consulfwd.apply.steps import File, Job, apply
 from consulfwd.errors import ApplyError
-from consulfwd.render.apply import File, Job, apply
-from consulfwd.render.commands import Ran, run
-from consulfwd.render.targets import TARGETS
+from consulfwd.servers.targets import TARGETS
 from tests.cli.test_serve import works_to_the_letter
 
 

@@ -15,11 +15,11 @@ import dns.rcode
 import dns.rrset
 import pytest
 
+from consulfwd.apply import commands
 from consulfwd.lint import SERVERS, Wanted, ask_all, check, installed_version
 from consulfwd.lint.agents import MAX_ASKED, TIMEOUT_S
-from consulfwd.lint.findings import AgentReply
-from consulfwd.lint.names import consul_question
-from consulfwd.render import commands
+from consulfwd.servers.findings import AgentReply
+from consulfwd.servers.names import consul_question
 
 Answer = Callable[[dns.message.Message], dns.message.Message | bytes | None]
 

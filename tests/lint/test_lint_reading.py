@@ -11,8 +11,8 @@ import pytest
 
 from consulfwd.errors import LintError, UsageError
 from consulfwd.lint import Report, Wanted, check, folders, reading
-from consulfwd.lint.kinds import ServerKind
-from consulfwd.render.model import Version
+from consulfwd.servers.kind import ServerKind
+from consulfwd.servers.target import Version
 
 NEVER = Wanted(version="9.18")
 

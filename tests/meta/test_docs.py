@@ -208,7 +208,8 @@ def test_modules_named_exist() -> None:
 def log_formats() -> Iterator[str]:
     """The formats of every message from `info` up that the server logs."""
     package = ROOT / "consulfwd"
-    rooms = [path for room in ("net", "consul", "render") for path in (package / room).glob("*.py")]
+    names = ("net", "consul", "keep", "generate", "template")
+    rooms = [path for room in names for path in (package / room).glob("*.py")]
     for path in [*(package / f"{name}.py" for name in ("daemon", "server", "kept")), *rooms]:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):

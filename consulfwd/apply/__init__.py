@@ -1,0 +1,1 @@
+"""Files brought into force, whole or not at all."""

@@ -1,0 +1,1 @@
+"""Other servers' configuration, made of the settings and of what Consul knows."""

@@ -1,1 +1,0 @@
-"""Files made of settings and of what Consul knows, and put in place whole or not at all."""

@@ -1,0 +1,1 @@
+"""BIND: what is known of it."""

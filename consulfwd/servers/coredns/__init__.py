@@ -1,0 +1,1 @@
+"""CoreDNS: what is known of it."""

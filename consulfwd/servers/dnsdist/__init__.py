@@ -1,0 +1,1 @@
+"""dnsdist: what is known of it."""

@@ -1,0 +1,1 @@
+"""dnsmasq: what is known of it."""

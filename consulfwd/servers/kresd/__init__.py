@@ -1,0 +1,1 @@
+"""Knot Resolver: what is known of it."""

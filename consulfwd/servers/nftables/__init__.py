@@ -1,0 +1,1 @@
+"""nftables: what is known of it."""

@@ -1,0 +1,1 @@
+"""PowerDNS Recursor: what is known of it."""

@@ -1,0 +1,1 @@
+"""The resolv.conf(5) of a host: what is known of it."""

@@ -1,0 +1,1 @@
+"""systemd-resolved: what is known of it."""

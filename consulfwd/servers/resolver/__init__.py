@@ -1,0 +1,1 @@
+"""macOS's resolver: what is known of it."""

@@ -1,0 +1,1 @@
+"""unbound: what is known of it."""

@@ -1,0 +1,248 @@
+"""The grammars: what they make of text, and that a mistake is told with its line."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consulfwd.errors import LintError
+from consulfwd.lint.kinds import SERVERS, guess
+from consulfwd.lint.versions import read_version
+from consulfwd.servers.bind import grammar as bind
+from consulfwd.servers.coredns import grammar as corefile
+from consulfwd.servers.dnsmasq import grammar as dnsmasq
+from consulfwd.servers.findings import Context, questions, run
+from consulfwd.servers.resolved import grammar as resolved
+from consulfwd.servers.syntax import SyntaxNode
+from consulfwd.servers.unbound import grammar as unbound
+
+
+def shown(nodes: list[SyntaxNode] | tuple[SyntaxNode, ...], indent: str = "") -> list[str]:
+    """Statements as lines: number, words, what is within deeper."""
+    lines = []
+    for node in nodes:
+        lines.append(f"{indent}{node.line} {'|'.join(node.words)}")
+        lines += shown(node.body, indent + "  ")
+    return lines
+
+
+def test_bind() -> None:
+    text = """options { // one
+  forwarders port 53 { 10.0.0.1; 10.0.0.2 port 54; }; /* two
+  lines */ deny { 10/8; } except-from { "a b"; };
+};
+include "x//y"; # three
+zone consul/24 IN { };"""
+    assert shown(bind.parse(text, "f")) == [
+        "1 options",
+        "  2 forwarders|port|53",
+        "    2 10.0.0.1",
+        "    2 10.0.0.2|port|54",
+        "  3 deny|except-from",
+        "    3 10/8",
+        "    3 a b",
+        "5 include|x//y",
+        "6 zone|consul/24|IN",
+    ]
+
+
+def test_unbound() -> None:
+    text = """server: port: 53 # one
+  verbosity:1
+  local-zone: "a b." 'nodefault'
+  interface:
+    ::1
+include: "x"
+forward-zone:
+  forward-addr: 10.0.0.1@8600#name"""
+    assert shown(unbound.joined(unbound.parse(text, "f"))) == [
+        "1 server",
+        "  1 port|53",
+        "  2 verbosity|1",
+        "  3 local-zone|a b.|nodefault",
+        "  4 interface|::1",
+        "  6 include|x",
+        "7 forward-zone",
+        "  8 forward-addr|10.0.0.1@8600#name",
+    ]
+
+
+def test_dnsmasq() -> None:
+    text = 'server = /consul/10.0.0.1#8600 # one\n#two\n\n domain-needed\ntxt="a # b"\nport='
+    assert shown(dnsmasq.parse(text, "f")) == [
+        "1 server|/consul/10.0.0.1#8600",
+        "4 domain-needed",
+        "5 txt|a # b",
+        "6 port|",
+    ]
+
+
+def test_resolved() -> None:
+    text = "# one\n[Resolve]\nDNS = 10.0.0.1 \\\n; not this\n  10.0.0.2\nDomains=\n"
+    assert shown(resolved.parse(text, "f")) == [
+        "2 resolve",
+        "  3 dns|10.0.0.1|10.0.0.2",
+        "  6 domains",
+    ]
+
+
+def test_corefile() -> None:
+    text = """consul:53,
+a.consul { # one
+  forward . "10.0.0.1" {
+    max_fails 2
+  }
+  log
+}
+"""
+    assert shown(corefile.parse(text, "f")) == [
+        "1 consul:53,|a.consul",
+        "  3 forward|.|10.0.0.1",
+        "    4 max_fails|2",
+        "  6 log",
+    ]
+    assert shown(corefile.parse("consul:53\nforward . 10.0.0.1\nerrors", "f")) == [
+        "1 consul:53",
+        "  2 forward|.|10.0.0.1",
+        "  3 errors",
+    ]
+    assert shown(corefile.parse("forward . 10.0.0.1\nerrors", "f")) == [
+        "1 forward|.|10.0.0.1",
+        "2 errors",
+    ]
+
+
+DEEP = 40
+
+
+@pytest.mark.parametrize(
+    ("server", "text", "said"),
+    [
+        ("bind", "\noptions { recursion yes }", "f:2: a ; is missing before the }"),
+        ("bind", "options { };\nrecursion yes", "f:2: a ; is missing after this statement"),
+        ("bind", "options { }\nzone x { };", "f:2: a ; is missing after the } before"),
+        ("bind", "options {\n\n", "f:1: the { is never closed"),
+        ("bind", "a;\n};", "f:2: a } without a {"),
+        ("bind", 'a "b\nc', "f:1: a quoted text is not ended"),
+        ("bind", "a;\n/* b", "f:2: a comment is not ended"),
+        ("bind", "a {" * DEEP, "f:1: blocks are nested more than 32 deep"),
+        ("bind", "a" + " { b; }" * DEEP + ";", "f:1: a ; is missing after one of the } before"),
+        ("bind", "x {" + " a { }" * DEEP + ";};", "f:1: a ; is missing after one of the } before"),
+        ("unbound", "port: 53", "f:1: port: stands before any section"),
+        ("unbound", "server:\nport 53", "f:2: 'port' is not the value of anything"),
+        ("unbound", "53", "f:1: '53' is not the value of anything"),
+        ("unbound", 'server:\nport: "53\n"', "f:2: a quoted text is not ended on its line"),
+        ("dnsmasq", "port=53\n--server=x", "f:2: '--server=x' is not an option"),
+        ("dnsmasq", 'txt="a', "f:1: a quoted text is not ended on its line"),
+        ("resolved", "DNS=10.0.0.1", "f:1: 'DNS' stands before any section"),
+        ("resolved", "[Resolve]\nDNS", "f:2: 'DNS' is not Key=value"),
+        ("resolved", "[Resolve", "f:1: the name of a section has no ]"),
+        ("coredns", ". {\n", "f:1: the { is never closed"),
+        ("coredns", "errors\n}\n", "f:2: a } without a {"),
+        ("coredns", 'errors "a\n', "f:1: a quoted text is not ended"),
+        ("coredns", "a {\n" * DEEP, "f:33: blocks are nested more than 32 deep"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(server: str, text: str, said: str) -> None:
+    one = SERVERS[server]
+    with pytest.raises(LintError) as raised:
+        one.joined(one.parse(text, "f"))
+    assert str(raised.value).startswith(said)
+    assert raised.value.mend
+    assert raised.value.exit_code == 2
+
+
+PIECES_TEXT = """
+    { } ; " ' # // /* */ \\ = : , / ( ) [Resolve] DNS= Domains= ~consul consul consul. . ~ !
+    options zone view acl server: server forward-zone: stub-zone: name: forward-addr: type forward
+    forwarders port 8600 127.0.0.1 127.0.0.1@8600 127.0.0.1#8600 127.0.0.1:8600 ::1 fe80::1%lo
+    server= server=/consul/ rev-server= dnssec errors cache forward . import include (x) only first
+    min-cache-ttl 0 -1 99999999999999999999 ² access-control: 0.0.0.0/0 allow any
+    10.in-addr.arpa private-address: module-config: success denial disable max_fails tls"""
+PIECES = st.sampled_from(PIECES_TEXT.split())
+TEXTS = st.one_of(
+    st.text(max_size=200),
+    st.lists(PIECES | st.sampled_from([" ", "\n"]), max_size=60).map("".join),
+    st.lists(PIECES | st.just("\n"), max_size=60).map(" ".join),
+    st.lists(PIECES, max_size=30).map("\n".join),
+)
+
+
+@given(text=TEXTS, server=st.sampled_from(sorted(SERVERS)), version=st.sampled_from(["1.0", "999"]))
+def test_no_text_raises_anything_but_our_error(text: str, server: str, version: str) -> None:
+    guess(text)
+    one = SERVERS[server]
+    number = read_version(version)
+    assert number is not None
+    try:
+        nodes = tuple(one.joined(one.parse(text, "f")))
+    except LintError:
+        return
+    groups = tuple(one.groups(nodes, ("consul",)))
+    asked = questions(groups, ("consul",))
+    context = Context(nodes, groups, ("consul",), number, frozenset(), {}, one.spell)
+    for found in run(one.rules, context):
+        assert 1 <= found.line <= text.count("\n") + 1
+    assert len(asked) <= sum(len(group.upstreams) for group in groups)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "zone consul { type forward; forwarders { 1.1.1.1; }; };\n" * 5_000,
+        'zone "10.in-addr.arpa" { };view a { allow-query { any; }; };\n' * 5_000,
+        "options { };\n" + "a { b; } " * 10 + "{ } " * 20_000,
+        "a:b " * 50_000,
+        "server:\n" + "forward-zone:\nname: 10.in-addr.arpa\nlocal-zone: a transparent\n" * 5_000,
+        ("server=" + "/consul" * 20_000 + "/1.1.1.1\n") * 2,
+        "[Resolve]\nDNS=" + "1.1.1.1 " * 20_000 + "\nDomains=" + "consul " * 20_000,
+        "consul " * 5_000 + "{\n" + "forward . 1.1.1.1\ncache\n" * 5_000 + "}\n",
+        " " * 300_000 + "{",
+        '"' * 300_001,
+        "/*" * 150_000,
+        "\\\n" * 150_000,
+    ],
+    ids=range(12),
+)
+def test_long_texts_take_no_time(server: str, text: str) -> None:
+    guess(text)
+    one = SERVERS[server]
+    try:
+        nodes = tuple(one.joined(one.parse(text, "f")))
+    except LintError:
+        return
+    groups = tuple(one.groups(nodes, ("consul",)))
+    if sum(len(group.upstreams) for group in groups) > 10_000:
+        return  # refused
+    context = Context(nodes, groups, ("consul",), (9, 20), frozenset(), {}, one.spell)
+    run(one.rules, context)
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("9.18.49-1~deb12u3-Debian", (9, 18, 49)), ("252", (252,)), ("2.90", (2, 90)), ("x1", None)],
+)
+def test_versions(text: str, version: tuple[int, ...] | None) -> None:
+    assert read_version(text) == version
+
+
+@pytest.mark.parametrize(
+    ("text", "server"),
+    [
+        ("include-toplevel: /etc/unbound/*.conf", "unbound"),
+        ("server:\n  verbosity: 1", "unbound"),
+        ('include "/etc/bind/named.conf.options";', "bind"),
+        ("// c\nzone consul in {\n", "bind"),
+        ("no-resolv\n", "dnsmasq"),
+        ("conf-dir = /etc/dnsmasq.d # all", "dnsmasq"),
+        ("[Network]\nDNS=1.1.1.1", "resolved"),
+        (".:53 {\n  errors\n}", "coredns"),
+        ("import sites/*", "coredns"),
+        ("# only a comment", None),
+        ("", None),
+    ],
+)
+def test_who_a_file_is_for(text: str, server: str | None) -> None:
+    assert guess(text) == server
