@@ -20,6 +20,8 @@ from tests.integration.differ.servers import PEERS, stage
 from tests.load_lock import only_load
 
 QUERIES, SEED = 5000, 1
+# What no second look shows, at so many queries at most.
+PASSING = 2
 
 pytestmark = [NEWEST, pytest.mark.timeout(240)]
 
@@ -39,6 +41,8 @@ def test_every_difference_has_a_reason(found: Found) -> None:
     assert found.queries == QUERIES
     if faults := found.faults():
         pytest.fail(faults, pytrace=False)
+    if len(found.passing) > PASSING:
+        pytest.fail(f"too much differs for a moment:\n{found.passed()}", pytrace=False)
 
 
 def test_every_reason_is_needed(found: Found) -> None:

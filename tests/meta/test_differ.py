@@ -126,6 +126,36 @@ def test_what_has_a_reason_is_counted_by_it() -> None:
     ]
 
 
+def test_what_is_not_seen_again_is_told_apart_from_what_lasts() -> None:
+    found, asked = Found(), []
+    found.add(QUERY, facts(said(rcode="SERVFAIL"), USUAL, USUAL, USUAL))
+    (differing,) = (key for key in found.unexplained if key[0] == "consulfwd")
+
+    def agreed(query: Query) -> dict[str, Facts]:
+        asked.append(query)
+        return facts(USUAL, USUAL, USUAL, USUAL)
+
+    lasting = Found()
+    lasting.add(QUERY, facts(said(rcode="SERVFAIL"), USUAL, USUAL, USUAL))
+    lasting.look_again(lambda query: facts(said(rcode="SERVFAIL"), USUAL, USUAL, USUAL))
+    assert differing in lasting.unexplained
+    assert not lasting.passing
+    found.look_again(agreed)
+    assert asked == [QUERY] * 3
+    assert not found.faults()
+    assert [one.kind for one in found.passing] == [differing[1]]
+    assert "again: python -m" in found.passed()
+
+
+def test_what_differs_often_is_not_asked_again() -> None:
+    found = Found()
+    for _ in range(4):
+        found.add(QUERY, facts(said(rcode="SERVFAIL"), USUAL, USUAL, USUAL))
+    found.look_again(lambda query: facts(USUAL, USUAL, USUAL, USUAL))
+    assert found.faults()
+    assert not found.passing
+
+
 def test_what_is_lost_has_no_reason_anywhere() -> None:
     for query in generate(5, 300):
         for kind in ("no reply", "malformed", "larger than may be", "RD not set", "no EDNS"):

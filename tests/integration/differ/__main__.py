@@ -92,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figures.write(options.figures, table)
     print(table)
     print(found.faults() or "nothing is different without a known reason")
+    if found.passing:
+        print(f"for a moment only, and not when asked again:\n{found.passed()}")
     print(f"took {took:.0f} s", file=sys.stderr)
     return 1 if found.faults() else 0
 

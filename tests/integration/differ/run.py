@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -21,38 +21,56 @@ from tests.integration.differ.telling import EXAMPLES, examples
 OURS_WAITS_S, PEERS_WAIT_S = 15.0, 3.0
 # Replies are let go of when so many queries are judged.
 AT_ONCE = 5000
+# What differs without a reason is asked so often again, if it does at no more queries than that.
+AGAIN, FEW = 3, 3
 
 
 @dataclass
 class Found:
     """What a run has shown: the differences that have a reason by it, and those that have none.
 
-    `replies` are kept of the first queries at which something is unexplained.
+    `replies` are kept of the first queries at which something is unexplained. `passing` are the
+    differences that nobody could see again: servers are not asked at the same moment, and what one
+    had in its cache, or an agent knew, may have changed between them.
     """
 
     queries: int = 0
     explained: Counter[tuple[str, Reason]] = field(default_factory=Counter)
     unexplained: dict[tuple[str, str], list[Difference]] = field(default_factory=dict)
     replies: dict[Query, dict[str, Facts]] = field(default_factory=dict)
+    passing: list[Difference] = field(default_factory=list)
 
     def add(self, query: Query, replies: dict[str, Facts]) -> None:
         """Compare each server's reply to a query with the others'."""
         self.queries += 1
-        for name in replies:
-            for one in differences(name, replies, query):
-                known = (*ACCEPTED, *OF_PEERS)
-                reason = next((r for r in known if r.fits(one, replies[name])), None)
-                if reason is not None:
-                    self.explained[one.kind, reason] += 1
-                    continue
-                found = self.unexplained.setdefault((name, one.kind), [])
-                found.append(one)
-                if len(found) <= EXAMPLES:
-                    self.replies[query] = replies
+        for one, reason in _judged(query, replies):
+            if reason is not None:
+                self.explained[one.kind, reason] += 1
+                continue
+            found = self.unexplained.setdefault((one.server, one.kind), [])
+            found.append(one)
+            if len(found) <= EXAMPLES:
+                self.replies[query] = replies
+
+    def look_again(self, ask_again: Callable[[Query], dict[str, Facts]]) -> None:
+        """Ask what is unexplained of ours again; what does not last is `passing`."""
+        for (server, kind), found in list(self.unexplained.items()):
+            if server != OURS or len(found) > FEW:
+                continue
+            lasting = [one for one in found if _lasts(one, ask_again)]
+            self.passing += [one for one in found if one not in lasting]
+            if lasting:
+                self.unexplained[server, kind] = lasting
+            else:
+                del self.unexplained[server, kind]
 
     def faults(self) -> str:
         """What is different about ours and has no reason, as text; empty where there is nothing."""
         return self.shown(OURS)
+
+    def passed(self) -> str:
+        """What differed once and never again, as text."""
+        return "\n\n".join(examples(one.kind, [one], self.replies) for one in self.passing)
 
     def shown(self, server: str) -> str:
         """The same of any server."""
@@ -61,6 +79,25 @@ class Found:
             for (name, kind), found in sorted(self.unexplained.items())
             if name == server
         )
+
+
+def _judged(
+    query: Query, replies: dict[str, Facts]
+) -> Iterable[tuple[Difference, Reason | None]]:
+    """Each difference of each server with the reason for it, if there is one."""
+    for name in replies:
+        for one in differences(name, replies, query):
+            known = (*ACCEPTED, *OF_PEERS)
+            yield one, next((r for r in known if r.fits(one, replies[name])), None)
+
+
+def _lasts(found: Difference, ask_again: Callable[[Query], dict[str, Facts]]) -> bool:
+    """Whether it is seen, and has no reason, at least once more."""
+    return any(
+        reason is None and one == found
+        for _ in range(AGAIN)
+        for one, reason in _judged(found.query, ask_again(found.query))
+    )
 
 
 async def _asked(stage: Stage, queries: Sequence[Query]) -> dict[str, list[bytes | None]]:
@@ -92,4 +129,5 @@ def run(stage: Stage, queries: Iterable[Query]) -> Found:
     while some := list(islice(left, AT_ONCE)):
         for query, replies in zip(some, ask(stage, some), strict=True):
             found.add(query, replies)
+    found.look_again(lambda query: ask(stage, [query])[0])
     return found
