@@ -231,6 +231,29 @@ async def test_recursors_do_not_take_the_sockets_of_agents(
         assert (await here.ask(NAME)).data == GALERA
 
 
+async def test_an_idle_connection_gives_way_to_one_that_is_needed() -> None:
+    async with (
+        Recursor(GOOD) as one,
+        Recursor(GOOD) as two,
+        world(
+            forward={"a.test": [f"127.0.0.1:{one.port}"], "b.test": [f"127.0.0.1:{two.port}"]}
+        ) as here,
+    ):
+        here.engine.channels.use(2)
+        for recursor in (one, two):
+            recursor.truncate = True
+        for name in ("n.a.test", "n.b.test", "m.a.test", "m.b.test"):
+            assert (await here.ask(name)).rcode == "NXDOMAIN"
+            await until(lambda: len(one._writers) + len(two._writers) == 1)
+        # One that is waited on stays, until nobody waits any more.
+        one.deaf_stream = True
+        waiting = asyncio.ensure_future(here.ask("o.a.test"))
+        await until(lambda: "tcp" in [each.transport for each in one.asked if "o.a" in each.name])
+        assert (await here.ask("o.b.test")).rcode == "NXDOMAIN"
+        await waiting
+        assert len(one._writers) + len(two._writers) == 1
+
+
 async def test_those_who_wait_for_a_server_that_dies_have_one_reply_each() -> None:
     """What becomes of one question shows that the port is closed, for all others too."""
     names = [f"n{number}.test" for number in range(1, 9)]
