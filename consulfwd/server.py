@@ -126,7 +126,7 @@ class Server:
         tcp_listener = TcpListener(
             tcp, self.engine.front, self._access, running, limits, self._tcp_room, logger
         )
-        await tcp_listener.start()
+        tcp_listener.start()
         return listen(udp, self.engine.front, self._access, running, logger), tcp_listener
 
     def _allow(self, networks: tuple[Network, ...] | None = None) -> None:

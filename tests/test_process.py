@@ -176,3 +176,34 @@ def bound(over: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", 0))
     return sock
+
+
+def test_connections_wait_for_files_and_are_taken_then(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        process, port, log = stack.enter_context(serving(tmp_path, NO_WATCH))
+        query = dns.message.make_query("localhost", "A")
+        assert addresses(dns.query.udp(query, "127.0.0.1", 10, port)) == ["127.0.0.1"]
+        # Whatever takes them: no more than there are now.
+        files = {int(one.name) for one in Path(f"/proc/{process.pid}/fd").iterdir()}
+        few = (max(files) + 1, FILES)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, few)
+        waiting = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(40)
+        ]
+        wait_for(lambda: "TCP connections to 127.0.0.1 wait" in log.read_text())
+        # Over UDP all goes on.
+        for _ in range(4):
+            assert addresses(dns.query.udp(query, "127.0.0.1", 10, port)) == ["127.0.0.1"]
+            time.sleep(0.3)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
+        for sock in waiting:
+            sock.settimeout(10)
+            sock.sendall(len(query.to_wire()).to_bytes(2, "big") + query.to_wire())
+            assert sock.recv(2)
+    said = [line for line in log.read_text().splitlines() if " wait: " in line]
+    (line,) = said
+    assert line.endswith(
+        "TCP connections to 127.0.0.1 wait: too many open files (LimitNOFILE);"
+        " they are accepted as soon as others end"
+    )
+    assert "Traceback" not in log.read_text()
