@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 MAX_SEEN = 4096
@@ -37,6 +38,7 @@ def _address_of(text: str) -> IPv4Address | IPv6Address:
     return address if mapped is None else mapped
 
 
+@lru_cache(MAX_SEEN)
 def client_of(host: str, at: str) -> str | None:
     """Return whom to count what comes from `host` to our address `at` for.
 
