@@ -23,6 +23,8 @@ log = logging.getLogger("consulfwd.tcp")
 
 # How often (seconds) it is told that clients are refused.
 TELL_EVERY = 60.0
+# How much (octets) is read of a connection at once: with its queries answered, more is read.
+READ = 1 << 16
 
 
 class TcpListener:
@@ -44,6 +46,8 @@ class TcpListener:
         self.connections: Places[ServerConnection] = Places(1, 1)
         # Connections with more queries than one turn allows; while there are any, all queue here.
         self.turns: deque[ServerConnection] = deque()
+        # Where each of them is read into: what it says is taken out of it at once.
+        self.buffer = memoryview(bytearray(READ))
         self._acceptor: Acceptor | None = None
         self._refused = 0
         self._closed = False
