@@ -5,7 +5,8 @@ Pure: bytes in, whole messages out. Timeouts and limits on connections are the s
 
 from __future__ import annotations
 
-import sys
+# More than anybody has at hand.
+ALL = 1 << 30
 
 
 def frame(message: bytes) -> bytes:
@@ -21,7 +22,7 @@ class StreamReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes | memoryview, most: int = sys.maxsize) -> list[bytes]:
+    def feed(self, data: bytes | memoryview, most: int = ALL) -> list[bytes]:
         """Return the messages that are whole with `data`, in order (an empty message is b"").
 
         Of more than `most` the others stay octets, and are returned next.
