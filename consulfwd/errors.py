@@ -45,9 +45,16 @@ class UsageError(ConsulfwdError):
 
 
 class StartError(ConsulfwdError):
-    """The server cannot start or cannot take a new configuration; the old state is kept."""
+    """The server cannot start or cannot take a new configuration; the old state is kept.
+
+    `no_right` says that a right is what it lacks: this process will not come to have it.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, *, no_right: bool = False) -> None:
+        self.no_right = no_right
+        super().__init__(message)
 
 
 class ResolveError(ConsulfwdError):

@@ -10,20 +10,31 @@ import os
 import pwd
 import resource
 import sys
+from typing import NamedTuple
 
 from consulfwd.errors import StartError
 
 DESCRIPTORS = 16_384
-# Of them this process may need as many itself: 8,192 to ask servers off this host, and the others.
-OWN = 9_216
+# Of them this process may need as many itself: for sockets to servers it asks, and for the rest
+# (what it listens on, HTTP, files). Where there are fewer, the rest is a quarter of all.
+TO_ASK, REST = 9_216, 1_024
+OWN = TO_ASK + REST
 # How long (seconds) a thread goes on while another one has something to do.
 TURN_S = 0.001
 
 
-def make_room(connections: int) -> int:
+class Shares(NamedTuple):
+    """How many open files there may be: connections of `clients`, sockets to `upstreams`."""
+
+    clients: int
+    upstreams: int = TO_ASK
+
+
+def make_room(connections: int) -> Shares:
     """Allow as many open sockets as the system lets us: queries off the host take one each.
 
-    Returns how many of so many connections of clients there is room for beside those.
+    Returns for how many of so many connections of clients there is room, and for how many sockets
+    to upstreams; what is neither has room beside them.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     infinite = resource.RLIM_INFINITY
@@ -34,9 +45,10 @@ def make_room(connections: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
     if soft == infinite:
-        return connections
+        return Shares(connections)
     # Where there are few of them most are ours: without an upstream clients are of no use.
-    return min(connections, soft - min(OWN, soft * 3 // 4))
+    clients = min(connections, soft - min(OWN, soft * 3 // 4))
+    return Shares(clients, min(TO_ASK, soft - clients - min(REST, soft // 4)))
 
 
 def find_user(user: str) -> pwd.struct_passwd:

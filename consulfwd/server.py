@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import socket
+import sys
 from collections.abc import Callable, Iterable
 
 from consulfwd.config import Agent, Endpoint, Recursor, Settings
@@ -52,9 +53,9 @@ class Server:
         *,
         rng: random.Random | None = None,
         kept: Kept | None = None,
-        room: Callable[[int], int] = lambda wanted: wanted,
+        room: Callable[[int], tuple[int, int]] = lambda wanted: (wanted, sys.maxsize),
     ) -> None:
-        """`room` returns how many of so many TCP connections this process has room for."""
+        """`room` returns what there is of so many TCP connections, and of sockets to upstreams."""
         self.settings = settings
         self._room = room
         self._tcp_room = 0
@@ -125,7 +126,7 @@ class Server:
         tcp_listener = TcpListener(
             tcp, self.engine.front, self._access, running, limits, self._tcp_room, logger
         )
-        await tcp_listener.start()
+        tcp_listener.start()
         return listen(udp, self.engine.front, self._access, running, logger), tcp_listener
 
     def _allow(self, networks: tuple[Network, ...] | None = None) -> None:
@@ -136,9 +137,14 @@ class Server:
         self._access.seen.clear()
 
     def _room_for(self, settings: Settings) -> int:
-        """Return how many TCP connections each address may have, and tell if that is less."""
+        """Return how many TCP connections each address may have, and tell if that is less.
+
+        Upstreams have their part of the open files from now on, too.
+        """
         addresses, each = len(settings.listen), settings.tcp.max_connections
-        room = max(self._room(each * addresses) // addresses, 1)
+        clients, upstreams = self._room(each * addresses)
+        self.engine.channels.use(upstreams)
+        room = max(clients // addresses, 1)
         if room < each:
             log.warning(
                 "no more than %d TCP connections to an address, not %d (tcp.max_connections): this"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 MAX_SEEN = 4096
@@ -21,7 +22,7 @@ class Access:
         """Return whether the client at this address (text, a zone index allowed) may ask."""
         if host in self.seen:
             return True
-        address = _address_of(host.partition("%")[0])
+        address = address_of(host.partition("%")[0])
         if not any(address in network for network in self.networks):
             return False
         if len(self.seen) >= MAX_SEEN:
@@ -30,13 +31,14 @@ class Access:
         return True
 
 
-def _address_of(text: str) -> IPv4Address | IPv6Address:
-    """Return an address; the IPv4 one of a mapped one."""
+def address_of(text: str) -> IPv4Address | IPv6Address:
+    """Return an address; the IPv4 one of a mapped one (RFC 4291 section 2.5.5.2)."""
     address = ip_address(text)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return address if mapped is None else mapped
 
 
+@lru_cache(MAX_SEEN)
 def client_of(host: str, at: str) -> str | None:
     """Return whom to count what comes from `host` to our address `at` for.
 
@@ -44,7 +46,7 @@ def client_of(host: str, at: str) -> str | None:
     address asked.
     """
     text, _, zone = host.partition("%")
-    address = _address_of(text)
+    address = address_of(text)
     if address.is_loopback or str(address) == at.partition("%")[0]:
         return None
     if address.version == 4 or address.is_link_local:

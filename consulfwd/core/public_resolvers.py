@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+
+from consulfwd.core.access import address_of
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -121,7 +123,7 @@ def is_public(address: str, also: Sequence[Network] = (), never: Sequence[Networ
 
     That is who is well known, or in a network of `also`; nobody in one of `never`.
     """
-    at = _plain(ip_address(address))
+    at = _plain(address_of(address))
     if any(at in network for network in never):
         return False
     if any(at in network for network in also):
@@ -138,10 +140,5 @@ def _well_known() -> tuple[frozenset[str], tuple[Network, ...]]:
 
 
 def _plain(address: Address) -> Address:
-    """Return the IPv4 address behind an IPv6 one, where there is one."""
-    if address.version == 6:
-        if address.ipv4_mapped is not None:
-            return address.ipv4_mapped
-        if address in _NAT64:
-            return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address
+    """Return the IPv4 address behind one that is translated."""
+    return IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else address

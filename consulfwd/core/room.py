@@ -19,7 +19,7 @@ class Room(Generic[K]):
     """Who has a place, the oldest first, in each half."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self.size = size
         self._firm: dict[K, float] = {}
         self._loose: dict[K, float] = {}
 
@@ -29,11 +29,11 @@ class Room(Generic[K]):
     @property
     def full(self) -> bool:
         """Return whether somebody has to give way first."""
-        return len(self) >= self._size
+        return len(self) >= self.size
 
     def take(self, key: K, now: float) -> None:
         """Give a place to somebody."""
-        half = self._firm if len(self._firm) < self._size // 2 else self._loose
+        half = self._firm if len(self._firm) < self.size // 2 else self._loose
         half[key] = now
 
     def give_back(self, key: K) -> None:

@@ -5,6 +5,9 @@ Pure: bytes in, whole messages out. Timeouts and limits on connections are the s
 
 from __future__ import annotations
 
+# More than anybody has at hand.
+ALL = 1 << 30
+
 
 def frame(message: bytes) -> bytes:
     """Return a message as it travels on a stream."""
@@ -12,20 +15,23 @@ def frame(message: bytes) -> bytes:
 
 
 class StreamReader:
-    """Collects stream bytes, gives back whole messages; holds at most one unfinished message."""
+    """Collects stream bytes, gives back whole messages; holds what is left, and no more."""
 
     __slots__ = ("_buffer",)
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Return the messages completed by `data`, in order (an empty message is b"")."""
+    def feed(self, data: bytes | memoryview, most: int = ALL) -> list[bytes]:
+        """Return the messages that are whole with `data`, in order (an empty message is b"").
+
+        Of more than `most` the others stay octets, and are returned next.
+        """
         buffer = self._buffer
         buffer += data
-        messages = []
+        messages: list[bytes] = []
         position = 0
-        while len(buffer) - position >= 2:
+        while len(buffer) - position >= 2 and len(messages) < most:
             end = position + 2 + (buffer[position] << 8 | buffer[position + 1])
             if end > len(buffer):
                 break
@@ -34,7 +40,11 @@ class StreamReader:
         del buffer[:position]
         return messages
 
+    def clear(self) -> None:
+        """Forget what is left."""
+        self._buffer.clear()
+
     @property
     def pending(self) -> int:
-        """Return how many octets of an unfinished message are held."""
+        """Return how many octets are held."""
         return len(self._buffer)

@@ -36,6 +36,9 @@ class Answers:
         self.counters = counters
         self.failures = Failures()
         self.reuse: Fetched | None = None
+        # When it was seen last that time had passed unnoticed: how old a reply is that was asked
+        # for before, nobody knows.
+        self.leapt_at = 0.0
 
     def keep(self, flight: Flight, message: Message, source: str, now: float) -> Result:
         """Keep a message in the cache and return it as the flight's result."""
@@ -53,11 +56,12 @@ class Answers:
             # Asked without EDNS: there may be signatures that nobody was told of.
             ttl = 0
         good = not message.truncated and message.rcode in ANSWERS
+        known_age = flight.started_at >= self.leapt_at
         if good and self.failures:
             self.failures.forget(flight.ask.key)
         # A denial that may not be kept is of no use, but where Consul tells of changes.
         of_use = message.positive or flight.route.kind is Kind.CONSUL or cache.ttl_of(message)
-        if good and of_use and len(message.body) <= replies.STREAM_LIMIT:
+        if good and known_age and of_use and len(message.body) <= replies.STREAM_LIMIT:
             entry = cache.put(flight.ask.key, message.second_hand(), now, source, ttl)
             if self.reuse is not None:
                 self.reuse.fetched(flight.ask, entry, flight.started_at, now)

@@ -55,7 +55,7 @@ def bind_all(endpoints: Iterable[Endpoint]) -> Bound:
     """
     bound = Bound({}, {})
     reasons: list[str] = []
-    fault = False
+    fault = no_right = False
     for endpoint in endpoints:
         try:
             bound.pairs[endpoint] = _bind_both(endpoint)
@@ -65,9 +65,10 @@ def bind_all(endpoints: Iterable[Endpoint]) -> Bound:
                 bound.missing[endpoint] = reasons[-1]
             else:
                 fault = True
+                no_right |= _MENDS.get(error.errno or 0) is _NO_RIGHT
     if fault:
         bound.close()
-        raise StartError("\n".join(reasons))
+        raise StartError("\n".join(reasons), no_right=no_right)
     return bound
 
 

@@ -1,7 +1,7 @@
 """Every upstream's channels: opened when first needed, swept, and closed when it is gone.
 
-Off the host each query has a socket: how many there may be is decided here, for agents and for all
-others apart.
+Off the host each query has a socket, and over TCP many have one: how many there may be is decided
+here, for agents and for all others apart.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 
 from consulfwd.core.attempts import Attempt
+from consulfwd.core.places import Places
 from consulfwd.core.room import Room
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net.channel import TOO_MANY, Channel, Owner, random_ids
-from consulfwd.net.stream import StreamChannel
+from consulfwd.net.stream import Connection, StreamChannel
 from consulfwd.net.upstream import RandomPortUdp, SharedUdp
 
-# Sockets open for queries off the host: to agents, and to all others.
-MAX_SOCKETS = 4096
+# Open to agents, and as many to all others: sockets for queries off the host, and connections.
+MAX_SOCKETS, MAX_CONNECTIONS = 4096, 512
 
 
 class Channels:
@@ -32,9 +33,18 @@ class Channels:
         # Of thousands of upstreams few have anything under way.
         self._busy: set[Channel] = set()
         # What recursors are slow at must not take the sockets that agents may need.
-        self._rooms: dict[bool, Room[Attempt]] = {
-            is_agent: Room(MAX_SOCKETS) for is_agent in (True, False)
-        }
+        self._rooms: dict[bool, Room[Attempt]] = {one: Room(1) for one in (True, False)}
+        self._lines: dict[bool, Places[Connection]] = {one: Places(1, 1) for one in (True, False)}
+        self.use(2 * (MAX_SOCKETS + MAX_CONNECTIONS))
+
+    def use(self, sockets: int) -> None:
+        """Have no more than so many open from now on, connections among them."""
+        each = max(sockets // 2, 2)
+        # Many queries share one.
+        lines = min(max(each // 9, 1), MAX_CONNECTIONS)
+        for one in (True, False):
+            self._rooms[one].size = min(each - lines, MAX_SOCKETS)
+            self._lines[one].most = self._lines[one].most_each = lines
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
         """Send an attempt's query (without ID); return why that was impossible, or None."""
@@ -42,8 +52,9 @@ class Channels:
         if attempt.stream:
             stream = self._stream.get(upstream)
             if stream is None:
+                lines = self._lines[upstream.is_agent]
                 stream = self._stream[upstream] = StreamChannel(
-                    upstream, self._loop, self._owner, random_ids()
+                    upstream, self._loop, self._owner, random_ids(), lines
                 )
             self._busy.add(stream)
             return stream.send(attempt, tail)

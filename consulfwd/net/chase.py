@@ -40,7 +40,8 @@ def chase(table: Table, flight: Flight, message: Message, onward: Onward, now: f
     sub = prepare(query, table.routes)
     if (sub.local is None and not sub.route.groups) or _waits_for(table, sub.key, flight):
         return False
-    if flight.attempts and ask.route.kind is not Kind.CONSUL:
+    known_age = flight.started_at >= table.answers.leapt_at
+    if flight.attempts and known_age and ask.route.kind is not Kind.CONSUL:
         _keep(table, flight, message, onward, now)
     # Whoever asks the same meanwhile waits for this one.
     table.flights.setdefault(ask.key, flight)

@@ -42,6 +42,8 @@ class Owner(Protocol):
     def connections(self) -> Places[ServerConnection]: ...
     @property
     def turns(self) -> deque[ServerConnection]: ...
+    @property
+    def buffer(self) -> memoryview: ...
 
     def admit(self, connection: ServerConnection, at: str) -> bool:
         """Give a connection to our address `at` a place, if there is one."""
@@ -53,7 +55,7 @@ class Owner(Protocol):
         """Return for how many seconds an idle connection is kept, as things are."""
 
 
-class ServerConnection(asyncio.Protocol):
+class ServerConnection(asyncio.BufferedProtocol):
     """One client's connection."""
 
     def __init__(self, owner: Owner) -> None:
@@ -94,8 +96,15 @@ class ServerConnection(asyncio.Protocol):
         self._unsent.clear()
         self._owner.connections.give_back(self)
 
-    def data_received(self, data: bytes) -> None:
-        messages = self._reader.feed(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._owner.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(self._owner.buffer[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Take what came; queries beyond what one turn takes stay octets."""
+        messages = self._reader.feed(data, TURN - len(self._backlog))
         if messages:
             # Only whole messages count as a sign of life: one octet at a time does not.
             self._backlog.extend(messages)
@@ -125,6 +134,7 @@ class ServerConnection(asyncio.Protocol):
     def stop_reading(self) -> None:
         """Read no more queries; close when the last reply is out."""
         self._stopped = True
+        self._reader.clear()
         self._backlog.clear()
         self._settle()
 
@@ -179,6 +189,8 @@ class ServerConnection(asyncio.Protocol):
         while self._backlog and self._room() and not self._gone():
             self._query(self._backlog.popleft())
             taken += 1
+            if not self._backlog:
+                self._backlog.extend(self._reader.feed(b"", TURN))
             if taken >= TURN or now() >= ends:
                 break
         self._working = False

@@ -180,6 +180,8 @@ class Driver:
             self._counters.false_replies += 1
             return False
         now = self.clock.now()
+        if now >= self._table.warmth.good_until:
+            self._table.warmth.overdue()
         if message.behind:
             self.note_trailing(attempt.upstream, message.behind, now)
         if attempt.result:

@@ -24,6 +24,8 @@ log = logging.getLogger("consulfwd")
 
 # Seconds from one look to the next: after news, and at most.
 SOON, LATEST = 1.0, 5.0
+AGAIN = "it is tried again"
+NO_WAY_BACK = "a right that was given up at the start does not come back: restart consulfwd"
 Listeners = tuple[BaseListener, TcpListener]
 
 
@@ -107,7 +109,7 @@ class Listening:
         self.missing = {}
         for endpoint, reason in bound.missing.items():
             if endpoint not in before:
-                log.warning("%s (it is tried again)", reason)
+                log.warning("%s (%s)", reason, AGAIN)
             self.missing[endpoint] = before.get(endpoint) or Missing(reason, now)
         self._news(now)
 
@@ -155,7 +157,7 @@ class Listening:
                     came.append(one)
             except Exception:
                 # The others are not to wait for it.
-                log.exception("%s cannot be listened on (it is tried again)", one)
+                log.exception("%s cannot be listened on (%s)", one, AGAIN)
         if came:
             # What comes with the same interface may not be long in coming.
             self._news(now)
@@ -165,7 +167,7 @@ class Listening:
         """Leave interfaces that are gone: if they are there again, they are others."""
         for endpoint, one in list(self._answering.items()):
             if "%" in endpoint.host and not _still(one):
-                log.warning("%s is gone with its interface (it is tried again)", one.at)
+                log.warning("%s is gone with its interface (%s)", one.at, AGAIN)
                 self.close([endpoint])
                 self.missing[endpoint] = Missing(NO_INTERFACE, now)
 
@@ -175,7 +177,7 @@ class Listening:
             bound = self._sockets.bind([endpoint])
         except StartError as error:
             if str(error) != before.reason:
-                log.error("%s (it is tried again)", error)
+                log.error("%s (%s)", error, NO_WAY_BACK if error.no_right else AGAIN)
             self.missing[endpoint] = Missing(str(error), before.since)
             return False
         if endpoint in bound.missing:

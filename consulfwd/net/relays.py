@@ -69,6 +69,12 @@ class Relays:
         """Put a reply into the cache; a doubtful one is handed over to a lookup: False."""
         table = self._table
         ask = relay.ask
+        if now >= table.warmth.good_until:
+            table.warmth.overdue()
+        if relay.sent_at < table.answers.leapt_at:
+            # How old it is nobody knows: it is given, and not kept.
+            self._decide(relay, known.message, False, now)
+            return False
         cache = table.cache
         entry = cache.entries.get(ask.key)
         message = known.message

@@ -16,7 +16,7 @@ from functools import partial
 from consulfwd.core.ask import Ask, prepare
 from consulfwd.core.cache import Cache, Limits
 from consulfwd.core.health import Health
-from consulfwd.core.leaps import Leaps
+from consulfwd.core.leaps import LEAP, Leaps
 from consulfwd.core.routes import Routes
 from consulfwd.core.telling import duration
 from consulfwd.core.upstreams import Upstream
@@ -185,6 +185,9 @@ class Engine:
 
     def _look_for_leap(self, now: float) -> None:
         leapt = self._leaps.look(now, self.clock.wall())
+        if leapt or now - self.warmth.epoch_ends > LEAP:
+            # What is read now may have come before that, or be on its way since.
+            self.table.answers.leapt_at = now
         if not leapt:
             return
         log.info(

@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import NamedTuple
 
 from consulfwd.core.attempts import Attempt
+from consulfwd.core.places import Places
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.edns import read_keepalive
 from consulfwd.dns.framing import StreamReader, frame
@@ -21,7 +23,7 @@ from consulfwd.dns.message import read_reply
 from consulfwd.dns.wire import question_echo
 from consulfwd.errors import WireError
 from consulfwd.net import tls
-from consulfwd.net.channel import Owner
+from consulfwd.net.channel import OUR_SHORTAGE, TOO_MANY, Owner
 from consulfwd.net.scopes import reason, socket_address
 
 AGENT_QUERIES, AGENT_IDLE = 100, 5.0
@@ -84,12 +86,14 @@ class Connection(asyncio.Protocol):
                     self.idle = self._channel.told(message, self.idle)
             except Exception as error:
                 owner.on_broken(sent.attempt, error)
-        if not self.pending and (self.sent >= self._channel.most or not self.idle):
-            self.close()
+        if not self.pending:
+            self._channel.lines.rest(self)
+            if self.sent >= self._channel.most or not self.idle:
+                self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.closed:
-            self.closed = True
+            self.close()
             # Not by us: whatever can be asked once more is not a sign of anything yet.
             firsts = {ident: one for ident, one in self.pending.items() if not one.again}
             for ident in firsts:
@@ -102,31 +106,41 @@ class Connection(asyncio.Protocol):
         self.pending[ident] = Sent(attempt, tail, again)
         self.sent += 1
         self.used_at = max(self.used_at, attempt.sent_at)
+        self._channel.lines.work(self)
         if self._transport is None:
             self.waiting.append((ident, tail))
         else:
             self._transport.write(frame(ident + tail))
 
-    def fail(self, reason: str, *, refused: bool = False) -> None:
+    def in_vain(self) -> bool:
+        """Return whether nobody waits for what is to come on it."""
+        return all(one.attempt.lookup.outcome is not None for one in self.pending.values())
+
+    def fail(self, reason: str, *, refused: bool = False, ours: bool = False) -> None:
         """End the connection; everything that waited on it has failed.
 
-        That is one sign of the upstream's health, however many waited.
+        That is one sign of the upstream's health, however many waited; none if the fault is `ours`.
         """
         self.close()
         failed = [one.attempt for one in self.pending.values() if not one.attempt.result]
         self.pending.clear()
         for number, attempt in enumerate(failed):
-            self._channel.owner.on_failure(attempt, reason, refused=refused, sign=not number)
+            sign = not number and not ours
+            self._channel.owner.on_failure(attempt, reason, refused=refused, sign=sign)
 
     def close(self) -> None:
         """Close the connection, if it is open."""
         self.closed = True
+        self._channel.lines.give_back(self)
         if self._transport is not None:
             self._transport.abort()
 
 
 class StreamChannel:
-    """The way to one upstream over a stream; at most one connection takes new queries."""
+    """The way to one upstream over a stream; at most one connection takes new queries.
+
+    `lines` is what there is for the connections of all upstreams: an idle one gives way.
+    """
 
     def __init__(
         self,
@@ -134,8 +148,10 @@ class StreamChannel:
         loop: asyncio.AbstractEventLoop,
         owner: Owner,
         ids: Iterator[bytes],
+        lines: Places[Connection],
     ) -> None:
         self.owner = owner
+        self.lines = lines
         self._upstream = upstream
         self._loop = loop
         self._ids = ids
@@ -148,16 +164,17 @@ class StreamChannel:
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
         """Send a query (given without its ID), opening a connection where there is none."""
-        self._write(attempt, tail, again=False)
-        return None
+        return None if self._write(attempt, tail, again=False) else TOO_MANY
 
     def ask_again(self, left: Iterable[Sent]) -> None:
         """Send what a connection that was lost left unanswered over another one, if it matters."""
         for sent in left:
-            if not sent.attempt.result and sent.attempt.lookup.outcome is None:
-                self._write(sent.attempt, sent.tail, again=True)
+            attempt = sent.attempt
+            wanted = not attempt.result and attempt.lookup.outcome is None
+            if wanted and not self._write(attempt, sent.tail, again=True):
+                self.owner.on_failure(attempt, TOO_MANY, refused=False, sign=False)
 
-    def _write(self, attempt: Attempt, tail: bytes, *, again: bool) -> None:
+    def _write(self, attempt: Attempt, tail: bytes, *, again: bool) -> bool:
         connection = self._current
         if (
             connection is None
@@ -165,7 +182,10 @@ class StreamChannel:
             or connection.sent >= self.most
             or (not connection.pending and attempt.sent_at - connection.used_at > connection.idle)
         ):
+            if not self._make_room():
+                return False
             connection = self._current = Connection(self, self._idle)
+            self.lines.take(connection, self._upstream.name)
             self._all.add(connection)
             task = self._loop.create_task(self._connect(connection))
             self._tasks.add(task)
@@ -174,6 +194,18 @@ class StreamChannel:
         while ident in connection.pending:
             ident = next(self._ids)
         connection.write(ident, attempt, tail, again=again)
+        return True
+
+    def _make_room(self) -> bool:
+        """Close a connection nobody waits on if there is no place for one more."""
+        lines, client = self.lines, self._upstream.name
+        while lines.full(client):
+            oldest = (one for one in islice(lines, 1) if one.in_vain())
+            victim = next(chain(lines.idle(client), oldest), None)
+            if victim is None:
+                return False
+            victim.fail("its connection was needed for newer queries", ours=True)
+        return True
 
     async def _connect(self, connection: Connection) -> None:
         upstream = self._upstream
@@ -205,8 +237,11 @@ class StreamChannel:
             # A server may break off for the session it is offered.
             self._forget()
             why = reason(error) if error.errno else str(error)
-            # A closed TCP port says nothing about an agent's UDP port.
-            connection.fail(f"TCP: {why}", refused=secure)
+            if why in OUR_SHORTAGE:
+                connection.fail(why, ours=True)
+            else:
+                # A closed TCP port says nothing about an agent's UDP port.
+                connection.fail(f"TCP: {why}", refused=secure)
         else:
             if connection.closed:
                 connection.close()

@@ -122,7 +122,7 @@ class Table:
         self.draining: asyncio.Event | None = None
         self.carrier: Carrier
         self.ending: Callable[[Flight, Outcome, float], None]
-        self._warmth = warmth
+        self.warmth = warmth
         self._outside: Room[Flight] = Room(MAX_OUTSIDE)
         self._refreshing = 0
 
@@ -144,8 +144,8 @@ class Table:
         key = ask.key
         if now is None:
             now = self.clock.now()
-            if now >= self._warmth.good_until:
-                self._warmth.overdue()
+            if now >= self.warmth.good_until:
+                self.warmth.overdue()
         entry = self.cache.entries.get(key)
         if entry is not None and entry.expires_at > now:
             self.cache.fresh(key, now)

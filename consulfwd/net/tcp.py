@@ -1,6 +1,6 @@
-"""A TCP listener: accepts connections, and decides which gives way when there are too many.
+"""A TCP listener: its connections, and which of them gives way when there are too many.
 
-What is said on them is `connection`'s.
+They are accepted by `accepting`; what is said on them is `connection`'s.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import deque
 from consulfwd.config.sections import TcpSettings
 from consulfwd.core.access import Access, client_of
 from consulfwd.core.places import STRANGER, Places
+from consulfwd.net.accepting import Acceptor
 from consulfwd.net.connection import ServerConnection
 from consulfwd.net.front import Front
 from consulfwd.net.tcp_service import TcpService
@@ -20,10 +21,10 @@ from consulfwd.net.udp import QueryLog
 
 log = logging.getLogger("consulfwd.tcp")
 
-# How many are accepted before those that are there have a turn, and how many may wait for that.
-AT_ONCE, BACKLOG = 32, 1024
 # How often (seconds) it is told that clients are refused.
 TELL_EVERY = 60.0
+# How much (octets) is read of a connection at once: with its queries answered, more is read.
+READ = 1 << 16
 
 
 class TcpListener:
@@ -45,7 +46,9 @@ class TcpListener:
         self.connections: Places[ServerConnection] = Places(1, 1)
         # Connections with more queries than one turn allows; while there are any, all queue here.
         self.turns: deque[ServerConnection] = deque()
-        self._server: asyncio.Server | None = None
+        # Where each of them is read into: what it says is taken out of it at once.
+        self.buffer = memoryview(bytearray(READ))
+        self._acceptor: Acceptor | None = None
         self._refused = 0
         self._closed = False
         self._told_at: float | None = None
@@ -57,13 +60,10 @@ class TcpListener:
         self.connections.most = min(limits.max_connections, room)
         self.connections.most_each = limits.max_per_client
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Accept connections."""
-        self._server = await self.loop.create_server(
-            lambda: ServerConnection(self), sock=self._sock, backlog=AT_ONCE
-        )
-        # A burst of them waits in the system rather than here: all are accepted at once otherwise.
-        self._sock.listen(BACKLOG)
+        clock = self.service.table.clock
+        self._acceptor = Acceptor(self._sock, lambda: ServerConnection(self), self.loop, clock)
 
     def queue(self, connection: ServerConnection) -> None:
         """Give a connection its turn: one of them each time round the event loop."""
@@ -130,8 +130,8 @@ class TcpListener:
     def stop_reading(self) -> None:
         """Accept no more connections and read no more queries; replies still go out."""
         self._closed = True
-        if self._server is not None:
-            self._server.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
         for connection in list(self.connections):
             connection.stop_reading()
 

@@ -12,10 +12,10 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
-from consulfwd.core.access import Access
+from consulfwd.core.access import Access, client_of
 from consulfwd.core.ask import Ask, Known
 from consulfwd.core.hot import HotTable, variants
 from consulfwd.core.routes import Kind
@@ -33,7 +33,7 @@ ROUNDS = 8
 WORTH_ANOTHER = 24
 DRAIN = 64
 BUFFER = 4 << 20
-# How many queries of one address off this host may wait for their answers.
+# How many queries of one client off this host may wait for their answers (`access.client_of`).
 MAX_PER_CLIENT = 1000
 TOO_MANY = (const.EDE_OTHER, "too many queries of this client wait for their answers")
 _LOOPBACK = {
@@ -70,9 +70,9 @@ class BaseListener:
         self._counters = front.table.counters
         self.access = access
         self.query_log = query_log
-        host = sock.getsockname()[0]
+        self._at: str = sock.getsockname()[0]
         # Clients of a loopback socket are on this host by definition.
-        self.on_host = _is_loopback(host)
+        self.on_host = ip_address(self._at.partition("%")[0]).is_loopback
         self.hot = HotTable()
         # How many wait, by client off this host, those for Consul's names and others apart.
         self.waiting: dict[tuple[str, bool], int] = {}
@@ -109,11 +109,14 @@ class BaseListener:
                 return
             if self.query_log is not None:
                 self.query_log(ask, host, "udp")
-            if self.on_host or ask.local is not None or _is_loopback(host):
+            client = None
+            if not self.on_host and ask.local is None:
+                client = client_of(host, self._at)
+            if client is None:
                 waiter = _Waiter(self, ask, data[:2], peer)
                 self.table.submit(ask, waiter)
                 return
-            whose = (host, ask.route.kind is Kind.CONSUL)
+            whose = (client, ask.route.kind is Kind.CONSUL)
             if self.waiting.get(whose, 0) >= MAX_PER_CLIENT and not self.table.at_hand(ask):
                 self.send(replies.refuse(data, const.SERVFAIL, ask.query, TOO_MANY), peer)
                 return
@@ -436,10 +439,6 @@ class _CountedWaiter(_Waiter):
             if not waiting[self._whose]:
                 del waiting[self._whose]
             self._whose = None
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "::1" or host.startswith("127.")
 
 
 def _reply_from(ancillary: Ancillary) -> Ancillary:

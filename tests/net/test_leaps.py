@@ -12,6 +12,7 @@ from consulfwd.core.leaps import LEAP
 from consulfwd.net import loop as own_loop
 from consulfwd.net import resolver
 from consulfwd.net.clock import ClockSet
+from consulfwd.net.flight import Flight
 from tests.net.messages import parse, question
 from tests.net.world import GALERA, World, until, world
 
@@ -141,3 +142,30 @@ async def test_what_is_in_flight_goes_on() -> None:
         here.tick()
         assert (await asking).data == GALERA
         assert (here.states(), here.counters.failed) == (["up"] * 3, 0)
+
+
+@pytest.mark.parametrize("seen", ["as time leaps", "by the clock that goes on"])
+@pytest.mark.parametrize("relayed", [True, False])
+async def test_what_was_asked_before_is_given_and_not_kept(relayed: bool, seen: str) -> None:
+    patience = 2.0 if relayed else 0.02
+    async with world(agents=1, patience=patience, query={"deadline": 5.0}) as here:
+        here.cluster.dns.service_ttl = 60
+        agent = here.agents[0]
+        agent.faults.any.delay.on(0.3)
+        asking = asyncio.ensure_future(here.ask(NAME, ident=7))
+        await until(lambda: "1 udp" in here.asked())
+        if not relayed:
+            await until(lambda: isinstance(next(iter(here.engine.flights.values())), Flight))
+        # The reply is read when all goes on; it may have come at any time since.
+        if seen == "as time leaps":
+            here.leap(3600)
+            here.tick()
+        else:
+            here._clock.offset += 4
+        assert (await asking).data == GALERA
+        agent.faults.any.delay.off()
+        here.cluster.catalog.set_check("galera1", "critical")
+        assert (await here.ask(NAME, ident=7)).data == LEFT
+        asked = len(here.asked())
+        assert (await here.ask(NAME, ident=7)).data == LEFT
+        assert len(here.asked()) == asked

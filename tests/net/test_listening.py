@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterable
@@ -14,7 +15,7 @@ from consulfwd.config import Endpoint
 from consulfwd.errors import StartError
 from consulfwd.net import host
 from consulfwd.net.binding import Bound, Pair
-from consulfwd.net.listening import LATEST, SOON, Listening
+from consulfwd.net.listening import AGAIN, LATEST, NO_WAY_BACK, SOON, Listening
 from tests.net.world import GALERA, ask, free_port, settings, until, world
 
 NAME = "galeradb.service.consul"
@@ -237,6 +238,31 @@ async def test_the_others_answer_and_it_when_it_comes(
             assert (await ask(here.server.endpoints[1], NAME, tcp=tcp)).data == GALERA
         assert f"listening on 127.0.0.9:{port} too: it was missing for " in caplog.text
         assert here.server.status().startswith(f"listening on {here.at}, 127.0.0.9:{port}; 3 of 3")
+
+
+@pytest.mark.parametrize(
+    ("code", "then"), [(errno.EADDRINUSE, AGAIN), (errno.EACCES, NO_WAY_BACK)]
+)
+async def test_it_says_what_helps_when_it_comes_and_cannot_be_had(
+    code: int,
+    then: str,
+    without: Callable[[str, int], None],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # An error in the log fails any other test.
+    logger = logging.getLogger("consulfwd")
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    without("127.0.0.9", errno.EADDRNOTAVAIL)
+    async with world(listen=["127.0.0.1:0", "127.0.0.9:53"]) as here:
+        caplog.clear()
+        without("127.0.0.9", code)
+        here.skip(10)
+        await until(lambda: caplog.messages)
+        (told,) = caplog.messages
+        assert told.startswith(f"cannot listen on 127.0.0.9:53: {os.strerror(code).lower()}; ")
+        assert told.endswith(f" ({then})")
 
 
 @pytest.mark.parametrize("code", [errno.EADDRINUSE, errno.EACCES])

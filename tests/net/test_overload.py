@@ -163,18 +163,29 @@ async def test_so_many_wait_for_one_answer_and_no_more(monkeypatch: pytest.Monke
         assert (parse(await client.receive()).id, here.counters.failed) == (3, 1)
 
 
-async def test_so_many_of_one_client_off_the_host_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("many", "other"),
+    [
+        (["192.0.2.7"] * 5, "192.0.2.8"),
+        ([f"2001:db8:0:1::{number}" for number in range(5)], "2001:db8:0:2::1"),
+    ],
+    ids=["IPv4", "IPv6"],
+)
+async def test_so_many_of_one_client_off_the_host_wait(
+    many: list[str], other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(udp, "MAX_PER_CLIENT", 3)
-    async with world(access={"allow": ["192.0.2.0/24"]}, query={"deadline": 0.3}) as here:
+    networks = {"allow": ["192.0.2.0/24", "2001:db8::/32"]}
+    async with world(access=networks, query={"deadline": 0.3}) as here:
         ((listener, _),) = here.server._listening.listeners.values()
         listener.on_host = False
         sent: list[tuple[Any, Any]] = []
         monkeypatch.setattr(listener, "send", lambda reply, peer: sent.append((reply, peer)))
         for agent in here.agents:
             agent.faults.frozen = True
-        for number in range(5):
-            listener.query(question(f"n{number}.service.consul"), "a", "192.0.2.7")
-        listener.query(question("n0.service.consul"), "b", "192.0.2.8")
+        for number, host in enumerate(many):
+            listener.query(question(f"n{number}.service.consul"), "a", host)
+        listener.query(question("n0.service.consul"), "b", other)
         assert [peer for _, peer in sent] == ["a", "a"]
         assert {parse(reply).ede[0][0] for reply, _ in sent} == {0}
         # What is at hand is given all the same.
@@ -184,10 +195,10 @@ async def test_so_many_of_one_client_off_the_host_wait(monkeypatch: pytest.Monke
             here.engine.clock.now(),
             "a test",
         )
-        listener.query(question("hot.service.consul"), "c", "192.0.2.7")
+        listener.query(question("hot.service.consul"), "c", many[-1])
         assert (sent[-1][1], parse(sent[-1][0]).rcode) == ("c", "NOERROR")
         # Names outside Consul are counted apart.
-        listener.query(question("www.test"), "d", "192.0.2.7")
+        listener.query(question("www.test"), "d", many[-1])
         assert (sent[-1][1], parse(sent[-1][0]).ede[0][0]) == ("d", 22)
         await until(lambda: len(sent) == 8)
         assert listener.waiting == {}
@@ -229,6 +240,29 @@ async def test_recursors_do_not_take_the_sockets_of_agents(
             client.send(question(f"n{number}.test", ident=number))
         await until(lambda: len(recursor.asked) >= 20)
         assert (await here.ask(NAME)).data == GALERA
+
+
+async def test_an_idle_connection_gives_way_to_one_that_is_needed() -> None:
+    async with (
+        Recursor(GOOD) as one,
+        Recursor(GOOD) as two,
+        world(
+            forward={"a.test": [f"127.0.0.1:{one.port}"], "b.test": [f"127.0.0.1:{two.port}"]}
+        ) as here,
+    ):
+        here.engine.channels.use(2)
+        for recursor in (one, two):
+            recursor.truncate = True
+        for name in ("n.a.test", "n.b.test", "m.a.test", "m.b.test"):
+            assert (await here.ask(name)).rcode == "NXDOMAIN"
+            await until(lambda: len(one._writers) + len(two._writers) == 1)
+        # One that is waited on stays, until nobody waits any more.
+        one.deaf_stream = True
+        waiting = asyncio.ensure_future(here.ask("o.a.test"))
+        await until(lambda: "tcp" in [each.transport for each in one.asked if "o.a" in each.name])
+        assert (await here.ask("o.b.test")).rcode == "NXDOMAIN"
+        await waiting
+        assert len(one._writers) + len(two._writers) == 1
 
 
 async def test_those_who_wait_for_a_server_that_dies_have_one_reply_each() -> None:

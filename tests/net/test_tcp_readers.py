@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from sys import getsizeof
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from consulfwd.dns.message import Message, assemble_message
 from consulfwd.dns.wire import Query
 from consulfwd.net import tcp_service
 from consulfwd.net.connection import ServerConnection
+from consulfwd.net.tcp import READ
 from tests.net.messages import parse, question
 from tests.net.world import TcpClient, World, until, world
 
@@ -157,6 +159,20 @@ async def test_a_late_reader_has_them_all(ttl: int, half_closed: bool) -> None:
         assert {len(reply) for reply in got} == {len(got[0])}
         if half_closed:
             assert await client.closed()
+
+
+async def test_queries_that_wait_their_turn_stay_what_was_sent() -> None:
+    async with world(agents=1, patience=2.0, query={"deadline": 5.0}) as here, here.tcp() as client:
+        here.agents[0].faults.frozen = True
+        client.send(*many(9000))
+        connection = await the_connection(here)
+        pending = here.server.settings.tcp.max_pending
+        await until(lambda: connection._pending == pending and connection._backlog)
+        held = sum(map(getsizeof, (*connection._backlog, connection._reader._buffer)))
+        assert held < 1.5 * READ
+        here.agents[0].faults.resume()
+        got = await received(client, 9000)
+        assert Counter(reply[:2] for reply in got) == Counter(one[:2] for one in many(9000))
 
 
 async def test_an_error_at_one_that_waits_unmade_costs_that_one(
