@@ -5,6 +5,7 @@ The pure parts need nothing from here.
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -48,3 +49,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "repeatable")
 def project() -> Path:
     """The root of the source tree."""
     return ROOT
+
+
+def pytest_collection() -> None:
+    """Thousands of tests are made, and none of them is garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What stays to the end is not looked through for garbage ever again."""
+    gc.freeze()
+    gc.enable()

@@ -105,8 +105,8 @@ async def test_what_is_no_answer(which: str) -> None:
             assert (reply.rcode, reply.rdata) == (NOERROR, GALERA)
             assert len(it.asked(zone)) == 2
         it.spoil(FALSE[which], slice(2))
-        for zone in ZONES:
-            reply = await it.ask(f"web.service.{zone}")
+        replies = await asyncio.gather(*(it.ask(f"web.service.{zone}") for zone in ZONES))
+        for zone, reply in zip(ZONES, replies, strict=True):
             if which == "two opts" and zone == "test":
                 # Of a recursor that was never seen to know EDNS the answer is had without.
                 assert (reply.rcode, reply.ede) == (NOERROR, [])

@@ -268,7 +268,7 @@ MADE_UP["all of them"] = [message for messages in MADE_UP.values() for message i
 
 
 @pytest.mark.parametrize(
-    ("what", "flood"), [(what, 200_000 if what == "all of them" else 10_000) for what in MADE_UP]
+    ("what", "flood"), [(what, 40_000 if what == "all of them" else 10_000) for what in MADE_UP]
 )
 def test_a_flood_of_made_up_names_leaves_a_day_of_stale_answers(what: str, flood: int) -> None:
     cache = Cache(Limits(size=4000, stale_for=86_400))

@@ -231,13 +231,13 @@ def test_an_endless_pattern_matches_nothing(tmp_path: Path) -> None:
 
 def test_what_many_views_share_is_looked_through_once(tmp_path: Path) -> None:
     settings = (
-        f"allow-recursion {{ {'a; ' * 100_000}}}; validate-except {{ {'a; ' * 50_000}consul; }};"
-        f"{'disable-empty-zone a; ' * 50_000} clients-per-query 0;"
+        f"allow-recursion {{ {'a; ' * 20_000}}}; validate-except {{ {'a; ' * 60_000}consul; }};"
+        f"{'disable-empty-zone a; ' * 10_000} clients-per-query 0;"
     )
     views = "".join(f"view v{n} {{ match-clients {{ any; }}; }};\n" for n in range(256))
     before = time.process_time()
     assert codes(lint(write(tmp_path, a=f"options {{ {settings} }};\n{views}"))) == []
-    assert time.process_time() - before < 15
+    assert time.process_time() - before < 3
 
 
 def test_what_is_no_file_is_not_even_opened(

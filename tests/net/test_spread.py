@@ -21,6 +21,8 @@ from tests.net.world import World
 NAME = "many.service.consul"
 # Answers looked at per instance: enough for one that is left out, or comes twice as often, to show.
 PER_INSTANCE = 20
+# Of many instances, where no single one shows: enough for a quarter of them that is left out.
+MANY, PER_INSTANCE_OF_MANY = 20, 8
 # Hot answers are made anew each second; so many are taken of each.
 PER_SECOND = 20
 
@@ -31,6 +33,11 @@ def chi_squared(counts: Counter[bytes], instances: int) -> float:
     assert len(counts) <= instances
     squares = sum((count - expected) ** 2 for count in counts.values())
     return (squares + (instances - len(counts)) * expected**2) / expected
+
+
+def enough(instances: int) -> int:
+    """How many answers are looked at."""
+    return instances * (PER_INSTANCE if instances < MANY else PER_INSTANCE_OF_MANY)
 
 
 def critical(degrees: int) -> float:
@@ -57,6 +64,10 @@ def test_the_measure() -> None:
     assert chi_squared(even - Counter({b"\0": 30}), 10) > critical(9)
     assert chi_squared(even + Counter({b"\0": 40}), 10) > critical(9)
     assert chi_squared(Counter({b"\0": 300}), 10) > critical(9)
+    for many in (MANY, 40, 75):
+        each = enough(many) * 4 // (3 * many)
+        rest = Counter({bytes([number]): each for number in range(many * 3 // 4)})
+        assert chi_squared(rest, many) > critical(many - 1)
 
 
 @asynccontextmanager
@@ -124,7 +135,7 @@ async def test_hot(qtype: str, instances: int, edns: int | None, cut: bool) -> N
         packet = question(NAME, qtype, edns=edns)
         hot = here.counters.hot
         asked = len(here.asked())
-        while len(replies) < PER_INSTANCE * instances:
+        while len(replies) < enough(instances):
             hand.skip(1)
             # What is asked for twice in a second is made ready.
             for _ in range(3):
@@ -145,7 +156,7 @@ async def test_from_the_cache(qtype: str, instances: int, edns: int | None, cut:
         names = spellings()
         replies: list[bytes] = []
         asked = len(here.asked())
-        for _ in range(PER_INSTANCE * instances):
+        for _ in range(enough(instances)):
             hand.prove()
             client.send(question(next(names), qtype, edns=edns))
             replies.append(await client.receive())
@@ -159,7 +170,7 @@ async def test_from_the_cache_over_tcp(qtype: str, instances: int) -> None:
     async with many(instances, qtype) as (here, hand), here.tcp() as client:
         replies: list[bytes] = []
         asked = len(here.asked())
-        for _ in range(PER_INSTANCE * instances):
+        for _ in range(enough(instances)):
             hand.prove()
             client.send(question(NAME, qtype))
             replies.append(await client.receive())
@@ -174,7 +185,7 @@ async def test_passed_on(qtype: str, instances: int, edns: int | None, cut: bool
         (subject,) = hand.freshness.watches
         replies: list[bytes] = []
         asked = len(here.asked())
-        for _ in range(PER_INSTANCE * instances):
+        for _ in range(enough(instances)):
             hand.prove()
             hand.change(subject, instances, instances)
             client.send(question(NAME, qtype, edns=edns))
