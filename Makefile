@@ -7,8 +7,8 @@ SOURCE := consulfwd tests $(wildcard benchmarks)
 REAL   := tests/integration tests/e2e
 # One process for each generation of Consul, and two for what has clusters of its own: those wait.
 BESIDE := -n 4 --dist loadscope --no-loadscope-reorder
-# Many of the fast tests wait, so there is one more process than there are processors.
-QUICK  := -n $(shell n=$$(nproc); echo $$((n < 8 ? n + 1 : 9))) --dist worksteal
+# Many of the fast tests wait, so there are two more processes than processors.
+QUICK  := -n $(shell n=$$(nproc); echo $$((n < 8 ? n + 2 : 10))) --dist worksteal
 FUZZ_SECONDS ?= 60
 # REPORT=FILE: what became of each test, for `python -m tests.slowest FILE`.
 JUNIT   = $(if $(REPORT),--junitxml=$(REPORT))

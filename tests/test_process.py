@@ -139,7 +139,8 @@ def test_upstreams_that_do_not_answer_leave_files_for_all_else(tmp_path: Path, o
             agent.faults.udp.truncate.on()
         zones = 1 if over == "udp" else 300
         silent = [stack.enter_context(bound(over)) for _ in range(zones)]
-        settings = [NO_WATCH, "forward:"]
+        # As long as all of it takes: the server waits for them when it is stopped.
+        settings = [NO_WATCH, "query: {recursor_deadline: 3}", "forward:"]
         for number, sock in enumerate(silent):
             server = f"127.0.0.1:{sock.getsockname()[1]}"
             if over == "tls":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import product
 
 import dnslib
 import pytest
@@ -376,20 +377,21 @@ def rows(ttls: list[int], size: int = 4) -> Message:
     return read_reply(head + asked + b"".join(parts), asked)
 
 
-@pytest.mark.parametrize("count", [MANY, MANY + 1, 300])
-@pytest.mark.parametrize("size", [4, 3, 9])
 @pytest.mark.parametrize(
     ("age", "floor", "ceiling"), [(0, 5, 90), (1, 0, 90), (70, 0, 300), (3, 0, 2)]
 )
 @pytest.mark.parametrize("ttl", [0, 60, 0x01020304, MAX_TTL, MAX_TTL + 1])
-@pytest.mark.parametrize("odd", [None, 0, 7, -1])
-def test_many_ttls_are_aged_as_one_by_one(
-    count: int, size: int, age: int, floor: int, ceiling: int, ttl: int, odd: int | None
+def test_many_ttls_are_aged_as_one_by_one(age: int, floor: int, ceiling: int, ttl: int) -> None:
+    for count, size, odd in product((MANY, MANY + 1, 300), (4, 3, 9), (None, 0, 7, -1)):
+        ttls = [ttl] * count
+        if odd is not None:
+            ttls[odd] = 33
+        aged_as_one_by_one(rows(ttls, size), ttls, age, floor, ceiling)
+
+
+def aged_as_one_by_one(
+    message: Message, ttls: list[int], age: int, floor: int, ceiling: int
 ) -> None:
-    ttls = [ttl] * count
-    if odd is not None:
-        ttls[odd] = 33
-    message = rows(ttls, size)
     body = message.body_with_ttls(age, floor, ceiling)
     known = [0 if one > MAX_TTL else one for one in ttls]
     right = [max(min(max(one, floor), ceiling) - age, 0) for one in known]

@@ -247,7 +247,8 @@ async def test_an_idle_connection_gives_way_to_one_that_is_needed() -> None:
         Recursor(GOOD) as one,
         Recursor(GOOD) as two,
         world(
-            forward={"a.test": [f"127.0.0.1:{one.port}"], "b.test": [f"127.0.0.1:{two.port}"]}
+            forward={"a.test": [f"127.0.0.1:{one.port}"], "b.test": [f"127.0.0.1:{two.port}"]},
+            query={"recursor_deadline": 1.0},
         ) as here,
     ):
         here.engine.channels.use(2)
