@@ -6,6 +6,7 @@ must not know the resolver. Everything here blocks; from asyncio, use `asyncio.t
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -177,7 +178,22 @@ class RealCluster:
             else:
                 agent.start()
         if broken:
+            self.rejoin()
             self.wait_ready()
+
+    def rejoin(self) -> None:
+        """Make the agents that answer know each other again, after they were apart.
+
+        Those that took one another for failed look for one of them at random, and rarely: that may
+        take minutes.
+        """
+        running = [agent for agent in self.agents if agent.answering]
+        for agent in running:
+            for other in running:
+                if other is not agent:
+                    with contextlib.suppress(ApiError):
+                        path = f"/v1/agent/join/{other.address}:{other.serf_lan_port}"
+                        agent.http("PUT", path)
 
     def wait_ready(self, timeout_s: float = 30.0) -> None:
         """Return when every running agent answers, names all servers, and follows the leader."""

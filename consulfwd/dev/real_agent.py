@@ -53,6 +53,7 @@ class RealAgent(Child):
         self.address: str = config["bind_addr"]
         self.dns_port: int = config["ports"]["dns"]
         self.http_port: int = config["ports"]["http"]
+        self.serf_lan_port: int = config["ports"]["serf_lan"]
         self.serf_wan_port: int = config["ports"]["serf_wan"]
         self.server_port: int = config["ports"]["server"]
         self.server: bool = config["server"]

@@ -116,6 +116,7 @@ class Site:
         """Plug everything in again, and wait for the cluster."""
         for host in self.network.hosts.values():
             self.network.mend(host)
+        self.cluster.rejoin()
         self.cluster.wait_ready()
 
 
