@@ -77,7 +77,8 @@ class Client:
         """
         try:
             session = await self._open()
-        except ValueError as error:
+        except (OSError, ValueError) as error:
+            # Where there are no files, not even what asks can be imported.
             raise self._error(0, str(error)) from error
         import aiohttp
 
@@ -107,7 +108,8 @@ class Client:
         """Make ready what the first request would have to wait for. Raises ConsulError."""
         try:
             await self._open()
-        except ValueError as error:
+        except (OSError, ValueError) as error:
+            # Where there are no files, not even what asks can be imported.
             raise self._error(0, str(error)) from error
 
     async def close(self) -> None:

@@ -291,3 +291,17 @@ print(found)
     assert done.stdout.splitlines() == [refused, refused, "[False, False, False]"]
     # A slow machine makes asyncio tell of slow steps there; anything else would be a fault.
     assert [line for line in done.stderr.splitlines() if not line.startswith("Executing")] == []
+
+
+@pytest.mark.parametrize("way", ["get", "ready"])
+async def test_that_there_are_no_files_is_an_error_like_others(
+    raw: Raw, client: Client, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """What asks is imported with the first request; who looks after an agent asks again later."""
+
+    async def without_files(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(asyncio, "to_thread", without_files)
+    with pytest.raises(ConsulError, match="Too many open files"):
+        await (client.get("/v1/x", timeout=1.0) if way == "get" else client.ready())
