@@ -75,11 +75,7 @@ class Client:
         being null: so Consul says that there is no such key. Raises ConsulError for anything else,
         after `timeout` seconds at the latest.
         """
-        try:
-            session = await self._open()
-        except (OSError, ValueError) as error:
-            # Where there are no files, not even what asks can be imported.
-            raise self._error(0, str(error)) from error
+        session = await self._open()
         import aiohttp
 
         begin = time.monotonic()
@@ -106,11 +102,7 @@ class Client:
 
     async def ready(self) -> None:
         """Make ready what the first request would have to wait for. Raises ConsulError."""
-        try:
-            await self._open()
-        except (OSError, ValueError) as error:
-            # Where there are no files, not even what asks can be imported.
-            raise self._error(0, str(error)) from error
+        await self._open()
 
     async def close(self) -> None:
         """Close every connection; requests under way fail. May be called twice."""
@@ -125,11 +117,17 @@ class Client:
     async def _open(self) -> aiohttp.ClientSession:
         async with self._opening:
             if self._closed:
-                raise ValueError("the client is closed")
+                raise self._error(0, "the client is closed")
             if self._session is None:
-                token, context = await asyncio.to_thread(_prepare, self.agent)
+                try:
+                    token, context = await asyncio.to_thread(_prepare, self.agent)
+                except ValueError as error:
+                    raise self._error(0, str(error)) from error
+                except OSError as error:
+                    # Where there are no files, not even what asks can be imported.
+                    raise self._error(0, _reason(error)) from error
                 if self._closed:
-                    raise ValueError("the client was closed meanwhile")
+                    raise self._error(0, "the client was closed meanwhile")
                 self._session = _session(token, context, self._connections)
             return self._session
 
