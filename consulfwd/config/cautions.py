@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from consulfwd.config.objections import Objection
+from consulfwd.config.addresses import Agent, Seeds
+from consulfwd.config.objections import KeyPath, Objection
 from consulfwd.config.settings import Settings
+
+# The levels of a log in which there are lines about queries.
+LOGGED = ("debug", "info")
 
 
 def cautions(settings: Settings) -> Iterator[Objection]:
@@ -22,6 +26,13 @@ def cautions(settings: Settings) -> Iterator[Objection]:
                 "name your own networks unless a firewall does",
             )
     yield from _shut_out(settings)
+    mode = int(settings.admin.mode, 8)
+    if mode & 0o006:
+        yield Objection(
+            ("admin", "mode"),
+            f"{settings.admin.mode} lets every user of this host drain agents and see names",
+            'write "0660", and name a group of those who may',
+        )
     watch = settings.consul.watch
     if watch.enabled is True and watch.max == 0:
         yield Objection(
@@ -37,7 +48,15 @@ def cautions(settings: Settings) -> Iterator[Objection]:
             "raise it, or write enabled: false there",
             (("consul", "watch", "enabled"),),
         )
+    if settings.log.queries and not settings.querylog.file and settings.log.level not in LOGGED:
+        yield Objection(
+            ("log", "level"),
+            f"lines about queries are not in a log of level {settings.log.level}",
+            "write level: info, or name a querylog.file",
+            (("log", "queries"),),
+        )
     for path, agents in settings.agent_lists():
+        yield from _tokens_in_clear(path, agents)
         for index, agent in enumerate(agents):
             if agent.http_scheme == "https":
                 yield Objection(
@@ -46,6 +65,31 @@ def cautions(settings: Settings) -> Iterator[Objection]:
                     "add http_port: 8501, or 8500 if that is right",
                     unless=(*path, index, "http_port"),
                 )
+    if settings.zones:
+        # Imported late: few hosts publish zones.
+        from consulfwd.config import zone_cautions
+
+        domains = (settings.consul.domain, *settings.consul.alt_domains)
+        yield from zone_cautions.cautions(settings.zones, domains)
+
+
+def _tokens_in_clear(path: KeyPath, agents: tuple[Agent, ...]) -> Iterator[Objection]:
+    """Yield the tokens that anybody on the way to an agent off this host can read."""
+    for index, agent in enumerate(agents):
+        if not agent.has_token or agent.http_scheme == "https":
+            continue
+        key = "token_file" if agent.token_variable is None else "token_variable"
+        where, mend = agent.address, "add http_scheme: https, unless that is this host"
+        if agent.http_stays_here:
+            if index > 0 or not isinstance(agents, Seeds):
+                continue
+            # The others are asked with what the first seed has.
+            where, mend = "the agents of the catalog", "add http_scheme: https"
+        yield Objection(
+            (*path, index, key),
+            f"the token goes to {where} without TLS: who is on the way can read it",
+            mend,
+        )
 
 
 def _shut_out(settings: Settings) -> Iterator[Objection]:

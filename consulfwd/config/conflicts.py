@@ -7,17 +7,22 @@ are put together. Pure: no file is looked at, and nothing is known of where a va
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import ip_address
+from pathlib import Path
 
 from consulfwd.config.addresses import Agent, Endpoint, Recursor
 from consulfwd.config.objections import KeyPath, Objection
 from consulfwd.config.sections import (
     AccessSettings,
+    AdminSettings,
     CacheSettings,
     ConsulSettings,
     PublicResolvers,
 )
 
 AgentLists = Sequence[tuple[KeyPath, tuple[Agent, ...]]]
+# Of an address of a unix socket (octets); unix(7).
+_LONGEST_SOCKET = 107
 RecursorLists = Sequence[tuple[KeyPath, tuple[Recursor, ...]]]
 
 
@@ -139,14 +144,55 @@ def crossed_limits(cache: CacheSettings) -> Iterator[Objection]:
         )
 
 
-def idle_certificates(lists: AgentLists) -> Iterator[Objection]:
-    """Yield the certificates given for an agent that is asked over http."""
+def ways_over_http(lists: AgentLists) -> Iterator[Objection]:
+    """Yield what of an agent's keys for HTTP does not go together."""
     for path, agents in lists:
         for index, agent in enumerate(agents):
-            if agent.ca_file is not None and agent.http_scheme == "http":
-                yield Objection(
-                    (*path, index, "ca_file"),
-                    "certificates are of no use over http",
-                    "add http_scheme: https, or take ca_file out",
-                    ((*path, index, "http_scheme"),),
-                )
+            yield from _way_over_http((*path, index), agent)
+
+
+def _way_over_http(path: KeyPath, agent: Agent) -> Iterator[Objection]:
+    scheme = (*path, "http_scheme")
+    for name in ("ca_file", "cert_file", "key_file", "tls_server_name"):
+        if getattr(agent, name) is not None and agent.http_scheme == "http":
+            mend = f"add http_scheme: https, or take {name} out"
+            yield Objection(
+                (*path, name), "certificates are of no use over http", mend, (scheme,)
+            )
+    if agent.http_socket is not None and agent.http_scheme == "https":
+        mend = "take http_scheme out, or http_socket"
+        yield Objection((*path, "http_socket"), "a unix socket has no TLS", mend, (scheme,))
+    if agent.key_file is not None and agent.cert_file is None:
+        mend = "add cert_file, or take key_file out"
+        yield Objection((*path, "key_file"), "a key is of no use without its certificate", mend)
+    if agent.token_file is not None and agent.token_variable is not None:
+        mend = "take one of them out"
+        other = ((*path, "token_file"),)
+        yield Objection((*path, "token_variable"), "token_file holds the token", mend, other)
+
+
+def open_to_others(admin: AdminSettings, listen: Sequence[Endpoint]) -> Iterator[Objection]:
+    """Yield what of the admin server's keys cannot be: it shows this host alone what runs."""
+    path = ("admin", "listen")
+    at = admin.listen
+    if at is not None and not ip_address(at.host.partition("%")[0]).is_loopback:
+        yield Objection(
+            path,
+            f"{at.host} is not a loopback address: what runs here would be shown to the network",
+            "listen on 127.0.0.1 or [::1], and have a web server that knows its users in front",
+        )
+    elif at is not None and at.port and any(str(at) == str(one) for one in listen):
+        what, mend = f"DNS is served at {at} already", "take another port, such as 5380"
+        yield Objection(path, what, mend, (("listen",),))
+    if at is None and admin.token_file is not None:
+        yield Objection(
+            ("admin", "token_file"),
+            "a token is of no use without listen: who may connect to the socket needs none",
+            'add listen: "127.0.0.1:5380", or take token_file out',
+        )
+    if isinstance(admin.socket, Path) and len(bytes(admin.socket)) > _LONGEST_SOCKET:
+        yield Objection(
+            ("admin", "socket"),
+            f"is longer than a socket's path may be, {_LONGEST_SOCKET} octets",
+            "take a shorter one, such as /run/consulfwd/serve.sock",
+        )

@@ -20,13 +20,18 @@ from consulfwd.config.wording import described, quoted
 
 DNS_PORT = 53
 DNS_OVER_TLS_PORT = 853
+ADMIN_PORT = 5380
 
 # Sets rather than regular expressions: those cost milliseconds of every start to compile.
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 _USER = _LABEL | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ.@")
 _DIGITS = frozenset("0123456789")
+_VARIABLE = _DIGITS | frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
 _IPV4 = _DIGITS | {"."}
 _IPV6 = _IPV4 | frozenset("abcdefABCDEF:")
+_HEX = _DIGITS | frozenset("abcdefABCDEF-")
+# Letters of a UUID, which tokens are.
+_TOKEN = 36
 _LONGEST_LABEL = 63
 _LONGEST_NAME = 253
 _LONGEST_USER = 64
@@ -159,6 +164,15 @@ def endpoint(text: str) -> dict[str, Any]:
     }
 
 
+def admin_endpoint(text: str) -> dict[str, Any]:
+    """Return the fields of the Endpoint of the admin server; port 5380 unless given."""
+    host, port = host_port(text)
+    return {
+        "host": listen_address(host),
+        "port": ADMIN_PORT if port is None else port_number(port, lowest=0),
+    }
+
+
 def agent(text: str) -> dict[str, Any]:
     """Return the fields of an Agent that "host" or "host:dns_port" gives."""
     host, port = host_port(text)
@@ -267,6 +281,57 @@ def user_name(text: str) -> str:
     named = text.removesuffix("$")
     if not 0 < len(named) <= _LONGEST_USER or not _USER.issuperset(named) or named[0] in "-.@":
         raise BadValue(f"{quoted(text)} is not the name of a user", "such as consulfwd")
+    return text
+
+
+def shown_name(text: str) -> str:
+    """Return `text` if it is one that others can be shown as a name."""
+    if not 0 < len(text) <= _LONGEST_NAME or not text.isprintable():
+        raise BadValue(f"{quoted(text)} is no name", f"1 to {_LONGEST_NAME} letters that show")
+    return text
+
+
+def group_name(text: str) -> str:
+    """Return `text` if it can be the name (or number) of a system group."""
+    try:
+        return user_name(text)
+    except BadValue:
+        raise BadValue(f"{quoted(text)} is not the name of a group", "such as adm") from None
+
+
+def socket_mode(text: str) -> str:
+    """Return the mode of a socket, in four octal digits; its owner may connect in any case."""
+    digits = text.removeprefix("0o").zfill(4)
+    if len(digits) != 4 or not set(digits) <= set("01234567") or int(digits, 8) & ~0o666:
+        raise BadValue(f"{quoted(text)} is not the mode of a socket", 'such as "0660" or "0600"')
+    if int(digits, 8) & 0o600 != 0o600:
+        raise BadValue(f"{quoted(text)} keeps its owner out", "begin with 06")
+    return digits
+
+
+def no_token(text: str) -> str:
+    """Return `text` unless it looks as Consul's tokens do: that must not get into a message."""
+    if len(text) == _TOKEN and text.count("-") == 4 and _HEX.issuperset(text):
+        raise BadValue(
+            "looks like a token itself, which is not shown here",
+            "write it into a file that only its readers may read, and the file's path here",
+        )
+    return text
+
+
+def file_or_credential(text: str) -> str:
+    """Return `text` if it is an absolute path, or the bare name of a credential (systemd's)."""
+    no_token(text)
+    if "/" in text or text in ("", ".", ".."):
+        return absolute_path(text)
+    return text
+
+
+def variable_name(text: str) -> str:
+    """Return `text` if it can be the name of an environment variable."""
+    no_token(text)
+    if not text or not _VARIABLE.issuperset(text) or text[0] in _DIGITS:
+        raise BadValue(f"{quoted(text)} is not the name of a variable", "such as CONSUL_HTTP_TOKEN")
     return text
 
 

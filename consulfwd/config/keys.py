@@ -6,7 +6,7 @@ Sections are no dataclasses: the methods of those are written and compiled anew 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeVar
 
 from consulfwd.config.objections import KeyPath, Objection, dotted
@@ -25,6 +25,9 @@ MAX_OBJECTIONS = 100
 
 # For a key that must be given.
 REQUIRED: Any = object()
+
+Shape = Mapping[str, Any]
+TEXT: Shape = {"type": "string"}
 
 
 class Objections(list[Objection]):
@@ -56,13 +59,15 @@ class Reader(NamedTuple):
     """How the values of a key are read, and what can be said of them without reading one.
 
     `kind` is "text", "typed" (a number, true or false), "list" or "mapping"; `limits` are in
-    words; `section` is what the value consists of, where that is keys of their own.
+    words; `section` is what the value consists of, where that is keys of their own. `shape` is
+    the limits in the words of JSON Schema; there a section stands for its own shape ("$ref").
     """
 
     read: Callable[[object, KeyPath, Objections], Any]
     kind: str = "text"
     limits: str = ""
     section: type[Section] | None = None
+    shape: Shape = TEXT
 
 
 class Key(NamedTuple):

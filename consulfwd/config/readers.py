@@ -11,7 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 from consulfwd.config.forms import BadValue, text_of
-from consulfwd.config.keys import Objections, Reader, Section, read_section, suggestion
+from consulfwd.config.keys import (
+    REQUIRED,
+    Objections,
+    Reader,
+    Section,
+    Shape,
+    keys_of,
+    read_section,
+    suggestion,
+)
 from consulfwd.config.objections import KeyPath
 from consulfwd.config.wording import described, quoted
 
@@ -47,7 +56,11 @@ def number(
             return made(value)
         return None
 
-    return Reader(read, "typed", f"{'0, ' if off else ''}{least} to {most}")
+    kind = "integer" if made is int else "number"
+    shape: Shape = {"type": kind, "minimum": least, "maximum": most}
+    if off:
+        shape = {"anyOf": [{"const": 0}, shape]}
+    return Reader(read, "typed", f"{'0, ' if off else ''}{least} to {most}", shape=shape)
 
 
 def switch() -> Reader:
@@ -58,7 +71,7 @@ def switch() -> Reader:
             _not("true or false", value, path, objections, "without quotes")
         return value
 
-    return Reader(read, "typed")
+    return Reader(read, "typed", shape={"type": "boolean"})
 
 
 def auto_or_switch() -> Reader:
@@ -69,7 +82,7 @@ def auto_or_switch() -> Reader:
             _not("auto, true or false", value, path, objections, "without quotes")
         return value
 
-    return Reader(read, "typed", "auto, true, false")
+    return Reader(read, "typed", "auto, true, false", shape={"enum": ["auto", True, False]})
 
 
 def choice(*choices: str) -> Reader:
@@ -84,7 +97,7 @@ def choice(*choices: str) -> Reader:
             objections.add(path, f"{said} is not one of {named}", close or f"such as {choices[0]}")
         return value
 
-    return Reader(read, "text", named)
+    return Reader(read, "text", named, shape={"enum": [*choices]})
 
 
 def optional(reader: Reader) -> Reader:
@@ -93,7 +106,7 @@ def optional(reader: Reader) -> Reader:
     def read(value: object, path: KeyPath, objections: Objections) -> object:
         return None if value is None else reader.read(value, path, objections)
 
-    return reader._replace(read=read)
+    return reader._replace(read=read, shape={"anyOf": [reader.shape, {"type": "null"}]})
 
 
 def listing(item: Reader, most: int, least: int = 0, *, needed: bool = False) -> Reader:
@@ -109,7 +122,8 @@ def listing(item: Reader, most: int, least: int = 0, *, needed: bool = False) ->
             objections.add(path, "is too long", f"{most} at most")
         return tuple(item.read(one, (*path, n), objections) for n, one in enumerate(value))
 
-    return Reader(read, "list", f"at most {most}")
+    shape = {"type": "array", "items": item.shape, "minItems": least, "maxItems": most}
+    return Reader(read, "list", f"at most {most}", shape=shape)
 
 
 def mapping(name: Reader, item: Reader, most: int) -> Reader:
@@ -127,7 +141,8 @@ def mapping(name: Reader, item: Reader, most: int) -> Reader:
             for one, held in value.items()
         }
 
-    return Reader(read, "mapping", f"at most {most}")
+    shape = {"type": ["object", "null"], "additionalProperties": item.shape, "maxProperties": most}
+    return Reader(read, "mapping", f"at most {most}", shape=shape)
 
 
 def section(made: type[Section]) -> Reader:
@@ -140,7 +155,10 @@ def section(made: type[Section]) -> Reader:
             return _not("a mapping", value, path, objections, "write key: value below it")
         return read_section(made, value or {}, path, objections)
 
-    return Reader(read, "mapping", section=made)
+    shape: Shape = {"$ref": made}
+    if all(one.default is not REQUIRED for one in keys_of(made).values()):
+        shape = {"anyOf": [shape, {"type": "null"}]}
+    return Reader(read, "mapping", section=made, shape=shape)
 
 
 def _not(wanted: str, value: object, path: KeyPath, objections: Objections, mend: str) -> object:

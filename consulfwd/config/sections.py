@@ -8,10 +8,22 @@ values as a file spells them, or ready-made; what holds between keys is in `conf
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Literal, get_args
 
 from consulfwd.config import forms
-from consulfwd.config.addresses import AGENTS, DOMAIN, Agent, Seeds
+from consulfwd.config.addresses import (
+    ADMIN,
+    AGENTS,
+    DOMAIN,
+    FILE,
+    HANDED,
+    SOCKET,
+    Agent,
+    Endpoint,
+    Seeds,
+    Socket,
+)
 from consulfwd.config.keys import Section, key
 from consulfwd.config.readers import (
     auto_or_switch,
@@ -35,6 +47,10 @@ Format = Literal["text", "json"]
 _DATACENTER = text(forms.datacenter_name)
 _POLICY = choice(*get_args(Policy))
 _NETWORK = text(forms.network, "10.0.0.0/8", Network)
+# The least part of the queries that can be asked for.
+LEAST_SAMPLE = 0.0001
+_SAMPLE = number(float, LEAST_SAMPLE, 1)
+_SHOWN = text(forms.shown_name)
 
 
 class Datacenter(Section):
@@ -224,9 +240,69 @@ class TcpSettings(Section):
     )
 
 
+class AdminSettings(Section):
+    """Where a running process can be looked at, and by whom."""
+
+    socket: Socket = key(
+        SOCKET,
+        "unix socket to look at a running process by; auto: in /run/consulfwd, or a folder of the"
+        " user's; false: none",
+        default="auto",
+    )
+    mode: str = key(
+        text(forms.socket_mode, '"0660"'), "who may connect there, as chmod has it", default="0660"
+    )
+    group: str | None = key(
+        optional(text(forms.group_name)),
+        "group of that socket; unset: that of the process",
+        default=None,
+    )
+    listen: Endpoint | None = key(
+        optional(ADMIN), "address on loopback where a browser and Prometheus may look", default=None
+    )
+    token_file: Path | None = key(
+        optional(HANDED),
+        "file with the token that gives the same rights there as at the socket",
+        default=None,
+    )
+
+
 class LogSettings(Section):
     """What is logged, and how."""
 
     level: Level = key(choice(*get_args(Level)), "the least that is logged", default="info")
     format: Format = key(choice(*get_args(Format)), "how a line looks", default="text")
-    queries: bool = key(switch(), "log every query, with its client", default=False)
+    queries: bool = key(
+        switch(), "log queries, with their clients and what became of them", default=False
+    )
+
+
+class QueryLogSettings(Section):
+    """What a line about a query looks like, and where it goes."""
+
+    file: Path | None = key(
+        optional(FILE), "file the lines are added to; unset: the log", default=None
+    )
+    format: Format = key(
+        choice(*get_args(Format)), "how a line in that file looks", default="text"
+    )
+    sample: float = key(
+        _SAMPLE, "which part of the queries gets a line, taken at random", default=1.0
+    )
+
+
+class DnstapSettings(Section):
+    """Queries and replies for a collector, as dnstap."""
+
+    socket: Path | None = key(
+        optional(FILE), "unix socket of the collector; unset: there is none", default=None
+    )
+    sample: float = key(
+        _SAMPLE, "which part of the queries the collector is told of, taken at random", default=1.0
+    )
+    identity: str | None = key(
+        optional(_SHOWN), "who we say we are; unset: the name of this host", default=None
+    )
+    version: str | None = key(
+        optional(_SHOWN), "which version we say we are; unset: consulfwd and its own", default=None
+    )

@@ -36,14 +36,18 @@ from consulfwd.config.objections import KeyPath, Objection
 from consulfwd.config.readers import listing, mapping, optional, section, text
 from consulfwd.config.sections import (
     AccessSettings,
+    AdminSettings,
     CacheSettings,
     ConsulSettings,
+    DnstapSettings,
     LogSettings,
     Network,
     PublicResolvers,
+    QueryLogSettings,
     QuerySettings,
     TcpSettings,
 )
+from consulfwd.config.zones import ZoneSettings
 
 Address = IPv4Address | IPv6Address
 Interface = IPv4Interface | IPv6Interface
@@ -83,7 +87,22 @@ class Settings(Section):
     query: QuerySettings = key(section(QuerySettings), default=None)
     access: AccessSettings = key(section(AccessSettings), default=None)
     tcp: TcpSettings = key(section(TcpSettings), default=None)
+    admin: AdminSettings = key(section(AdminSettings), default=None)
     log: LogSettings = key(section(LogSettings), default=None)
+    querylog: QueryLogSettings = key(section(QueryLogSettings), default=None)
+    dnstap: DnstapSettings = key(section(DnstapSettings), default=None)
+    zones: tuple[ZoneSettings, ...] = key(
+        # Too much for a variable.
+        listing(section(ZoneSettings), 100)._replace(kind="mapping"),
+        "zones of healthy services, published by `consulfwd zone watch`",
+        default=(),
+    )
+    zones_state: Path | None = key(
+        optional(FILE),
+        "folder for what is remembered of zones; unset: STATE_DIRECTORY, which systemd sets, or"
+        " /var/lib/consulfwd",
+        default=None,
+    )
     user: str | None = key(
         optional(text(forms.user_name)),
         "user to become once the addresses are bound, when started as root",
@@ -112,7 +131,13 @@ class Settings(Section):
         yield from conflicts.shared_domains(self.consul, self.forward)
         yield from conflicts.itself_asked(self.listen, agents, recursors)
         yield from conflicts.crossed_limits(self.cache)
-        yield from conflicts.idle_certificates(agents)
+        yield from conflicts.ways_over_http(agents)
+        yield from conflicts.open_to_others(self.admin, self.listen)
+        if self.zones:
+            # Imported late: few hosts publish zones.
+            from consulfwd.config import zone_conflicts
+
+            yield from zone_conflicts.conflicts(self.zones)
 
     def allowed_networks(self, interfaces: Iterable[Interface] = ()) -> tuple[Network, ...]:
         """Return the networks whose clients are answered.

@@ -15,6 +15,7 @@ from consulfwd.config.load import Loaded
 from consulfwd.config.sections import Datacenter
 from consulfwd.config.settings import Settings
 from consulfwd.config.source import scalar
+from consulfwd.config.wording import printable
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*", re.ASCII)
 
@@ -42,14 +43,18 @@ def plain(value: object) -> object:
 
 
 def as_json(loaded: Loaded) -> str:
-    """Return {"settings": ..., "origins": {key: where it came from}} as JSON."""
-    shown = {"settings": plain(loaded.settings), "origins": loaded.origins}
+    """Return {"settings": ..., "origins": {key: where it came from}, "files": [...]} as JSON."""
+    files = [printable(str(one)) for one in loaded.files]
+    shown = {"settings": plain(loaded.settings), "origins": loaded.origins, "files": files}
     return json.dumps(shown, indent=2)
 
 
 def as_yaml(loaded: Loaded) -> str:
-    """Return the settings as YAML, each key with a comment that says where it came from."""
-    lines: list[str] = []
+    """Return the settings as YAML, each key with a comment that says where it came from.
+
+    Before them are the files that were read, as comments.
+    """
+    lines = [f"# {printable(str(one))}" for one in loaded.files]
     _write(lines, plain(loaded.settings), "", (), loaded.origins)
     return "\n".join(lines) + "\n"
 

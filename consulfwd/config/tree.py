@@ -46,13 +46,17 @@ TreeContent = Scalar | list[TreeNode] | dict[str, TreeNode]
 
 
 class Source:
-    """What one source says: its tree, what was wrong already, and the paths left out for it."""
+    """What one source says: its tree, what was wrong already, and the paths left out for it.
 
-    __slots__ = ("dropped", "found", "root")
+    `doubted` is what was passed over in it, and may have been meant for something.
+    """
+
+    __slots__ = ("doubted", "dropped", "found", "root")
 
     def __init__(self, root: TreeNode) -> None:
         self.root = root
         self.found: list[PlacedProblem] = []
+        self.doubted: list[PlacedProblem] = []
         self.dropped: set[KeyPath] = set()
 
 
@@ -123,10 +127,21 @@ def _kept(node: TreeNode, unfit: set[int], dropped: set[KeyPath]) -> bool:
 
 
 def overlay(below: TreeNode, above: TreeNode) -> TreeNode:
-    """Return `below` with what `above` says put over it; only mappings are joined."""
+    """Return `below` with what `above` says put over it; only mappings are joined.
+
+    A mapping without any key below it is as if it were not there.
+    """
+    if isinstance(below.content, dict) and above.content is None:
+        return below
     if not isinstance(below.content, dict) or not isinstance(above.content, dict):
         return above
     joined = dict(below.content)
+    spelled = {canonical_key(key): key for key in joined}
     for key, child in above.content.items():
-        joined[key] = overlay(joined[key], child) if key in joined else child
+        # A name may be spelled otherwise in each; the last spelling is kept.
+        under = spelled.get(canonical_key(key), key)
+        merged = overlay(joined[under], child) if under in joined else child
+        if under != key:
+            del joined[under]
+        joined[key] = merged
     return TreeNode(joined, below.place, below.path)

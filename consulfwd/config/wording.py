@@ -5,21 +5,23 @@ Pure: nothing here knows what a value is for.
 
 from __future__ import annotations
 
+from consulfwd.words import printable as printable
+
 _LONGEST_QUOTE = 60
 
 
 def quoted(text: str) -> str:
-    """Return `text` as it is shown in a message: quoted, escaped, and not endless."""
+    """Return `text` as it is shown in a message: quoted, escaped, and not endless.
+
+    The user and password of a URL are left out.
+    """
+    scheme, is_url, rest = text.partition("://")
+    _, has_user, host = rest.rpartition("@")
+    if is_url and has_user:
+        text = f"{scheme}://...@{host}"
     if len(text) > _LONGEST_QUOTE:
         text = text[:_LONGEST_QUOTE] + "..."
     return ascii(text)
-
-
-def printable(text: str) -> str:
-    """Return `text` with everything escaped that would not show, or not encode."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def described(value: object) -> str:

@@ -1,10 +1,13 @@
 """The rules of blocking queries: what to ask next and when, and what a reply means.
 
 What belongs here: index, wait, content, doubt, pauses. Must not know: connections, which name is
-watched, what a change is good for. Pure: `now` and `rng` are arguments. A shell does as told:
+watched, what a change is good for. Pure: `now` and `rng` are arguments. A shell (`question.put`)
+does as told:
 
     ask = rules.next(now)        wait until ask.at, ask with ask.params(), give up at ask.timeout
     decision = rules.reply(reply, now)      or rules.failed(error, now)
+
+What DNS is to show hangs on them as they are (`watch`); where more is wanted, `belief` is between.
 
 https://developer.hashicorp.com/consul/api-docs/features/blocking
 """
@@ -91,8 +94,9 @@ _ELSEWHERE = frozenset({0, 429, 500, 502, 503, 504})
 class BlockingQuery:
     """One question: not before `at`, for changes after `index` (0: returns at once).
 
-    `wait` is in seconds; `consistent` asks for what the leader says; a reply that takes longer
-    than `timeout` seconds does not come.
+    `wait` is in seconds; `leader` asks for what the leader says, `consistent` for what it says
+    after it has made sure that it is one still; a reply that takes longer than `timeout` seconds
+    does not come.
     """
 
     at: float
@@ -100,10 +104,11 @@ class BlockingQuery:
     wait: float
     consistent: bool
     timeout: float
+    leader: bool = False
 
     def params(self) -> dict[str, str]:
         """Return the query's parameters."""
-        params = {"consistent": ""} if self.consistent else {"stale": ""}
+        params = {"consistent": ""} if self.consistent else {} if self.leader else {"stale": ""}
         if self.index:
             params |= {"index": str(self.index), "wait": f"{self.wait * 1000:.0f}ms"}
         return params
@@ -113,19 +118,26 @@ class BlockingQuery:
 class Decision:
     """What a question's end means. `elsewhere`: another agent may do better. `why` is for people.
 
-    Only after CHANGED and UNCHANGED is all known that there was to know at that moment.
+    Only after CHANGED and UNCHANGED is all known that there was to know at that moment. `status`
+    is that of an error; of one that this program finds in a reply it is 0, or 403 where a token
+    may not see what it is to see.
     """
 
     verdict: Verdict
     elsewhere: bool = False
     why: str = ""
+    status: int = 0
 
 
 class BlockingRules:
     """One name's blocking queries. `project` reads what counts of a reply (see `content`).
 
-    `next` and (`reply` or `failed`) take turns; anything else raises RuntimeError and changes
-    nothing. Between a reply and the next query's `at` nobody waits for changes, but none is lost.
+    A question waits for `wait` seconds, or longer by up to `spread` of that: those that began
+    together must not all come again together. That nothing is left must have lasted `hold` seconds.
+    `burst` questions may follow each other at once,
+    then `rate` a second. `next` and (`reply` or `failed`) take turns; anything else raises
+    RuntimeError and changes nothing.
+    Between a reply and the next query's `at` nobody waits for changes, but none is lost.
     """
 
     def __init__(
@@ -134,7 +146,10 @@ class BlockingRules:
         rng: random.Random,
         *,
         wait: float = WAIT,
+        spread: float = 0.0,
         rate: float = RATE,
+        burst: int = BURST,
+        hold: float = HOLD,
     ) -> None:
         self.content: Content | None = None
         self._project = project
@@ -142,23 +157,36 @@ class BlockingRules:
         self._seen: tuple[bytes, Content] | None = None
         self._rng = rng
         self._wait = wait
+        self._spread = spread
         self._every = 1 / rate
+        self._burst = burst
+        self._hold = hold
         self._index = 0
         self._asked: BlockingQuery | None = None
-        self._full_at = float("-inf")
-        self._not_before = float("-inf")
+        # And as it was before the last question took one.
+        self._full_at = self._was_full_at = float("-inf")
+        self._not_before = self._failed_until = float("-inf")
         self._empty_since: float | None = None
         self._failures = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next question is to wait for a change, as far as it goes by now."""
+        return self._index > 0
 
     def next(self, now: float) -> BlockingQuery:
         """Return what to ask next."""
         if self._asked is not None:
             raise RuntimeError("the last question has not ended")
         # The bucket as the time when it will be full again: `every` for each token that is out.
-        at = max(now, self._not_before, self._full_at - (BURST - 1) * self._every)
+        pauses = self._not_before, self._failed_until
+        at = max(now, *pauses, self._full_at - (self._burst - 1) * self._every)
+        self._was_full_at = self._full_at
         self._full_at = max(self._full_at, at) + self._every
         consistent = self._empty_since is not None
         wait = self._wait if self._index else 0.0
+        if wait and self._spread:
+            wait *= 1 + self._spread * self._rng.random()
         self._asked = BlockingQuery(at, self._index, wait, consistent, wait * 17 / 16 + MARGIN)
         return self._asked
 
@@ -166,7 +194,7 @@ class BlockingRules:
         """Take a reply of status 200."""
         asked = self._end()
         try:
-            content = self._read(reply)
+            content = self.read(reply)
             if reply.index is None:
                 raise ValueError("the reply has no X-Consul-Index")
         except (ConsulError, ValueError) as error:
@@ -181,24 +209,54 @@ class BlockingRules:
         if event is ReplyEvent.EMPTIED:
             if self._empty_since is None:
                 self._empty_since = now
-            self._not_before = max(now, self._empty_since + HOLD)
+            self._not_before = max(now, self._empty_since + self._hold)
         else:
             self._empty_since = None
         if rule.known:
             self.content = content
         return Decision(rule.verdict, why=event.value)
 
-    def _read(self, reply: Reply) -> Content:
-        """Return the content of a reply; the same bytes once more are not read again."""
+    def read(self, reply: Reply) -> Content:
+        """Return the content of a reply; the same bytes once more are not read again.
+
+        Raises ConsulError or ValueError where it has none.
+        """
         digest = blake2b(reply.body, digest_size=16).digest()
         if self._seen is None or self._seen[0] != digest:
             self._seen = digest, self._project(reply.json())
         return self._seen[1]
 
+    def keep(self, content: Content) -> None:
+        """Take what was read last for this, which is equal to it."""
+        self.content = content
+        if self._seen is not None:
+            self._seen = self._seen[0], content
+
     def failed(self, error: ConsulError, now: float) -> Decision:
         """Take the end of a question without a usable reply."""
         self._end()
-        return self._fail(now, error.status in _ELSEWHERE, error.reason)
+        return self._fail(now, error.status in _ELSEWHERE, error.reason, error.status)
+
+    def again(self, at: float, why: str) -> Decision:
+        """Take nothing of a reply: it is asked again, not before `at`, without an index."""
+        self._end()
+        self._failures = 0
+        self._index = 0
+        self.not_before(at)
+        return Decision(Verdict.DOUBTED, why=why)
+
+    def not_before(self, at: float) -> None:
+        """Ask nothing before that time."""
+        self._not_before = max(self._not_before, at)
+
+    def given_up(self, *, unsent: bool = False) -> None:
+        """Take it that nobody waits for the reply to the last question; it will be asked anew.
+
+        One that was not asked yet has not had its turn.
+        """
+        if unsent and self._asked is not None:
+            self._full_at = self._was_full_at
+        self._asked = None
 
     def moved(self) -> None:
         """Ask another agent from now on; a question under way is given up.
@@ -207,6 +265,11 @@ class BlockingRules:
         """
         self._asked = None
         self._index = 0
+
+    def forgive(self) -> None:
+        """Make no pause for what failed so far: the reason may be gone."""
+        self._failures = 0
+        self._failed_until = float("-inf")
 
     def _end(self) -> BlockingQuery:
         asked, self._asked = self._asked, None
@@ -225,13 +288,13 @@ class BlockingRules:
             return ReplyEvent.SAME
         if content.size:
             return ReplyEvent.OTHER
-        lasted = self._empty_since is not None and now >= self._empty_since + HOLD
+        lasted = self._empty_since is not None and now >= self._empty_since + self._hold
         return ReplyEvent.GONE if asked.consistent and lasted else ReplyEvent.EMPTIED
 
-    def _fail(self, now: float, elsewhere: bool, why: str) -> Decision:
+    def _fail(self, now: float, elsewhere: bool, why: str, status: int = 0) -> Decision:
         rule = RULES[ReplyEvent.BROKEN]
         self._index = 0
         pause = min(PAUSE * 2.0 ** min(self._failures, 30), LONGEST_PAUSE)
         self._failures += 1
-        self._not_before = now + pause * (0.5 + self._rng.random() / 2)
-        return Decision(rule.verdict, elsewhere, why)
+        self._failed_until = now + pause * (0.5 + self._rng.random() / 2)
+        return Decision(rule.verdict, elsewhere, why, status)

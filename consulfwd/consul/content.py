@@ -1,19 +1,22 @@
 """What DNS can show of a reply of the catalog: the rest may change without any answer changing.
 
-What belongs here: which fields count, and a digest of them. Must not know: how a reply was got,
-what is done when it changed. Pure. A field is left out only when no DNS answer depends on it; a
-change seen where there is none costs one question, one overlooked would be a wrong answer.
+What belongs here: which fields count, and a digest of them; the entries of a reply (`health`) as
+DNS sees them. Must not know: how a reply was got, what is done when it changed. Pure. A field is
+left out only when no DNS answer depends on it; a change seen where there is none costs one
+question, one overlooked would be a wrong answer.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
+from consulfwd.consul import strict
+from consulfwd.consul.health import Entry, entries
 from consulfwd.core.settling import Instance
 from consulfwd.dns.names import from_text
 from consulfwd.errors import WireError
@@ -22,6 +25,8 @@ from consulfwd.errors import WireError
 _WRITTEN = frozenset({"CreateIndex", "ModifyIndex"})
 # What a check says for people changes with each run.
 _FOR_PEOPLE = frozenset({"Notes", "Output"})
+# Made once: that takes as long as it does to write down a check.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,34 @@ def service(parsed: object) -> Content:
 
     Raises ValueError when it is not of that form.
     """
-    instances = _list(parsed)
-    return _content([_instance(entry) for entry in instances], sum(map(_healthy, instances)))
+    return of(entries(parsed))
+
+
+def of(listed: Sequence[Entry]) -> Content:
+    """Return the content of such entries. Raises ValueError where one is nested too deep."""
+    healthy = sum(map(_healthy, listed))
+    return _content([_counting(one) for one in listed], healthy)
+
+
+class Reader:
+    """Reads what a watch of a service hears, and keeps the entries of the last reply for a while.
+
+    Where something has changed, who is healthy is wanted next: reading all of it again for that
+    would take as long again.
+    """
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] | None = None
+
+    def content(self, parsed: object) -> Content:
+        """Return the content of a reply. Raises ValueError when it is not of Consul's form."""
+        self._entries = entries(parsed)
+        return of(self._entries)
+
+    def take(self) -> list[Entry] | None:
+        """Return the entries that were read last, once; None where nothing was read since."""
+        found, self._entries = self._entries, None
+        return found
 
 
 def node(parsed: object) -> Content:
@@ -53,47 +84,32 @@ def node(parsed: object) -> Content:
     """
     if parsed is None:
         return _content([], 0)
-    return _content([_without(_mapping(parsed).get("Node"), _WRITTEN)], 1)
+    found = strict.mapping(strict.mapping(parsed, "a node").get("Node"), "Node")
+    return _content([_without(found, _WRITTEN)], 1)
 
 
-def _instance(entry: object) -> Mapping[str, object]:
-    fields = _mapping(entry)
-    checks = [_without(check, _WRITTEN | _FOR_PEOPLE) for check in _list(fields.get("Checks"))]
+def _counting(one: Entry) -> Mapping[str, object]:
+    """Return what counts of an entry: all but what is known never to show."""
+    checks = [_canonical(_without(check, _WRITTEN | _FOR_PEOPLE)) for check in one.checks]
     return {
-        **fields,
-        "Node": _without(fields.get("Node"), _WRITTEN),
-        "Service": _without(fields.get("Service"), _WRITTEN),
-        "Checks": sorted(map(_canonical, checks)),
+        **one.fields,
+        "Node": _without(one.node, _WRITTEN),
+        "Service": _without(one.service, _WRITTEN),
+        "Checks": sorted(checks),
     }
 
 
-def _healthy(entry: object) -> bool:
-    checks = _list(_mapping(entry).get("Checks"))
-    return all(_mapping(check).get("Status") != "critical" for check in checks)
+def _healthy(one: Entry) -> bool:
+    return "critical" not in one.statuses
 
 
-def _without(thing: object, names: frozenset[str]) -> Mapping[str, object]:
-    return {name: value for name, value in _mapping(thing).items() if name not in names}
-
-
-def _mapping(thing: object) -> Mapping[str, Any]:
-    if not isinstance(thing, dict):
-        raise ValueError("the reply is not of the form Consul's have")
-    return thing
-
-
-def _list(thing: object) -> list[Any]:
-    # Go writes an empty list as null at times.
-    if thing is None:
-        return []
-    if not isinstance(thing, list):
-        raise ValueError("the reply is not of the form Consul's have")
-    return thing
+def _without(thing: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, object]:
+    return {name: value for name, value in thing.items() if name not in names}
 
 
 def _canonical(thing: object) -> str:
     try:
-        return json.dumps(thing, sort_keys=True, separators=(",", ":"))
+        return _ENCODER.encode(thing)
     except RecursionError:
         raise ValueError("the reply is nested too deep") from None
 
@@ -112,13 +128,17 @@ def instances(parsed: object) -> frozenset[Instance]:
 
     Raises ValueError when it is not of that form.
     """
-    return frozenset(_shown(entry) for entry in _list(parsed) if _healthy(entry))
+    return shown(entries(parsed))
 
 
-def _shown(entry: object) -> Instance:
+def shown(listed: Iterable[Entry]) -> frozenset[Instance]:
+    """Return the healthy instances among such entries. Raises ValueError, too."""
+    return frozenset(_shown(one) for one in listed if _healthy(one))
+
+
+def _shown(entry: Entry) -> Instance:
     """Return an instance as Consul's DNS shows it, tagged addresses and all."""
-    fields = _mapping(entry)
-    node, service = _mapping(fields.get("Node")), _mapping(fields.get("Service"))
+    node, service = entry.node, entry.service
     own, of_node = _Addresses(service), _Addresses(node)
     name = _labels(f"{node.get('Node')}.node.{node.get('Datacenter')}")
     any_own, any_node = own.best("lan_ipv6", "lan_ipv4"), of_node.best("lan_ipv6", "lan_ipv4")
@@ -129,7 +149,7 @@ def _shown(entry: object) -> Instance:
     # An address that is none is a name, which Consul answers with in ways of its own.
     odd = not (host and ipv4 and ipv6) or own.translated or of_node.translated
     by_host = _labels(f"{host.hex()}.addr.{node.get('Datacenter')}")
-    statuses = {str(_mapping(one).get("Status")) for one in _list(fields.get("Checks"))}
+    statuses = set(map(str, entry.statuses))
     port = service.get("Port")
     return Instance(
         node=name,
@@ -139,7 +159,7 @@ def _shown(entry: object) -> Instance:
         ipv6=b"" if odd or len(ipv6) != 16 else ipv6,
         # As Consul makes one of any number.
         port=port & 0xFFFF if isinstance(port, int) else 0,
-        tags=frozenset(str(tag).lower() for tag in _list(service.get("Tags"))),
+        tags=frozenset(str(tag).lower() for tag in strict.listed(service.get("Tags"), "Tags")),
         weight=_weight(service, statuses),
         passing=statuses <= {"passing"},
         odd=odd,
@@ -150,7 +170,7 @@ def _weight(service: Mapping[str, Any], statuses: set[str]) -> int:
     if not statuses <= {"passing", "warning"}:
         return 1
     name = "Warning" if "warning" in statuses else "Passing"
-    weight = _mapping(service.get("Weights") or {}).get(name)
+    weight = strict.mapping(service.get("Weights") or {}, "Weights").get(name)
     return weight if isinstance(weight, int) and 0 <= weight < 65536 else 1
 
 
@@ -163,7 +183,7 @@ class _Addresses:
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         self.plain = str(fields.get("Address") or "")
-        tagged = _mapping(fields.get("TaggedAddresses") or {})
+        tagged = strict.mapping(fields.get("TaggedAddresses") or {}, "TaggedAddresses")
         self._tagged = {tag: _address(one) for tag, one in tagged.items()}
         wan = {one for tag, one in self._tagged.items() if tag.startswith("wan")}
         lan = {one for tag, one in self._tagged.items() if tag.startswith("lan")}
@@ -176,7 +196,7 @@ class _Addresses:
 
 def _address(tagged: object) -> str:
     """A node's tagged addresses are texts, those of a service have a port beside them."""
-    return str(_mapping(tagged).get("Address") or "") if isinstance(tagged, dict) else str(tagged)
+    return str(tagged.get("Address") or "") if isinstance(tagged, dict) else str(tagged)
 
 
 def _packed(text: str) -> bytes:

@@ -1,9 +1,9 @@
 """Knows what templates ask for, and goes on knowing it: one task for each fact.
 
-What belongs here: the tasks that ask. What a fact is, is in `facts`; which replies are believed, in
-`belief`; which agent is asked, in `turns`. Must not know templates, nor log: what there is to tell
-goes to whoever made it. What is known stays until Consul says something else: no error makes a
-list empty.
+What belongs here: the tasks, and what is known. What a fact is, is in `facts`; which replies are
+believed, in `belief`; whom a question is put to and how, in `asking`; what is told of it, in
+`followed`. Must not know templates, nor log: what there is to tell goes to whoever made it. What is
+known stays until Consul says something else: no error makes a list empty.
 """
 
 from __future__ import annotations
@@ -15,31 +15,39 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from consulfwd.config import Agent
-from consulfwd.consul.belief import Belief
-from consulfwd.consul.blocking import BlockingQuery
-from consulfwd.consul.client import Client
-from consulfwd.consul.facts import Fact
-from consulfwd.consul.quality import fault
+from consulfwd.consul import renewal
+from consulfwd.consul.asking import Asking
+from consulfwd.consul.belief import Belief, Doubt
+from consulfwd.consul.blocking import Decision, Verdict
+from consulfwd.consul.client import LIMIT, Client
+from consulfwd.consul.facts import Fact, Known, Reading
+from consulfwd.consul.followed import Followed, GivenUp, Teller
 from consulfwd.consul.reply import Reply
-from consulfwd.consul.turns import Turns
-from consulfwd.core.carriers import MOST_CARRIED
+from consulfwd.consul.seats import CONNECTIONS
 from consulfwd.errors import ConsulError
 
-# What Consul cannot be asked to wait for is asked for again after so many seconds.
-POLL = 10.0
-# So old (seconds) an agent's data may be.
-MAX_LAST_CONTACT = 5.0
-# Statuses that say something of the agent, not of what was asked.
-_BUSY = frozenset({429, 503})
+# A task that an error of ours ended is begun again after so long (seconds), at first, at most.
+BEGIN_AGAIN, BEGIN_AGAIN_MAX = 5.0, 300.0
+
+
+def connect_to(agent: Agent) -> Client:
+    """Return what facts are asked for with."""
+    return Client(agent, connections=CONNECTIONS)
 
 
 class Following:
     """Follows facts at the first of `agents` that answers.
 
     `changed` is called when what is known of a fact became another than `ready` waited for; `tell`
-    with a sentence for people when Consul cannot be asked for something any more, and when it can
-    again. `known` has what is known by fact; `faults` what the last question ended with, for those
-    that cannot be asked for now. `close` ends it.
+    with a sentence for people when Consul cannot be asked for something any more, now and then
+    while that lasts, and when it can again. `known` has values by fact, `about` all there is to
+    know of one; `faults` what the last question ended with, for those that cannot be asked for
+    now. `close` ends it. What was believed by then is the `before` of one that asks other agents,
+    or with other tokens: rights that are lost by that make no list shorter either.
+
+    `heard` is called with a fact after each question about it: what is known of it may be another
+    thing now, or be known to be so still. Of very many facts, each that has no seat is looked at
+    within `turn` seconds, or a quarter more.
     """
 
     def __init__(
@@ -48,151 +56,254 @@ class Following:
         changed: Callable[[], None] = lambda: None,
         tell: Callable[[str], None] = lambda text: None,
         *,
-        connect: Callable[[Agent], Client] = Client,
+        heard: Callable[[Fact], None] = lambda fact: None,
+        turn: float = float("inf"),
+        before: Sequence[Belief] = (),
+        connect: Callable[[Agent], Client] = connect_to,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
     ) -> None:
-        self.known: dict[Fact, Any] = {}
+        self._before = {belief.fact: belief for belief in before if belief.known}
+        self.known: dict[Fact, Any] = {fact: one.value for fact, one in self._before.items()}
         self.faults: dict[Fact, ConsulError] = {}
-        self._ports = [agent.http_port for agent in agents]
-        self._clients = [connect(agent) for agent in agents]
-        self._turns = Turns(len(agents))
-        # How many questions wait at each agent: other programs of the host need connections too.
-        self._waiting = [0] * len(agents)
         self._changed = changed
-        self._tell = tell
+        self._heard = heard
         self._clock = clock
         self._sleep = sleep
         self._rng = rng or random.Random()
-        self._followed: dict[Fact, tuple[asyncio.Task[None], asyncio.Event]] = {}
+        self._teller = Teller(agents, tell)
+        self._followed: dict[Fact, Followed] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self._hidden: set[Fact] = set()
-        # Why each fact cannot be asked for, as it was first told.
-        self._away: dict[Fact, str] = {}
+        self._asking = Asking(
+            agents,
+            connect,
+            self._followed.values,
+            turn=turn,
+            clock=clock,
+            sleep=sleep,
+            rng=self._rng,
+        )
 
-    def want(self, facts: Iterable[Fact]) -> None:
-        """Follow these facts from now on, and forget all others."""
-        wanted = dict.fromkeys(facts)
-        for fact in [one for one in self._followed if one not in wanted]:
-            task, _ = self._followed.pop(fact)
-            task.cancel()
-            for about in (self.known, self.faults, self._away):
+    def want(self, facts: Iterable[Fact], *, first: Iterable[Fact] = ()) -> None:
+        """Follow these facts from now on, and forget all others.
+
+        Those that are named `first` have seats kept for them.
+        """
+        begins = [*first]
+        wanted = dict.fromkeys([*begins, *facts])
+        self.without([one for one in self._followed if one not in wanted])
+        self.also(begins, first=True)
+        self.also(wanted)
+        for fact in self._before:
+            del self.known[fact]
+        self._before.clear()
+
+    def also(self, facts: Iterable[Fact], *, first: bool = False) -> None:
+        """Follow these facts, too."""
+        for fact in facts:
+            if fact in self._followed:
+                continue
+            one = Followed(Belief(fact, self._rng), len(self._asking.posts))
+            if first:
+                self._asking.keep_seat(one)
+            if fact in self._before:
+                one.belief.remember(self._before.pop(fact))
+                one.told.set()
+            self._begin(one)
+
+    def learn(self, found: Mapping[Fact, Reading], reply: Reply) -> None:
+        """Follow these facts, too, of which something was read in a reply about many.
+
+        It is the leader's, and there is something of each. They are looked at in their turn.
+        """
+        names = [post.agent.name for post in self._asking.posts]
+        at, now = names.index(reply.agent), self._clock()
+        for fact, reading in found.items():
+            if fact in self._followed:
+                continue
+            one = Followed(Belief(fact, self._rng), len(names))
+            one.belief.learn(reading, reply, now)
+            one.at = one.said_by = at
+            one.told.set()
+            one.sure.set()
+            self.known[fact] = reading.value
+            self._begin(one, rests=True)
+
+    def _begin(self, one: Followed, *, rests: bool = False) -> None:
+        self._followed[one.fact] = one
+        one.task = asyncio.get_running_loop().create_task(self._follow(one, rests=rests))
+        self._ending.add(one.task)
+        one.task.add_done_callback(self._ending.discard)
+
+    def without(self, facts: Iterable[Fact]) -> None:
+        """Forget these facts."""
+        for fact in facts:
+            self._teller.forget(gone := self._followed.pop(fact))
+            self._asking.forget_seat(gone)
+            assert gone.task is not None
+            gone.task.cancel()
+            # It may not have begun yet.
+            gone.told.set()
+            gone.sure.set()
+            for about in (self.known, self.faults):
                 about.pop(fact, None)
-        for fact in wanted:
-            if fact not in self._followed:
-                told = asyncio.Event()
-                task = asyncio.get_running_loop().create_task(self._follow(fact, told))
-                self._ending.add(task)
-                task.add_done_callback(self._ended)
-                self._followed[fact] = task, told
+
+    def look(self, facts: Iterable[Fact]) -> None:
+        """Look at these facts now, if nobody waits for their changes: something tells of one."""
+        for fact in facts:
+            if fact in self._followed:
+                self._followed[fact].hint()
+
+    def waits(self, fact: Fact) -> bool:
+        """Return whether there is a question about a fact that waits for a change."""
+        return fact in self._followed and self._followed[fact].waited
+
+    async def beside(
+        self, path: str, params: Mapping[str, str], *, timeout: float, limit: int = LIMIT
+    ) -> Reply:
+        """Return the reply to a question about no fact, by any agent. Raises ConsulError."""
+        return await self._asking.beside(path, params, timeout=timeout, limit=limit)
+
+    @property
+    def beliefs(self) -> list[Belief]:
+        """What is believed of all facts."""
+        return [one.belief for one in self._followed.values()]
 
     async def ready(self) -> None:
         """Return when every wanted fact is known, or no agent could be asked for it."""
-        for _, told in list(self._followed.values()):
-            await told.wait()
+        for one in list(self._followed.values()):
+            await one.told.wait()
+
+    def about(self, fact: Fact) -> Known | None:
+        """Return what is known of a fact, and how well; None where nothing is."""
+        one = self._followed.get(fact)
+        if one is None or fact not in self.known:
+            return None
+        belief, post = one.belief, self._asking.posts[one.at]
+        # Who has waited since before the agent proved that it hears of all would have been told. Of
+        # another datacenter it proves nothing.
+        proved = belief.as_of
+        if not fact.datacenter and one in post.seats and one.waits_since <= post.proved_at:
+            proved = max(proved, post.proved_at)
+        name = self._asking.posts[one.said_by].agent.name
+        held = belief.doubt.value if belief.doubt is Doubt.ANEW else ""
+        return Known(
+            belief.value,
+            belief.as_of,
+            belief.since,
+            proved,
+            belief.partial,
+            name,
+            belief.index,
+            held,
+        )
+
+    def wrong(self) -> list[str]:
+        """Return what is wrong now, for people: tokens that are refused, what cannot be asked."""
+        return [*renewal.here().faults(), *self._teller.wrong()]
+
+    def unconfirmed(self, facts: Iterable[Fact]) -> set[Fact]:
+        """Return those of which there was nothing at first, which was not confirmed later."""
+        followed = self._followed
+        return {one for one in facts if one in followed and followed[one].belief.unconfirmed}
+
+    async def confirm(self, facts: Iterable[Fact]) -> None:
+        """Have the leader confirm that there is nothing, some seconds after it first said so.
+
+        Returns when it has, when there is something, or when it cannot be asked: those are
+        `unconfirmed` still.
+        """
+        asked = [self._followed[fact] for fact in self.unconfirmed(facts)]
+        for one in asked:
+            one.sure.clear()
+            one.belief.confirm()
+            one.give_up()
+        for one in asked:
+            await one.sure.wait()
+
+    async def again(self, facts: Iterable[Fact]) -> None:
+        """Ask now for what is asked for now and then; return once it is known, or cannot be."""
+        asked = [self._followed[fact] for fact in facts]
+        for one in asked:
+            one.told.clear()
+            one.give_up()
+        for one in asked:
+            await one.told.wait()
 
     async def close(self) -> None:
         """End every task and close every connection."""
         self.want(())
         await asyncio.gather(*self._ending, return_exceptions=True)
-        for client in self._clients:
-            await client.close()
+        await self._asking.close()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._ending.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is None:
-            return
-        context = {"message": "following a fact failed", "exception": error, "task": task}
-        task.get_loop().call_exception_handler(context)
-        for fact, (one, told) in self._followed.items():
-            if one is task:
-                self.faults[fact] = ConsulError("consulfwd", 0, f"{fact}: {error!r}")
-                told.set()
-
-    async def _follow(self, fact: Fact, told: asyncio.Event) -> None:
-        belief = Belief(fact, self._rng)
-        refused: dict[int, ConsulError] = {}
+    async def _follow(self, one: Followed, *, rests: bool) -> None:
+        """Follow a fact until it is cancelled: an error of ours ends one try, and is told."""
+        pause = BEGIN_AGAIN
         while True:
-            now = self._clock()
-            at = self._turns.first(now, refused)
-            ask = belief.next(at, now)
-            await self._sleep(max(ask.at - now, 0.0))
-            waits = fact.blocks and self._waiting[at] < MOST_CARRIED
+            begun = self._clock()
             try:
-                reply = await self._get(at, belief, ask, waits)
-                news = belief.take(reply, ask, self._clock())
-            except ConsulError as error:
-                refused[at] = error
-                if len(refused) == len(self._clients):
-                    self._note_fault(fact, _all_of(fact, refused), told)
-                    refused.clear()
+                if rests:
+                    rests = False
+                    await self._asking.turn(one)
+                await self._rounds(one)
+            except Exception as error:
+                context = {"message": f"following {one.fact} failed", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
+                why = f"{one.fact}: an error of consulfwd's own ({error!r}), begun again soon"
+                self._unanswered(one, ConsulError("consulfwd", 0, why))
+                one.belief.look()
+            finally:
+                one.told.set()
+                one.sure.set()
+            if self._clock() - begun > BEGIN_AGAIN_MAX:
+                pause = BEGIN_AGAIN
+            await self._sleep(pause)
+            pause = min(2 * pause, BEGIN_AGAIN_MAX)
+
+    async def _rounds(self, one: Followed) -> None:
+        while True:
+            try:
+                decision, _, error = await self._asking.put(one)
+            except GivenUp:
                 continue
-            refused.clear()
-            if belief.known:
-                self._note(belief, news, told)
-            await self._sleep(0.0 if waits or belief.doubtful else POLL)
+            if decision.verdict is Verdict.FAILED:
+                self._failed(one, decision, error)
+                self._heard(one.fact)
+            elif decision.verdict is Verdict.DOUBTED:
+                self._teller.doubted(one, self._clock())
+                self._heard(one.fact)
+            else:
+                self._answered(one, decision)
+                self._heard(one.fact)
+                await self._asking.rest(one, decision)
 
-    async def _get(self, at: int, belief: Belief, ask: BlockingQuery, waits: bool) -> Reply:
-        fact, client = belief.fact, self._clients[at]
-        params = belief.params(ask)
-        if "index" in params and not waits:
-            params["wait"] = "1ms"
-        self._waiting[at] += waits
-        try:
-            reply = await client.get(fact.path, params, timeout=ask.timeout, absent=fact.absent)
-            if why := fault(reply, MAX_LAST_CONTACT):
-                # Of status 503, as if it had said itself that it can do nothing without a leader.
-                raise ConsulError(reply.agent, 503, why)
-        except ConsulError as error:
-            now = self._clock()
-            # Of another datacenter an agent only passes on what it hears.
-            if error.status == 0 or (error.status in _BUSY and not fact.datacenter):
-                self._turns.failed(at, now)
-            belief.failed(error, now)
-            # Agents are called by their DNS ports.
-            where = "" if error.status else f" over HTTP, port {self._ports[at]}"
-            reason = f"{fact}: {error.reason}{where}"
-            raise ConsulError(error.agent, error.status, reason) from error
-        finally:
-            self._waiting[at] -= waits
-        self._turns.answered(at)
-        return reply
+    def _failed(self, one: Followed, decision: Decision, error: ConsulError | None) -> None:
+        """Note that an agent did not answer a question, or not so that it can be believed."""
+        self._asking.failed(one, decision, error)
+        one.round[one.at] = self._teller.error(one, decision, error)
+        one.sure.set()
+        if len(one.round) == len(self._asking.posts):
+            self._unanswered(one, one.all_of())
 
-    def _note(self, belief: Belief, news: bool, told: asyncio.Event) -> None:
+    def _unanswered(self, one: Followed, error: ConsulError) -> None:
+        """Note that no agent can be asked for a fact."""
+        self.faults[one.fact] = error
+        self._teller.unanswered(one, error, self._clock(), known=one.fact in self.known)
+        one.told.set()
+
+    def _answered(self, one: Followed, decision: Decision) -> None:
         """Note that a fact is known."""
-        fact = belief.fact
-        self.known[fact] = belief.value
+        fact, now, news = one.fact, self._clock(), decision.verdict is Verdict.CHANGED
+        one.said_by = one.at
+        one.refusals.answered(one.at)
+        self.known[fact] = one.belief.value
         self.faults.pop(fact, None)
-        away = self._away.pop(fact, None)
-        if away is not None and away not in self._away.values():
-            self._tell(f"Consul can be asked for {fact} again")
-        if belief.hidden and fact not in self._hidden:
-            self._hidden.add(fact)
-            self._tell(f"the token may not read all of {fact}: it is used without the rest")
-        if told.is_set():
-            if news:
-                self._changed()
-        else:
-            told.set()
-
-    def _note_fault(self, fact: Fact, error: ConsulError, told: asyncio.Event) -> None:
-        """Note that no agent can be asked for a fact; many for one reason are told once."""
-        self.faults[fact] = error
-        told.set()
-        if fact in self._away:
-            return
-        why = error.reason.removeprefix(f"{fact}: ")
-        news = why not in self._away.values()
-        self._away[fact] = why
-        if news:
-            what = "what is known of it stays" if fact in self.known else "it is not known yet"
-            self._tell(f"Consul cannot be asked: {error}; {what}")
-
-
-def _all_of(fact: Fact, refused: Mapping[int, ConsulError]) -> ConsulError:
-    """Return why no agent can be asked, each for its own reason: any may be the one to mend."""
-    first, *others = (refused[at] for at in sorted(refused))
-    reasons = [str(one).replace(f"{fact}: ", "", 1) for one in others]
-    return ConsulError(first.agent, first.status, "; ".join([first.reason, *reasons]))
+        self._teller.answered(one, now)
+        if not one.belief.unconfirmed:
+            one.sure.set()
+        if not one.told.is_set():
+            one.told.set()
+        elif news:
+            one.changed_at = now
+            self._changed()

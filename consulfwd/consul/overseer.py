@@ -3,7 +3,7 @@
 What belongs here: a task for each agent that asks in its turn and reports. Must not know: how DNS
 is asked (it is handed the upstreams), nor routes. What a reply means is in `quality` and
 `servers`. One request tells both: the health of Consul's own service, without an index, as the
-headers are true then on streaming agents too.
+headers are true then on streaming agents too. Whether those are servers is asked in `learning`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from consulfwd.config import Agent, Settings
-from consulfwd.consul import servers
+from consulfwd.consul import renewal, servers
 from consulfwd.consul.client import Client
+from consulfwd.consul.failures import unknown_token
+from consulfwd.consul.learning import Learner
 from consulfwd.consul.quality import News, Sight, fault
 from consulfwd.consul.reply import Reply
 from consulfwd.core.health import jitter
@@ -34,8 +36,6 @@ CATALOG_EVERY = 60.0
 # The first look is not before the server has had a moment (seconds) to itself, and where the
 # list of agents depends on it, not long after.
 FIRST, FIRST_OF_CATALOG = 0.5, 3.0
-# So many replies in a row without servers, and the log is told that there is no list.
-EMPTY = 2
 # One question at a time; a second connection is for one that is still being closed.
 CONNECTIONS = 2
 
@@ -44,6 +44,14 @@ UpstreamKey = tuple[str, str, int]
 
 def _connect(agent: Agent) -> Client:
     return Client(agent, connections=CONNECTIONS)
+
+
+async def _sleep(seconds: float, failed: bool) -> bool:
+    """Sleep; after a failure not past a renewal of what is shown. Return whether there was one."""
+    if failed:
+        return await renewal.here().sleep(seconds)
+    await asyncio.sleep(seconds)
+    return False
 
 
 @dataclass(eq=False)
@@ -56,6 +64,7 @@ class _Watched:
     client: Client
     task: asyncio.Task[None] | None = None
     last_reply: float = 0.0
+    failed: bool = False
 
     @property
     def key(self) -> UpstreamKey:
@@ -91,13 +100,13 @@ class Overseer:
         self._upstreams: Mapping[UpstreamKey, Upstream] = {}
         self._watched: dict[str, _Watched] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self._empty: dict[str, int] = {}
+        self._learner = Learner(clock)
 
     def use(self, settings: Settings) -> None:
         """Take other settings. What was learned is kept; tokens and certificates are read anew."""
         before, self._settings = self._settings.consul.quality, settings
         self.directory.use(settings)
-        self._empty.clear()
+        self._learner.forget()
         old = dict(self._watched)
         for one in old.values():
             self._end(one)
@@ -115,6 +124,11 @@ class Overseer:
     def know(self, upstreams: Mapping[UpstreamKey, Upstream]) -> None:
         """Take note of the upstreams there are now."""
         self._upstreams = upstreams
+
+    def faults(self) -> list[str]:
+        """Return who cannot be asked, as the log was told, for people."""
+        lost = [(one.agent.name, one.sight.lost) for one in self._watched.values()]
+        return [f"agent {name} cannot be asked over HTTP: {why}" for name, why in lost if why]
 
     async def close(self) -> None:
         """End every task and connection; returns when they have ended."""
@@ -171,11 +185,12 @@ class Overseer:
         pause = self._rng.uniform(min(FIRST, every), min(longest, every))
         try:
             while True:
-                await asyncio.sleep(jitter(pause, self._rng))
+                renewed = await _sleep(jitter(pause, self._rng), watched.failed)
                 upstream = self._upstreams.get(watched.key)
                 last_reply = upstream.last_reply if upstream is not None else 0.0
                 used, watched.last_reply = last_reply != watched.last_reply, last_reply
-                pause = every if watched.sight.idle(used) else await self._look(watched)
+                idle = not renewed and watched.sight.idle(used)
+                pause = every if idle else await self._look(watched)
         finally:
             await watched.client.close()
 
@@ -184,13 +199,16 @@ class Overseer:
         sight = watched.sight
         try:
             reply = await watched.client.get(PATH, {"stale": ""}, timeout=TIMEOUT, limit=LIMIT)
-            self._learn(watched, reply)
+            await self._learn(watched, reply)
             look = sight.heard(reply, self._clock())
+            watched.failed = False
             self._tell(watched, look.news, "")
         except ConsulError as error:
             upstream = self._upstreams.get(watched.key)
-            answers = upstream is not None and upstream.up
-            look = sight.failed(self._clock(), answers)
+            # That a token is refused is told for all who show it.
+            telling = upstream is not None and upstream.up and not unknown_token(error)
+            look = sight.failed(self._clock(), telling)
+            watched.failed = True
             why = f"HTTP {error.status}: {error.reason}" if error.status else error.reason
             self._tell(watched, look.news, why)
         upstream = self._upstreams.get(watched.key)
@@ -201,50 +219,24 @@ class Overseer:
     def _rosters(self, watched: _Watched) -> list[tuple[str, servers.Roster]]:
         return [(name, roster) for name, roster in self.directory if name in watched.lists]
 
-    def _learn(self, watched: _Watched, reply: Reply) -> None:
+    async def _learn(self, watched: _Watched, reply: Reply) -> None:
         """Take the servers in a reply into the lists its agent is of. Raises ConsulError."""
         rosters = self._rosters(watched)
         if not rosters or fault(reply, self._settings.consul.quality.max_last_contact):
             return
-        try:
-            listed = servers.addresses(reply.json())
-        except ValueError as error:
-            raise ConsulError(reply.agent, 0, str(error)) from None
-        if reply.filtered_by_acls:
-            listed = []
-        news = False
-        for name, roster in rosters:
-            change = roster.heard(listed)
-            self._tell_list(name, bool(listed))
-            if change.came or change.went:
-                news = True
-                moves = [f"{one} came" for one in change.came]
-                moves += [f"{one} went" for one in change.went]
-                label = f"agents of {name}" if name else "agents"
-                log.info("%s changed: %s (from the catalog)", label, ", ".join(moves))
-        if news:
+        if await self._learner.learn(watched.client, reply, rosters):
             self._changed()
             self._look_after_all({})
 
-    def _tell_list(self, name: str, listed: bool) -> None:
-        empty = self._empty.get(name, 0)
-        if empty >= EMPTY:
-            return  # told already
-        self._empty[name] = 0 if listed else empty + 1
-        if self._empty[name] == EMPTY:
-            log.warning(
-                "%s lists no servers: only the seeds are asked"
-                " (may the token of token_file read nodes and the service consul?)",
-                f"the catalog of {name}" if name else "the catalog",
-            )
-
     def _tell(self, watched: _Watched, news: News, why: str) -> None:
         agent = watched.agent
+        if news is not News.NONE:
+            watched.sight.lost = why
         if news is News.LOST:
             log.warning(
-                "agent %s cannot be asked over HTTP, port %d: %s; whether its data is old goes"
+                "agent %s cannot be asked over HTTP, %s: %s; whether its data is old goes"
                 " unseen (mend http_port or token_file, or set consul.quality.every: 0)",
-                *(agent.name, agent.http_port, why),
+                *(agent.name, agent.http_place, why),
             )
         elif news is News.BACK:
             log.info("agent %s can be asked over HTTP again", agent.name)

@@ -1,7 +1,8 @@
 """Proofs: agents asked again and again whether they hear of changes, while that is of use.
 
-What belongs here: a task for each agent whose proofs are wanted, and what the log is told of it.
-Which are wanted, and what follows from one, is decided in `core.proofs` and `core.freshness`.
+What belongs here: the question itself (`ask_for_proof`), which is the same for watches and for
+facts; a task for each agent whose proofs watches want, and what the log is told of it. Which are
+wanted, and what follows from one, is decided in `core.proofs` and `core.freshness`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import functools
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from typing import NamedTuple
 
 from consulfwd.config import Agent
+from consulfwd.consul import renewal
 from consulfwd.consul.client import CROWDED, Client
 from consulfwd.consul.watching import Watching
 from consulfwd.core.proofs import LIFE
@@ -32,6 +34,47 @@ CONNECTIONS = 2
 # A service that need not exist: the headers are what is wanted. Should somebody register it with
 # more instances than are read, nodes are asked for that nobody can know how to pretend to be.
 _PATH = "/v1/health/service/consulfwd-proof"
+_LIMIT = 1 << 16
+
+
+class Proof(NamedTuple):
+    """That the server behind an agent knew a leader, and had heard every change up to `at`.
+
+    `why` says why it is none, "" that it is one; `status` is that of an error, else 0. `behind` is
+    for how long (seconds) that server had not heard from the leader; `counted` how far it had
+    counted what is registered, which is not less later.
+    """
+
+    at: float
+    why: str = ""
+    status: int = 0
+    behind: float = 0.0
+    leaderless: bool = False
+    counted: int = 0
+
+
+def nobody() -> str:
+    """Return metadata no node has: a proof is to name no service, whoever registers what."""
+    return f"consulfwd-proof:{secrets.token_hex(8)}"
+
+
+async def ask_for_proof(
+    client: Client, whose: str, timeout: float, now: Callable[[], float]
+) -> Proof:
+    """Ask an agent for something small, from the server behind it."""
+    begin = now()
+    try:
+        await client.ready()
+        begin = now()
+        params = {"stale": "", "node-meta": whose}
+        reply = await client.get(_PATH, params, timeout=timeout, limit=_LIMIT)
+    except ConsulError as error:
+        why = f"HTTP {error.status}: {error.reason}" if error.status else error.reason
+        return Proof(begin, why, error.status)
+    behind = reply.last_contact or 0.0
+    leaderless = reply.known_leader is False
+    why = "it knows no leader" if leaderless else ""
+    return Proof(begin - behind, why, 0, behind, leaderless, reply.index or 0)
 
 
 class Prover:
@@ -59,7 +102,7 @@ class Prover:
         self._ending: set[asyncio.Task[None]] = set()
         self._blind: set[str] = set()
         self._told: dict[str, float] = {}
-        self._nobody = f"consulfwd-proof:{secrets.token_hex(8)}"
+        self._nobody = nobody()
 
     def use(self, agents: Mapping[str, Agent], gone: Iterable[str]) -> None:
         """Go by these agents from now on, and ask those that are gone no more."""
@@ -135,28 +178,27 @@ class Prover:
     async def _pause(self, soon: asyncio.Event, begin: float, pause: float) -> None:
         """Wait until the next proof is due, or needed."""
         if pause == PROVE_EVERY:
-            with suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(soon.wait(), begin + pause - self._now())
+            # Before Python 3.12 `wait_for` loses a cancellation that comes as the event is set.
+            waiting = asyncio.ensure_future(soon.wait())
+            try:
+                await asyncio.wait({waiting}, timeout=max(0.0, begin + pause - self._now()))
+            finally:
+                waiting.cancel()
+            if soon.is_set():
                 pause = min(HURRIED, pause)
-        await asyncio.sleep(begin + pause - self._now())
+        left = begin + pause - self._now()
+        await (asyncio.sleep(left) if pause <= PROVE_EVERY else renewal.sleep(left))
         soon.clear()
 
     async def _proof(self, client: Client, carrier: str) -> tuple[str, int]:
         """Ask once; return why it proves nothing, or "", and the status of an error."""
-        try:
-            await client.ready()
-            begin = self._now()
-            params = {"stale": "", "node-meta": self._nobody}
-            reply = await client.get(_PATH, params, timeout=LIFE, limit=1 << 16)
-        except ConsulError as error:
-            why = f"HTTP {error.status}: {error.reason}" if error.status else error.reason
-            return why, error.status
-        if reply.known_leader is False:
-            return "it knows no leader", 0
-        at = begin - (reply.last_contact or 0.0)
-        if self._now() - at >= LIFE:
-            return f"what it knows is {self._now() - at:.1f} s old", 0
-        self._watching.proved(carrier, at)
+        proof = await ask_for_proof(client, self._nobody, LIFE, self._now)
+        if proof.why:
+            return proof.why, proof.status
+        age = self._now() - proof.at
+        if age >= LIFE:
+            return f"what it knows is {age:.1f} s old", 0
+        self._watching.proved(carrier, proof.at)
         return "", 0
 
     def _tell_lost(self, carrier: str, why: str) -> None:

@@ -51,12 +51,15 @@ def fault(reply: Reply, max_last_contact: float) -> str:
 
 
 class Sight:
-    """One agent, looked at every `every` seconds. `poor` is why it is to be asked later, or ""."""
+    """One agent, looked at every `every` seconds. `poor` is why it is to be asked later, or "".
+
+    `lost` is why it cannot be asked over HTTP, once that was told, or "".
+    """
 
     def __init__(self, every: float, max_last_contact: float) -> None:
         self.every = every
         self.max_last_contact = max_last_contact
-        self.poor = ""
+        self.poor = self.lost = ""
         self._bad = 0
         self._failures = 0
         self._skipped = IDLE_TURNS  # the first look is at everyone
@@ -86,10 +89,10 @@ class Sight:
         soon = CONFIRM * 2 ** (min(self._bad, 30) - 1)
         return Look(min(soon, self.every) if why else self.every, news)
 
-    def failed(self, now: float, answers: bool) -> Look:
-        """Take it that there was no good reply; `answers` is whether the agent's DNS is up.
+    def failed(self, now: float, telling: bool) -> Look:
+        """Take it that there was no good reply, and it is worth `telling`.
 
-        While that is not up either, its log lines say enough.
+        While its DNS is not up either, log lines about that say enough.
         """
         self._failures += 1
         self._bad = 0
@@ -100,7 +103,7 @@ class Sight:
             # Perhaps it is starting again.
             return Look(min(CONFIRM, self.every))
         told = self._warned_at is not None and now - self._warned_at < WARN_AGAIN
-        if not answers or told:
+        if not telling or told:
             return Look(turns * self.every)
         self._warned_at, self._lost = now, True
         return Look(turns * self.every, News.LOST)

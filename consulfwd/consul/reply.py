@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,8 @@ class Reply:
     `index` is that of a blocking query, None when there is none. `known_leader` and `last_contact`
     (seconds since the server behind the agent heard of its leader) are None when the reply does
     not say, which includes streaming ones: they have the headers without filling them. `took` is
-    in seconds. https://developer.hashicorp.com/consul/api-docs/features/blocking
+    in seconds. `mute` says that nothing would be said of what ACLs hide: Consul before 1.10.
+    https://developer.hashicorp.com/consul/api-docs/features/blocking
     """
 
     agent: str
@@ -41,6 +42,7 @@ class Reply:
     filtered_by_acls: bool
     body: bytes
     took: float
+    mute: bool = False
 
     def json(self) -> Any:
         """Return the body decoded. Raises ConsulError."""
@@ -49,10 +51,21 @@ class Reply:
         except ValueError as error:
             raise ConsulError(self.agent, 0, str(error)) from None
 
+    def elements(self) -> Iterator[Any]:
+        """Yield what is in a body that is a list, decoded one by one: there may be very much.
+
+        Raises ValueError where it is none.
+        """
+        try:
+            yield from _elements(self.body.decode())
+        except (ValueError, RecursionError):
+            raise ValueError("the reply is not a list of JSON") from None
+
 
 def read(agent: str, status: int, headers: Mapping[str, str], body: bytes, took: float) -> Reply:
     """Return the reply made of these headers (a mapping that takes names in any case)."""
-    streaming = headers.get("X-Consul-Query-Backend") == "streaming"
+    backend = headers.get("X-Consul-Query-Backend")
+    streaming = backend == "streaming"
     leader = headers.get("X-Consul-KnownLeader")
     contact_ms = _number(headers.get("X-Consul-LastContact"))
     return Reply(
@@ -65,6 +78,7 @@ def read(agent: str, status: int, headers: Mapping[str, str], body: bytes, took:
         headers.get("X-Consul-Results-Filtered-By-ACLs") == "true",
         body,
         took,
+        mute=backend is None,
     )
 
 
@@ -79,13 +93,17 @@ def parse(body: bytes) -> Any:
 def _list_of(text: str) -> Any:
     """Return JSON decoded, a list element by element: no other thread waits for the whole of it."""
     at = _end_of_space(text, 0)
+    return list(_elements(text)) if text[at : at + 1] == "[" else json.loads(text)
+
+
+def _elements(text: str) -> Iterator[Any]:
+    at = _end_of_space(text, 0)
     if text[at : at + 1] != "[":
-        return json.loads(text)
-    found: list[Any] = []
+        raise ValueError("no list")
     at = _end_of_space(text, at + 1)
     while text[at : at + 1] != "]":
         element, at = _DECODER.raw_decode(text, at)
-        found.append(element)
+        yield element
         at = _end_of_space(text, at)
         if text[at : at + 1] == ",":
             at = _end_of_space(text, at + 1)
@@ -95,7 +113,6 @@ def _list_of(text: str) -> Any:
             raise ValueError("neither a comma nor the end")
     if _end_of_space(text, at + 1) != len(text):
         raise ValueError("something behind the end")
-    return found
 
 
 def _end_of_space(text: str, at: int) -> int:

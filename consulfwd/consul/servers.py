@@ -6,16 +6,20 @@ asked. Must not know: how Consul is asked, or how DNS is. Pure.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from consulfwd.config import Agent, Endpoint, Settings
+from consulfwd.consul.health import entries
 
 MOST = 100
 # So many replies in a row must leave a server out before it is no longer asked.
 MISSES = 2
+# So long (seconds) it holds who Raft's peers are, unless there is somebody else in the catalog.
+NAMED_FOR = 60.0
 
 Address = IPv4Address | IPv6Address
 
@@ -33,23 +37,35 @@ def addresses(parsed: object) -> list[str]:
     What is not the address of one host is left out. Raises ValueError when the reply is not of
     Consul's form.
     """
-    if not isinstance(parsed, list):
+    try:
+        listed = entries(parsed)
+    except ValueError:
+        listed = None
+    # Of its own service Consul writes no empty list as null.
+    if listed is None or parsed is None:
         raise ValueError("the reply is not a list of servers")
-    found = []
-    for entry in parsed:
-        fields = entry if isinstance(entry, dict) else {}
-        service, node = fields.get("Service"), fields.get("Node")
-        if not isinstance(service, dict) or not isinstance(node, dict):
-            raise ValueError("the reply is not a list of servers")
-        # A server without an address of its own has its node's.
-        address = host_address(service.get("Address") or node.get("Address"))
-        if address is not None:
-            found.append(str(address))
-    return found
+    # A server without an address of its own has its node's.
+    found = (host_address(one.own_address or one.node.get("Address")) for one in listed)
+    return [str(address) for address in found if address is not None]
+
+
+def peers(parsed: object) -> frozenset[str]:
+    """Return the servers' addresses in a reply of /v1/status/peers: where Raft has them.
+
+    A server is in the catalog by the same address. Raises ValueError when the reply is not of
+    Consul's form.
+    """
+    if not isinstance(parsed, list) or not all(isinstance(one, str) for one in parsed):
+        raise ValueError("the reply is not a list of peers")
+    hosts = (host_address(one.rpartition(":")[0].strip("[]")) for one in parsed)
+    return frozenset(str(host) for host in hosts if host is not None)
 
 
 class Roster:
-    """One list of agents: its seeds in their order, then those of the catalog.
+    """One list of agents: its seeds in their order, then those of the catalog that Raft knows.
+
+    Whoever may register a service can be in the catalog as a server; among Raft's peers are servers
+    alone. Only who was named there when it was last asked is taken.
 
     The others' order differs between hosts, so that not all ask the same one, and stays the same
     on one `host`. They have the first seed's ports, certificates and token.
@@ -60,6 +76,8 @@ class Roster:
     ) -> None:
         self._host = host
         self._misses: dict[str, int] = {}
+        self._named: frozenset[str] = frozenset()
+        self._named_at = float("-inf")
         self.use(seeds, listening)
 
     def use(self, seeds: Sequence[Agent], listening: Iterable[Endpoint] = ()) -> None:
@@ -71,9 +89,24 @@ class Roster:
         self._listening = {ip_address(one.host) for one in listening if one.port == port}
         self._misses = {one: missed for one, missed in self._misses.items() if self._wanted(one)}
 
+    def in_doubt(self, listed: Iterable[str], now: float) -> bool:
+        """Return whether it is to be asked who Raft's peers are, before these are taken."""
+        known = now - self._named_at < NAMED_FOR and not self.strangers(listed)
+        return not known and any(self._wanted(one) for one in listed)
+
+    def named(self, addresses: frozenset[str], now: float) -> None:
+        """Take the addresses of Raft's peers; nobody at all is not believed."""
+        if addresses:
+            self._named, self._named_at = addresses, now
+
+    def strangers(self, listed: Iterable[str]) -> list[str]:
+        """Return those of the catalog that are not taken, since Raft does not know them."""
+        found = dict.fromkeys(one for one in listed if self._wanted(one))
+        return [one for one in found if one not in self._named]
+
     def heard(self, listed: Sequence[str]) -> Change:
-        """Take the addresses of a reply; an empty one is not believed."""
-        wanted = dict.fromkeys(one for one in listed if self._wanted(one))
+        """Take the addresses of the catalog; an empty list is not believed."""
+        wanted = [one for one in listed if one in self._named and self._wanted(one)]
         before = {agent.name for agent in self.others()}
         if listed:
             missed = {address: misses + 1 for address, misses in self._misses.items()}
@@ -86,7 +119,9 @@ class Roster:
         """Return the agents that are not seeds, in their order on this host."""
         ordered = sorted(self._misses, key=self._weight)
         room = max(MOST - len(self.seeds), 0)
-        return tuple(self.seeds[0].replace(address=one) for one in ordered[:room])
+        # A socket leads to nobody but the seed.
+        like = self.seeds[0].replace(http_socket=None)
+        return tuple(like.replace(address=one) for one in ordered[:room])
 
     def agents(self) -> tuple[Agent, ...]:
         """Return everyone in the order they are to be asked."""
@@ -96,9 +131,11 @@ class Roster:
         found = host_address(address)
         if found is None or found in self._seeded or found in self._listening:
             return False
+        if not found.is_loopback:
+            return True
         # A server on all addresses of a family is also found on that family's loopback.
         everywhere = ip_address("::" if found.version == 6 else "0.0.0.0")
-        return not found.is_loopback or (self._loopback and everywhere not in self._listening)
+        return self._loopback and everywhere not in self._listening
 
     def _weight(self, address: str) -> bytes:
         # Rendezvous hashing: each server is first on as many hosts as any other.
@@ -156,7 +193,13 @@ def _places(agents: Iterable[Agent]) -> set[str]:
 
 def host_address(text: object) -> Address | None:
     """Return the address of one host that queries can be sent to, or None."""
-    if not isinstance(text, str) or "%" in text:
+    return _host_address(text) if isinstance(text, str) else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _host_address(text: str) -> Address | None:
+    # The same are looked at again and again, and strangers may register thousands.
+    if "%" in text:
         return None
     try:
         address = ip_address(text)

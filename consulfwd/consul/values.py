@@ -1,9 +1,10 @@
 """What Consul says of services, nodes, keys and sessions, read from its replies.
 
-What belongs here: the forms of values, and strict readers. Must not know: how anything is asked
-for. Pure. Whoever may register a service or write a key chooses the bytes that arrive here:
-whatever is not of Consul's form, or could end a line of a configuration, is an error that says so
-(ValueError), never a guess.
+What belongs here: the forms of values, and how they are read. What may pass at all is in `strict`.
+Must not know: how anything is asked for. Pure. Whoever may register a service or write a key
+chooses the bytes that arrive here: whatever is not of Consul's form is an error that says so
+(ValueError), never a guess. What a stranger can write into one registration, or one key, costs no
+more than that: where it could end a line of a configuration, it is left out, and told.
 
 https://developer.hashicorp.com/consul/api-docs (health, catalog, kv, session)
 """
@@ -13,15 +14,17 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-_ADDRESS = re.compile(r"[A-Za-z0-9._:-]{1,255}")
+from consulfwd.consul import health, strict
+from consulfwd.consul.health import Entry
+from consulfwd.consul.strict import LeftOut, OddText, ignore
+
+Read = TypeVar("Read")
+
 SESSION_ID = re.compile(r"[0-9A-Fa-f-]{1,64}")
-# Control characters, lone surrogates, and what else ends a line.
-_ENDS_LINES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _STATUSES = ("passing", "warning", "critical")
 
 
@@ -100,37 +103,46 @@ class Session:
     node: str
 
 
-def instances(parsed: object) -> tuple[ServiceInstance, ...]:
+def usable(
+    listed: Iterable[Any], read: Callable[[Any], Read], what: str, left_out: LeftOut
+) -> list[Read]:
+    """Return what is read of each; of one that strangers wrote oddly only `left_out` hears."""
+    found: list[Read] = []
+    for one in listed:
+        try:
+            found.append(read(one))
+        except OddText as error:
+            left_out(f"{error}: that {what} is left out")
+    return found
+
+
+def instances(parsed: object, left_out: LeftOut = ignore) -> tuple[ServiceInstance, ...]:
     """Return the instances in /v1/health/service/NAME, of every health, by node and ID."""
-    found = [_instance(_object(one, "an instance")) for one in _list(parsed, "the instances")]
+    found = usable(health.entries(parsed), instance, "instance", left_out)
     return tuple(sorted(found, key=lambda one: (one.node, one.id, one.address, one.port)))
 
 
-def _instance(fields: Mapping[str, Any]) -> ServiceInstance:
-    node = _node(_object(fields.get("Node"), "Node"))
-    service = _object(fields.get("Service"), "Service")
-    name = _word(service.get("Service"), "Service")
+def instance(entry: Entry) -> ServiceInstance:
+    """Return one instance. Raises OddText for what a stranger must not write, or ValueError."""
+    node, service = _node(entry.node), entry.service
+    name = strict.word(service.get("Service"), "Service")
     what = f"instance of {name[:60]!r} on {node.name[:60]!r}"
-    port = service.get("Port", 0)
-    if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
-        raise ValueError(f"{what}: the port is {port!r}"[:200])
-    checks = [_object(one, "a check") for one in _list(fields.get("Checks"), "Checks")]
-    statuses = {one.get("Status") for one in checks if isinstance(one.get("Status"), str)}
+    port = strict.number(service.get("Port", 0), f"{what}: the port")
+    statuses = {one for one in entry.statuses if isinstance(one, str)}
     # What is not known to be well is not: "maintenance" is critical in Consul's own checks.
     known = [_STATUSES.index(one) if one in _STATUSES else 2 for one in statuses]
     status = _STATUSES[max(known, default=0)]
-    weights = _object(service.get("Weights") or {}, "Weights")
-    weight = weights.get("Warning" if status == "warning" else "Passing", 1)
-    if not isinstance(weight, int) or isinstance(weight, bool) or not 0 <= weight <= 65535:
-        raise ValueError(f"{what}: the weight is {weight!r}"[:200])
-    own = service.get("Address") or ""
+    weights = strict.mapping(service.get("Weights") or {}, "Weights")
+    known_weight = weights.get("Warning" if status == "warning" else "Passing", 1)
+    weight = strict.number(known_weight, f"{what}: the weight")
+    own = entry.own_address
     return ServiceInstance(
         name=name,
-        id=_word(service.get("ID"), "ID"),
-        address=_address(own, what) if own else node.address,
+        id=strict.word(service.get("ID"), f"the ID of {what}"),
+        address=strict.address(own, what) if own else node.address,
         port=port,
-        tags=_tags(service.get("Tags"), what),
-        meta=_meta(service.get("Meta"), what),
+        tags=strict.tags(service.get("Tags"), what),
+        meta=strict.pairs(service.get("Meta"), what),
         node=node.name,
         node_address=node.address,
         datacenter=node.datacenter,
@@ -139,55 +151,66 @@ def _instance(fields: Mapping[str, Any]) -> ServiceInstance:
     )
 
 
-def services(parsed: object) -> tuple[Listed, ...]:
+def services(parsed: object, left_out: LeftOut = ignore) -> tuple[Listed, ...]:
     """Return the services in /v1/catalog/services, by name."""
-    found = _object(parsed or {}, "the list of services")
-    return tuple(
-        Listed(
-            _word(name, "a service's name"),
-            tuple(sorted(_tags(found[name], f"service {name[:60]!r}"))),
-        )
-        for name in sorted(found)
-    )
+    listed = strict.mapping(parsed or {}, "the list of services")
+
+    def read(name: str) -> Listed:
+        strict.word(name, "a service's name")
+        # A tag may be one instance's alone: the others need not suffer for it.
+        tags = strict.tags(listed[name], f"service {name[:60]!r}", left_out)
+        return Listed(name, tuple(sorted(tags)))
+
+    return tuple(usable(sorted(listed), read, "service", left_out))
 
 
-def nodes(parsed: object) -> tuple[CatalogNode, ...]:
+def nodes(parsed: object, left_out: LeftOut = ignore) -> tuple[CatalogNode, ...]:
     """Return the nodes in /v1/catalog/nodes, by name."""
-    found = [_node(_object(one, "a node")) for one in _list(parsed, "the nodes")]
+
+    def read(one: object) -> CatalogNode:
+        return _node(strict.mapping(one, "a node"))
+
+    found = usable(strict.listed(parsed, "the nodes"), read, "node", left_out)
     return tuple(sorted(found, key=lambda one: (one.name, one.address)))
 
 
-def one_node(parsed: object) -> CatalogNode | None:
+def one_node(parsed: object, left_out: LeftOut = ignore) -> CatalogNode | None:
     """Return the node in /v1/catalog/node/NAME, None if there is none."""
-    return None if parsed is None else _node(_object(_object(parsed, "").get("Node"), "Node"))
+    if parsed is None:
+        return None
+    return _node(strict.mapping(strict.mapping(parsed, "").get("Node"), "Node"), left_out)
 
 
-def _node(fields: Mapping[str, Any]) -> CatalogNode:
-    name = _word(fields.get("Node"), "a node's name")
+def _node(fields: Mapping[str, Any], left_out: LeftOut | None = None) -> CatalogNode:
+    name = strict.word(fields.get("Node"), "a node's name")
     return CatalogNode(
         name=name,
-        address=_address(fields.get("Address"), f"node {name[:60]!r}"),
-        meta=_meta(fields.get("Meta"), f"node {name[:60]!r}"),
-        datacenter=_word(fields.get("Datacenter") or "", "Datacenter"),
+        address=strict.address(fields.get("Address"), f"node {name[:60]!r}"),
+        meta=strict.pairs(fields.get("Meta"), f"node {name[:60]!r}", left_out),
+        datacenter=strict.word(fields.get("Datacenter") or "", "Datacenter"),
     )
 
 
-def entries(parsed: object) -> dict[str, KeyValue]:
+def entries(parsed: object, left_out: LeftOut = ignore) -> dict[str, KeyValue]:
     """Return the entries in /v1/kv/PREFIX?recurse, by key."""
-    found = [_entry(_object(one, "an entry")) for one in _list(parsed, "the entries")]
+
+    def read(one: object) -> KeyValue:
+        return _entry(strict.mapping(one, "an entry"))
+
+    found = usable(strict.listed(parsed, "the entries"), read, "key", left_out)
     return {one.key: one for one in sorted(found, key=lambda one: one.key)}
 
 
-def one_entry(parsed: object) -> KeyValue | None:
+def one_entry(parsed: object, left_out: LeftOut = ignore) -> KeyValue | None:
     """Return the entry in /v1/kv/KEY, None if there is none."""
-    found = list(entries(parsed).values())
+    found = strict.listed(parsed, "the entries")
     if len(found) > 1:
         raise ValueError("more than one entry for one key")
-    return found[0] if found else None
+    return _entry(strict.mapping(found[0], "an entry")) if found else None
 
 
 def _entry(fields: Mapping[str, Any]) -> KeyValue:
-    key, value = _word(fields.get("Key"), "a key"), fields.get("Value")
+    key, value = strict.word(fields.get("Key"), "a key"), fields.get("Value")
     holder = fields.get("Session") or ""
     if not isinstance(holder, str) or (holder and not SESSION_ID.fullmatch(holder)):
         raise ValueError(f"key {key!r}: the session's ID is none")
@@ -198,63 +221,16 @@ def _entry(fields: Mapping[str, Any]) -> KeyValue:
     return KeyValue(key, data, holder)
 
 
-def session(parsed: object) -> Session | None:
+def session(parsed: object, left_out: LeftOut = ignore) -> Session | None:
     """Return the session in /v1/session/info/ID, None if it has ended."""
-    found = _list(parsed, "the session")
+    found = strict.listed(parsed, "the session")
     if not found:
         return None
-    fields = _object(found[0], "the session")
-    return Session(_word(fields.get("ID"), "ID"), _word(fields.get("Node"), "Node"))
+    fields = strict.mapping(found[0], "the session")
+    return Session(strict.word(fields.get("ID"), "ID"), strict.word(fields.get("Node"), "Node"))
 
 
-def datacenters(parsed: object) -> tuple[str, ...]:
+def datacenters(parsed: object, left_out: LeftOut = ignore) -> tuple[str, ...]:
     """Return the names in /v1/catalog/datacenters, sorted."""
-    found = _list(parsed, "the datacenters")
-    return tuple(sorted(_word(one, "a datacenter's name") for one in found))
-
-
-def _object(thing: object, what: str) -> Mapping[str, Any]:
-    if not isinstance(thing, dict):
-        raise ValueError(f"{what or 'the reply'} is not of the form Consul's have")
-    return thing
-
-
-def _list(thing: object, what: str) -> list[Any]:
-    # Go writes an empty list as null at times.
-    if thing is None:
-        return []
-    if not isinstance(thing, list):
-        raise ValueError(f"{what}: not of the form Consul's have")
-    return thing
-
-
-def _word(thing: object, what: str) -> str:
-    if not isinstance(thing, str):
-        raise ValueError(f"{what} is not a text")
-    if not fits_a_line(thing):
-        raise ValueError(f"{what} holds control characters: {thing[:60]!r}")
-    return thing
-
-
-def fits_a_line(text: str) -> bool:
-    """Return whether a text can stand in a line without ending it, or harming what shows it."""
-    return not any(unicodedata.category(one) in _ENDS_LINES for one in text)
-
-
-def _address(thing: object, what: str) -> str:
-    if not isinstance(thing, str) or not _ADDRESS.fullmatch(thing):
-        raise ValueError(f"{what}: {str(thing)[:60]!r} is neither an IP address nor a host name")
-    return thing
-
-
-# Whoever is to mend a tag or pair must be told `whose` it is.
-
-
-def _tags(thing: object, whose: str) -> tuple[str, ...]:
-    return tuple(_word(tag, f"a tag of {whose}") for tag in _list(thing, f"Tags of {whose}"))
-
-
-def _meta(thing: object, whose: str) -> dict[str, str]:
-    what = f"Meta of {whose}"
-    fields = _object(thing or {}, what)
-    return {_word(name, what): _word(fields[name], what) for name in sorted(fields)}
+    found = strict.listed(parsed, "the datacenters")
+    return tuple(sorted(strict.word(one, "a datacenter's name") for one in found))

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
-from ipaddress import ip_address
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from consulfwd.config import Agent
 from consulfwd.consul import content
-from consulfwd.consul.blocking import RATE, BlockingRules, Verdict
+from consulfwd.consul.blocking import RATE, BlockingQuery, BlockingRules, Verdict
 from consulfwd.consul.client import CROWDED, Client
+from consulfwd.consul.health import Entry
 from consulfwd.consul.proving import Prover
+from consulfwd.consul.question import put
 from consulfwd.consul.reply import LARGE, Reply
+from consulfwd.consul.seats import off_host
 from consulfwd.consul.watching import Watching
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import CONNECT, NODE, SERVICE, Subject
@@ -37,16 +39,14 @@ AT_ONCE, APART = 4, 0.01
 # Within so long (seconds), each at a moment of its own, watches move to agents off this host: when
 # a server is lost they move on all hosts at once.
 MOVE_WITHIN = 10.0
+# A question waits for a change from `blocking.WAIT` seconds to twice that: an idle host costs less,
+# and hosts that began together do not go on in step.
+SPREAD = 1.0
 _PATHS = {
     SERVICE: "/v1/health/service/",
     CONNECT: "/v1/health/connect/",
     NODE: "/v1/catalog/node/",
 }
-
-
-def off_host(agent: Agent) -> bool:
-    """Return whether an agent is on another host than this one, by its address."""
-    return not ip_address(agent.address.partition("%")[0]).is_loopback
 
 
 class Watcher:
@@ -180,39 +180,32 @@ class Watcher:
         if client is None:
             client = Client(self._agents[carrier], connections=freshness.rules.carried)
             self._clients[carrier] = client
-        project = content.node if subject.kind == NODE else content.service
+        reader = content.Reader()
+        project = content.node if subject.kind == NODE else reader.content
         # While nobody waits for changes, one may come and go unseen: shorter than what settles.
         rate = max(RATE, 2 / max(freshness.rules.settle, 0.01))
-        rules = BlockingRules(project, self._rng, rate=rate)
+        rules = BlockingRules(project, self._rng, spread=SPREAD, rate=rate)
         # The leader's word never comes by streaming, and a token is what rights hang on.
-        sure = self._leader or self._agents[carrier].token_file is None
+        sure = self._leader or not self._agents[carrier].has_token
         path = _PATHS[subject.kind] + quote(subject.name, safe="")
-        armed = known = crowded = False
-        while True:
-            ask = rules.next(self._now())
-            await asyncio.sleep(ask.at - self._now())
+
+        async def get(ask: BlockingQuery) -> Reply:
             params = ask.params()
             if self._leader and not ask.consistent:
                 del params["stale"]
                 params["near"] = "_agent"
             if subject.datacenter:
                 params["dc"] = subject.datacenter
-            try:
-                reply = await client.get(path, params, timeout=ask.timeout)
-            except ConsulError as error:
-                decision = rules.failed(error, self._now())
-                crowded = error.status == CROWDED
-            else:
-                if len(reply.body) > LARGE:
-                    # To read about a hundred instances takes longer than a query is to wait.
-                    decision = await asyncio.to_thread(rules.reply, reply, self._now())
-                else:
-                    decision = rules.reply(reply, self._now())
-            now = self._now()
+            return await client.get(path, params, timeout=ask.timeout)
+
+        armed = known = False
+        while True:
+            decision, reply, error = await put(rules, get, self._now)
+            now, read = self._now(), reader.take()
             if decision.verdict is Verdict.FAILED:
                 log.debug("watch of %s at %s broke: %s", subject, carrier, decision.why)
                 self._watching.drop(freshness.failed(subject, carrier, now), changed=False)
-                if crowded:
+                if error is not None and error.status == CROWDED:
                     self._make_room(carrier)
                 self.obey()
                 return
@@ -223,8 +216,9 @@ class Watcher:
                 armed = False
             elif decision.verdict is Verdict.CHANGED or not armed:
                 assert rules.content is not None
+                assert reply is not None
                 note = freshness.changed if armed else freshness.armed
-                shown = self._shown(subject, reply)
+                shown = self._shown(subject, reply, read)
                 keys = note(
                     subject,
                     carrier,
@@ -239,8 +233,10 @@ class Watcher:
                 self._watching.drop(keys, changed=known and decision.verdict is Verdict.CHANGED)
                 armed = known = True
 
-    def _shown(self, subject: Subject, reply: Reply) -> frozenset[Instance] | None:
-        """Return the healthy instances.
+    def _shown(
+        self, subject: Subject, reply: Reply, read: Sequence[Entry] | None
+    ) -> frozenset[Instance] | None:
+        """Return the healthy instances of a reply, which may have been `read`.
 
         Not where they are many: to correct answers by them would cost more with each answer than
         waiting for the agents.
@@ -248,7 +244,7 @@ class Watcher:
         if subject.kind != SERVICE or len(reply.body) > LARGE:
             return None
         try:
-            return content.instances(reply.json())
+            return content.instances(reply.json()) if read is None else content.shown(read)
         except (ConsulError, ValueError):
             # What DNS shows of it is odd, but what is odd is compared all the same.
             return None

@@ -85,8 +85,8 @@ class Attempts:
     """
 
     __slots__ = (
-        "_hedge_at", "_next", "_open", "attempts", "before", "deadline", "outcome", "pace",
-        "plan", "started_at", "wake_at",
+        "_hedge_at", "_held_back", "_next", "_open", "attempts", "before", "deadline", "outcome",
+        "pace", "plan", "started_at", "wake_at",
     )  # fmt: skip
 
     def __init__(
@@ -100,8 +100,36 @@ class Attempts:
         self.attempts: list[Attempt] = []
         self.outcome: Outcome | None = None
         self.wake_at = self._hedge_at = deadline
+        self._held_back: tuple[Upstream, ...] = ()
         self._next = 0
         self._open = 0
+
+    def hold_back(self) -> None:
+        """Leave out of the plan who was taken out for work, as long as another in it is up.
+
+        Whoever is its first has been asked.
+        """
+        drained = tuple(one for one in self.plan[1:] if one.drained)
+        if drained and any(one.up and not one.drained for one in self.plan):
+            self.plan = tuple(one for one in self.plan if one not in drained)
+            self._held_back = drained
+
+    def _call_in(self, now: float, *, failed: bool = False) -> None:
+        """Have those held back asked next, if nobody else in the plan is up any more.
+
+        Or has an answer: where all have `failed`, or half of the time is over. Nobody is to have an
+        error because of work on a server that is well.
+        """
+        if self._held_back and (
+            failed or self._half_over(now) or not any(one.up for one in self.plan)
+        ):
+            self._next = min(self._next, len(self.plan))
+            self.plan = (*self.plan, *self._held_back)
+            self._held_back = ()
+
+    def everyone(self) -> tuple[Upstream, ...]:
+        """Return all who may be asked, those that are held back among them."""
+        return (*self.plan, *self._held_back)
 
     # What each event leads to is decided in `query`.
 
@@ -237,4 +265,7 @@ class Attempts:
         return [one for one in self.attempts if not one.result]
 
     def _half_over(self, now: float) -> bool:
-        return now - self.started_at >= (self.deadline - self.started_at) / 2
+        return now >= self._half_time()
+
+    def _half_time(self) -> float:
+        return self.started_at + (self.deadline - self.started_at) / 2

@@ -87,6 +87,11 @@ class Cache:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def denials(self) -> int:
+        """How many of them deny."""
+        return len(self._negative)
+
     def get(self, key: bytes) -> Entry | None:
         """Return the entry, fresh or not, or None."""
         return self.entries.get(key)

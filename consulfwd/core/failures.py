@@ -5,6 +5,8 @@ What belongs here is for how long. What a client is told meanwhile is the shell'
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 # RFC 9520 section 3.2: at least a second, at most five minutes, longer from time to time. An agent
 # may have its leader back the next moment; a zone that fails at a recursor takes its time.
 FIRST, LONGEST = 1.0, 10.0
@@ -73,6 +75,9 @@ class Failures:
         if failure is None or now >= failure.until or failure.risen != risen:
             return None
         return failure
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._failures)
 
     def clear(self) -> None:
         """Others may be asked now."""

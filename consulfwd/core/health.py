@@ -6,9 +6,11 @@ a state raises and changes nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from consulfwd.core.durations import BOUNDS, Durations
 from consulfwd.core.states import Event, State, transition
 from consulfwd.core.upstreams import EDNS_CEILING, EDNS_FIRST, Upstream, hearsay
 
@@ -23,6 +25,8 @@ APART = 0.05
 LAME_FOR = 60.0
 # After so many seconds without a sign of life another program may be there.
 ANOTHER = 60.0
+# What is told of who is taken out for work, and who is back.
+DRAINED, UNDRAINED = "taken out for work", "back from work"
 # Times made by subtraction are this inexact.
 _EPSILON = 1e-6
 
@@ -31,13 +35,18 @@ class Health:
     """Turns outcomes of queries into state changes, counting what must come in a row.
 
     `version` grows with each change, so that orders made from the states can be kept until then;
-    `risen` with each upstream that is well again. `wanted` are those to be probed at once.
+    `risen` with each upstream that is well again. `wanted` are those to be probed at once; `took`
+    is how long those took that are up, the recursors and the agents; `drained` has the names of
+    those taken out for work by their keys: it is of the place, whoever is there, and whether it is
+    in the settings or the catalog just now.
     """
 
     def __init__(self) -> None:
         self.version = 0
         self.risen = 0
+        self.took = (Durations(), Durations())
         self.wanted: list[Upstream] = []
+        self.drained: dict[tuple[str, str, int], str] = {}
         self.changes: list[tuple[Upstream, State, State, str]] = []
         self.doubted: dict[Upstream, None] = {}
         # Those that are lame, or plain, for now.
@@ -57,6 +66,9 @@ class Health:
         if upstream.state is State.UP:
             if measure:
                 upstream.measured(rtt)
+                took = self.took[upstream.is_agent]
+                took.counts[bisect_left(BOUNDS, rtt)] += 1
+                took.seconds += rtt
             return
         if upstream.looped:
             return
@@ -226,7 +238,7 @@ class Health:
                 del self._odd[upstream]
         return due
 
-    def rank(self, upstream: Upstream, now: float, reason: str) -> None:
+    def rank(self, upstream: Upstream, reason: str) -> None:
         """Put an upstream behind the others that are up, for a reason; "" puts it back.
 
         Told like a change of state, with the state it has on both sides.
@@ -234,6 +246,22 @@ class Health:
         before = upstream.behind
         upstream.poor = reason
         self._placed(upstream, before, "its data is good again")
+
+    def drain(self, upstream: Upstream) -> None:
+        """Note that an upstream is taken out for work: it is asked only while no other is up."""
+        self.drained[upstream.key] = upstream.name
+        if not upstream.drained:
+            upstream.drained = True
+            self.version += 1
+            self.changes.append((upstream, upstream.state, upstream.state, DRAINED))
+
+    def undrain(self, upstream: Upstream) -> None:
+        """Note that an upstream may be asked again."""
+        self.drained.pop(upstream.key, None)
+        if upstream.drained:
+            upstream.drained = False
+            self.version += 1
+            self.changes.append((upstream, upstream.state, upstream.state, UNDRAINED))
 
     def pace(self, upstream: Upstream, slow: bool) -> None:
         """Note whether an agent limps: if so it comes behind the others that are up (`rank`)."""
@@ -257,6 +285,7 @@ class Health:
             flaps = upstream.changed_at > 0 and now - upstream.changed_at < tuning.steady
             needed = 2 * max(upstream.needed, tuning.rise) if flaps else tuning.rise
             upstream.needed = min(needed, MAX_PENALTY * tuning.rise)
+        upstream.changes += 1
         upstream.state = new
         upstream.up = new is State.UP
         self.risen += upstream.up

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from consulfwd.core.attempts import MAX_ATTEMPTS, MAX_TRIES, Attempt, Attempts
 from consulfwd.core.health import Health
 from consulfwd.core.pace import Pace
-from consulfwd.core.states import State
 from consulfwd.core.upstreams import Upstream
-from consulfwd.core.verdict import ANSWERS, lost_most
+from consulfwd.core.verdict import ANSWERS, left_out, lost_most
 from consulfwd.dns import const
 from consulfwd.dns.message import Message
 
@@ -21,8 +20,7 @@ class Opinions(Attempts):
     """The attempts of one question, and what is doubted among their replies.
 
     known      how many records the answer held moments ago had: a denial needs a second opinion,
-               and so does a list that lost most of them, from an agent that fell or came back
-               just now
+               and so does a list that lacks some of them (see `verdict.left_out`)
     has_stale  a stale answer is at hand
     opinions   how often another was asked for one; `overruled` whether it had an answer
     """
@@ -50,11 +48,7 @@ class Opinions(Attempts):
 
     def _doubtful(self, message: Message, upstream: Upstream, now: float) -> bool:
         """Return whether a reply takes back too much of what was known to be believed at once."""
-        if message.negative:
-            return True
-        if upstream.state is not State.UP:
-            return message.answers < self.known
-        return upstream.unsettled(now) and lost_most(message, self.known)
+        return message.negative or left_out(message, self.known, upstream, now)
 
     def _on_doubtful(self, attempt: Attempt, message: Message, now: float) -> list[Attempt]:
         upstream = attempt.upstream
@@ -62,18 +56,18 @@ class Opinions(Attempts):
         if first is not None and first[0].rcode not in ANSWERS:
             first = None  # an error for a reverse name is nobody's opinion
         if first is not None and first[1].upstream is not upstream:
-            if first[0].positive and not message.positive:
+            if first[0].answers > message.answers:
                 first[1].decided = "taken: the second opinion has even less"
-                return self._believe(first[0], first[1], upstream)
+                return self._believe(first[0], now, first[1], upstream)
             attempt.decided = "the second opinion agrees: taken"
-            return self._believe(message, attempt, first[1].upstream)
+            return self._believe(message, now, attempt, first[1].upstream)
         others = [one for one in self.plan if one is not upstream and one.is_agent]
         if not others:
             attempt.decided = "taken: there is no other agent to confirm it"
-            return self._believe(message, attempt)
+            return self._believe(message, now, attempt)
         if len(self.attempts) >= MAX_ATTEMPTS:
             attempt.decided = "taken: there is no attempt left to confirm it"
-            return self._believe(message, attempt)
+            return self._believe(message, now, attempt)
         what = f"has {message.answers} of {self.known} records" if message.positive else "denies"
         attempt.decided = f"{what} what was answered moments ago: a second agent is asked"
         if first is not None:
@@ -93,19 +87,22 @@ class Opinions(Attempts):
         turn = other is self.plan[self._next % len(self.plan)]
         return [self._send(now, "second opinion", None if turn else other)]
 
-    def _believe(self, message: Message, attempt: Attempt, *others: Upstream) -> list[Attempt]:
+    def _believe(
+        self, message: Message, now: float, attempt: Attempt, *others: Upstream
+    ) -> list[Attempt]:
         """Take a doubtful reply if an agent that is well speaks for it, or nothing else is at hand.
 
-        After a restart of the whole cluster each agent may lack what the others lack.
+        After a restart of the whole cluster each agent may lack what the others lack, for a moment
+        after it is well, too: they read Raft's log at the same time.
         """
         witnesses = (attempt.upstream, *others)
         if (
             self.has_stale
             and message.rcode in ANSWERS
-            and all(one.state is not State.UP for one in witnesses)
+            and all(one.just_back(now) for one in witnesses)
         ):
-            attempt.decided = "not believed: no agent that is well says so"
-            return self._fail(const.EDE_NO_AUTHORITY, "no agent that is well answers")
+            attempt.decided = "not believed: no agent that has been well for a while says so"
+            return self._fail(const.EDE_NO_AUTHORITY, "no agent that is well says so")
         return self._finish(message, attempt.upstream)
 
     def opinion_took(self, now: float) -> float:

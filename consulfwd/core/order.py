@@ -50,10 +50,7 @@ class Group:
         Those that lead back to this server are left out.
         """
         if self._version != self._health.version or self.policy == "fastest":
-            members = (one for one in self.preferred() if not one.looped)
-            self._order = order = tuple(sorted(members, key=rank))
-            self._healthy = sum(rank(one) == rank(order[0]) < 1 for one in order)
-            self._version = self._health.version
+            self._put_in_order()
         if self.policy != "round_robin":
             return self._order
         healthy = self._healthy
@@ -62,6 +59,29 @@ class Group:
         self._turn = turn = (self._turn + 1) % healthy
         order = self._order
         return order[turn:healthy] + order[:turn] + order[healthy:]
+
+    def standing(self) -> tuple[tuple[Upstream, ...], int]:
+        """Return the same, with how many of the first take turns (0 or 1: none do).
+
+        It is nobody's turn for that: whoever only looks changes nothing.
+        """
+        if self._version != self._health.version or self.policy == "fastest":
+            self._put_in_order()
+        return self._order, self._healthy if self.policy == "round_robin" else 0
+
+    def next_order(self) -> tuple[Upstream, ...]:
+        """Return what `order` would, without taking anybody's turn."""
+        order, turns = self.standing()
+        if turns < 2:
+            return order
+        turn = (self._turn + 1) % turns
+        return order[turn:turns] + order[:turn] + order[turns:]
+
+    def _put_in_order(self) -> None:
+        members = (one for one in self.preferred() if not one.looped)
+        self._order = order = tuple(sorted(members, key=rank))
+        self._healthy = sum(rank(one) == rank(order[0]) < 1 for one in order)
+        self._version = self._health.version
 
     def preferred(self) -> Sequence[Upstream]:
         """Return all members in the order of the policy alone, as if all were well."""
@@ -87,7 +107,9 @@ class Group:
         return [
             one
             for one in self.members
-            if one.state is State.UP and (one.slow or one.last_reply <= before)
+            if one.state is State.UP
+            and not one.drained
+            and (one.slow or one.last_reply <= before)
         ]
 
     def limping(self) -> set[Upstream]:
@@ -121,8 +143,11 @@ def note_pace(groups: Iterable[Group], health: Health) -> None:
 
 
 def rank(upstream: Upstream) -> float:
-    """Return how far behind an upstream is to be asked: 0 for one that is well in every way."""
-    return RANK[upstream.state] + (0.5 if upstream.behind else 0)
+    """Return how far behind an upstream is to be asked: 0 for one that is well in every way.
+
+    One taken out for work comes behind all that are up, well or not.
+    """
+    return RANK[upstream.state] + (0.75 if upstream.drained else 0.5 if upstream.behind else 0)
 
 
 def _step(rtt: float) -> int:

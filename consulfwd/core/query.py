@@ -222,7 +222,7 @@ class Lookup(Opinions):
             return []
         if len(self.attempts) >= MAX_ATTEMPTS or self._tries(upstream, True) >= MAX_TRIES:
             attempt.decided = "cut by the sender, or may be: taken, there is no attempt left"
-            return self._give_up("")
+            return self._give_up("", now)
         attempt.decided = "cut by the sender, or may be: asked again over TCP"
         return [self._send(now, "whole answer over TCP", upstream, stream=True)]
 
@@ -284,7 +284,7 @@ class Lookup(Opinions):
     def give_way(self, attempt: Attempt, now: float) -> list[Attempt]:
         """End an attempt for want of room, and with the last one that is open the lookup."""
         self._ended(attempt, GAVE_WAY, now - attempt.sent_at)
-        return [] if self.outcome is not None or self._open else self._give_up("")
+        return [] if self.outcome is not None or self._open else self._give_up("", now)
 
     def on_stray(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
         """Return what to send when a false reply came for an attempt: the next of the first round.
@@ -334,26 +334,27 @@ class Lookup(Opinions):
                 about = self.about if self.pace is None else None
                 self._health.silent(attempt.upstream, now, attempt.sent_at, about)
         if now >= self.deadline:
-            return self._give_up("no answer within the deadline")
+            return self._give_up("no answer within the deadline", now)
+        self._call_in(now)
         if self._denied is not None:
             if not self._one_before_may_know(self._denied[1].upstream, now):
-                return self._give_up("")
+                return self._give_up("", now)
             self._arm(now + DENIAL_LOOK)
             return []
         if now < self._hedge_at:
             self._arm(self._hedge_at)
             return []
         if self.has_stale and all_down(self.plan):
-            return self._give_up("every upstream is down")
+            return self._give_up("every upstream is down", now)
         full = self._spent()
         if (
             (self._doubted is not None and (full or self._all_asked()))
             or (self._cut is not None and self._all_asked() and self._half_over(now))
             or self._only_the_dead_are_left(waiting)
         ):
-            return self._give_up("")
+            return self._give_up("", now)
         if full:
-            self._arm(self.deadline)
+            self._arm(self._half_time() if self._held_back else self.deadline)
             return []
         last = self.attempts[-1]
         why = "the ones before failed"
@@ -378,10 +379,13 @@ class Lookup(Opinions):
         """
         if self.outcome is not None:
             return []
+        nobody_left = not self._open and not self._round_goes_on()
+        # A recursor's error is about the name: the others say the same.
+        self._call_in(now, failed=nobody_left and attempt.upstream.is_agent)
         if self._denied is not None:
             attempt.decided = "failed"
             waits = self._one_before_may_know(self._denied[1].upstream, now)
-            return [] if waits else self._give_up("")
+            return [] if waits else self._give_up("", now)
         attempt.decided = "failed: the next one is asked"
         full = self._spent()
         if not full and self._round_goes_on():
@@ -394,14 +398,14 @@ class Lookup(Opinions):
             return []
         attempt.decided = "failed: nobody is left to be asked"
         if full or self._cut is not None or self._doubted is not None:
-            return self._give_up("")
+            return self._give_up("", now)
         if not attempt.upstream.is_agent and (final or any(one.size for one in self.attempts)):
-            return self._give_up("")
+            return self._give_up("", now)
         if self.has_stale:
             if all_down(self.plan):
-                return self._give_up("every upstream is down")
+                return self._give_up("every upstream is down", now)
             if self._next >= len(self.plan) + min(len(self.plan), ONCE_MORE):
-                return self._give_up("every upstream failed, and failed again")
+                return self._give_up("every upstream failed, and failed again", now)
         pause = self._pause(now)
         attempt.decided = f"failed: the next one is asked in {pause * 1000:.0f} ms"
         self._arm(now + pause)
@@ -423,7 +427,7 @@ class Lookup(Opinions):
             and all(one.upstream.state is not State.UP or one.strays for one in waiting)
         )
 
-    def _give_up(self, reason: str) -> list[Attempt]:
+    def _give_up(self, reason: str, now: float) -> list[Attempt]:
         if self._cut is not None:
             # Better than nothing, and marked: the rest could not be had over TCP.
             message, upstream = self._cut
@@ -435,7 +439,7 @@ class Lookup(Opinions):
         if self._doubted is not None:
             message, attempt = self._doubted
             attempt.decided = "taken: no other agent gave an opinion in time"
-            return self._believe(message, attempt)
+            return self._believe(message, now, attempt)
         if self._verdict is not None and not self.has_stale:
             message, upstream = self._verdict
             return self._finish(message, upstream)

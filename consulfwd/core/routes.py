@@ -15,6 +15,8 @@ from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.names import ROOT, suffixes, to_text
 
 ORIGIN_SIZE = 4
+# Servers that people are always shown; of more, those that are not well.
+MOST_SHOWN = 300
 
 
 class Kind(Enum):
@@ -55,9 +57,19 @@ class Route:
         """
         if len(self.groups) == 1:
             return self.groups[0].order()
+        return self._joined(group.order() for group in self.groups)
+
+    def next_plan(self) -> tuple[Upstream, ...]:
+        """Return the same for whoever only looks: nobody's turn is taken."""
+        if len(self.groups) == 1:
+            return self.groups[0].next_order()
+        return self._joined(group.next_order() for group in self.groups)
+
+    @staticmethod
+    def _joined(orders: Iterable[tuple[Upstream, ...]]) -> tuple[Upstream, ...]:
         seen: dict[tuple[str, str, int], Upstream] = {}
-        for group in self.groups:
-            for upstream in group.order():
+        for order in orders:
+            for upstream in order:
                 seen.setdefault(upstream.key, upstream)
         return tuple(sorted(seen.values(), key=lambda one: min(rank(one), 1)))
 
@@ -96,8 +108,9 @@ class Routes:
     `before` has that one's, so that what it gave is still good.
 
     There may be thousands, so whatever is looked at regularly is found out once: `groups` and
-    `upstreams`, each once, the `agents` among these, and as `measured` the groups whose order may
-    follow from how fast their members are.
+    `upstreams`, each once, the `agents` among these, as `shown` these and the recursors for all
+    names before others, and as `measured` the groups whose order may follow from how fast their
+    members are.
     """
 
     def __init__(self, routes: Iterable[Route], before: Routes | None = None) -> None:
@@ -126,6 +139,11 @@ class Routes:
         members = (one for group in self.groups for one in group.members)
         self.upstreams = tuple({one.key: one for one in members}.values())
         self.agents = tuple(one for one in self.upstreams if one.is_agent)
+        outside = [one for group in self._routes[ROOT].groups for one in group.members]
+        most = max(len(self.agents), MOST_SHOWN)
+        # Agents, and who is asked for all other names.
+        self.usual = tuple(dict.fromkeys((*self.agents, *outside)))[:most]
+        self.shown = tuple(dict.fromkeys((*self.usual, *self.upstreams)))[:most]
         self._asking = self._find_asking()
 
     def _find_asking(self) -> dict[Upstream, dict[tuple[Kind, Group], tuple[Route, Group]]]:

@@ -12,6 +12,7 @@ from math import inf
 from consulfwd.core.order import RANK, Group
 from consulfwd.core.states import State
 from consulfwd.core.upstreams import Upstream
+from consulfwd.words import duration
 
 # Lines of their own in a window (seconds); a fall and the way back are up to four.
 LINES = 12
@@ -80,9 +81,9 @@ class History:
         self._left = {one: self._left.get(one, now) for one in members}
         self._places = {one: _place(one, one.state) for one in members}
 
-    def lasted(self, upstream: Upstream, now: float) -> str:
-        """Return how long it has been in its state."""
-        return duration(now - self._since.get(upstream, now))
+    def since(self, upstream: Upstream, now: float) -> float:
+        """Return since when it has been in its state."""
+        return self._since.get(upstream, now)
 
     def was(self, upstream: Upstream, old: State, new: State, now: float) -> str:
         """Return the state it was in until now, for how long, or how long it was not up."""
@@ -127,7 +128,9 @@ class History:
 
 
 def _place(upstream: Upstream, state: State) -> float:
-    return inf if upstream.looped else RANK[state] + (0.5 if upstream.behind else 0)
+    if upstream.looped:
+        return inf
+    return RANK[state] + (0.75 if upstream.drained else 0.5 if upstream.behind else 0)
 
 
 def kind(upstream: Upstream) -> str:
@@ -135,17 +138,6 @@ def kind(upstream: Upstream) -> str:
     return "agent" if upstream.is_agent else "recursor"
 
 
-def duration(seconds: float) -> str:
-    """Return a time as people say it: 340 ms, 5.2 s, 42 s, 12 min, 3 h 12 min, 4 d 3 h."""
-    if seconds < 0.9995:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+def standing(upstream: Upstream) -> str:
+    """Return how it stands where it is told who is asked in which order."""
+    return upstream.state.value + (", taken out for work" if upstream.drained else "")

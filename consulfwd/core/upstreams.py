@@ -14,6 +14,9 @@ from consulfwd.core.states import State
 NO_INTERFACE = "its interface is not there"
 # How long (seconds) after a fall or a return an agent may still lack a part of its catalog.
 SETTLING = 30.0
+# For how long after its return it cannot speak for others that came back, too: agents that start
+# together read Raft's log at the same time, and are asked meanwhile.
+CATCHING_UP = 2.0
 # When it is tried again (seconds) whether who did not answer with EDNS does, at first and at last.
 EDNS_FIRST, EDNS_CEILING = 2.0, 900.0
 # Slower than this (seconds), and than so many times the time of the fastest one, an agent limps.
@@ -54,15 +57,18 @@ class Upstream:
     agent has answered for Consul's own service before; `up` is `state is UP`, told faster; `poor`
     why it is asked behind those that are up too ("" for no reason), though it answers; `slow` that
     it limps, which has the same effect; `looped` that what it is asked comes back to this server,
-    so that it is asked nothing but loop tests; `lame` why it is asked behind the others for now,
+    so that it is asked nothing but loop tests; `drained` that it was taken out for work, so that
+    it is asked only while no other is up; `lame` why it is asked behind the others for now,
     as what it said was no answer; `knows_edns` that it has answered with EDNS; `plain` that it
     answers only without, which is looked into at `edns_at`; `sent`
-    counts what it was asked; `unanswered` are the questions counted in `silent`, `wanted_at` is
-    when a probe was last wanted for their sake.
+    counts what it was asked, `changes` how often its state changed; `unanswered` are the questions
+    counted in `silent`, `wanted_at` is when a probe was last wanted for their sake.
     """
 
     __slots__ = (
-        "address", "bad", "changed_at", "counted_at", "edns_at", "edns_pause", "good", "is_agent",
+        "address", "bad", "changed_at", "changes", "counted_at", "drained", "edns_at", "edns_pause",
+        "good",
+        "is_agent",
         "knows_edns", "knows_itself", "lame", "lame_until", "last_reply",
         "looped", "name", "needed", "on_host", "plain", "poor",
         "port", "probe_at", "probe_pause", "rttvar", "sent", "silent", "slow", "srtt", "state",
@@ -98,12 +104,12 @@ class Upstream:
         self.knows_itself = False
         self.poor = ""
         self.slow = False
-        self.looped = False
+        self.looped = self.drained = False
         self.lame = ""
         self.lame_until = 0.0
         self.plain = self.knows_edns = False
         self.edns_at, self.edns_pause = 0.0, EDNS_FIRST
-        self.sent = 0
+        self.sent = self.changes = 0
         self.probe_at = 0.0
         self.probe_pause = self.tuning.probe_first
         self.unanswered: set[bytes] = set()
@@ -121,9 +127,16 @@ class Upstream:
 
     def unsettled(self, now: float) -> bool:
         """Return whether it is not well, or not for long: it may not know all there is yet."""
+        return self._well_for_less(SETTLING, now)
+
+    def just_back(self, now: float) -> bool:
+        """Return whether it is not well, or came back a moment ago: what it lacks says nothing."""
+        return self._well_for_less(CATCHING_UP, now)
+
+    def _well_for_less(self, seconds: float, now: float) -> bool:
         if self.state is not State.UP:
             return True
-        return self.changed_at > 0 and now - self.changed_at < SETTLING
+        return self.changed_at > 0 and now - self.changed_at < seconds
 
     def hedge_after(self) -> float:
         """Return how long to wait for a reply before the next upstream is asked too."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const
 from consulfwd.dns.edns import read_ede
 from consulfwd.dns.message import Message
@@ -14,6 +15,19 @@ VERDICTS = frozenset((const.FORMERR, const.NOTIMP, const.YXDOMAIN))
 def lost_most(message: Message, known: int) -> bool:
     """Return whether an answer has less than half of `known` records."""
     return 2 * message.answers < known
+
+
+def left_out(message: Message, known: int, upstream: Upstream, now: float) -> bool:
+    """Return whether an answer has so few of `known` records that its sender may lack the others.
+
+    An agent that starts knows its services one after the other: for a moment any that are missing,
+    then, as a list may shrink, most of them.
+    """
+    if message.answers >= known or not upstream.is_agent:
+        return False
+    if upstream.just_back(now):
+        return True
+    return lost_most(message, known) and upstream.unsettled(now)
 
 
 def lame(message: Message) -> str:

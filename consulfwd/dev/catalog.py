@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .kvstore import KvStore
+
 Status = Literal["passing", "warning", "critical"]
 
 MAINTENANCE = "_service_maintenance:"
@@ -89,6 +91,7 @@ class Catalog:
         self.index = 1
         self.nodes: dict[str, DevNode] = {}
         self.instances: dict[str, DevInstance] = {}
+        self.kv = KvStore(clock)
         self._service_index: dict[str, int] = {}
         self._node_index: dict[str, int] = {}
         self._services_index = 1

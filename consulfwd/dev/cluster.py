@@ -113,6 +113,17 @@ class DevAgent:
             raise ValueError("this agent has no HTTP port")
         self._http.streaming = value
 
+    @property
+    def tokens(self) -> set[str] | None:
+        """Who may ask over HTTP: whoever shows one of these; None for everybody."""
+        return self._http.tokens if self._http else None
+
+    @tokens.setter
+    def tokens(self, value: set[str] | None) -> None:
+        if self._http is None:
+            raise ValueError("this agent has no HTTP port")
+        self._http.tokens = value
+
     async def start(self, *parts: Part) -> None:
         """Opens the ports (all without `parts`): free ones at first, later the same again.
 

@@ -17,8 +17,9 @@ from typing import Any
 
 from aiohttp import web
 
+from . import kvhttp, shapes
 from .answers import DnsSettings
-from .catalog import Catalog, Check, DevInstance, DevNode
+from .catalog import Catalog
 from .faults import Faults
 
 SERVER_PORT = 8300
@@ -35,7 +36,8 @@ class HttpAgent:
     """Serves one address. `port` is 0 until the first start and stays the same after it.
 
     `streaming`: blocking health queries are answered as by an agent with streaming (Consul 1.10
-    and later), whose KnownLeader header says false while all is well.
+    and later), whose KnownLeader header says false while all is well. `tokens`: whoever shows none
+    of these is refused, but for what Consul tells everybody.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class HttpAgent:
         self.dns_port = 0
         self.streaming = False
         self.requests: deque[str] = deque(maxlen=10_000)
+        self.tokens: set[str] | None = None
         self._catalogs = catalogs
         self._datacenter = datacenter
         self._dns = dns
@@ -71,6 +74,8 @@ class HttpAgent:
             [
                 web.get("/v1/health/service/{name:.*}", self._health),
                 web.get("/v1/health/connect/{name:.+}", self._connect),
+                web.get("/v1/health/state/{state}", self._state),
+                web.get("/v1/internal/ui/services", self._counts),
                 web.get("/v1/catalog/service/{name:.+}", self._catalog_service),
                 web.get("/v1/catalog/services", self._catalog_services),
                 web.get("/v1/catalog/node/{name:.+}", self._catalog_node),
@@ -82,6 +87,7 @@ class HttpAgent:
                 web.put("/v1/agent/service/maintenance/{id:.+}", self._maintenance),
             ]
         )
+        app.add_routes(kvhttp.routes(self._catalogs[self._datacenter].kv, parse_duration))
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
@@ -132,6 +138,10 @@ class HttpAgent:
         if faults.status.strikes():
             code = int(faults.status.amount)
             return web.Response(status=code, text=f"injected fault: status {code}")
+        token = request.headers.get("X-Consul-Token", "")
+        public = request.path.startswith("/v1/status/")
+        if self.tokens is not None and token not in self.tokens and not public:
+            return _error(403, "ACL not found")
         response = await handler(request)
         await self._faults.running()
         return response
@@ -148,10 +158,10 @@ class HttpAgent:
         def read(catalog: Catalog) -> Json:
             return [
                 {
-                    "Node": _node(catalog, each.node),
-                    "Service": _service(each),
-                    "Checks": [_check(each.node, each.node.health)]
-                    + [_check(each.node, check, each) for check in each.checks.values()],
+                    "Node": shapes.node(catalog, each.node),
+                    "Service": shapes.service(each),
+                    "Checks": [shapes.check(each.node, each.node.health)]
+                    + [shapes.check(each.node, check, each) for check in each.checks.values()],
                 }
                 for each in catalog.service(name)
                 if all(each.has_tag(tag) for tag in tags)
@@ -165,12 +175,21 @@ class HttpAgent:
         name = request.match_info["name"]
         return await self._blocking(request, lambda c: c.service_index(name), lambda _: [])
 
+    async def _state(self, request: web.Request) -> web.Response:
+        state = request.match_info["state"]
+        return await self._blocking(
+            request, lambda c: c.index, lambda c: list(shapes.checks_in(c, state))
+        )
+
+    async def _counts(self, request: web.Request) -> web.Response:
+        return await self._blocking(request, lambda c: c.index, lambda c: list(shapes.counted(c)))
+
     async def _catalog_service(self, request: web.Request) -> web.Response:
         name, tags = request.match_info["name"], request.query.getall("tag", [])
 
         def read(catalog: Catalog) -> Json:
             found = [each for each in catalog.service(name) if all(map(each.has_tag, tags))]
-            return [_catalog_entry(catalog, each) for each in found]
+            return [shapes.catalog_entry(catalog, each) for each in found]
 
         return await self._blocking(request, lambda c: c.service_index(name), read)
 
@@ -184,14 +203,14 @@ class HttpAgent:
             node = catalog.nodes.get(name.lower())
             if node is None:
                 return None
-            services = {each.id: _service(each) for each in catalog.on_node(name)}
-            return {"Node": _node(catalog, node), "Services": services}
+            services = {each.id: shapes.service(each) for each in catalog.on_node(name)}
+            return {"Node": shapes.node(catalog, node), "Services": services}
 
         return await self._blocking(request, lambda c: c.node_index(name), read, empty=None)
 
     async def _catalog_nodes(self, request: web.Request) -> web.Response:
         def read(catalog: Catalog) -> Json:
-            return [_node(catalog, catalog.nodes[name]) for name in sorted(catalog.nodes)]
+            return [shapes.node(catalog, catalog.nodes[name]) for name in sorted(catalog.nodes)]
 
         return await self._blocking(request, lambda c: c.index, read)
 
@@ -283,7 +302,7 @@ class HttpAgent:
             body = body[1:]
         streaming = self.streaming and health and bool(index) and "near" not in query
         reset = self._faults.http.index_reset.strikes()
-        # Streaming leaves these two unfilled, whatever is the matter.
+        # Streaming leaves these two unfilled, and the one about ACLs out, whatever is the matter.
         leaderless = streaming or self._faults.http.no_leader.strikes()
         contact = self._faults.http.last_contact
         behind = contact.amount if not streaming and contact.strikes() else 0
@@ -294,13 +313,15 @@ class HttpAgent:
             "X-Consul-Effective-Consistency": "stale" if "stale" in query else "leader",
             "X-Consul-Query-Backend": "streaming" if streaming else "blocking-query",
         }
-        if filtered:
+        if filtered and not streaming:
             headers["X-Consul-Results-Filtered-By-ACLs"] = "true"
         return web.json_response(body, headers=headers)
 
     def _servers(self) -> list[str]:
-        catalog = self._catalogs[self._datacenter]
-        return [f"{each.node.address}:{each.port}" for each in catalog.service("consul")]
+        # Raft has nobody who was merely registered, which is marked as for consul-esm.
+        found = self._catalogs[self._datacenter].service("consul")
+        servers = [one for one in found if "external-node" not in one.node.meta]
+        return [f"{one.node.address}:{one.port}" for one in servers]
 
 
 def parse_duration(text: str) -> float | None:
@@ -312,78 +333,3 @@ def parse_duration(text: str) -> float | None:
 
 def _error(status: int, text: str) -> web.Response:
     return web.Response(status=status, text=text)
-
-
-def _indices(thing: DevNode | DevInstance) -> Json:
-    return {"CreateIndex": thing.created, "ModifyIndex": thing.index}
-
-
-def _node(catalog: Catalog, node: DevNode) -> Json:
-    return {
-        "ID": "",
-        "Node": node.name,
-        "Address": node.address,
-        "Datacenter": catalog.datacenter,
-        "TaggedAddresses": None,
-        "Meta": node.meta or None,
-        **_indices(node),
-    }
-
-
-def _weights(each: DevInstance) -> Json:
-    return {"Passing": each.weights[0], "Warning": each.weights[1]}
-
-
-def _service(each: DevInstance) -> Json:
-    return {
-        "ID": each.id,
-        "Service": each.service,
-        "Tags": list(each.tags),
-        "Address": each.address,
-        "Meta": each.meta or None,
-        "Port": each.port,
-        "Weights": _weights(each),
-        "EnableTagOverride": False,
-        "Proxy": {},
-        "Connect": {},
-        "PeerName": "",
-        **_indices(each),
-    }
-
-
-def _catalog_entry(catalog: Catalog, each: DevInstance) -> Json:
-    return {
-        "ID": "",
-        "Node": each.node.name,
-        "Address": each.node.address,
-        "Datacenter": catalog.datacenter,
-        "TaggedAddresses": None,
-        "NodeMeta": each.node.meta or None,
-        "ServiceKind": "",
-        "ServiceID": each.id,
-        "ServiceName": each.service,
-        "ServiceTags": list(each.tags),
-        "ServiceAddress": each.address,
-        "ServiceWeights": _weights(each),
-        "ServiceMeta": each.meta,
-        "ServicePort": each.port,
-        "ServiceEnableTagOverride": False,
-        **_indices(each),
-    }
-
-
-def _check(node: DevNode, check: Check, each: DevInstance | None = None) -> Json:
-    return {
-        "Node": node.name,
-        "CheckID": check.id,
-        "Name": check.name,
-        "Status": check.status,
-        "Notes": check.notes,
-        "Output": check.output,
-        "ServiceID": each.id if each else "",
-        "ServiceName": each.service if each else "",
-        "ServiceTags": list(each.tags) if each else [],
-        "Type": check.kind,
-        "Definition": {},
-        "ModifyIndex": check.index,
-    }

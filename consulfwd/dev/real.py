@@ -81,7 +81,8 @@ class RealCluster:
     are free on all of them; `dns_port` and `http_port` set them. With `acl` everything is
     denied by default, DNS may read all but services named hidden*, and `token` manages.
     `definitions` is a folder of service definition files to register; `extra` is merged into
-    each agent's configuration; `join_wan` names servers ("address:port") of another cluster.
+    each agent's configuration, and of `each` what is there by its name; `join_wan` names servers
+    ("address:port") of another cluster.
     Each agent runs, and is asked, inside `within(address)`, such as a network namespace.
     Logs and data are kept in `workdir`, which is made when missing.
     """
@@ -100,6 +101,7 @@ class RealCluster:
         http_port: int | None = None,
         definitions: Path | None = None,
         extra: Mapping[str, Any] | None = None,
+        each: Mapping[str, Mapping[str, Any]] | None = None,
         join_wan: Sequence[str] = (),
         within: Within = anywhere,
     ) -> None:
@@ -116,6 +118,7 @@ class RealCluster:
         self._ports = (dns_port, http_port)
         self._definitions = definitions
         self._extra = dict(extra or {})
+        self._each = dict(each or {})
         self._join_wan = list(join_wan)
         self._within = within
         self._guard: Guard | None = None
@@ -258,6 +261,15 @@ class RealCluster:
         """Put a registered instance into maintenance, None ends it; does not settle."""
         self._apply(maintenance(node, service_id, reason))
 
+    def snapshot(self) -> bytes:
+        """Return all that the cluster's servers know."""
+        return self.leader().raw("GET", "/v1/snapshot")
+
+    def restore(self, snapshot: bytes) -> None:
+        """Have them know that again, and nothing else; settles."""
+        self.leader().raw("PUT", "/v1/snapshot", snapshot)
+        self.settle()
+
     def put_query(self, name: str, service: str, **fields: object) -> str:
         """Make a prepared query over `service` and return its id; `fields` go beside Service."""
         body = {"Name": name, "Service": {"Service": service}, **fields}
@@ -310,6 +322,7 @@ class RealCluster:
             shutil.rmtree(self.workdir / name, ignore_errors=True)
             config["retry_join"] = [f"{other}:{ports.serf_lan}" for other in join]
             config = merge(config | shared | fields, self._extra)
+            config = merge(config, self._each.get(name, {}))
             return RealAgent(self.binary, config, self.workdir, guard, self.token, self._within)
 
         # Consul stops at the first join that succeeds, be it of itself: each server but the

@@ -116,6 +116,20 @@ class RealAgent(Child):
 
         `token` None sends the cluster's management token when ACLs are on; "" sends none.
         """
+        sent = None if body is None else json.dumps(body).encode()
+        text = self.raw(method, path, sent, token=token, timeout_s=timeout_s).decode()
+        return json.loads(text) if text.strip() else None
+
+    def raw(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        token: str | None = None,
+        timeout_s: float = 10.0,
+    ) -> bytes:
+        """The same, as octets."""
         token = self._token if token is None else token
         connection = http.client.HTTPConnection(self.address, self.http_port, timeout=timeout_s)
         try:
@@ -124,18 +138,19 @@ class RealAgent(Child):
             connection.request(
                 method,
                 path,
-                None if body is None else json.dumps(body),
+                body,
                 {"X-Consul-Token": token} if token else {},
             )
             response = connection.getresponse()
-            text = response.read().decode()
+            found = response.read()
         except (OSError, http.client.HTTPException) as error:
             raise ApiError(0, f"{method} {path} at {self.name}: {error!r}") from error
         finally:
             connection.close()
         if response.status // 100 != 2:
-            raise ApiError(response.status, f"{method} {path} at {self.name}: {text.strip()}")
-        return json.loads(text) if text.strip() else None
+            text = found.decode(errors="replace").strip()
+            raise ApiError(response.status, f"{method} {path} at {self.name}: {text}")
+        return found
 
     def dns_answers(self) -> int | None:
         """How many servers this agent's DNS names (3 at most, for want of EDNS).

@@ -25,6 +25,18 @@ def from_text(text: str) -> bytes:
     """
     if text in ("", "."):
         return ROOT
+    if text.isascii() and "\\" not in text:
+        labels = text.encode().removesuffix(b".").split(b".")
+    else:
+        labels = _escaped(text)
+    wire = join(labels)
+    if len(wire) > MAX_NAME:
+        raise WireError(f"the name {text[:40]!r}... is longer than {MAX_NAME} octets")
+    return wire
+
+
+def _escaped(text: str) -> list[bytes]:
+    """The labels of a name with escapes, or with characters that none may have."""
     labels: list[bytes] = []
     label = bytearray()
     position = 0
@@ -50,10 +62,7 @@ def from_text(text: str) -> bytes:
         label.append(ord(char))
     if label:
         labels.append(bytes(label))
-    wire = join(labels)
-    if len(wire) > MAX_NAME:
-        raise WireError(f"the name {text[:40]!r}... is longer than {MAX_NAME} octets")
-    return wire
+    return labels
 
 
 def join(labels: list[bytes]) -> bytes:

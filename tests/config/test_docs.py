@@ -12,9 +12,16 @@ import pytest
 from consulfwd.config import Agent, load
 from consulfwd.config.addresses import FromCatalog
 from consulfwd.config.environment import variables
-from consulfwd.config.keys import Section, keys_of, leaves
+from consulfwd.config.keys import REQUIRED, Section, keys_of, leaves
 from consulfwd.config.settings import Settings
 from consulfwd.config.show import plain
+from consulfwd.config.zones import (
+    FileTarget,
+    InfobloxTarget,
+    PrimaryTarget,
+    UpdateTarget,
+    ZoneSettings,
+)
 from consulfwd.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +33,7 @@ OPTIONS = {
     "recursors": "--recursor",
     "consul.domain": "--domain",
     "consul.alt_domains": "--domain",
+    "log.level": "--log-level",
 }
 
 
@@ -56,7 +64,31 @@ def reference() -> list[str]:
         f"| `{name}` | {field.help} | {field.reader.limits} |"
         for name, field in keys_of(FromCatalog).items()
     ]
+    rows += zone_rows()
     return [re.sub(r" +", " ", row) for row in rows]
+
+
+def zone_rows() -> list[str]:
+    """The rows of the tables about a zone and each kind of target."""
+    shown: Any = plain(ZoneSettings(origin="svc.example.com"))
+    rows = []
+    for path, field in leaves(ZoneSettings):
+        value = shown
+        for part in path:
+            value = value[part]
+        given = "" if value is None or path == ("origin",) else f"`{json.dumps(value)}`"
+        rows.append(f"| `{'.'.join(path)}` | {field.help} | {given} | {field.reader.limits} |")
+    for kind, made in (
+        ("file", FileTarget),
+        ("rfc2136", UpdateTarget),
+        ("infoblox", InfobloxTarget),
+        ("primary", PrimaryTarget),
+    ):
+        for name, field in keys_of(made).items():
+            needed = field.default is REQUIRED or field.default is None
+            given = "" if needed else f"`{json.dumps(field.default)}`"
+            rows.append(f"| `{kind}.{name}` | {field.help} | {given} | {field.reader.limits} |")
+    return rows
 
 
 @pytest.mark.parametrize("row", reference())
@@ -87,7 +119,7 @@ def test_there_are_documented_mistakes() -> None:
 
 def local(text: str, folder: Path) -> str:
     """The text with its files of /etc/consulfwd in `folder`, where they exist."""
-    for name in ("consul-ca.pem", "consul.token"):
+    for name in ("consul-ca.pem", "consul.token", "client.pem", "client.key", "admin.token"):
         (folder / name).write_text("x")
     return text.replace("/etc/consulfwd/", f"{folder}/")
 
@@ -111,6 +143,6 @@ def test_the_example_file_has_every_key(tmp_path: Path) -> None:
     loaded = load(file, {}, {})
     assert loaded.warnings == ()
     assert [key for key, origin in loaded.origins.items() if origin == "default"] == []
-    agent = loaded.settings.consul.agents[-1]
-    assert (agent.http_scheme, agent.http_port) == ("https", 8501)
-    assert None not in (agent.ca_file, agent.token_file)
+    given = {key for one in loaded.settings.consul.agents for key in plain(one)}  # type: ignore[attr-defined]
+    # What a variable holds is not on this host.
+    assert given == keys_of(Agent).keys() - {"token_variable"}

@@ -248,6 +248,7 @@ def test_every_key_has_a_variable_of_its_own() -> None:
     assert {name for name, (_, kind) in names.items() if kind == "mapping"} == {
         "CONSULFWD_CONSUL_DATACENTERS",
         "CONSULFWD_FORWARD",
+        "CONSULFWD_ZONES",
     }
     assert names["CONSULFWD_USER"] == (("user",), "text")
 
@@ -454,6 +455,28 @@ def test_port_0_may_be_listened_on_twice(write: Write) -> None:
     assert len(listen) == 2
 
 
+def test_files_of_agents_are_not_needed_by_who_does_not_ask_over_http(
+    write: Write, tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing"
+    file = write(
+        f"consul:\n  agents:\n  - {{address: 127.0.0.1, token_file: {missing}}}\n"
+        "access: {allow: ['::/0', 127.0.0.1]}\n"
+    )
+    assert len(problems(file)) == 1
+    loaded = load(file, {}, {}, over_http=False)
+    assert [str(one).partition(" (")[0] for one in loaded.warnings] == [
+        f"{file}:3: consul.agents[0].token_file: {missing} cannot be read: "
+        "No such file or directory",
+        f"{file}:4: access.allow[0]: ::/0 lets the whole Internet ask",
+    ]
+    assert loaded.settings.consul.agents[0].token_file == missing
+    # What contradicts itself is of no use to anybody.
+    file.write_text("cache: {min_ttl: 20, max_ttl: 10}")
+    with pytest.raises(ConfigError):
+        load(file, {}, {}, over_http=False)
+
+
 def test_the_files_an_agent_needs_must_be_there(write: Write, tmp_path: Path) -> None:
     good, missing = tmp_path / "good", tmp_path / "missing"
     good.write_text("secret")
@@ -495,18 +518,111 @@ def test_certificates_need_https(write: Write, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("key", ["ca_file", "cert_file", "key_file"])
+def test_each_file_of_an_agent_must_be_readable(write: Write, tmp_path: Path, key: str) -> None:
+    good, missing = tmp_path / "good", tmp_path / "missing"
+    good.write_text("x")
+    files = {"ca_file": good, "cert_file": good, "key_file": good, key: missing}
+    written = ", ".join(f"{name}: {file}" for name, file in files.items())
+    agent = f"{{address: 10.0.0.1, http_port: 8501, http_scheme: https, {written}}}"
+    assert problems(write(f"consul: {{agents: [{agent}]}}")) == [
+        f"1: consul.agents[0].{key}: {missing} cannot be read: No such file or directory "
+        "(check the path and its permissions, or take the key out)"
+    ]
+
+
+def test_a_key_needs_its_certificate(write: Write, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("x")
+    agent = f"{{address: 10.0.0.1, http_port: 8501, http_scheme: https, key_file: {file}}}"
+    assert problems(write(f"consul: {{agents: [{agent}]}}")) == [
+        "1: consul.agents[0].key_file: a key is of no use without its certificate "
+        "(add cert_file, or take key_file out)"
+    ]
+
+
+def test_a_token_file_that_is_yet_to_be_written_is_told(write: Write, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    path = write(f"consul: {{agents: [{{address: 127.0.0.1, token_file: {token}}}]}}\n")
+    token.write_text("x")
+    assert load(path, {}, {}).warnings == ()
+    token.write_text("")
+    # Nobody is to go without DNS for that.
+    loaded = load(path, {}, {})
+    assert [str(one) for one in loaded.warnings] == [
+        f"{path}:1: consul.agents[0].token_file: is empty: the agent is not asked over HTTP until"
+        " it holds a token (write it, or take the key out)"
+    ]
+    assert loaded.passed_over == ()
+
+
+def test_a_token_is_in_a_file_or_a_variable(write: Write, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("x")
+    agent = f"{{address: 127.0.0.1, token_file: {file}, token_variable: A_TOKEN}}"
+    assert problems(write(f"consul: {{agents: [{agent}]}}"), {"A_TOKEN": "secret"}) == [
+        "1: consul.agents[0].token_variable: token_file holds the token (take one of them out)"
+    ]
+
+
+def test_a_variable_that_holds_the_token_is_looked_at_and_never_kept(write: Write) -> None:
+    file = write("consul: {agents: [{address: 10.0.0.1, token_variable: A_TOKEN}]}")
+    for environ in ({}, {"A_TOKEN": " "}):
+        told = problems(file, dict(environ))
+        assert told == [
+            "1: consul.agents[0].token_variable: A_TOKEN is not set (set it, or take the key out)"
+        ]
+    loaded = load(file, {"A_TOKEN": "secret"}, {})
+    assert loaded.settings.consul.agents[0].token_variable == "A_TOKEN"
+    assert "secret" not in repr(loaded)
+    (warning,) = loaded.warnings
+    assert str(warning).startswith(
+        f"{file}:1: consul.agents[0].token_variable: the token goes to 10.0.0.1 without TLS"
+    )
+
+
+def test_a_credential_is_found_where_the_service_manager_put_it(
+    write: Write, tmp_path: Path
+) -> None:
+    file = write("consul: {agents: [{address: 127.0.0.1, token_file: consul.token}]}")
+    where = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    path = "1: consul.agents[0].token_file:"
+    mend = "(check the path and its permissions, or take the key out)"
+    assert problems(file, where) == [
+        f"{path} {tmp_path}/consul.token cannot be read: No such file or directory {mend}"
+    ]
+    (tmp_path / "consul.token").mkdir()
+    assert problems(file, where) == [f"{path} {tmp_path}/consul.token is not a file {mend}"]
+    (tmp_path / "consul.token").rmdir()
+    (tmp_path / "consul.token").write_text("x")
+    agent = load(file, where, {}).settings.consul.agents[0]
+    assert agent.token_file == Path("consul.token")
+
+
+@pytest.mark.parametrize("written", ["''", ".", "..", "./x", "a/b", "../x"])
+def test_what_is_neither_a_path_nor_a_credential(write: Write, written: str) -> None:
+    (told,) = problems(write(f"consul: {{agents: [{{address: 10.0.0.1, token_file: {written}}}]}}"))
+    assert "is not an absolute path (a service has no folder" in told
+
+
+def test_a_token_over_a_socket_stays_here(write: Write, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("x")
+    file = write(
+        f"consul: {{agents: [{{address: 10.0.0.1, http_socket: /x, token_file: {token}}}]}}"
+    )
+    assert load(file, {}, {}).warnings == ()
+
+
 # All sources together.
 
 
 def test_every_problem_of_every_source_in_their_order(write: Write) -> None:
     file = write("cache: {size: x}\nuser: 5\nlisten: [127.0.0.1]")
     environ = {
-        "CONSULFWD_CACHE_SIZ": "5",
         "CONSULFWD_CACHE_SIZE": "5.5",
         "CONSULFWD_FORWARD": "x",
         "CONSULFWD_USER": "a\x07b",
-        "CONSULFWD_XYZ": "1",
-        "CONSULFWD_\udce4": "1",
         "CONSULFWD_LISTEN": "127.0.0.1 x",
     }
     options: dict[str, object] = {"agent": ["y"], "domain": ["a", "a"], "recursor": ["\udce4"]}
@@ -514,15 +630,11 @@ def test_every_problem_of_every_source_in_their_order(write: Write) -> None:
     expected = [
         "1: cache.size: must be a whole number, not the text 'x'",
         "2: user: must be text, not the number 5",
-        "environment CONSULFWD_CACHE_SIZ: no setting has this variable "
-        "(did you mean CONSULFWD_CACHE_SIZE?)",
         "environment CONSULFWD_CACHE_SIZE: cache.size: must be a whole number, not the number 5.5",
         "environment CONSULFWD_FORWARD: forward: cannot be given in a variable "
         "(write forward in the configuration file)",
         f"environment CONSULFWD_LISTEN: listen[1]: 'x' is not an IP address {look_up}",
         "environment CONSULFWD_USER: user: holds a character that cannot be used",
-        "environment CONSULFWD_XYZ: no setting has this variable (unset it)",
-        r"environment CONSULFWD_\udce4: no setting has this variable (unset it)",
         f"--agent: consul.agents[0]: 'y' is not an IP address {look_up}",
         "--recursor: holds a character that cannot be used",
         "--domain: consul.alt_domains[0]: a is a Consul domain already (take one of them out)",
@@ -563,11 +675,11 @@ def test_a_broken_value_makes_no_further_problems(write: Write) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "".join(f"k{number}: 1\n" for number in range(5_000)),
-        "listen: [" + ",".join(["x"] * 5_000) + "]",
-        "forward: {" + ",".join(f"a{number}.consul: [9.9.9.9]" for number in range(5_000)) + "}",
-        "forward: {" + ",".join(f"A{number}.consul: [9.9.9.9]" for number in range(5_000)) + "}",
-        "forward: {" + ",".join(f"{one}{n}: [::]" for n in range(2_500) for one in "aA") + "}",
+        "".join(f"k{number}: 1\n" for number in range(1_000)),
+        "listen: [" + ",".join(["x"] * 1_000) + "]",
+        "forward: {" + ",".join(f"a{number}.consul: [9.9.9.9]" for number in range(1_000)) + "}",
+        "forward: {" + ",".join(f"A{number}.consul: [9.9.9.9]" for number in range(1_000)) + "}",
+        "forward: {" + ",".join(f"{one}{n}: [::]" for n in range(500) for one in "aA") + "}",
     ],
 )
 def test_a_flood_of_problems_is_cut_off(write: Write, text: str) -> None:
@@ -661,6 +773,100 @@ def test_reuse_of_what_is_not_kept(write: Write, enabled: str, size: int, told: 
         "is true (raise it, or write enabled: false there)"
     )
     assert [str(one) for one in load(file, {}, {}).warnings] == ([warning] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("level", "file", "told"), [("warning", "", True), ("info", "", False), ("error", "/q", False)]
+)
+def test_lines_about_queries_that_nobody_sees(
+    write: Write, level: str, file: str, told: bool
+) -> None:
+    to = f"querylog: {{file: {file}}}\n" if file else ""
+    path = write(f"log:\n  queries: true\n  level: {level}\n{to}")
+    warning = (
+        f"{path}:3: log.level: lines about queries are not in a log of level warning "
+        "(write level: info, or name a querylog.file)"
+    )
+    assert [str(one) for one in load(path, {}, {}).warnings] == ([warning] if told else [])
+
+
+def test_variables_that_are_no_settings_are_told_and_passed_over() -> None:
+    environ = {
+        "CONSULFWD_CACHE_SIZ": "5",
+        "CONSULFWD_CACHE_SIZE": "7",
+        "CONSULFWD_XYZ": "1",
+        "CONSULFWD_\udce4": "1",
+    }
+    loaded = load(None, environ, {})
+    assert size(loaded) == 7
+    unknown = "no setting has this variable"
+    assert [str(one) for one in loaded.warnings] == [
+        f"environment CONSULFWD_CACHE_SIZ: {unknown} (did you mean CONSULFWD_CACHE_SIZE?)",
+        f"environment CONSULFWD_XYZ: {unknown} (unset it)",
+        rf"environment CONSULFWD_\udce4: {unknown} (unset it)",
+    ]
+
+
+def links(service: str) -> dict[str, str]:
+    """What Kubernetes puts into the environment of every pod for a service with two ports."""
+    found = {f"{service}_SERVICE_HOST": "10.3.0.9", f"{service}_SERVICE_PORT": "53"}
+    for number, kind in ((53, "UDP"), (53, "TCP")):
+        port = f"{service}_PORT_{number}_{kind}"
+        url = f"{kind.lower()}://10.3.0.9:{number}"
+        found |= {f"{service}_SERVICE_PORT_DNS_{kind}": f"{number}", port: url}
+        found |= {f"{port}_PROTO": kind.lower(), f"{port}_PORT": f"{number}"}
+        found |= {f"{port}_ADDR": "10.3.0.9", f"{service}_PORT": url}
+    return found
+
+
+def test_what_kubernetes_tells_of_a_service_is_one_warning() -> None:
+    environ = {**links("CONSULFWD"), **links("CONSULFWD_DNS"), "CONSULFWD_CACHE_SIZE": "7"}
+    loaded = load(None, environ, {})
+    assert size(loaded) == 7
+    assert [str(one) for one in loaded.warnings] == [
+        f"environment CONSULFWD_DNS_PORT and {len(links('X')) * 2 - 1} more: no setting: what "
+        "Kubernetes tells of a service of that name (set enableServiceLinks: false for the pod)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("CONSULFWD_TCP_PORT", "53"), ("CONSULFWD_CONSUL_HTTP_PORT", "8500"), ("CONSULFWD_PORT", "")],
+)
+def test_what_only_looks_like_that_is_told_by_itself(name: str, text: str) -> None:
+    (warning,) = load(None, {name: text}, {}).warnings
+    assert str(warning).startswith(f"environment {name}: no setting has this variable (")
+
+
+@pytest.mark.parametrize(
+    ("agents", "told"),
+    [
+        ("[{address: 10.0.0.1, token_file: TOKEN}]", "[0].token_file: the token goes to 10.0.0.1"),
+        ("[127.0.0.1, {address: 'fe80::1%lo', token_file: TOKEN}]",
+         "[1].token_file: the token goes to fe80::1%lo"),
+        ("[{address: 10.0.0.1, token_file: TOKEN, http_scheme: https, http_port: 8501}]", ""),
+        ("[{address: 127.0.0.2, token_file: TOKEN}, {address: '::1', token_file: TOKEN}]", ""),
+        ("[10.0.0.1]", ""),
+        ("{from_catalog: true, seeds: [{address: 127.0.0.1, token_file: TOKEN}]}",
+         ".seeds[0].token_file: the token goes to the agents of the catalog"),
+        ("{from_catalog: true, seeds: [{address: 10.0.0.1, http_socket: /x, token_file: TOKEN}]}",
+         ".seeds[0].token_file: the token goes to the agents of the catalog"),
+        ("{from_catalog: true, seeds: [127.0.0.1, {address: 127.0.0.2, token_file: TOKEN}]}", ""),
+        ("{from_catalog: true, seeds: [{address: 127.0.0.1, token_file: TOKEN, "
+         "http_scheme: https, http_port: 8501}]}", ""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["consul.agents", "consul.datacenters.dc2.agents"])
+def test_a_token_that_goes_out_in_clear(
+    write: Write, tmp_path: Path, path: str, agents: str, told: str
+) -> None:
+    (tmp_path / "token").write_text("x")
+    text = f"consul:\n  agents: {agents}\n"
+    if path != "consul.agents":
+        text = f"consul:\n  datacenters: {{dc2: {{agents: {agents}}}}}\n"
+    file = write(text.replace("TOKEN", str(tmp_path / "token")))
+    found = [str(one).partition(" without")[0] for one in load(file, {}, {}).warnings]
+    assert found == ([f"{file}:2: {path}{told}"] if told else [])
 
 
 def test_a_local_agent_as_the_only_seed_is_nothing_to_warn_about(write: Write) -> None:

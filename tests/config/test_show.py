@@ -20,7 +20,9 @@ consul:
   agents:
     - 10.0.0.1
     - {address: "2001:db8::1", http_scheme: https, http_port: 8501,
-       ca_file: FOLDER/ca, token_file: "FOLDER/to ken: #1"}
+       ca_file: FOLDER/ca, token_file: "FOLDER/to ken: #1", cert_file: FOLDER/ca,
+       key_file: FOLDER/ca, tls_server_name: Server.dc1.consul.}
+    - {address: 127.0.0.1, http_socket: "FOLDER/to ken: #2"}
   policy: fastest
   datacenters: {DC2: {agents: [10.2.0.1]}, "3": {agents: ["10.3.0.1:53"], policy: round_robin}}
   reverse: [10.0.0.0/8, fd00::/8]
@@ -33,6 +35,7 @@ cache: {size: 0, min_ttl: 1, max_ttl: 2, max_negative_ttl: 3, stale_for: 4}
 query: {deadline: 1}
 access: {allow: ["::1", 10.0.0.0/8]}
 tcp: {max_connections: 1, max_per_client: 2, idle_timeout: 0.1, max_pending: 4}
+admin: {socket: off, mode: 0600, group: adm, listen: '[::1]:81', token_file: admin.token}
 log: {level: debug, format: json, queries: yes}
 user: "1000"
 """
@@ -97,6 +100,7 @@ def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
     shown = as_yaml(load(file, {"CONSULFWD_CACHE_SIZE": "5"}, {"listen": ["::1"]}))
     agent = "dns_port: 8600, http_port: 8500, http_scheme: http}"
     assert shown == (
+        f"# {file}\n"
         'listen: ["[::1]:53"]  # --listen\n'
         "consul:\n"
         "  domain: consul  # default\n"
@@ -141,10 +145,27 @@ def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
         "  max_per_client: 64  # default\n"
         "  idle_timeout: 10.0  # default\n"
         "  max_pending: 100  # default\n"
+        "admin:\n"
+        "  socket: auto  # default\n"
+        '  mode: "0660"  # default\n'
+        "  group: null  # default\n"
+        "  listen: null  # default\n"
+        "  token_file: null  # default\n"
         "log:\n"
         "  level: info  # default\n"
         "  format: text  # default\n"
         "  queries: false  # default\n"
+        "querylog:\n"
+        "  file: null  # default\n"
+        "  format: text  # default\n"
+        "  sample: 1.0  # default\n"
+        "dnstap:\n"
+        "  socket: null  # default\n"
+        "  sample: 1.0  # default\n"
+        "  identity: null  # default\n"
+        "  version: null  # default\n"
+        "zones: []  # default\n"
+        "zones_state: null  # default\n"
         "user: null  # default\n"
     )
 
@@ -152,7 +173,7 @@ def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
 def test_json_has_settings_and_origins() -> None:
     loaded = load(None, {}, {"agent": ["10.0.0.1"]})
     shown = json.loads(as_json(loaded))
-    assert list(shown) == ["settings", "origins"]
+    assert list(shown) == ["settings", "origins", "files"]
     assert shown["settings"] == plain(loaded.settings)
     assert shown["origins"] == loaded.origins
     assert shown["origins"]["consul.agents"] == "--agent"
@@ -162,6 +183,8 @@ def test_a_file_name_cannot_break_out_of_its_comment(tmp_path: Path) -> None:
     file = tmp_path / "x\nuser: root #\x1b[1m.yml"
     file.write_text("cache: {size: 5}")
     again = tmp_path / "again.yml"
-    again.write_text(as_yaml(load(file, {}, {})))
+    loaded = load(file, {}, {})
+    again.write_text(as_yaml(loaded))
+    assert json.loads(as_json(loaded))["files"] == [rf"{tmp_path}/x\nuser: root #\x1b[1m.yml"]
     settings = load(again, {}, {}).settings
     assert (settings.user, settings.cache.size) == (None, 5)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.consul import certificates
 from tests.consul.server import Raw
 
 
@@ -34,6 +35,16 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ca.pem and what it signed: agent, client; and a stranger, each with a key.
+
+    The agent's certificate is for server.dc1.consul alone, whatever its address. both.pem is the
+    client's with its key, locked.key the client's key with a passphrase.
+    """
+    return certificates.make(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

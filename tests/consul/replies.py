@@ -30,6 +30,7 @@ def reply(
     contact_ms: int | None = 0,
     streaming: bool = False,
     filtered: bool = False,
+    mute: bool = False,
     body: bytes | None = None,
 ) -> Reply:
     """A reply of status 200; None leaves a header out."""
@@ -37,7 +38,9 @@ def reply(
         "X-Consul-Index": None if index is None else str(index),
         "X-Consul-KnownLeader": None if leader is None else str(leader).lower(),
         "X-Consul-LastContact": None if contact_ms is None else str(contact_ms),
-        "X-Consul-Query-Backend": "streaming" if streaming else "blocking-query",
+        "X-Consul-Query-Backend": (
+            "streaming" if streaming else None if mute else "blocking-query"
+        ),
         "X-Consul-Results-Filtered-By-ACLs": "true" if filtered else None,
     }
     given = {name: value for name, value in headers.items() if value is not None}

@@ -117,7 +117,7 @@ def test_an_index_of_0_is_not_asked_with(watch: Watch) -> None:
     [
         ({"index": None}, "the reply has no X-Consul-Index"),
         ({"body": b"<html>"}, "the reply is not JSON"),
-        ({"body": b'{"a": 1}'}, "the reply is not of the form Consul's have"),
+        ({"body": b'{"a": 1}'}, "the instances: not of the form Consul's have"),
     ],
 )
 def test_what_is_not_consul_s_is_a_failure(
@@ -200,7 +200,7 @@ def test_which_errors_another_agent_may_not_give(
     watch: Watch, status: int, elsewhere: bool
 ) -> None:
     watch.ask()
-    assert watch.fail(status) == Decision(Verdict.FAILED, elsewhere, "reason")
+    assert watch.fail(status) == Decision(Verdict.FAILED, elsewhere, "reason", status)
 
 
 def test_after_an_error_the_index_is_of_no_use(watch: Watch) -> None:

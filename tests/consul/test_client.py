@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from consulfwd.config import Agent
-from consulfwd.consul.client import Client
-from consulfwd.errors import ConsulError
-from tests.consul.server import Raw, http
+from consulfwd.consul.client import SENT_LIMIT, Client
+from consulfwd.errors import ConsulError, UnknownOutcome
+from tests.consul.server import Raw, http, shown
 from tests.net.world import free_port, nothing_left_behind, until
 
 PATH = "/v1/health/service/consul"
@@ -56,6 +56,18 @@ async def test_that_there_is_none_may_be_an_answer(raw: Raw, client: Client) -> 
     assert (reply.status, reply.index, reply.json()) == (404, 7, None)
 
 
+async def test_what_is_said_with_another_status_may_be_an_answer(
+    raw: Raw, client: Client
+) -> None:
+    raw.replies = [http(b'{"Healthy": false}', status="429 Too Many Requests")]
+    assert (await failed(client))[0] == 429
+    reply = await client.get(PATH, timeout=5, also=(429,))
+    assert (reply.status, reply.json()) == (429, {"Healthy": False})
+    raw.replies = [http(b"no", status="500 Internal Server Error")]
+    with pytest.raises(ConsulError, match="no"):
+        await client.get(PATH, timeout=5, also=(429,))
+
+
 async def test_connections_are_kept(raw: Raw, client: Client) -> None:
     for _ in range(3):
         await client.get(PATH, timeout=5)
@@ -81,10 +93,6 @@ async def test_the_token_is_sent_and_never_told(raw: Raw, tmp_path: Path) -> Non
     client = Client(raw.agent.replace(token_file=file))
     await client.get(PATH, timeout=5)
     assert "X-Consul-Token: 5ecre7-70ken" in raw.requests[0]
-    # It is read once per client: a reload makes new ones.
-    file.write_text("other")
-    await client.get(PATH, timeout=5)
-    assert "X-Consul-Token: 5ecre7-70ken" in raw.requests[1]
     raw.replies = [http(b"ACL not found", status="403 Forbidden")]
     assert await failed(client) == (403, "ACL not found")
     await client.close()
@@ -99,6 +107,18 @@ async def test_what_is_no_token_goes_nowhere(raw: Raw, tmp_path: Path, content: 
     client = Client(raw.agent.replace(token_file=file))
     assert await failed(client) == (0, f"{file} holds no token")
     assert raw.requests == []
+    await client.close()
+
+
+@pytest.mark.parametrize("content", [b"one", b" one\r\n", b"\xef\xbb\xbfone\n", b"\n\none\n"])
+async def test_what_editors_put_around_a_token_is_no_part_of_it(
+    raw: Raw, tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    client = Client(raw.agent.replace(token_file=file))
+    await client.get(PATH, timeout=5)
+    assert shown(raw.requests[-1]) == "one"
     await client.close()
 
 
@@ -256,7 +276,7 @@ def test_aiohttp_is_not_imported_by_the_event_loop_s_thread() -> None:
     code = """
 import asyncio, builtins, sys, threading
 from consulfwd.config import Agent
-from consulfwd.consul import client as module
+from consulfwd.consul import way as module
 from consulfwd.consul.client import Client
 from consulfwd import daemon
 from consulfwd.errors import ConsulError
@@ -267,12 +287,12 @@ class Finder:
         if name == "aiohttp":
             found.append(threading.current_thread() is threading.main_thread())
 sys.meta_path.insert(0, Finder())
-made = module._session
+made = module._sessions
 def making(*arguments):
     # Importing what another thread still imports would wait for that.
     found.append(sys.modules["aiohttp"].__spec__._initializing)
     return made(*arguments)
-module._session = making
+module._sessions = making
 async def ask():
     client = Client(Agent(address="127.0.0.1", http_port=1))
     try:
@@ -291,6 +311,96 @@ print(found)
     assert done.stdout.splitlines() == [refused, refused, "[False, False, False]"]
     # A slow machine makes asyncio tell of slow steps there; anything else would be a fault.
     assert [line for line in done.stderr.splitlines() if not line.startswith("Executing")] == []
+
+
+async def test_what_is_written(raw: Raw, client: Client) -> None:
+    raw.replies = [http(b"true")]
+    params = {"cas": "7", "flags": "42"}
+    assert (await client.put("/v1/kv/a", params, body=b"x=1", timeout=5)).json() is True
+    assert (await client.put("/v1/session/renew/b", timeout=5)).json() is True
+    assert (await client.delete("/v1/kv/a", {"cas": "8"}, timeout=5)).json() is True
+    assert [one[0] for one in raw.requests] == [
+        "PUT /v1/kv/a?cas=7&flags=42 HTTP/1.1",
+        "PUT /v1/session/renew/b HTTP/1.1",
+        "DELETE /v1/kv/a?cas=8 HTTP/1.1",
+    ]
+    assert raw.bodies == [b"x=1", b"", b""]
+    assert raw.connections == 1
+
+
+async def test_no_more_is_written_than_consul_takes(raw: Raw, client: Client) -> None:
+    await client.put("/v1/kv/a", body=b"x" * SENT_LIMIT, timeout=5)
+    with pytest.raises(ConsulError, match="nothing of more than 524288 octets is written"):
+        await client.put("/v1/kv/a", body=b"x" * (SENT_LIMIT + 1), timeout=5)
+    assert len(raw.requests) == 1
+
+
+@pytest.mark.parametrize("method", ["put", "delete"])
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (b"", (0, "connection closed without a reply")),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+         (0, "connection closed in the middle of the reply")),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", (0, "the reply is not HTTP")),
+        (http(b"y" * 1001), (0, "a reply of more than 1000 octets")),
+        (http(b"rpc error: leadership lost while committing log", status="500 X"),
+         (500, "rpc error: leadership lost while committing log")),
+        (None, (0, "no reply within 0.1 s")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kept", [False, True], ids=["new connection", "kept connection"])
+async def test_a_lost_reply_leaves_open_what_became_of_it(
+    raw: Raw, client: Client, method: str, reply: bytes | None, error: tuple[int, str], kept: bool
+) -> None:
+    """And it is sent once, whatever becomes of the connection: the second time may be another."""
+    if kept:
+        await client.get(PATH, timeout=5)
+    raw.silent = reply is None
+    raw.replies = [reply or b""]
+    with pytest.raises(UnknownOutcome) as caught:
+        await getattr(client, method)("/v1/kv/a", {"cas": "7"}, timeout=0.1, limit=1000)
+    assert (caught.value.status, caught.value.reason) == error
+    assert str(caught.value).endswith("(whether it took effect is not known)")
+    assert sum(one[0].startswith(method.upper()) for one in raw.requests) == 1
+
+
+@pytest.mark.parametrize("method", ["put", "delete"])
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [
+        (http(b"", "Location: http://192.0.2.1/", status="301 Moved"), 301),
+        (http(b"no", status="400 Bad Request"), 400),
+        (http(b"no", status="403 Forbidden"), 403),
+        (http(b"no", status="404 Not Found"), 404),
+        (http(b"", status="429 Too Many Requests"), 429),
+    ],
+)
+async def test_what_is_refused_took_no_effect(
+    raw: Raw, client: Client, method: str, reply: bytes, status: int
+) -> None:
+    raw.replies = [reply]
+    with pytest.raises(ConsulError) as caught:
+        await getattr(client, method)("/v1/kv/a", timeout=5)
+    assert (caught.value.status, type(caught.value)) == (status, ConsulError)
+    assert len(raw.requests) == 1
+
+
+async def test_what_was_never_sent_took_no_effect(over_tls: ssl.SSLContext) -> None:
+    client = Client(Agent(address="127.0.0.1", http_port=free_port()))
+    for method in ("put", "delete"):
+        with pytest.raises(ConsulError, match="connection refused") as caught:
+            await getattr(client, method)("/v1/kv/a", timeout=5)
+        assert type(caught.value) is ConsulError
+    await client.close()
+    raw = Raw()
+    raw.tls = over_tls
+    async with raw.serving():
+        client = Client(raw.agent)
+        with pytest.raises(ConsulError, match="certificate refused") as caught:
+            await client.put("/v1/kv/a", timeout=5)
+        assert type(caught.value) is ConsulError
+        await client.close()
 
 
 @pytest.mark.parametrize("way", ["get", "ready"])

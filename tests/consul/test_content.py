@@ -153,6 +153,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(
         st.sampled_from(["Node", "Service", "Checks", "x"]) | st.text(), inner
     ),
+    max_leaves=25,
 )  # fmt: skip
 
 

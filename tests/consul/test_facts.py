@@ -174,26 +174,19 @@ def test_nothing_is_nothing(kind: FactKind) -> None:
 @pytest.mark.parametrize(
     ("fact", "parsed", "said"),
     [
-        (SERVICE, [instance(Address="10.0.0.1; evil")], "neither an IP address nor a host name"),
-        (SERVICE, [instance(Address='"x"')], "neither"),
         (SERVICE, [instance(Address=7)], "neither"),
-        (SERVICE, [instance(ID="a\nb")], "ID holds control characters"),
-        (SERVICE, [instance(Tags=["a\u2028b"])], "a tag of instance of 'web' on 'n1' holds"),
-        (SERVICE, [instance(Meta={"a": "x\r"})], "Meta of instance of 'web' on 'n1' holds control"),
+        (SERVICE, [instance(Tags=[1])], "a tag of instance of 'web' on 'n1' is not a text"),
         (SERVICE, [instance(Meta={"a": 1})], "Meta of instance of 'web' on 'n1' is not a text"),
-        (SERVICE, [instance(Port=65536)], "the port is 65536"),
         (SERVICE, [instance(Port=True)], "the port is True"),
-        (SERVICE, [instance(Weights={"Passing": -1})], "the weight is -1"),
-        (SERVICE, [instance("n\x7f1")], "a node's name holds control"),
-        (SERVICE, [instance() | {"Node": {"Node": "n1", "Address": ""}}], "node 'n1': ''"),
+        (SERVICE, [instance(ID=7)], "the ID of instance of 'web' on 'n1' is not a text"),
         (SERVICE, [instance() | {"Checks": "x"}], "Checks: not of the form"),
         (SERVICE, {}, "instances: not of the form"),
         (SERVICE, [1], "an instance is not of the form"),
         (Fact(FactKind.SERVICES), [], None),
         (Fact(FactKind.SERVICES), [1], "list of services is not of the form"),
-        (Fact(FactKind.SERVICES), {"a\nb": []}, "a service's name holds control"),
         (Fact(FactKind.NODE, "x"), [], "not of the form"),
         (KEY, [entry("a/b"), entry("a/c")], "more than one entry"),
+        (KEY, [entry("a/\n")], "a key holds control characters"),
         (KEY, [entry("a/b") | {"Value": "!"}], "not in base64"),
         (KEY, [entry("a/b") | {"Value": 3}], "not in base64"),
         (KEY, [entry("a/b", Session="../x")], "the session's ID is none"),
@@ -207,6 +200,93 @@ def test_hostile_replies(fact: Fact, parsed: object, said: str | None) -> None:
         return
     with pytest.raises(ValueError, match=said):
         fact.read(parsed)
+
+
+N2 = instance("n2")["Node"]
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        (instance(Tags=["a\u2028b"]), "a tag of instance of 'web' on 'n1' holds control"),
+        (instance(Meta={"a": "x\r"}), "Meta of instance of 'web' on 'n1' holds control"),
+        (instance(Meta={"\0": "x"}), "Meta of instance of 'web' on 'n1' holds control"),
+        (
+            instance() | {"Node": {"Node": "n1", "Address": "10.0.0.1", "Meta": {"a": "\x1b"}}},
+            "Meta of node 'n1' holds control characters",
+        ),
+        (instance(Address="10.0.0.1; evil"), "instance of 'web' on 'n1': '10.0.0.1; evil' is neit"),
+        (instance(Address='"x"'), "instance of 'web' on 'n1': '\"x\"' is neither an IP address"),
+        (instance(ID="a\nb"), "the ID of instance of 'web' on 'n1' holds control characters"),
+        (instance(Service="we\x85b"), "Service holds control characters: 'we\\x85b'"),
+        (instance(Port=65536), "instance of 'web' on 'n1': the port is 65536"),
+        (instance(Port=-1), "instance of 'web' on 'n1': the port is -1"),
+        (instance(Weights={"Passing": -1}), "instance of 'web' on 'n1': the weight is -1"),
+        (instance("n\x7f1"), "a node's name holds control characters: 'n\\x7f1'"),
+        (instance() | {"Node": {"Node": "n1", "Address": ""}}, "node 'n1': '' is neither"),
+        (instance() | {"Node": {"Node": "n1", "Address": "a b"}}, "node 'n1': 'a b' is neither"),
+    ],
+)
+def test_what_a_stranger_wrote_costs_his_instance_alone(odd: dict[str, Any], said: str) -> None:
+    read: Any = SERVICE.reading([odd, instance("n2")])
+    assert [one.node for one in read.value] == ["n2"]
+    assert (read.size, read.members) == (1, {("n2", "web1")})
+    (told,) = read.left_out
+    assert told.startswith(said)
+    assert told.endswith(": that instance is left out")
+
+
+@pytest.mark.parametrize(
+    ("fact", "parsed", "left", "told"),
+    [
+        (
+            Fact(FactKind.SERVICES),
+            {"a\nb": [], "web": []},
+            (Listed("web", ()),),
+            "a service's name holds control characters: 'a\\nb': that service is left out",
+        ),
+        (
+            Fact(FactKind.NODES),
+            [{"Node": "n1\u2029", "Address": "10.0.0.1"}],
+            (),
+            "a node's name holds control characters: 'n1\\u2029': that node is left out",
+        ),
+        (
+            Fact(FactKind.NODES),
+            [{"Node": "n1", "Address": "fe80::1%eth0"}],
+            (),
+            "node 'n1': 'fe80::1%eth0' is neither an IP address nor a host name:"
+            " that node is left out",
+        ),
+        (
+            Fact(FactKind.KEYS, "a/"),
+            [entry("a/\n"), entry("a/b")],
+            {"a/b": KeyValue("a/b", b"x")},
+            "a key holds control characters: 'a/\\n': that key is left out",
+        ),
+    ],
+)
+def test_nor_what_he_called_it(fact: Fact, parsed: object, left: object, told: str) -> None:
+    read = fact.reading(parsed)
+    assert (read.value, read.left_out) == (left, (told,))
+
+
+def test_what_a_stranger_wrote_costs_his_node_or_his_tag_alone() -> None:
+    odd = {"Node": "n1", "Address": "10.0.0.1", "Meta": {"a": "\n", "b": "1"}}
+    nodes: Any = Fact(FactKind.NODES).reading([odd, N2])
+    assert [one.name for one in nodes.value] == ["n2"]
+    assert nodes.left_out == (
+        "Meta of node 'n1' holds control characters: '\\n': that node is left out",
+    )
+    # Who holds a lock is named all the same.
+    node: Any = Fact(FactKind.NODE, "n1").reading({"Node": odd})
+    assert (node.value.address, node.value.meta) == ("10.0.0.1", {"b": "1"})
+    # A tag of one instance is no reason to hide what others have.
+    services: Any = Fact(FactKind.SERVICES).reading({"web": ["a", "b\n"], "db": []})
+    assert services.value == (Listed("db", ()), Listed("web", ("a",)))
+    assert services.left_out == (
+        "a tag of service 'web' holds control characters: 'b\\n': it is left out",
+    )
 
 
 JSON = st.recursive(

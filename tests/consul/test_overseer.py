@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,33 @@ import pytest
 
 from consulfwd.config import Agent, Seeds, Settings
 from consulfwd.consul import overseer as module
-from consulfwd.consul import quality
+from consulfwd.consul import quality, renewal
 from consulfwd.consul.client import Client
+from consulfwd.consul.learning import PEERS
 from consulfwd.consul.overseer import LIMIT, PATH, TIMEOUT, Overseer
 from consulfwd.consul.reply import Reply
+from consulfwd.consul.servers import addresses as listing
 from consulfwd.core.upstreams import Upstream
 from consulfwd.errors import ConsulError
 from tests.consul.replies import reply, servers
 from tests.net.world import nothing_left_behind, until
 
-A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+A, B, C, D = "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"
 EVERY = 0.01
 Said = Reply | ConsulError | Exception
 
 
+def _said(said: Said) -> Reply:
+    if isinstance(said, Exception):
+        raise said
+    return said
+
+
 class Scripted(Client):
-    """A client that asks nobody: `world.says` has what each address replies."""
+    """A client that asks nobody: `world.says` has what each address replies.
+
+    `world.peers` is what any says of Raft's peers; None that they are who is in the catalog.
+    """
 
     def __init__(self, agent: Agent, world: World) -> None:
         super().__init__(agent)
@@ -45,18 +56,36 @@ class Scripted(Client):
         timeout: float,
         limit: int = 0,
         absent: bool = False,
+        anonymous: bool = False,
+        also: Collection[int] = (),
     ) -> Reply:
+        await asyncio.sleep(0)
+        if path == PEERS:
+            assert (params, anonymous) == (None, True)
+            self._world.asked_for_peers.append(self.agent.address)
+            said = self._world.first_peers.pop(0) if self._world.first_peers else self._world.peers
+            return self._world.named() if said is None else _said(said)
         assert (path, params, timeout, limit) == (PATH, {"stale": ""}, TIMEOUT, LIMIT)
         assert not absent
+        assert not anonymous
         self._world.asked.append(self.agent.address)
-        await asyncio.sleep(0)
         said = self._world.says.get(self.agent.address, reply())
-        if isinstance(said, Exception):
-            raise said
-        return said
+        return _said(said)
 
     async def close(self) -> None:
         self._world.closed.append(self.agent.address)
+
+
+def peers(*addresses: str) -> Reply:
+    """What /v1/status/peers says."""
+    return reply([f"[{one}]:8300" if ":" in one else f"{one}:8300" for one in addresses])
+
+
+def _listed(said: Reply) -> list[str]:
+    try:
+        return listing(said.json())
+    except (ConsulError, ValueError):
+        return []
 
 
 class World:
@@ -66,6 +95,9 @@ class World:
         self.asked: list[str] = []
         self.closed: list[str] = []
         self.says: dict[str, Said] = {}
+        self.peers: Said | None = None
+        self.first_peers: list[Said] = []
+        self.asked_for_peers: list[str] = []
         self.changes = 0
         self.upstreams: dict[tuple[str, str, int], Upstream] = {}
         self.overseer = Overseer(
@@ -80,6 +112,12 @@ class World:
         self.settings = settings
         self.overseer.use(settings)
         self._know()
+
+    def named(self) -> Reply:
+        """Raft's peers, as they are while there are no strangers."""
+        replies = [one for one in self.says.values() if isinstance(one, Reply)]
+        found = {one for said in replies for one in _listed(said)}
+        return peers(*sorted(found))
 
     def in_force(self) -> list[str]:
         return [one.address for one in self.overseer.in_force(self.settings).consul.agents]
@@ -172,7 +210,7 @@ async def test_one_that_cannot_be_asked_is_told_once(caplog: pytest.LogCaptureFi
     caplog.set_level("INFO")
     async with looking(settings(A, B)) as world:
         world.says[A] = ConsulError("a", 0, "connection refused")
-        world.says[B] = ConsulError("b", 403, "ACL not found")
+        world.says[B] = ConsulError("b", 403, "Permission denied")
         await until(lambda: len(caplog.records) == 2)
         await turns(world, 4)
         assert world.poor() == {A: "", B: ""}
@@ -181,13 +219,22 @@ async def test_one_that_cannot_be_asked_is_told_once(caplog: pytest.LogCaptureFi
             " unseen (mend http_port or token_file, or set consul.quality.every: 0)"
         )
         assert sorted(logged(caplog)) == [
-            text.format(A, "connection refused"), text.format(B, "HTTP 403: ACL not found")
+            text.format(A, "connection refused"), text.format(B, "HTTP 403: Permission denied")
         ]  # fmt: skip
         assert {one.levelname for one in caplog.records} == {"WARNING"}
+        known = [
+            f"agent {A}:8600 cannot be asked over HTTP: connection refused",
+            f"agent {B}:8600 cannot be asked over HTTP: HTTP 403: Permission denied",
+        ]
+        assert world.overseer.faults() == known
+        # A reload is no news of them.
+        world.overseer.use(settings(A, B))
+        assert world.overseer.faults() == known
         caplog.clear()
         world.says.clear()
         await until(lambda: len(caplog.records) == 2)
         await turns(world, 4)
+        assert world.overseer.faults() == []
         assert sorted(logged(caplog)) == [
             f"agent {one}:8600 can be asked over HTTP again" for one in (A, B)
         ]
@@ -257,7 +304,9 @@ async def test_a_server_may_learn_that_it_is_gone_itself() -> None:
     async with looking(settings(A, catalog=True)) as world:
         world.says |= {A: ConsulError("a", 403, "no"), B: reply(servers(A, B))}
         world.overseer.directory.use(world.settings)
-        dict(world.overseer.directory)[""].heard([A, B])
+        roster = dict(world.overseer.directory)[""]
+        roster.named(frozenset((A, B)), 0.0)
+        roster.heard([A, B])
         world.use(world.settings)
         await until(lambda: B in world.asked)
         world.says[B] = reply(servers(A, C))
@@ -394,3 +443,109 @@ async def test_who_leaves_one_list_and_is_in_another_gets_the_other_token(tmp_pa
         await until(lambda: world.in_force() == [A])
         (told,) = [one.agent for one in world.overseer._watched.values() if one.agent.address == B]
         assert told.token_file == theirs
+
+
+async def test_a_stranger_in_the_catalog_is_neither_asked_nor_shown_a_token(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    async with looking(settings(A, catalog=True)) as world:
+        world.says |= dict.fromkeys((A, B), reply(servers(A, B, C, D)))
+        world.peers = peers(A, B)
+        await until(lambda: world.changes)
+        await turns(world, 8)
+        assert world.in_force() == [A, B]
+        assert set(world.asked) == {A, B}
+        assert ("udp", C, 8600) not in world.upstreams
+        assert logged(caplog) == [
+            "agents changed: 10.0.0.2:8600 came (from the catalog)",
+            "the catalog lists 10.0.0.3, 10.0.0.4 among Consul's servers, and /v1/status/peers does"
+            " not: not asked, and shown no token (name agents that are meant among the seeds)",
+        ]
+        # Once one of them is a server, it is taken.
+        world.peers = peers(A, B, C)
+        await until(lambda: sorted(world.in_force()) == [A, B, C])
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (ConsulError("a", 404, "no such page"), "HTTP 404: no such page"),
+        (ConsulError("a", 0, "no reply within 3 s"), "no reply within 3 s"),
+        (reply({"a": 1}), "the reply is not a list of peers"),
+        (reply(body=b"<html>"), "the reply is not JSON"),
+    ],
+    ids=["error", "silence", "other JSON", "no JSON"],
+)
+async def test_nobody_is_taken_while_it_cannot_be_asked_who_is_a_server(
+    said: Said, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with looking(settings(A, catalog=True)) as world:
+        world.says |= dict.fromkeys((A, B, C), reply(servers(A, B)))
+        await until(lambda: world.changes)
+        world.peers = said
+        world.says |= dict.fromkeys((A, B, C), reply(servers(A, B, C)))
+        await turns(world, 8)
+        # Who was taken stays.
+        assert world.in_force() == [A, B]
+        assert logged(caplog) == [
+            "the catalog lists 10.0.0.3 among Consul's servers, and /v1/status/peers cannot be"
+            f" asked ({why}): not asked, and shown no token (name agents that are meant among the"
+            " seeds)"
+        ]
+
+
+async def test_a_server_that_just_joins_is_no_stranger(caplog: pytest.LogCaptureFixture) -> None:
+    """The catalog of one agent may have it before another knows that it is a peer."""
+    async with looking(settings(A, catalog=True)) as world:
+        world.says |= dict.fromkeys((A, B), reply(servers(A, B)))
+        world.first_peers = [peers(A)]
+        await until(lambda: world.changes)
+        assert (len(world.asked_for_peers), logged(caplog)) == (2, [])
+
+
+async def test_peers_are_not_asked_for_each_time() -> None:
+    async with looking(settings(A, catalog=True)) as world:
+        world.says |= dict.fromkeys((A, B), reply(servers(A, B)))
+        await until(lambda: world.changes)
+        await turns(world, 8)
+        assert len(world.asked_for_peers) == 1
+
+
+async def test_strangers_without_number_are_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    many = [f"10.0.{n // 250}.{n % 250 + 1}" for n in range(250, 2250)]
+    async with looking(settings(A, catalog=True)) as world:
+        world.says[A] = reply(servers(A, *many))
+        world.peers = peers(A)
+        await turns(world, 6)
+        (line,) = logged(caplog)
+        assert "10.0.1.1, 10.0.1.2, 10.0.1.3, 10.0.1.4, 10.0.1.5 and 1995 more among" in line
+
+
+async def test_a_refused_token_is_another_s_to_tell(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with looking(settings(A)) as world:
+        world.says[A] = ConsulError("a", 403, "rpc error making call: ACL not found")
+        await turns(world, 5)
+        world.says.clear()
+        await turns(world, 2)
+        assert logged(caplog) == []
+
+
+async def test_who_was_refused_is_looked_at_once_there_is_something_else_to_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Patient(quality.Sight):
+        def __init__(self, every: float, max_last_contact: float) -> None:
+            super().__init__(EVERY, max_last_contact)
+
+        def failed(self, now: float, telling: bool) -> quality.Look:
+            return super().failed(now, telling)._replace(pause=3600.0)
+
+    monkeypatch.setattr(module, "Sight", Patient)
+    async with looking(settings(A)) as world:
+        world.says[A] = ConsulError("a", 403, "ACL not found")
+        await until(lambda: world.asked)
+        await until(lambda: renewal.here()._sleeping)
+        renewal.here()._wake()
+        await until(lambda: len(world.asked) == 2)

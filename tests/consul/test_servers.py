@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,15 +11,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consulfwd.config import Agent, Endpoint, Seeds, Settings
-from consulfwd.consul.servers import MOST, Change, Directory, Roster, addresses
+from consulfwd.consul.servers import (
+    MOST,
+    NAMED_FOR,
+    Change,
+    Directory,
+    Roster,
+    addresses,
+    peers,
+)
 from tests.consul.replies import servers
 
 SEED = Agent(address="10.0.0.1", dns_port=8601, http_port=8501, token_file=None)
 A, B, C, D = "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"
 
 
+class Trusting(Roster):
+    """One whose peers are whoever is in the catalog."""
+
+    def heard(self, listed: Sequence[str]) -> Change:
+        self.named(frozenset(listed), 0.0)
+        return super().heard(listed)
+
+
 def roster(*seeds: str, host: str = "host1") -> Roster:
-    return Roster([SEED.replace(address=one) for one in seeds or (A,)], host)
+    return Trusting([SEED.replace(address=one) for one in seeds or (A,)], host)
+
+
+def hear(found: Roster, *addresses: str) -> Change:
+    """The catalog lists these, and they are Raft's peers."""
+    found.named(frozenset(addresses), 0.0)
+    return found.heard(addresses)
 
 
 def asked(found: Roster) -> list[str]:
@@ -52,6 +75,78 @@ def test_addresses_are_written_one_way() -> None:
     assert addresses(servers("2001:DB8:0::7", "::ffff:10.0.0.9")) == ["2001:db8::7", "10.0.0.9"]
 
 
+def test_peers() -> None:
+    assert peers(["10.0.0.1:8300", "[2001:DB8::7]:8300", "[::ffff:10.0.0.9]:8300"]) == {
+        A, "2001:db8::7", "10.0.0.9"
+    }  # fmt: skip
+    assert peers(["server-1:8300", "10.0.0.1", "", "0.0.0.0:8300"]) == frozenset()
+
+
+@pytest.mark.parametrize("parsed", [None, {}, "10.0.0.1:8300", [1], [["10.0.0.1:8300"]]])
+def test_other_forms_of_peers_are_refused(parsed: object) -> None:
+    with pytest.raises(ValueError, match="not a list of peers"):
+        peers(parsed)
+
+
+def stranger_free(*seeds: str) -> Roster:
+    found = Roster([SEED.replace(address=one) for one in seeds or (A,)], "host1")
+    found.named(frozenset((A, B, C)), 0.0)
+    return found
+
+
+def test_only_who_raft_knows_is_taken() -> None:
+    found = stranger_free()
+    assert found.heard([A, B, D]) == Change(names(B), ())
+    assert (asked(found), found.strangers([A, B, D, D])) == ([A, B], [D])
+    # Until it does.
+    found.named(frozenset((A, B, D)), 1.0)
+    assert found.heard([A, B, D]) == Change(names(D), ())
+
+
+def test_nobody_is_taken_before_raft_s_peers_are_known() -> None:
+    found = Roster([SEED], "host1")
+    assert found.heard([A, B, C]) == Change((), ())
+    assert found.strangers([A, B, C]) == [B, C]
+
+
+def test_who_is_no_peer_any_more_goes_like_who_left_the_catalog() -> None:
+    found = stranger_free()
+    found.heard([A, B, C])
+    found.named(frozenset((A, B)), 1.0)
+    assert found.heard([A, B, C]) == Change((), ())
+    assert found.heard([A, B, C]) == Change((), names(C))
+
+
+def test_no_peers_at_all_are_not_believed() -> None:
+    found = stranger_free()
+    found.heard([A, B, C])
+    found.named(frozenset(), 1.0)
+    for _ in range(3):
+        assert found.heard([A, B, C]) == Change((), ())
+
+
+def test_a_seed_is_no_stranger() -> None:
+    found = stranger_free(D)
+    assert found.heard([A, B, D]) == Change(names(A, B), ())
+    assert (found.strangers([D]), asked(found)[0]) == ([], D)
+
+
+@pytest.mark.parametrize(
+    ("listed", "now", "doubted"),
+    [
+        ([A, B], 1.0, False),
+        ([A, B], NAMED_FOR - 0.1, False),
+        ([A, B], NAMED_FOR, True),
+        ([A, B, D], 1.0, True),
+        # Of seeds alone there is nothing to ask.
+        ([A], NAMED_FOR, False),
+        ([], NAMED_FOR, False),
+    ],
+)
+def test_when_it_is_asked_who_raft_knows(listed: list[str], now: float, doubted: bool) -> None:
+    assert stranger_free().in_doubt(listed, now) is doubted
+
+
 @pytest.mark.parametrize(
     "parsed", [None, {}, "x", 1, [1], [None], [{}], [{"Node": {}}], [{"Node": 1, "Service": {}}]]
 )
@@ -69,6 +164,12 @@ def test_new_ones_come_at_once_with_the_first_seeds_ports() -> None:
     assert {(one.dns_port, one.http_port) for one in found.agents()} == {(8601, 8501)}
     assert found.heard([A, B, C]) == Change((), ())
     assert found.heard([A, B, C, D]) == Change(names(D), ())
+
+
+def test_the_first_seed_s_socket_is_its_own() -> None:
+    found = Roster((SEED.replace(http_socket="/run/consul.sock"),), "host")
+    hear(found, "10.0.0.2")
+    assert found.agents()[1] == SEED.replace(address="10.0.0.2")
 
 
 def test_one_that_is_missing_once_stays() -> None:
@@ -125,7 +226,7 @@ def test_loopback_only_where_a_seed_is() -> None:
 def test_we_ourselves_are_not_asked(listening: tuple[str, int], came: tuple[str, ...]) -> None:
     endpoint = Endpoint(host=listening[0], port=listening[1])
     found = Roster([SEED.replace(address="127.0.0.1")], "host1", [endpoint])
-    assert found.heard([B, C, "127.0.0.2"]).came == came
+    assert hear(found, B, C, "127.0.0.2").came == came
 
 
 def test_the_order_differs_between_hosts_and_stays_on_one() -> None:
@@ -191,8 +292,8 @@ def test_settings_in_force() -> None:
     rosters = dict(directory)
     assert list(rosters) == ["", "far"]
     assert in_force(directory, found) == [A]
-    rosters[""].heard([A, B])
-    rosters["far"].heard([C, D])
+    hear(rosters[""], A, B)
+    hear(rosters["far"], C, D)
     assert in_force(directory, found) == [A, B]
     assert in_force(directory, found, "far") == [C, D]
     assert in_force(directory, found, "near") == [D]
@@ -202,7 +303,7 @@ def test_settings_in_force() -> None:
 def test_a_reload_keeps_what_was_learned() -> None:
     directory = Directory("host1")
     directory.use(settings(A))
-    dict(directory)[""].heard([A, B, C])
+    hear(dict(directory)[""], A, B, C)
     # Another seed, which was learned before, and another port.
     found = settings(A, B)
     directory.use(found)
@@ -210,7 +311,7 @@ def test_a_reload_keeps_what_was_learned() -> None:
     found = settings(B)
     directory.use(found)
     assert in_force(directory, found) == [B, C]
-    assert dict(directory)[""].heard([A]) == Change(names(A), ())
+    assert hear(dict(directory)[""], A) == Change(names(A), ())
     # Seeds of another cluster: what was learned may not be theirs.
     found = settings("10.9.9.9")
     directory.use(found)
@@ -220,7 +321,7 @@ def test_a_reload_keeps_what_was_learned() -> None:
 def test_without_the_catalog_the_list_is_the_list() -> None:
     directory = Directory("host1")
     directory.use(settings(A))
-    dict(directory)[""].heard([A, B])
+    hear(dict(directory)[""], A, B)
     found = settings(A, catalog=False)
     directory.use(found)
     assert directory.in_force(found) is found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consulfwd.consul.turns import LONGEST, PASSED_OVER, Turns
+from consulfwd.consul.turns import LONGEST, PASSED_OVER, Refusals, Turns
 
 
 def test_the_first_that_is_not_known_to_fail() -> None:
@@ -18,12 +18,28 @@ def test_the_first_that_is_not_known_to_fail() -> None:
     assert turns.first(2.0) == 1
 
 
-def test_those_that_just_refused_come_last() -> None:
+def test_those_that_were_just_asked_come_last() -> None:
     turns = Turns(2)
-    assert turns.first(0.0, {0}) == 1
-    assert turns.first(0.0, {0, 1}) == 0
+    assert turns.first(0.0, besides={0}) == 1
+    assert turns.first(0.0, besides={0, 1}) == 0
     turns.failed(1, 0.0)
-    assert turns.first(0.0, {0}) == 1
+    assert turns.first(0.0, besides={0}) == 1
+
+
+def test_who_refuses_one_thing_is_not_asked_for_it() -> None:
+    turns, refusals = Turns(2), Refusals(2)
+    refusals.refused(0, 0.0)
+    assert turns.first(PASSED_OVER - 0.01, refusals.until) == 1
+    assert turns.first(0.0) == 0  # it is asked for others
+    assert turns.first(PASSED_OVER, refusals.until) == 0
+    # Where one refuses and the other one fails, whose time is over sooner.
+    turns.failed(1, 1.0)
+    assert turns.first(1.0, refusals.until) == 0
+    refusals.refused(0, 10.0)
+    assert turns.first(10.0, refusals.until) == 1
+    refusals.answered(0)
+    refusals.refused(0, 100.0)
+    assert turns.first(100.0 + PASSED_OVER, refusals.until) == 0
 
 
 def test_an_agent_is_passed_over_longer_the_oftener_it_failed() -> None:

@@ -129,6 +129,18 @@ async def test_what_is_asked_for() -> None:
         assert not consul.agents[1].requests
 
 
+async def test_questions_wait_long_and_not_in_step() -> None:
+    async with cluster() as (consul, agents), watching(agents) as shell:
+        names = [f"s{number}" for number in range(10)]
+        for name in names:
+            await shell.armed(Subject("service", name))
+        found = [one for name in names for one in asked(consul.agents[0], f"/{name}")]
+        waits = [float(one["wait"][:-2]) / 1000 for one in found if "wait" in one]
+        assert len(waits) >= len(names) - 1
+        assert all(blocking.WAIT <= wait <= 2 * blocking.WAIT for wait in waits)
+        assert len(set(waits)) > len(waits) / 2
+
+
 async def test_the_leader_is_asked() -> None:
     async with cluster() as (consul, agents), watching(agents, leader=True) as shell:
         watch = await shell.armed()
@@ -188,9 +200,9 @@ async def test_nobody_waits_for_less_time_than_changes_settle(
     rates: list[float] = []
 
     class Rules(blocking.BlockingRules):
-        def __init__(self, *args: Any, rate: float) -> None:
+        def __init__(self, *args: Any, rate: float, **more: Any) -> None:
             rates.append(rate)
-            super().__init__(*args, rate=rate)
+            super().__init__(*args, rate=rate, **more)
 
     monkeypatch.setattr(module, "BlockingRules", Rules)
     async with cluster() as (_, agents), watching(agents, settle=settle) as shell:

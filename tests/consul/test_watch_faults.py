@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -216,17 +217,18 @@ async def test_a_token_that_loses_its_right() -> None:
         assert shell.ask() is None
 
 
+@pytest.mark.parametrize("where", ["token_file", "token_variable"])
 @pytest.mark.parametrize(("leader", "seconds"), [(False, REUSE_UNSURE), (True, REUSE)])
 async def test_with_a_token_that_may_lose_its_right_unseen(
-    tmp_path: Path, leader: bool, seconds: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, leader: bool, seconds: float
 ) -> None:
     token_file = tmp_path / "token"
     token_file.write_text("secret")
+    monkeypatch.setenv("A_TOKEN", "secret")
+    token: dict[str, Any] = {where: token_file if where == "token_file" else "A_TOKEN"}
     async with cluster() as (_, agents):
         with_token = {
-            name: Agent(
-                address=agent.address, http_port=agent.http_port, token_file=token_file
-            )
+            name: Agent(address=agent.address, http_port=agent.http_port, **token)
             for name, agent in agents.items()
         }
         async with watching(with_token, leader=leader) as shell:

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from consulfwd.config import Settings
-from consulfwd.consul import overseer, proving, quality, watch
+from consulfwd.consul import overseer, proving, quality, renewal, watch
 from consulfwd.core.subjects import Subject
 from consulfwd.core.watches import Watch
 from consulfwd.dev import DevAgent, DevCluster
 from consulfwd.dev.cluster import AgentPlace
 from consulfwd.net.relays import KEEP_AGAIN
+from consulfwd.ops.taking import WatchedServer
 from consulfwd.server import Server
 from tests.net.world import EXAMPLES, GALERA, ask, nothing_left_behind, until
 
@@ -60,6 +61,7 @@ class Looked:
     def __init__(self, cluster: DevCluster, server: Server) -> None:
         self.cluster = cluster
         self.server = server
+        self.watched = WatchedServer(server)
 
     @property
     def agents(self) -> list[DevAgent]:
@@ -295,6 +297,88 @@ async def test_an_agent_that_left_the_catalog_is_left_alone(
         )
         await until(lambda: len(here.asked_first()) == 3)
         assert connections(gone) <= 1
+
+
+async def test_a_token_that_is_revoked_and_rotated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told while it lasts, ends nothing, and needs no signal to be over."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr(renewal, "EVERY", renewal.EVERY / 100)
+    monkeypatch.setattr(renewal, "AT_ONCE", renewal.AT_ONCE / 100)
+    token_file = tmp_path / "token"
+    token_file.write_text("old")
+    async with looking(watch={"enabled": True}, token=token_file) as here:
+
+        def may(token: str) -> None:
+            for agent in here.agents:
+                agent.tokens = {token}
+
+        def armed() -> bool:
+            return any(one.armed for agent in here.agents for one in watched_at(here, agent))
+
+        async def asked_until_armed() -> None:
+            while not armed():
+                assert await here.ask() == GALERA
+                await asyncio.sleep(0.1)
+
+        may("old")
+        await asyncio.wait_for(asked_until_armed(), 10)
+        assert "token" not in here.watched.line()
+        may("new")
+        await until(lambda: not armed())
+        await until(lambda: "refuse" in here.watched.line())
+        why = f"the token of {token_file}: HTTP 403: ACL not found"
+        assert any(why in one and "was it revoked?" in one for one in logged(caplog))
+        assert why in here.watched.line()
+        caplog.clear()
+        here.watched.report()
+        assert any(one.endswith(why) for one in logged(caplog, "consulfwd"))
+        assert await here.ask() == GALERA
+        token_file.write_text("new")
+        await asyncio.wait_for(asked_until_armed(), 15)
+        await until(lambda: "refuse" not in here.watched.line())
+        assert f"the token of {token_file} is accepted again" in logged(caplog)
+        # The overseer heard of it as well: all agents can be asked.
+        assert not any("cannot be asked" in one for one in logged(caplog))
+
+
+async def test_a_stranger_in_the_catalog_gets_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("secret")
+    heard: list[bytes] = []
+
+    class Deaf(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: object) -> None:
+            heard.append(data)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(1000))
+        writer.close()
+
+    async with looking(catalog=True, token=token_file) as here:
+        await until(lambda: len(here.asked_first()) == 3)
+        seed, there = here.agents[0], "127.0.0.9"
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(
+            Deaf, local_addr=(there, seed.dns_port)
+        )
+        stream = await asyncio.start_server(connected, there, seed.http_port)
+        try:
+            here.cluster.catalog.register(
+                "consul", id="consul", node="stranger", node_address=there, port=8300,
+                node_meta={"external-node": "true"},
+            )  # fmt: skip
+            await until(lambda: any(there in one for one in logged(caplog)))
+            asked = len(seed.requests)
+            await until(lambda: len(seed.requests) > asked + 4)
+            assert there not in here.asked_first()
+            assert heard == []
+        finally:
+            transport.close()
+            stream.close()
 
 
 async def watch_names(here: Looked, count: int) -> None:

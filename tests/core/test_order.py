@@ -37,7 +37,7 @@ def test_who_is_poor_comes_behind_who_is_up_and_not(states: str, poor: str, orde
     for policy in ("ordered", "fastest"):
         agents = group(policy, states)
         for one in agents.members:
-            agents._health.rank(one, 1.0, "knows no leader" if one.name in poor else "")
+            agents._health.rank(one, "knows no leader" if one.name in poor else "")
         assert names(agents.order()) == order
         route = Route(b"\0", Kind.CONSUL, (agents, group("ordered", "u")))
         assert route.plan()[0].name == order[0]
@@ -50,7 +50,7 @@ def test_rank_tells_what_is_news() -> None:
     told = []
     for reason in ("", "knows no leader", "is 9 s behind", "", ""):
         before = health.version
-        health.rank(first, 1.0, reason)
+        health.rank(first, reason)
         told.append((health.version - before, [why for *_, why in health.changes]))
         health.changes.clear()
         assert first.poor == reason
@@ -121,9 +121,9 @@ def test_a_recursor_does_not_limp() -> None:
 def test_what_limps_and_has_old_data_is_back_when_neither_is_so() -> None:
     agents = group("ordered", "uu")
     health, first = agents._health, agents.members[0]
-    health.rank(first, 1.0, "knows no leader")
+    health.rank(first, "knows no leader")
     health.pace(first, True)
-    health.rank(first, 1.0, "")
+    health.rank(first, "")
     assert names(agents.order()) == "BA"
     health.pace(first, False)
     assert names(agents.order()) == "AB"
@@ -132,7 +132,7 @@ def test_what_limps_and_has_old_data_is_back_when_neither_is_so() -> None:
 
 def test_round_robin_leaves_out_the_poor() -> None:
     agents = group("round_robin", "uuu")
-    agents._health.rank(agents.members[1], 1.0, "knows no leader")
+    agents._health.rank(agents.members[1], "knows no leader")
     assert {names(agents.order()) for _ in range(6)} == {"ACB", "CAB"}
 
 

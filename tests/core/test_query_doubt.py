@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consulfwd.core.states import State
-from consulfwd.core.upstreams import SETTLING
+from consulfwd.core.upstreams import CATCHING_UP, SETTLING
 from tests.core.play import EPOCH, Play, played, script
 
 CUT = {
@@ -264,6 +264,66 @@ LOST_MOST: dict[str, tuple[str, str]] = {
     ),
 }
 
+# All came back a second ago, well and with a part of their catalog: Raft's log is read meanwhile.
+JUST_BACK: dict[str, tuple[dict[str, Any], str]] = {
+    "two have a part of the list, the same": (
+        {},
+        """
+        0 start        | A
+        1 A two        | B
+        2 B two        | = nothing (22): no agent that is well says so
+        """,
+    ),
+    "two have a part of the list, more than half of it": (
+        {"known": 6},
+        """
+        0 start        | A
+        1 A five       | B
+        2 B five       | = nothing (22): no agent that is well says so
+        """,
+    ),
+    "two deny the name": (
+        {},
+        """
+        0 start        | A
+        1 A no         | B
+        2 B no         | = nothing (22): no agent that is well says so
+        """,
+    ),
+    "nobody else has an opinion": (
+        {"names": "A B", "returned": "A"},
+        """
+        0 start        | A
+        1 A two        | B
+        11 timer       | = nothing (22): no agent that is well says so
+        """,
+    ),
+    "one that was well all the time says so, too: a list may shrink": (
+        {"returned": "A C"},
+        """
+        0 start        | A
+        1 A two        | B
+        2 B two        | = yes of B
+        """,
+    ),
+    "the next one has all of it": (
+        {},
+        """
+        0 start        | A
+        1 A two        | B
+        2 B five       | A suspect, = yes of B
+        """,
+    ),
+    "nothing else is at hand: the longer list": (
+        {"known": 6, "has_stale": False},
+        """
+        0 start        | A
+        1 A five       | B
+        2 B two        | = yes of A
+        """,
+    ),
+}
+
 # After a restart of the whole cluster: what agents say that are not well themselves.
 NOT_WELL: dict[str, tuple[dict[str, Any], str]] = {
     "two agree on a denial": (
@@ -271,14 +331,14 @@ NOT_WELL: dict[str, tuple[dict[str, Any], str]] = {
         """
         0 start        | A
         1 A no         | B
-        2 B no         | = nothing (22): no agent that is well answers
+        2 B no         | = nothing (22): no agent that is well says so
         """,
     ),
     "a denial of the only one": (
         {"known": 1, "names": "A"},
         """
         0 start        | A
-        1 A no         | = nothing (22): no agent that is well answers
+        1 A no         | = nothing (22): no agent that is well says so
         """,
     ),
     "a denial nobody else has an opinion on": (
@@ -286,7 +346,7 @@ NOT_WELL: dict[str, tuple[dict[str, Any], str]] = {
         """
         0 start        | A
         1 A no         | B
-        11 timer       | B down, = nothing (22): no agent that is well answers
+        11 timer       | B down, = nothing (22): no agent that is well says so
         """,
     ),
     "two have a part of the list": (
@@ -294,7 +354,7 @@ NOT_WELL: dict[str, tuple[dict[str, Any], str]] = {
         """
         0 start        | A
         1 A five       | B
-        2 B five       | = nothing (22): no agent that is well answers
+        2 B five       | = nothing (22): no agent that is well says so
         """,
     ),
     "a part of the list, and a denial": (
@@ -302,7 +362,7 @@ NOT_WELL: dict[str, tuple[dict[str, Any], str]] = {
         """
         0 start        | A
         1 A two        | B
-        2 B no         | = nothing (22): no agent that is well answers
+        2 B no         | = nothing (22): no agent that is well says so
         """,
     ),
     "the next one has all of it": (
@@ -343,6 +403,12 @@ TABLE: dict[str, tuple[dict[str, Any], str]] = {
         f"not well: {name}": ({**_ALL_BACK, **options}, text)
         for name, (options, text) in NOT_WELL.items()
     },
+    **{
+        f"just back: {name}": (
+            {"known": 5, "returned": "A B C", "has_stale": True, **options}, text
+        )
+        for name, (options, text) in JUST_BACK.items()
+    },
     **SPECIAL,
 }
 
@@ -378,3 +444,15 @@ def test_what_most_is_and_how_long_one_is_unsettled(
     play.plan[0].changed_at = EPOCH - age
     play.do(0, "start")
     assert play.do(0, "A two") == ("B" if doubtful and unsettled else "= yes of A")
+
+
+@pytest.mark.parametrize(("age", "believed"), [(CATCHING_UP, True), (CATCHING_UP - 0.01, False)])
+def test_how_long_those_that_came_back_together_are_no_witnesses(
+    age: float, believed: bool
+) -> None:
+    play = Play("A B", known=5, has_stale=True)
+    for one in play.plan:
+        one.changed_at = EPOCH - age
+    play.do(0, "start")
+    assert play.do(0, "A two") == "B"
+    assert play.do(0, "B two").startswith("= yes of B" if believed else "= nothing (22)")

@@ -7,8 +7,9 @@ import pytest
 from consulfwd.core.health import Health
 from consulfwd.core.order import Group
 from consulfwd.core.states import State
-from consulfwd.core.telling import LINES, WINDOW, History, Telling, duration
+from consulfwd.core.telling import LINES, WINDOW, History, Telling
 from consulfwd.core.upstreams import Upstream
+from consulfwd.words import duration
 from tests.core.play import upstream
 
 UP, SUSPECT, DOWN, PROBING = State
@@ -107,9 +108,9 @@ class Groups:
                 one.counted_at = 0.0
                 health.good(one, now, 0.0)
         elif what == "poor":
-            health.rank(one, now, "knows no leader")
+            health.rank(one, "knows no leader")
         elif what == "rich":
-            health.rank(one, now, "")
+            health.rank(one, "")
         elif what == "looped":
             health.looped(one, now)
         elif what == "refused":
@@ -134,7 +135,7 @@ def test_who_takes_over_and_is_first_again() -> None:
         "down for 5.2 s", "probing (away for 5.2 s); first again",
     ]  # fmt: skip
     assert here.change(1018, "up", "C") == ["down for 5.0 s", "probing (away for 5.0 s)"]
-    assert here.history.lasted(here.members["A"], 1020.0) == "2.3 s"
+    assert 1020.0 - here.history.since(here.members["A"], 1020.0) == pytest.approx(2.3)
 
 
 def test_one_that_is_alone() -> None:
@@ -193,9 +194,9 @@ def test_what_is_known_of_those_that_stay_is_kept() -> None:
     here = Groups("agents ordered AB")
     here.change(1001, "refused", "A")
     here.history.use(here.groups[:1], 1005.0)
-    assert here.history.lasted(here.members["A"], 1006.0) == "5.0 s"
+    assert 1006.0 - here.history.since(here.members["A"], 1006.0) == pytest.approx(5.0)
     assert here.change(1007, "up", "A")[-1] == "probing (away for 6.0 s); first again"
     other = Group("agents", [upstream("D")], "ordered", here.health)
     here.history.use([other], 1010.0)
-    assert here.history.lasted(other.members[0], 1011.0) == "1.0 s"
-    assert here.history.lasted(here.members["A"], 1011.0) == "0 ms"
+    assert 1011.0 - here.history.since(other.members[0], 1011.0) == pytest.approx(1.0)
+    assert 1011.0 - here.history.since(here.members["A"], 1011.0) == pytest.approx(0)

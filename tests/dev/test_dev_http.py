@@ -96,6 +96,22 @@ async def test_passing_and_tag_filter(api: Api, served: DevCluster) -> None:
     assert (await api.get("/v1/health/service/nosuch"))[::2] == (200, [])
 
 
+async def test_checks_that_are_bad_and_numbers_of_instances(
+    api: Api, served: DevCluster
+) -> None:
+    async def critical() -> list[tuple[str, str]]:
+        found = (await api.get("/v1/health/state/critical"))[2]
+        return [(one["Node"], one["ServiceName"]) for one in found]
+
+    assert await critical() == []
+    served.catalog.set_check("galera1", "critical")
+    served.catalog.set_node_check("web1", "critical")
+    assert await critical() == [("galera1", "galeradb"), ("web1", "")]
+    counted = (await api.get("/v1/internal/ui/services"))[2]
+    (galera,) = (one for one in counted if one["Name"] == "galeradb")
+    assert (galera["InstanceCount"], galera["ChecksPassing"], galera["ChecksCritical"]) == (3, 2, 1)
+
+
 async def test_catalog(api: Api) -> None:
     assert (await api.get("/v1/catalog/services"))[2] == {
         "consul": [], "galeradb": ["icinga-galera"], "web": ["v1", "primary", "v2", "canary"]
@@ -283,6 +299,20 @@ async def test_a_token_that_may_not_read_all(api: Api, first: DevAgent) -> None:
         assert len(await response.json()) == 2
     async with api.session.get(api.url(HEALTH)) as response:
         assert "X-Consul-Results-Filtered-By-ACLs" not in response.headers
+
+
+async def test_a_token_that_may_not_read_all_of_a_stream(
+    api: Api, served: DevCluster, first: DevAgent
+) -> None:
+    first.streaming = True
+    _, index, _ = await api.get(HEALTH)
+    first.faults.http.filtered.on()
+    asked = asyncio.ensure_future(api.session.get(api.url(f"{HEALTH}?index={index}&wait=600s")))
+    await waiters(served.catalog, 1)
+    served.catalog.set_check("galera1", "critical")
+    async with await asked as response:
+        assert "X-Consul-Results-Filtered-By-ACLs" not in response.headers
+        assert len(await response.json()) == 2
 
 
 async def test_services_have_no_proxies(api: Api) -> None:

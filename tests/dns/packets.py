@@ -9,6 +9,8 @@ A message is its head ("QR AA NOERROR"), its question, and its records by sectio
 
 from __future__ import annotations
 
+import functools
+
 import dns.edns
 import dns.flags
 import dns.message
@@ -48,6 +50,7 @@ def wire_name(text: str) -> bytes:
     return dns.name.from_text(text).to_wire() or b""
 
 
+@functools.lru_cache(maxsize=1000)
 def question(text: str) -> bytes:
     """The question section that asks "name type", its spelling kept."""
     name, rtype = text.split()
@@ -74,11 +77,16 @@ def packet(
         message.use_edns(0, ednsflags, edns, options=list(options))
     message.set_rcode(dns.rcode.Rcode.make(rcode))
     for record in records:
-        section, owner, ttl, rclass, kind_text, data = record.split(maxsplit=5)
+        section, rrset = _record(record)
         # Not to be merged with others of its set: the order of a message counts.
-        rrset = dns.rrset.from_text(owner, int(ttl), rclass, kind_text, data)
-        message.sections[SECTIONS[section]].append(rrset)
+        message.sections[section].append(rrset)
     return message.to_wire(max_size=65535)
+
+
+@functools.lru_cache(maxsize=1000)
+def _record(text: str) -> tuple[int, dns.rrset.RRset]:
+    section, owner, ttl, rclass, kind, data = text.split(maxsplit=5)
+    return SECTIONS[section], dns.rrset.from_text(owner, int(ttl), rclass, kind, data)
 
 
 def parse(data: bytes) -> dns.message.Message:
