@@ -1,7 +1,7 @@
 """Checkers and reload commands: run, bounded in time and output.
 
-What belongs here: one command's life. What it is for, and what follows from its failure, is in
-`apply`; must not know that.
+What belongs here: one command's life, and in which unit of systemd's that is. What it is for, and
+what follows from its failure, is in `steps`; must not know that.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import NamedTuple
 # Servers' own tools are often where only root's PATH leads.
 MORE_PATHS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 SHELL = "/bin/sh"
+# In which control groups we are: systemd names them for its units.
+GROUPS = Path("/proc/self/cgroup")
 # Of longer output (octets) the first and the last so much is kept.
 KEPT = 8_192
 # From asking a command to end until it is made to (seconds).
@@ -33,11 +35,16 @@ Waiting = Callable[[], AbstractContextManager[None]]
 
 
 class Ran(NamedTuple):
-    """One command that was run: its words, what went wrong ("" if nothing), what it printed."""
+    """One command that was run: its words, what went wrong ("" if nothing), what it printed.
+
+    `code` is what it ended with, minus the signal if one ended it; None if it did not end by
+    itself, or was never begun.
+    """
 
     command: tuple[str, ...]
     wrong: str
     output: str
+    code: int | None = None
 
     def __str__(self) -> str:
         return f"`{shown(self.command)}` {self.wrong or 'succeeded'}"
@@ -60,6 +67,23 @@ def find(program: str) -> str | None:
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *MORE_PATHS])
     found = shutil.which(program, path=path)
     return None if found is None else str(Path(found).absolute())
+
+
+def own_unit() -> str:
+    """Return the unit of the system's that we run in, "" if there is none."""
+    if "INVOCATION_ID" not in os.environ:
+        return ""
+    try:
+        lines = GROUPS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    # Of the one hierarchy there is, or else of systemd's own; a user's units are another systemd's.
+    for line in lines:
+        _, kind, path = line.split(":", 2)
+        units = [one for one in path.split("/") if one.endswith(".service")]
+        if kind in ("", "name=systemd") and units and "/user.slice/" not in path:
+            return units[-1]
+    return ""
 
 
 def run(
@@ -102,7 +126,7 @@ def run(
         _end(process, kept)
         return Ran(words, f"did not end within {timeout_s:g} s", kept.text())
     _close(process)
-    return Ran(words, _wrong(process.returncode), kept.text())
+    return Ran(words, _wrong(process.returncode), kept.text(), process.returncode)
 
 
 def _wrong(code: int) -> str:

@@ -1,23 +1,25 @@
 """What templates see of a site: its zones and who answers for them.
 
-Made of the settings, and of the agents the catalog names if asked to. Must not know any server's
-grammar, nor read anything.
+Made in `building`. Must not know any server's grammar, nor settings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import ip_address
 
-from consulfwd.config import Agent, Recursor, Settings
-from consulfwd.config.settings import LOOPBACK, PRIVATE
-from consulfwd.dns.names import reverse_zones, to_text
-from consulfwd.errors import UsageError
-from consulfwd.servers.names import EMPTY_ZONES, within
-from consulfwd.servers.target import To, Version
+from consulfwd.servers.names import EMPTY_ZONES, around, within
+from consulfwd.servers.target import (
+    CONSUL,
+    DATACENTER,
+    FORWARD,
+    REVERSE,
+    To,
+    Version,
+    ZoneKind,
+)
 
-CONSUL, DATACENTER, REVERSE, FORWARD = "consul", "datacenter", "reverse", "forward"
 DNS_PORT = 53
 
 
@@ -43,12 +45,12 @@ class NameServer:
         """What a link-local address counts on: `eth0` of fe80::1%eth0; else ""."""
         return self.address.partition("%")[2]
 
-    def written(self, between: str = ":") -> str:
-        """Return address and port, the port only if it is not 53: `10.0.0.1`, `[::1]:8600`.
+    def written(self, between: str = ":", always: bool = False) -> str:
+        """Return address and port, 53 only if `always`: `10.0.0.1`, `[::1]:8600`.
 
         Behind a colon and a port comes the interface: `[fe80::1]:8600%eth0`.
         """
-        if self.port == DNS_PORT:
+        if self.port == DNS_PORT and not always:
             return self.address
         if self.interface and between == ":":
             return f"[{self.address.partition('%')[0]}]:{self.port}%{self.interface}"
@@ -64,7 +66,7 @@ class Zone:
 
     name: str
     servers: tuple[NameServer, ...]
-    kind: str = CONSUL
+    kind: ZoneKind = CONSUL
 
     @property
     def outside(self) -> bool:
@@ -76,6 +78,15 @@ class Zone:
             ip_address(one.address).is_private for one in self.servers
         )
 
+    @property
+    def denied_above(self) -> bool:
+        """Whether denials in it have the SOA of a zone it lies outside of or below.
+
+        Consul's have that of its domain, whatever was asked. Resolvers drop such a SOA, and with it
+        how long the denial may be kept (RFC 2308 section 5), or refuse the reply.
+        """
+        return self.kind in (DATACENTER, REVERSE)
+
 
 @dataclass(frozen=True)
 class Site:
@@ -85,6 +96,8 @@ class Site:
     server the file is for, (9, 18) for example; `to` says whom its zones go to; `listen` is where
     consulfwd itself answers; `serves` is where the server the file is for is to listen (0.0.0.0
     and :: are any address); `networks` may ask; `include` is where the server finds the zones.
+    Not among `zones` are those that lie in one whose servers are asked anyhow: `covered`, with the
+    same servers, and `passed_on`, of datacenters, with others, which its servers ask on.
     """
 
     domain: str
@@ -96,6 +109,8 @@ class Site:
     to: To = "agents"
     include: str = ""
     serves: tuple[NameServer, ...] = ()
+    covered: tuple[Zone, ...] = ()
+    passed_on: tuple[Zone, ...] = ()
 
     @property
     def servers(self) -> tuple[NameServer, ...]:
@@ -113,128 +128,56 @@ class Site:
         return tuple(sorted(self.zones, key=lambda zone: -zone.name.count(".")))
 
     @property
+    def steps(self) -> tuple[tuple[Zone, ...], ...]:
+        """`zones` put together by their servers, for who takes the first that matches.
+
+        Names below others come before them, unless the same servers are asked about both.
+        """
+        made: list[list[Zone]] = []
+        for zone in self.deepest:
+            for number, group in enumerate(made):
+                between = (one for later in made[number + 1 :] for one in later)
+                if group[0].servers == zone.servers and not any(
+                    within(one.name, zone.name) for one in between
+                ):
+                    group.append(zone)
+                    break
+            else:
+                made.append([zone])
+        return tuple(map(tuple, made))
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The addresses of all who are asked about the zones, each once, without an interface."""
+        servers = [one for zone in self.zones for one in zone.servers]
+        return tuple(dict.fromkeys(one.address.partition("%")[0] for one in servers))
+
+    @property
     def outside(self) -> tuple[str, ...]:
         """The names of the zones that are `outside`, but for those below another one of them."""
-        names = [zone.name for zone in self.zones if zone.outside]
-        return tuple(
-            name
-            for name in names
-            if not any(within(name, other) for other in names if other != name)
-        )
+        return _outermost([zone.name for zone in self.zones if zone.outside])
+
+    @property
+    def outermost(self) -> tuple[str, ...]:
+        """The names of the zones, but for those below another one."""
+        return _outermost([zone.name for zone in self.zones])
 
     @property
     def empty_zones(self) -> tuple[str, ...]:
         """The zones resolvers answer by themselves, with nothing, that hold a zone of ours or lie
         in one (RFC 6303)."""
-        ours = [zone.name for zone in self.zones]
+        ours = {zone.name for zone in self.zones}
+        holding = {above for name in ours for above in (name, *_above(name))}
         return tuple(
-            empty
-            for empty in EMPTY_ZONES
-            if any(within(empty, name) or within(name, empty) for name in ours)
+            one for one in EMPTY_ZONES if one in holding or ours.intersection(_above(one))
         )
 
 
-def build(
-    settings: Settings,
-    version: Version,
-    *,
-    to: To = "agents",
-    found: Mapping[str, Sequence[NameServer]] | None = None,
-    whole: bool = False,
-    include: str = "",
-) -> Site:
-    """Return the site of these settings.
-
-    `found` has the agents to name instead of the configured ones, by datacenter ("" is the local
-    one). `recursors` are told only for a `whole` configuration. Raises UsageError where there is
-    nobody to name, or what cannot be written.
-    """
-    consul = settings.consul
-    own = listening(settings)
-    if (to == "consulfwd" or whole) and any(one.port == 0 for one in own):
-        raise UsageError("listen: port 0 is any free one; give the port that is to be asked")
-    found = found or {}
-
-    def answering(datacenter: str, agents: Iterable[Agent]) -> tuple[NameServer, ...]:
-        if to == "consulfwd":
-            return own
-        listed = [NameServer(one.address, one.dns_port) for one in agents]
-        servers = tuple(dict.fromkeys(found.get(datacenter, listed)))
-        if not servers:
-            what = f"datacenter {datacenter}" if datacenter else "the Consul domain"
-            mend = "name some in consul.agents"
-            if datacenter in found:
-                mend = (
-                    "Consul's catalog lists no node where the service, consul or that of --service,"
-                    " passes its checks"
-                )
-            raise UsageError(
-                f"no agents for {what}: an empty list would turn forwarding off ({mend})"
-            )
-        return servers
-
-    local = answering("", consul.agents)
-    zones = [Zone(one, local) for one in (consul.domain, *consul.alt_domains)]
-    for name, datacenter in consul.datacenters.items():
-        there = answering(name, datacenter.agents)
-        for domain in (consul.domain, *consul.alt_domains):
-            zones += [Zone(f"{name}{dc}.{domain}", there, DATACENTER) for dc in ("", ".dc")]
-    reverse = dict.fromkeys(
-        to_text(zone).removesuffix(".")
-        for network in consul.reverse
-        for zone in reverse_zones(network)
-    )
-    zones += [Zone(name, local, REVERSE) for name in reverse]
-    for name, servers in settings.forward.items():
-        there = own if to == "consulfwd" else _plain(servers, f"forward.{name}")
-        zones.append(Zone(name, there, FORWARD))
-    return Site(
-        domain=consul.domain,
-        zones=tuple(zones),
-        recursors=_plain(settings.recursors or (), "recursors") if whole else (),
-        listen=own,
-        networks=tuple(map(str, _networks(settings))),
-        version=version,
-        to=to,
-        include=include,
-        serves=_serves(settings, to, whole),
-    )
+def _outermost(names: Sequence[str]) -> tuple[str, ...]:
+    known = set(names)
+    return tuple(name for name in names if known.isdisjoint(_above(name)))
 
 
-def _serves(settings: Settings, to: To, whole: bool) -> tuple[NameServer, ...]:
-    """Where the server listens: in consulfwd's place, or before it on port 53 of this host."""
-    if to == "agents":
-        return tuple(NameServer(one.host, one.port) for one in settings.listen)
-    before = (NameServer("127.0.0.1"), NameServer("::1"))
-    for one in settings.listen:
-        if whole and one.port == DNS_PORT and one.host in {"127.0.0.1", "::1", "0.0.0.0", "::"}:
-            raise UsageError(
-                f"listen: {one} is where the server is to listen that asks consulfwd"
-                " (give consulfwd another port, such as 127.0.0.1:5300)"
-            )
-    return before
-
-
-def listening(settings: Settings) -> tuple[NameServer, ...]:
-    """Where this host reaches consulfwd, if it runs with these settings."""
-    own = []
-    for one in settings.listen:
-        address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(one.host, one.host)
-        own.append(NameServer(address, one.port))
-    return tuple(dict.fromkeys(own))
-
-
-def _plain(recursors: Iterable[Recursor], where: str) -> tuple[NameServer, ...]:
-    """Return recursors that speak plain DNS. Raises UsageError for others: no downgrade."""
-    for one in recursors:
-        if one.transport != "udp":
-            raise UsageError(
-                f"{where}: {one.name} is asked over TLS, which this file cannot say"
-                " (leave it to consulfwd with --to consulfwd, or take it out)"
-            )
-    return tuple(NameServer(one.address, one.port) for one in recursors)
-
-
-def _networks(settings: Settings) -> Sequence[IPv4Network | IPv6Network]:
-    """Who may ask: as in the settings, else this host and private networks."""
-    return settings.access.allow or (*LOOPBACK, *PRIVATE)
+def _above(name: str) -> list[str]:
+    """Return the zones a name lies in, without itself and the root."""
+    return [one for one in around(name) if one][1:]

@@ -6,20 +6,25 @@ grammar (that is in the templates), nor how a job is carried out (`apply`).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from consulfwd.apply import commands
 from consulfwd.apply.jobs import File, Job, nothing_to_verify
+from consulfwd.apply.places import Links, led_to
 from consulfwd.config import Settings
 from consulfwd.errors import UsageError
-from consulfwd.generate.model import NameServer, Site, build
-from consulfwd.servers.target import Output, Target, To, Version
+from consulfwd.generate.building import build
+from consulfwd.generate.model import NameServer, Site
+from consulfwd.servers.target import DATACENTER, Output, Target, To, Version
 from consulfwd.template.renderer import Renderer
 
 # What would end the quotes of a path in some configuration.
-_BREAKING = {ord(one): None for one in "\"'\\\n\r\0"}
+_BREAKING = frozenset("\"'\\")
+# Each takes a command.
+MOST_FORGOTTEN = 32
 # The agents the catalog names, by datacenter ("" is the local one).
 Found = Mapping[str, Sequence[NameServer]]
 
@@ -29,9 +34,10 @@ class Request:
     """What was asked for: the files of `target`, in a `version` of it.
 
     `options` ask for optional files. `templates` are folders whose templates come before the
-    packaged ones. `dest` is where the first file goes instead of its usual place. With `reload`
-    the server is to use what was written (told so by the shell command `reload_by`, if there is
-    one, else as usual), and `verify` returns what is wrong with it then.
+    packaged ones. `dest` is where the first file goes instead of its usual place; `links` says
+    what is done where a place is a link into another directory. With `reload` the server is to
+    use what was written (told so by the shell command `reload_by`, if there is one, else as
+    usual); then `asked_at`, if anywhere, it is asked whether it works.
     """
 
     target: Target
@@ -41,9 +47,10 @@ class Request:
     options: frozenset[str] = frozenset()
     templates: tuple[Path, ...] = ()
     dest: Path | None = None
+    links: Links = "refuse"
     reload: bool = True
     reload_by: str = ""
-    verify: Callable[[], str] = nothing_to_verify
+    asked_at: NameServer | None = None
 
     @property
     def whole(self) -> bool:
@@ -55,6 +62,13 @@ class Request:
     def listens_as_set(self) -> bool:
         """Whether who answers then listens where the settings say: it, or consulfwd itself."""
         return self.target.to == "consulfwd" or (self.whole and self.to == "agents")
+
+    @property
+    def followed(self) -> Settings:
+        """The settings, without the datacenters whose agents the files do not name."""
+        if DATACENTER in self.target.kinds and self.to == "agents":
+            return self.settings
+        return self.settings.replace(consul=self.settings.consul.replace(datacenters={}))
 
 
 def jobs(request: Request, found: Found | None = None) -> list[Job]:
@@ -73,20 +87,23 @@ def jobs(request: Request, found: Found | None = None) -> list[Job]:
     paths = [usual_place(output) for output in outputs]
     if request.dest is not None:
         paths[0] = request.dest
-    if (dest := str(paths[0])) != dest.translate(_BREAKING):
+    if not _includable(dest := str(paths[0])):
         raise UsageError(f"{dest!r}: no path with quotes, backslashes or line breaks is included")
+    _look_at_places(target, paths)
     site = _site(request, found, include=str(paths[0].absolute()))
     renderer = Renderer(request.templates)
+    verify = _verify(request, site)
+    reload = _reload(request, paths[0], site)
     made = []
     for output, path in zip(outputs, paths, strict=True):
         text = renderer.render(output.template, {"site": site})
         made.append(
             Job(
-                files=(File(path, text),),
+                files=(File(path, text, request.links),),
                 check=target.check if output.checked else (),
                 whole=target.whole,
-                reload=_reload(request, paths[0]),
-                verify=request.verify if request.reload else nothing_to_verify,
+                reload=reload,
+                verify=verify,
             )
         )
     return made
@@ -98,18 +115,44 @@ def usual_place(output: Output) -> Path:
     return next((one for one in places if one.parent.is_dir()), places[0])
 
 
-def _reload(request: Request, path: Path) -> tuple[tuple[str, ...], ...]:
+def _look_at_places(target: Target, paths: Sequence[Path]) -> None:
+    """Raise UsageError where two files would be one: the last would be all there is."""
+    found: dict[Path, Path] = {}
+    for path in paths:
+        first = found.setdefault(led_to(path), path)
+        if first is not path:
+            raise UsageError(
+                f"{first} is where another of the files for {target.title} goes, which includes"
+                " this one (name another file with --dest)"
+            )
+
+
+def _includable(path: str) -> bool:
+    """Whether a path may stand in a configuration: nothing in it ends quotes, or a line."""
+    return path.isprintable() and not _BREAKING & set(path)
+
+
+def _verify(request: Request, site: Site) -> Callable[[], str]:
+    if request.asked_at is None or not request.reload:
+        return nothing_to_verify
+    # Asking takes a library that printing a file does without.
+    from consulfwd.generate.verifying import works
+
+    return functools.partial(works, request.asked_at, site)
+
+
+def _reload(request: Request, path: Path, site: Site) -> tuple[tuple[str, ...], ...]:
     if not request.reload:
         return ()
     if request.reload_by:
         return (commands.shell(request.reload_by),)
-    stands_for = {"{domain}": request.settings.consul.domain, "{file}": str(path)}
-    made = []
-    for command in request.target.reload:
-        words = list(command)
-        for name, value in stands_for.items():
-            words = [word.replace(name, value) for word in words]
-        made.append(tuple(words))
+    target = request.target
+    made = [tuple(word.replace("{file}", str(path)) for word in one) for one in target.reload]
+    names = site.outermost if target.forget else ()
+    if len(names) > MOST_FORGOTTEN:
+        made.append(target.forget_all)
+    else:
+        made += [tuple(word.replace("{zone}", name) for word in target.forget) for name in names]
     return tuple(made)
 
 
@@ -121,4 +164,5 @@ def _site(request: Request, found: Found | None, include: str) -> Site:
         found=found,
         whole=request.whole,
         include=include,
+        kinds=request.target.kinds,
     )

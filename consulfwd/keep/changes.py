@@ -7,30 +7,43 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-from collections.abc import AsyncIterator, Sequence
+import functools
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+
+from consulfwd.hangups import HangUps
 
 # Seconds between two looks.
 LOOK = 1.0
 
 
 @contextlib.asynccontextmanager
-async def changes_of(files: Sequence[Path]) -> AsyncIterator[asyncio.Event]:
-    """An event that is set when one of the files changes, and on SIGHUP; others may set it too."""
+async def changes_of(
+    files: Sequence[Path],
+    hung_up: Callable[[], None] = lambda: None,
+    changed: Callable[[], None] = lambda: None,
+) -> AsyncIterator[asyncio.Event]:
+    """An event that is set when one of the files changes, and on SIGHUP; others may set it too.
+
+    Before that, `changed` is called, or `hung_up`.
+    """
     changes = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, changes.set)
-    looking = asyncio.create_task(look_at(files, changes))
+
+    def after(first: Callable[[], None]) -> None:
+        first()
+        changes.set()
+
+    hang_ups = HangUps(functools.partial(after, hung_up))
+    looking = asyncio.create_task(look_at(files, functools.partial(after, changed)))
     try:
         yield changes
     finally:
-        loop.remove_signal_handler(signal.SIGHUP)
+        hang_ups.close()
         looking.cancel()
 
 
-async def look_at(files: Sequence[Path], changes: asyncio.Event) -> None:
-    """Set `changes` whenever one of the files is another one, or was written to; until cancelled.
+async def look_at(files: Sequence[Path], noticed: Callable[[], None]) -> None:
+    """Call `noticed` whenever one of the files is another one, or was written to; until cancelled.
 
     What is in a folder is looked at too, two levels deep.
     """
@@ -39,13 +52,14 @@ async def look_at(files: Sequence[Path], changes: asyncio.Event) -> None:
         await asyncio.sleep(LOOK)
         if (now := _states(files)) != before:
             before = now
-            changes.set()
+            noticed()
 
 
 def _states(files: Sequence[Path]) -> dict[Path, tuple[int, int, int]]:
     found: dict[Path, tuple[int, int, int]] = {}
     for file in files:
-        for one in (file, *(file.glob("*/*") if file.is_dir() else ())):
+        inside = (*file.glob("*"), *file.glob("*/*")) if file.is_dir() else ()
+        for one in (file, *inside):
             with contextlib.suppress(OSError):
                 state = one.stat()
                 found[one] = state.st_ino, state.st_mtime_ns, state.st_size

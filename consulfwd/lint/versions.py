@@ -1,4 +1,4 @@
-"""Versions of servers: as somebody writes them, and as the program on this host says.
+"""What programs on this host say: which version a server is, what its checker thinks of a file.
 
 This is where programs are run. What a version means is for the rules.
 """
@@ -6,8 +6,10 @@ This is where programs are run. What a version means is for the rules.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from consulfwd.errors import UsageError
+from consulfwd.servers.findings import Finding
 from consulfwd.servers.kind import ServerKind
 from consulfwd.servers.target import Version
 
@@ -27,3 +29,13 @@ def installed_version(server: ServerKind) -> Version | None:
         return installed.installed_version(server.target)
     except UsageError:
         return None
+
+
+def checked_by(server: ServerKind, path: Path, shown: str) -> list[Finding]:
+    """Return what the server's own checker says of a file.
+
+    Raises LintError where none can be asked.
+    """
+    from consulfwd.servers import checking
+
+    return checking.ask_checker(server.target, path, shown)

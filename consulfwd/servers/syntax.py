@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from consulfwd.errors import LintError
 
@@ -18,15 +19,18 @@ MAX_DEPTH = 32
 class SyntaxNode:
     """One statement: where it stands, its words without quotes, and the statements within it.
 
-    `file` and `line` (from 1) are those of the first word.
+    `file` and `line` (from 1) are those of the first word. `fault` is why the server would refuse
+    what was read all the same, `mend` how it is written.
     """
 
     file: str
     line: int
     words: tuple[str, ...]
     body: tuple[SyntaxNode, ...] = ()
+    fault: str = ""
+    mend: str = ""
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The first word in lower case, or nothing."""
         return self.words[0].lower() if self.words else ""
@@ -50,12 +54,30 @@ def find(nodes: Iterable[SyntaxNode], *names: str) -> Iterator[SyntaxNode]:
     return (node for node in nodes if node.name in names)
 
 
+def everything(nodes: Iterable[SyntaxNode]) -> Iterator[SyntaxNode]:
+    """Yield all statements, those within others too, in order."""
+    todo = [iter(tuple(nodes))]
+    while todo:
+        node = next(todo[-1], None)
+        if node is None:
+            todo.pop()
+            continue
+        yield node
+        if node.body:
+            todo.append(iter(node.body))
+
+
 def last(nodes: Iterable[SyntaxNode], *names: str) -> SyntaxNode | None:
     """Return the last statement that has one of the names."""
     found = None
     for node in find(nodes, *names):
         found = node
     return found
+
+
+def word_set(*lines: str) -> frozenset[str]:
+    """Return the words of some lines: long lists of names, as they are read best."""
+    return frozenset(word for line in lines for word in line.split())
 
 
 class Opened:
@@ -71,9 +93,17 @@ class Opened:
         """How many blocks are open."""
         return len(self._stack)
 
-    def add(self, line: int, words: Iterable[str], body: Iterable[SyntaxNode] = ()) -> None:
+    def add(
+        self,
+        line: int,
+        words: Iterable[str],
+        body: Iterable[SyntaxNode] = (),
+        fault: str = "",
+        mend: str = "",
+    ) -> None:
         """Put a statement into the innermost block."""
-        self._bodies[-1].append(SyntaxNode(self.file, line, tuple(words), tuple(body)))
+        node = SyntaxNode(self.file, line, tuple(words), tuple(body), fault, mend)
+        self._bodies[-1].append(node)
 
     def open(self, line: int, words: Iterable[str]) -> None:
         """Open a block that these words begin."""

@@ -16,6 +16,26 @@ from consulfwd.errors import UsageError
 To = Literal["agents", "consulfwd"]
 Version = tuple[int, ...]
 Command = tuple[str, ...]
+# What a zone is: a domain of Consul's, a datacenter in one, reverse names, what `forward` names.
+ZoneKind = Literal["consul", "datacenter", "reverse", "forward"]
+CONSUL: ZoneKind = "consul"
+DATACENTER: ZoneKind = "datacenter"
+REVERSE: ZoneKind = "reverse"
+FORWARD: ZoneKind = "forward"
+EVERY_KIND = frozenset({CONSUL, DATACENTER, REVERSE, FORWARD})
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Files the server reads together with ours: `lines` in them matter, and `why`.
+
+    `places` are patterns; a file hides those of its name in the folders behind its own.
+    """
+
+    places: tuple[str, ...]
+    lines: re.Pattern[str]
+    why: str
+
 
 @dataclass(frozen=True)
 class Output:
@@ -24,7 +44,8 @@ class Output:
     Of `places` the first whose folder exists is taken, else the first. `optional` is the option
     that asks for it ("" if it always belongs). `checked` is whether the server's checker can read
     it by itself. It is for versions from `min_version` to `max_version`, both included and each as
-    exact as it is written: up to (257,) means 257.9 too.
+    exact as it is written: up to (257,) means 257.9 too. `beside` are files that may undo what
+    stands in it.
     """
 
     template: str
@@ -34,6 +55,7 @@ class Output:
     checked: bool = True
     min_version: Version = ()
     max_version: Version = ()
+    beside: Beside | None = None
 
     def suits(self, version: Version) -> bool:
         """Whether it is for this version of the server."""
@@ -47,14 +69,17 @@ class Target:
     """A server.
 
     `check` reads one file by itself, `whole` what is installed; no words: there is none. `reload`
-    are the commands, in order, that make the server use what is installed. In commands, "{file}"
-    is the file (the candidate, or the installed one) and "{domain}" Consul's domain.
+    are the commands, in order, that make the server use what is installed, then `forget` for each
+    zone that lies in no other one, or once `forget_all` if they are many: what it was told of these
+    names before. In commands, "{file}" is the file (the candidate, or the installed one) and
+    "{zone}" a zone.
     `ask_version` prints the version, found by `version_pattern`; `newest` is assumed where it
     cannot be asked; nothing is written for what came before `oldest`. `whole_needs_recursors` is
     whether the whole configuration (the optional file, if there is one) answers for all other
     names too. `to` is whom its zones go to unless said otherwise. `asked_at` is where it is asked
     whether it works, None for nowhere; where it listens as the settings say, it is asked there.
-    `package` is Debian's, with the checker.
+    `package` is Debian's, with the checker. `kinds` are those of the zones its files have; names of
+    the others go where the rest of the domain goes.
     """
 
     name: str
@@ -65,12 +90,15 @@ class Target:
     check: Command = ()
     whole: Command = ()
     reload: tuple[Command, ...] = ()
+    forget: Command = ()
+    forget_all: Command = ()
     ask_version: Command = ()
     version_pattern: str = r"(\d+(?:\.\d+)*)"
     whole_needs_recursors: bool = False
     to: To = "agents"
     asked_at: str | None = "127.0.0.1"
     package: str = ""
+    kinds: frozenset[ZoneKind] = EVERY_KIND
 
     def files(self, version: Version, options: Collection[str] = ()) -> tuple[Output, ...]:
         """Return the files for this version, and for the options asked for ("named_conf")."""

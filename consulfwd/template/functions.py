@@ -17,8 +17,10 @@ from typing import Any
 from consulfwd.consul.facts import Fact, FactKind
 from consulfwd.consul.values import CatalogNode, KeyValue, Listed, Located, ServiceInstance, Session
 
-# Each fact keeps a connection busy; Consul allows a host 200.
-MOST_FACTS = 100
+# Some wait at the agent for changes, the others are looked at in turn (`consul.seats`), which takes
+# the longer, the more there are. From NEARLY on it is told that there is a limit.
+MOST_FACTS = 5000
+NEARLY = MOST_FACTS * 4 // 5
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,13 @@ class Functions:
     """The functions, answering by `known`. `asked` is all they were asked for meanwhile.
 
     What is `missing` of it is answered as if there were nothing: the text does not count then.
+    `given` has how many instances were given by each question for them.
     """
 
     def __init__(self) -> None:
         self.known: Mapping[Fact, Any] = {}
         self.asked: set[Fact] = set()
+        self.given: dict[str, int] = {}
 
     @property
     def missing(self) -> set[Fact]:
@@ -53,6 +57,7 @@ class Functions:
         """Answer by this from now on; nothing has been asked yet."""
         self.known = known
         self.asked = set()
+        self.given = {}
 
     def names(self) -> dict[str, Callable[..., Any]]:
         """Return the functions by the names they have in templates."""
@@ -67,12 +72,16 @@ class Functions:
     ) -> list[ServiceInstance]:
         """Return a service's instances, by node and ID; not only those that pass all checks,
         if so wanted."""
-        found: tuple[ServiceInstance, ...] = self._ask(FactKind.SERVICE, name, datacenter) or ()
-        return [
+        fact = _fact(FactKind.SERVICE, name, datacenter)
+        found: tuple[ServiceInstance, ...] = self._look(fact) or ()
+        given = [
             one
             for one in found
             if (one.status == "passing" or not passing) and (tag is None or tag in one.tags)
         ]
+        tagged = "" if tag is None else f" with the tag {str(tag)[:60]!r}"
+        self.given[f"{fact}{tagged}"] = len(given)
+        return given
 
     def services(self, datacenter: str | None = None) -> list[Listed]:
         """Return all services, by name."""

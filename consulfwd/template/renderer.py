@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any
 
 import jinja2
@@ -23,6 +23,8 @@ from consulfwd.errors import TemplateError
 SUFFIX = ".j2"
 # Characters of what is told of an error.
 _TOLD = 400
+# Compiled templates.
+_KEPT = 100
 
 
 def refuse(text: str) -> str:
@@ -59,6 +61,7 @@ class Renderer:
             lstrip_blocks=True,
             autoescape=False,
             finalize=None if free else _one_line,
+            bytecode_cache=_FREE if free else _STRICT,
         )
         self._environment.globals.update({"refuse": refuse, **(names or {})})
 
@@ -79,6 +82,26 @@ class Renderer:
             code = self._environment.compile(source, path.name, str(path))
             names = self._environment.make_globals(None)
             return jinja2.Template.from_code(self._environment, code, names).render(values)
+
+
+class _Compiled(jinja2.BytecodeCache):
+    """Templates compiled before, by name and text: a round that changes nothing compiles none."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        bucket.code = self._made.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        while len(self._made) >= _KEPT:
+            self._made.pop(next(iter(self._made)), None)
+        assert bucket.code is not None
+        self._made[bucket.key, bucket.checksum] = bucket.code
+
+
+# What values may hold is looked at in the code that is made.
+_FREE, _STRICT = _Compiled(), _Compiled()
 
 
 class _Folders(jinja2.FileSystemLoader):
@@ -113,7 +136,9 @@ def _told(template: str) -> Iterator[None]:
 
 def _one_line(value: object) -> object:
     """Let only such values into a configuration that stay on their line."""
-    if isinstance(value, str) and any(unicodedata.category(one) == "Cc" for one in value):
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    if any(unicodedata.category(one) == "Cc" for one in value):
         raise ValueError(f"a value holds control characters: {value[:60]!r}")
     return value
 

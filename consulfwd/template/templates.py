@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from consulfwd.apply.change import Applied
 from consulfwd.apply.commands import shell
-from consulfwd.apply.jobs import Applied, File, Job
+from consulfwd.apply.jobs import File, Job
+from consulfwd.apply.places import Links
 from consulfwd.apply.steps import apply_all
 from consulfwd.consul.facts import Fact
 from consulfwd.errors import ApplyError, ConsulError, TemplateError, UsageError
@@ -83,10 +85,17 @@ class Unrendered(Job):
 
 
 class Templates:
-    """Templates, and what is known for them."""
+    """Templates, and what is known for them; `links` is for all places they go to.
 
-    def __init__(self, destinations: Sequence[Destination]) -> None:
+    When they were last rendered, each `asked` for this, and was `given` so many instances (see
+    `Functions`).
+    """
+
+    def __init__(self, destinations: Sequence[Destination], links: Links = "refuse") -> None:
         self.destinations = tuple(destinations)
+        self._links = links
+        self.asked: dict[Destination, set[Fact]] = {}
+        self.given: dict[Destination, dict[str, int]] = {}
         self._functions = Functions()
         folders = dict.fromkeys(one.template.parent for one in destinations)
         self._renderer = Renderer(list(folders), free=True, names=self._functions.names())
@@ -102,6 +111,7 @@ class Templates:
             for one in self.destinations:
                 texts[one] = self._render(one, known.known)
                 asked, unknown = self._functions.asked, self._functions.missing
+                self.asked[one], self.given[one] = asked, self._functions.given
                 if len(wanted | asked) > MOST_FACTS:
                     # What one asks for alone is told with the line.
                     if len(asked) <= MOST_FACTS:
@@ -131,8 +141,8 @@ class Templates:
     def _job(self, one: Destination, text: str | RenderFault) -> Job:
         reload = (shell(one.command),) if one.command else ()
         if isinstance(text, str):
-            return Job((File(one.path, text),), reload=reload)
-        return Unrendered((File(one.path, ""),), why=str(text))
+            return Job((File(one.path, text, self._links),), reload=reload)
+        return Unrendered((File(one.path, "", self._links),), why=str(text))
 
     def _render(self, one: Destination, known: Mapping[Fact, Any]) -> str | RenderFault:
         self._functions.begin(known)
@@ -149,7 +159,7 @@ def apply(jobs: Sequence[Job]) -> list[tuple[Job, Applied | ApplyError]]:
     for job in jobs:
         if isinstance(job, Unrendered):
             what = "cannot be rendered, and stays as it is"
-            results.append((job, ApplyError(str(job.files[0].path), what, output=job.why)))
+            results.append((job, ApplyError(job.where, what, output=job.why)))
         else:
             results.append(next(done))
     return results

@@ -38,7 +38,7 @@ def ends() -> Callable[[Path], None]:
 
 def test_a_command_that_succeeds() -> None:
     ran = run(["printf", "%s|", "a b", "$HOME", ";"], timeout_s=60)
-    assert ran == (("printf", "%s|", "a b", "$HOME", ";"), "", "a b|$HOME|;|")
+    assert ran == (("printf", "%s|", "a b", "$HOME", ";"), "", "a b|$HOME|;|", 0)
     assert str(ran) == "`printf '%s|' 'a b' '$HOME' ';'` succeeded"
 
 
@@ -131,7 +131,7 @@ def test_what_it_leaves_in_the_background_is_not_waited_for_nor_ended(tmp_path: 
     ran = sh(f"echo done; sleep 600 & echo $! > {number}")
     left = int(number.read_text())
     try:
-        assert ran == (ran.command, "", "done")
+        assert ran == (ran.command, "", "done", 0)
         assert Path(f"/proc/{left}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     finally:
         os.kill(left, signal.SIGKILL)

@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from consulfwd.apply.files import (
-    Replacement,
+from consulfwd.apply.files import Replacement
+from consulfwd.apply.places import (
+    Links,
     backup_of,
     fault,
     installed,
+    kept_of,
+    mark_of,
     unfinished,
 )
 from consulfwd.errors import ApplyError
@@ -28,9 +31,9 @@ OLD, NEW = b"old\n", b"new\xff\n"
 OWNER = (1234, 2345) if os.geteuid() == 0 else (os.getuid(), os.getgid())
 
 
-def replace(path: Path, data: bytes) -> Path | None:
+def replace(path: Path, data: bytes, links: Links = "refuse") -> Path | None:
     """Replace one file; its backup, if there is one."""
-    with Replacement(path) as one:
+    with Replacement(path, links) as one:
         one.stage(data)
         one.replace()
         return one.settle()
@@ -117,15 +120,74 @@ def test_attributes_stay_as_far_as_they_can(place: Path, monkeypatch: pytest.Mon
     assert place.read_bytes() == NEW
 
 
-def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path, place: Path) -> None:
+@pytest.fixture
+def link(tmp_path: Path, place: Path) -> Path:
+    """A link in another directory, as /etc/resolv.conf often is."""
     folder = tmp_path / "links"
     folder.mkdir()
-    link = folder / "link"
-    link.symlink_to("../consul.conf")
-    assert replace(link, NEW) == backup_of(place)
+    path = folder / "link"
+    path.symlink_to("../consul.conf")
+    return path
+
+
+def test_nothing_is_written_through_a_link_into_another_directory(link: Path, place: Path) -> None:
+    with pytest.raises(ApplyError) as caught:
+        replace(link, NEW)
+    assert caught.value.where == str(link)
+    assert f"a link to {place}, which may be another program's" in caught.value.what
+    assert "--links follow" in caught.value.mend
+    assert "--links replace" in caught.value.mend
+    assert link.is_symlink()
+    assert place.read_bytes() == OLD
+    assert names(link.parent) == {"link"}
+    assert names(place.parent) == {"consul.conf", "links"}
+
+
+def test_a_link_is_followed_if_that_is_asked_for(link: Path, place: Path) -> None:
+    assert replace(link, NEW, "follow") == backup_of(place)
     assert link.is_symlink()
     assert place.read_bytes() == NEW
-    assert names(folder) == {"link"}
+    assert names(link.parent) == {"link"}
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_link_is_replaced_if_that_is_asked_for(link: Path, place: Path, good: bool) -> None:
+    place.chmod(0o600)
+    with Replacement(link, "replace") as one:
+        one.stage(NEW)
+        one.replace()
+        assert not link.is_symlink()
+        assert link.read_bytes() == NEW
+        # What it led to is another file: its owner and mode say nothing of this one.
+        assert whose(link) == (0o644, (os.geteuid(), os.getegid()))
+        if good:
+            assert one.settle() == link.with_name("link.bak")
+        else:
+            one.put_back()
+    assert place.read_bytes() == OLD
+    kept = link.with_name("link.bak") if good else link
+    assert kept.readlink() == Path("../consul.conf")
+    assert names(link.parent) == {"link", kept.name}
+
+
+def test_a_link_that_was_replaced_by_a_killed_one_can_be_had_back(link: Path) -> None:
+    with Replacement(link, "replace") as one:
+        one.stage(NEW)
+        one.replace()
+        one.leave()
+    with Replacement(link, "replace") as one:
+        assert one.unfinished
+        one.stage(NEW)
+        one.replace()
+        one.put_back()
+    assert link.readlink() == Path("../consul.conf")
+    assert names(link.parent) == {"link"}
+
+
+def test_a_directory_that_is_a_link_is_no_reason_to_refuse(tmp_path: Path, place: Path) -> None:
+    (tmp_path / "other").symlink_to(".")
+    replace(tmp_path / "other" / "consul.conf", NEW)
+    assert place.read_bytes() == NEW
 
 
 def test_a_link_to_nothing_leads_to_the_new_file(tmp_path: Path) -> None:
@@ -226,7 +288,8 @@ STEPS: dict[str, tuple[str, int]] = {
     "writing": ("fsync", 0),
     "owner": ("fchown", 0),
     "mode": ("fchmod", 0),
-    "directory": ("fsync", 1),
+    "lock": ("fsync", 1),
+    "directory": ("fsync", 2),
 }
 
 
@@ -470,8 +533,8 @@ def test_what_a_stranger_calls_the_old_file_is_never_put_back(
 ) -> None:
     # A directory all may write to, such as /tmp: names are free there, files are not.
     replace(place, NEW)
-    (place.parent / ".consulfwd-lock.consul.conf").touch()
-    planted = place.parent / ".consulfwd-old.consul.conf"
+    mark_of(place).touch()
+    planted = kept_of(place)
     if link:
         planted.symlink_to(place.parent / "consul.conf.bak")
     else:
@@ -488,3 +551,51 @@ def test_what_a_stranger_calls_the_old_file_is_never_put_back(
     assert place.read_bytes() == NEW
     assert not place.is_symlink()
     assert names(place.parent) == {"consul.conf", "consul.conf.bak"}
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_new_file_that_was_left_can_be_taken_away_again(tmp_path: Path, good: bool) -> None:
+    place = tmp_path / "new"
+    with Replacement(place) as one:
+        one.stage(NEW)
+        one.replace()
+        one.leave()
+    assert unfinished(place)
+    with Replacement(place) as one:
+        assert one.unfinished
+        one.stage(NEW)
+        one.replace()
+        one.settle() if good else one.put_back()
+    assert names(tmp_path) == ({"new"} if good else set())
+
+
+def test_what_stays_for_long_is_hidden_and_ends_as_no_configuration_does(place: Path) -> None:
+    # "*.conf" of some servers takes hidden files, too.
+    with Replacement(place) as one:
+        one.stage(NEW)
+        one.replace()
+        one.leave()
+    left = names(place.parent) - {"consul.conf"}
+    assert left == {".consul.conf.consulfwd-lock", ".consul.conf.consulfwd-old"}
+    assert [path.name for path in place.parent.iterdir() if path.suffix == ".conf"] == [place.name]
+
+
+def test_where_the_old_file_is_is_told_when_it_cannot_be_put_back(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.replace
+
+    def failing(path: Path, target: Path) -> Path:
+        if path == kept_of(place):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with Replacement(place) as one:
+        one.stage(NEW)
+        one.replace()
+        with pytest.raises(ApplyError) as caught:
+            one.put_back()
+    assert caught.value.what.endswith(f"what stood there is in {kept_of(place)}")
+    assert caught.value.mend == f"mv {kept_of(place)} {place}"
+    assert kept_of(place).read_bytes() == OLD

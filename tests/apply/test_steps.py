@@ -17,9 +17,13 @@ import pytest
 
 from consulfwd.apply import files
 from consulfwd.apply import steps as module
+from consulfwd.apply.change import Applied, Command, Run, Work
 from consulfwd.apply.commands import shell
-from consulfwd.apply.files import Replacement, backup_of
-from consulfwd.apply.steps import Applied, File, Job, apply, apply_all, changed, difference
+from consulfwd.apply.files import Replacement
+from consulfwd.apply.jobs import File, Job, changed, difference
+from consulfwd.apply.places import backup_of
+from consulfwd.apply.running import NOT_RUNNING
+from consulfwd.apply.steps import apply, apply_all
 from consulfwd.errors import ApplyError, ConsulError
 
 OLD, NEW = b"old \xff\r\n", "new\n"
@@ -94,7 +98,7 @@ def test_what_changed_is_checked_replaced_reloaded_and_verified(
     )
     assert changed(job) == list(job.files)
     report = apply(job, sleep=clock.sleep, clock=clock)
-    assert report == Applied((place,), (place.with_name("consul.conf.bak"),), True, 0.0)
+    assert report == Applied((str(place),), (f"{place}.bak",), True, 0.0)
     assert told.read_text() == "check: old\nwhole: new\nfirst: new\nsecond: new\n"
     assert place.read_text() == NEW
     assert place.stat().st_mode & 0o7777 == MODE
@@ -118,7 +122,7 @@ def test_only_what_changed_is_checked_and_replaced(tmp_path: Path, place: Path) 
     number = other.stat().st_ino
     check = ("/bin/sh", "-c", f'basename "$0" >> {tmp_path}/checked', "{file}")
     report = apply(Job((File(other, "same"), File(place, NEW)), check=check))
-    assert report.files == (place,)
+    assert report.places == (str(place),)
     assert other.stat().st_ino == number
     assert (tmp_path / "checked").read_text().count("\n") == 1
 
@@ -177,7 +181,7 @@ def test_no_check_runs_no_checker(tmp_path: Path, place: Path, told: Path) -> No
         whole=("no-such-checker",),
         reload=(says(tmp_path, "reload"),),
     )
-    assert apply(job, checks=False).files == (place,)
+    assert apply(job, checks=False).places == (str(place),)
     assert told.read_text() == "reload: new\n"
 
 
@@ -406,13 +410,14 @@ def test_two_applies_to_one_file_do_not_mix(place: Path, job: Job) -> None:
     with Replacement(place), pytest.raises(ApplyError, match="another consulfwd is writing"):
         apply(job)
     assert here(place.parent) == before
-    assert apply(job).files == (place, place.with_name("new"))
+    assert apply(job).places == (str(place), str(place.with_name("new")))
 
 
 def killed(place: Path, project: Path) -> None:
     """An apply whose process is killed by its own reload command."""
     program = (
-        "import sys; from pathlib import Path; from consulfwd.apply.steps import *\n"
+        "import sys; from pathlib import Path; from consulfwd.apply.jobs import *\n"
+        "from consulfwd.apply.steps import *\n"
         f"apply(Job((File(Path(sys.argv[1]), {NEW!r}),), reload=(tuple(sys.argv[2:]),)))"
     )
     words = [sys.executable, "-c", program, str(place), *shell("kill -KILL $PPID")]
@@ -448,7 +453,8 @@ def test_after_one_that_was_killed_the_server_is_told_again(
 PROGRAM = """
 import sys
 from pathlib import Path
-from consulfwd.apply.steps import File, Job, apply
+from consulfwd.apply.jobs import File, Job
+from consulfwd.apply.steps import apply
 place, check, reload, waits = sys.argv[1:]
 def verify():
     if waits != "verify":
@@ -524,7 +530,7 @@ def test_jobs_that_share_a_reload_are_reloaded_once(
     ]
     results = apply_all(jobs)
     assert [result[0] for _, result in results if isinstance(result, Applied)] == [
-        (each,) for each in places
+        (str(each),) for each in places
     ]
     names = [line.split(":")[0] for line in told.read_text().splitlines()]
     assert sorted(names) == ["alone", "flush", "reload"]
@@ -539,7 +545,7 @@ def test_a_job_that_fails_its_check_does_not_hold_up_others(
     good = Job((File(place.with_name("b"), NEW),), reload=(reload,))
     (_, first), (_, second) = apply_all([bad, good])
     assert isinstance(first, ApplyError)
-    assert second[0] == (place.with_name("b"),)  # type: ignore[index]
+    assert second[0] == (str(place.with_name("b")),)  # type: ignore[index]
     assert place.read_bytes() == OLD
     assert told.read_text() == "reload: old\n"
 
@@ -657,7 +663,7 @@ def test_a_checker_that_reads_what_is_included(
     )
     before = here(place.parent)
     if good:
-        assert apply(job).files == (place,)
+        assert apply(job).places == (str(place),)
         assert place.read_text() == text
     else:
         with pytest.raises(ApplyError) as caught:
@@ -665,3 +671,288 @@ def test_a_checker_that_reads_what_is_included(
         assert f"{place}:3: " in caught.value.output
         assert "named-checkconf consul.conf` failed with exit code 1" in str(caught.value)
         assert here(place.parent) == before
+
+
+@pytest.mark.parametrize("was_there", [True, False], ids=["old", "new"])
+def test_a_reload_that_finds_nobody_running_keeps_the_new_file(
+    tmp_path: Path, place: Path, told: Path, was_there: bool
+) -> None:
+    # A service that starts with what it finds: the first render comes before that.
+    if not was_there:
+        place.unlink()
+    runs = tmp_path / "runs"
+    reload = says(tmp_path, "reload", f"test -e {runs} || exit {NOT_RUNNING}")
+    job = Job((File(place, NEW),), reload=(reload,), verify=wrong)
+    for _ in range(2):
+        assert apply(job)._replace(seconds=0.0) == Applied((str(place),), idle=(reload[0],))
+        assert place.read_text() == NEW
+    # It may have started meanwhile and read the old one: it is told as soon as it can be.
+    runs.touch()
+    done = apply(replace(job, verify=lambda: ""))
+    assert (done.reloaded, done.idle) == (True, ())
+    assert told.read_text() == "reload: new\n" * 3
+    assert backup_of(place).read_bytes() == (OLD if was_there else b"older")
+    assert set(here(place.parent)) == {"consul.conf", "consul.conf.bak"}
+    assert apply(job) == Applied()
+
+
+@pytest.mark.parametrize("was_there", [True, False], ids=["old", "new"])
+def test_a_file_that_was_kept_is_taken_back_if_it_is_bad_after_all(
+    tmp_path: Path, place: Path, was_there: bool
+) -> None:
+    if not was_there:
+        place.unlink()
+    before = here(place.parent)
+    runs = tmp_path / "runs"
+    bad = f"test -e {runs} || exit {NOT_RUNNING}; ! grep -q new {place}"
+    job = Job((File(place, NEW),), reload=(says(tmp_path, "reload", bad),))
+    assert apply(job).idle
+    runs.touch()
+    with pytest.raises(ApplyError, match="rolled back"):
+        apply(job)
+    assert here(place.parent) == before
+
+
+def test_a_check_that_fails_keeps_nothing_whoever_runs(place: Path) -> None:
+    before = here(place.parent)
+    nobody = shell(f"exit {NOT_RUNNING}")
+    job = Job((File(place, NEW),), check=("false",), whole=("true",), reload=(nobody,))
+    with pytest.raises(ApplyError, match="not replaced, as its check"):
+        apply(job)
+    with pytest.raises(ApplyError, match="`false` failed with exit code 1; rolled back"):
+        apply(replace(job, check=(), whole=("false",)))
+    assert here(place.parent) == before
+
+
+def test_each_server_is_told_though_another_does_not_run(tmp_path: Path, place: Path) -> None:
+    nobody, shared = shell(f"exit {NOT_RUNNING}"), says(tmp_path, "shared")
+    jobs = [
+        Job((File(place, NEW),), reload=(nobody, shared), verify=wrong),
+        Job((File(place.with_name("b"), NEW),), reload=(shared,)),
+    ]
+    (_, first), (_, second) = apply_all(jobs)
+    assert isinstance(first, Applied)
+    assert isinstance(second, Applied)
+    assert (first.idle, second.idle) == ((f"exit {NOT_RUNNING}",), ())
+    assert second.reloaded
+    assert apply_all(jobs[1:])[0][1] == Applied()
+
+
+# A unit, as far as `systemctl` says: what it does and what it was asked to do are noted.
+ASKED = "show --property=Id --property=LoadState --property=ActiveState --property=After a"
+SYSTEMCTL = """#!/bin/sh
+folder=$(dirname "$0")
+echo "$*" >> "$folder/asked"
+case "$*" in
+    show*) test -e "$folder/active" && state=active || state=failed
+        printf '%s\\n' Id=a.service LoadState=loaded ActiveState=$state After= ;;
+    *try-restart*|reload\\ *) test -e "$folder/active" || exit 0 ;;
+esac
+case "$*" in
+    *restart*) if grep -q new "$folder/etc/consul.conf"; then rm -f "$folder/active"; exit 1; fi
+        touch "$folder/active" ;;
+esac
+"""
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a unit is asked; it does not take the new file."""
+    program = tmp_path / "systemctl"
+    program.write_text(SYSTEMCTL)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("INVOCATION_ID", raising=False)
+    return tmp_path / "asked"
+
+
+@pytest.mark.parametrize("verb", ["reload", "try-restart"])
+def test_a_unit_that_has_yet_to_start_is_not_waited_for(
+    place: Path, systemctl: Path, verb: str
+) -> None:
+    # Its start may wait for us: then a reload would wait for that.
+    job = Job((File(place, NEW),), reload=(("systemctl", verb, "a"),))
+    assert apply(job).idle == (f"systemctl {verb} a",)
+    assert place.read_text() == NEW
+    assert systemctl.read_text() == f"{ASKED}\n"
+
+
+def test_a_unit_that_ended_by_the_new_file_runs_with_the_old_one_again(
+    tmp_path: Path, place: Path, systemctl: Path
+) -> None:
+    before = here(place.parent)
+    (tmp_path / "active").touch()
+    job = Job((File(place, NEW),), reload=(("systemctl", "try-restart", "a"),))
+    with pytest.raises(ApplyError, match="rolled back") as caught:
+        apply(job)
+    assert caught.value.rolled_back
+    assert here(place.parent) == before
+    assert (tmp_path / "active").exists()
+    asked = [ASKED, "try-restart a", ASKED, "restart a"]
+    assert systemctl.read_text().splitlines() == asked
+
+
+@pytest.mark.parametrize("verb", ["reload", "try-restart"])
+def test_a_unit_that_ends_after_it_was_told_runs_with_the_old_one_again(
+    tmp_path: Path, place: Path, systemctl: Path, clock: Clock, verb: str
+) -> None:
+    # As unbound does of a signal: whoever sent it has succeeded.
+    before = here(place.parent)
+    (tmp_path / "active").touch()
+    ends = f'grep -q new {place} && rm -f "$folder/active" && exit 0'
+    text = SYSTEMCTL.replace('case "$*" in', f'case $1 in {verb}) {ends} ;; esac\ncase "$*" in', 1)
+    (tmp_path / "systemctl").write_text(text)
+    with pytest.raises(ApplyError, match="does not run any more; rolled back") as caught:
+        apply(Job((File(place, NEW),), reload=(("systemctl", verb, "a"),)), sleep=clock.sleep)
+    assert caught.value.rolled_back
+    assert here(place.parent) == before
+    assert (tmp_path / "active").exists()
+    assert clock.now == module.ENDS_WITHIN
+
+
+@pytest.mark.parametrize("verb", ["start", "restart"])
+def test_a_unit_that_does_its_work_and_ends_is_no_failure(
+    tmp_path: Path, place: Path, systemctl: Path, verb: str
+) -> None:
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$*" >>{systemctl}\n')
+    assert apply(Job((File(place, NEW),), reload=(("systemctl", verb, "a"),))).reloaded
+    assert systemctl.read_text() == f"{verb} a\n"
+
+
+def test_a_unit_that_refuses_the_new_file_is_not_restarted(
+    tmp_path: Path, place: Path, systemctl: Path
+) -> None:
+    (tmp_path / "active").touch()
+    (tmp_path / "systemctl").write_text(f"{SYSTEMCTL}case $1 in reload) exit 1 ;; esac\n")
+    with pytest.raises(ApplyError, match="THE ROLL BACK FAILED to reload"):
+        apply(Job((File(place, NEW),), reload=(("systemctl", "reload", "a"),)))
+    asked = [ASKED, "reload a"]
+    assert systemctl.read_text().splitlines() == 2 * asked
+
+
+def test_a_failure_for_an_unknown_reason_says_how_a_command_can_tell(place: Path) -> None:
+    command = f"! grep -q new {place}"
+    with pytest.raises(ApplyError) as caught:
+        apply(Job((File(place, NEW),), reload=(shell(command),)))
+    assert str(caught.value) == (
+        f"{place}: `{command}` failed with exit code 1; rolled back, what stood there before is in"
+        " force again (see what it says; if all it says is that nobody runs, let it end with exit"
+        f" code {NOT_RUNNING}: then the new text stays for the start)"
+    )
+
+
+def test_what_may_be_in_force_though_it_was_taken_away_is_told_again(
+    tmp_path: Path, place: Path, told: Path, clock: Clock
+) -> None:
+    # The server took the new file, and cannot be told of the old one.
+    reload = says(tmp_path, "reload", f"test -e {tmp_path}/well || grep -q new {place}")
+    job = Job((File(place, NEW),), reload=(reload,), verify=wrong)
+    with pytest.raises(ApplyError, match="THE ROLL BACK FAILED to reload"):
+        apply(job, sleep=clock.sleep, clock=clock)
+    assert place.read_bytes() == OLD
+    (tmp_path / "well").touch()
+    old = Job((File(place, "old"),), reload=(reload,))
+    place.write_text("old")
+    assert changed(old) == []
+    assert apply(old).reloaded
+    assert told.read_text() == "reload: new\nreload: old\nreload: old\n"
+    assert apply(old) == Applied()
+
+
+class Zone:
+    """What is no file: the steps know nothing of it but the protocol."""
+
+    def __init__(self, said: list[str], fails: str = "", target: str = "zone") -> None:
+        self.where = "example.test at 192.0.2.1"
+        self.target = target
+        self._said = said
+        self._fails = fails
+
+    def _say(self, what: str) -> None:
+        self._said.append(what)
+        if what == self._fails:
+            raise ApplyError(self.where, f"{what} was refused")
+
+    def due(self) -> bool:
+        return True
+
+    def __enter__(self) -> Zone:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._said.append("left alone")
+
+    def plan(self) -> bool:
+        self._say("plan")
+        return True
+
+    def check(self, command: Command, run: Run) -> None:
+        assert command == ()
+        self._say("check")
+
+    def put(self) -> None:
+        self._say("put")
+
+    def verify(self) -> str:
+        self._said.append("verify")
+        return "another serial" if self._fails == "verify" else ""
+
+    def put_back(self) -> None:
+        self._said.append("put back")
+
+    def settle(self) -> str | None:
+        self._said.append("settle")
+        return None
+
+    def leave(self) -> None:
+        self._said.append("leave")
+
+
+class Zones:
+    """Work without a file or a command."""
+
+    check = whole = ()
+    reload = ()
+
+    def __init__(self, *zones: Zone) -> None:
+        self._zones = zones
+
+    def verify(self) -> str:
+        return ""
+
+    def changes(self) -> tuple[Zone, ...]:
+        return self._zones
+
+
+@pytest.mark.parametrize(
+    ("fails", "steps"),
+    [
+        ("", "plan check put verify settle"),
+        ("plan", "plan"),
+        ("check", "plan check"),
+        # Half of what it was to do may be done.
+        ("put", "plan check put put_back"),
+        ("verify", "plan check put verify put_back"),
+    ],
+)
+def test_what_is_no_file_goes_the_same_way(fails: str, steps: str, clock: Clock) -> None:
+    said: list[str] = []
+    works: list[Work] = [Zones(Zone(said, fails))]
+    ((_, result),) = apply_all(works, sleep=clock.sleep, clock=clock)
+    assert list(dict.fromkeys(said)) == [
+        step.replace("_", " ") for step in (*steps.split(), "left_alone")
+    ]
+    if fails:
+        assert isinstance(result, ApplyError)
+        assert ("rolled back" in result.what) == ("put" in steps)
+    else:
+        assert result == Applied(("example.test at 192.0.2.1",))
+
+
+def test_what_is_no_file_is_not_changed_twice() -> None:
+    said: list[str] = []
+    (_, first), (_, second) = apply_all([Zones(Zone(said)), Zones(Zone(said))])
+    assert isinstance(first, Applied)
+    assert isinstance(second, ApplyError)
+    assert "is written twice" in second.what
+    assert said.count("put") == 1

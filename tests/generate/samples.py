@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from consulfwd.config import load
-from consulfwd.generate.model import build
+from consulfwd.generate.building import build
 from consulfwd.servers.target import Output, Target, Version
 from consulfwd.servers.targets import TARGETS
 from consulfwd.template.renderer import SUFFIX, Renderer
@@ -22,7 +22,7 @@ RENEW = "python -m tests.generate.samples"
 
 def version_for(target: Target, output: Output) -> Version:
     """The newest version of the server the file is for."""
-    return target.newest if output.suits(target.newest) else output.max_version
+    return target.newest if output.suits(target.newest) else (*output.max_version, 99)
 
 
 def samples() -> Iterator[tuple[Path, str]]:
@@ -34,7 +34,7 @@ def samples() -> Iterator[tuple[Path, str]]:
         for output in target.outputs:
             version = version_for(target, output)
             whole = target.whole_needs_recursors
-            site = build(settings, version, whole=whole, include=include)
+            site = build(settings, version, whole=whole, include=include, kinds=target.kinds)
             sample = FOLDER / output.template.removesuffix(SUFFIX)
             yield (
                 sample.with_name(f"{sample.name}.sample"),

@@ -17,7 +17,7 @@ import yaml
 
 from consulfwd.config import Settings
 from consulfwd.errors import TemplateError, UsageError
-from consulfwd.generate.model import build
+from consulfwd.generate.building import build
 from consulfwd.servers.target import Version
 from consulfwd.servers.targets import TARGETS
 from consulfwd.template.renderer import Renderer
@@ -30,6 +30,7 @@ CONSUL: dict[str, Any] = {
     "datacenters": {"dc2": {"agents": ["10.2.0.11:53"]}},
     "reverse": ["172.16.0.0/15", "fd00::/8"],
 }
+AGENTS_ONLY = {"agents": CONSUL["agents"]}
 MIXED: dict[str, Any] = {
     "consul": CONSUL,
     "forward": {"corp.example": ["10.0.0.53"], "public.example": ["9.9.9.9"]},
@@ -48,6 +49,7 @@ def rendered(
         to=to,
         whole=target.whole_needs_recursors,
         include="/etc/x/consul.conf",
+        kinds=target.kinds,
     )
     return Renderer().render(template, {"site": site})
 
@@ -156,7 +158,44 @@ def test_bind_knows_its_directory(include: str, directory: list[str]) -> None:
     assert text.endswith(f'include "{include}";\n')
 
 
+DC2 = {
+    "agents": ["10.0.0.11", "10.0.0.12"],
+    "datacenters": {"dc2": {"agents": ["10.2.0.11"]}},
+    "reverse": ["10.0.0.0/8"],
+}
+
+
+def test_bind_has_no_zone_below_the_one_whose_soa_denials_have() -> None:
+    for to in ("agents", "consulfwd"):
+        settings = {"consul": {**DC2, "alt_domains": ["sd.example"]}, "listen": ["127.0.0.1:5300"]}
+        text = rendered("bind/consul.conf.j2", settings=settings, to=to)
+        assert re.findall(r'^zone "(.*)" IN', text, re.MULTILINE) == [
+            "consul", "sd.example", "10.in-addr.arpa",
+        ]  # fmt: skip
+        assert ("must know them" in text) is (to == "agents")
+
+
+def test_resolved_says_where_names_of_other_datacenters_go() -> None:
+    for template, version in (("consul.conf.j2", (252,)), ("consul.dns-delegate.j2", (258,))):
+        text = rendered(f"resolved/{template}", version, {"consul": DC2})
+        assert "must know them" in text
+        assert "dc2" not in text
+
+
 # --- unbound, dnsmasq, kresd, dnsdist, PowerDNS --------------------------------------------------
+
+
+def test_unbound_keeps_no_denial_that_does_not_say_for_how_long() -> None:
+    text = rendered("unbound/consul.conf.j2", (1, 9), {"consul": DC2})
+    zones = re.findall(r'name: "(.*)\."\n((?:    .*\n)*)', text)
+    assert {name: "forward-no-cache: yes" in rest for name, rest in zones} == {
+        "consul": False,
+        "dc2.consul": True,
+        "dc2.dc.consul": True,
+        "10.in-addr.arpa": True,
+    }
+    # It had no effect before 1.8.2.
+    assert "no-cache" not in rendered("unbound/consul.conf.j2", (1, 8), {"consul": DC2})
 
 
 def test_unbound() -> None:
@@ -214,7 +253,14 @@ def test_dnsdist_has_a_pool_for_each_list_of_servers() -> None:
         ("9.9.9.9:53", "consulfwd-public.example", "1"),
         ("[fd00::12]:8600", "consulfwd-consul", "2"),
     ]
-    assert 'addAction({"d.f.ip6.arpa."}, PoolAction("consulfwd-consul"))' in text
+    rules = re.findall(r'addAction\(\{([^}]*)\}, PoolAction\("(.*)"\)\)', text)
+    assert [(re.findall(r'"(.*)\."', names), pool) for names, pool in rules] == [
+        (["16.172.in-addr.arpa", "17.172.in-addr.arpa", "d.f.ip6.arpa"], "consulfwd-consul"),
+        (["dc2.dc.consul", "dc2.consul"], "consulfwd-dc2.consul"),
+        (["corp.example"], "consulfwd-corp.example"),
+        (["public.example"], "consulfwd-public.example"),
+        (["consul"], "consulfwd-consul"),
+    ]
     assert 'checkName = "public.example."' in text
 
 
@@ -223,6 +269,38 @@ def test_powerdns_before_yaml() -> None:
     zones = "+consul=10.0.0.11:8600, [fd00::12]:8600, 127.0.0.1:8600\n+dc2.consul=10.2.0.11:53\n"
     assert zones in text
     assert '#   addNTA("consul", ' in text
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ((4, 1), {"server-down-max-fails": "0"}),
+        ((4, 2), {"dont-throttle-netmasks": "10.0.0.11, fd00::12, 127.0.0.1"}),
+        (
+            (4, 9),
+            {
+                "dont-throttle-netmasks": "10.0.0.11, fd00::12, 127.0.0.1",
+                "packetcache-negative-ttl": "1",
+            },
+        ),
+    ],
+)
+def test_powerdns_throttles_no_agent_and_repeats_no_failure_for_long(
+    version: Version, said: dict[str, str]
+) -> None:
+    text = rendered("pdns-recursor/consul.conf.j2", version, {"consul": AGENTS_ONLY})
+    lines = re.findall(r"^([a-z-]+)=(.*)$", text, re.MULTILINE)
+    assert dict(lines) == {
+        "forward-zones-file": "/etc/x/consul.conf",
+        "packetcache-servfail-ttl": "1",
+        **said,
+    }
+
+
+def test_powerdns_takes_no_number_sign_in_a_path() -> None:
+    site = build(Settings(), (4, 8), include="/etc/x/a#b")
+    with pytest.raises(TemplateError, match="for a comment"):
+        Renderer().render("pdns-recursor/consul.conf.j2", {"site": site})
 
 
 def test_powerdns_as_yaml() -> None:
@@ -234,8 +312,11 @@ def test_powerdns_as_yaml() -> None:
     names = [one["name"] for one in read["dnssec"]["negative_trustanchors"]]
     assert names[0] == "consul"
     assert "public.example" not in names
+    asked = ["10.0.0.11", "fd00::12", "127.0.0.1", "10.2.0.11", "10.0.0.53", "9.9.9.9"]
+    assert read["outgoing"] == {"dont_throttle_netmasks": asked}
+    assert read["packetcache"] == {"servfail_ttl": 1, "negative_ttl": 1}
     older = rendered("pdns-recursor/consul.yml.j2", (5, 0, 2))
-    assert list(yaml.safe_load(older)) == ["recursor"]
+    assert list(yaml.safe_load(older)) == ["recursor", "outgoing", "packetcache"]
     assert '#   addNTA("consul", ' in older
 
 
@@ -312,9 +393,10 @@ def corefile(text: str) -> dict[str, dict[str, list[list[str]]]]:
     for words in lines:
         *keys, opened = words
         assert opened == "{", words
-        assert len(keys) == 1, words
-        assert keys[0] not in blocks, f"{keys[0]} is there twice"
-        blocks[keys[0]] = dict(_directives(lines))
+        block = dict(_directives(lines))
+        for key in keys:
+            assert key not in blocks, f"{key} is there twice"
+            blocks[key] = block
     return blocks
 
 
@@ -353,6 +435,8 @@ def test_corefile() -> None:
         ["health_check", "500ms", "domain", "consul.service.consul"],
     ]
     assert "cache" not in consul
+    # What is answered alike is one plugin with one set of sockets, not one for each reverse zone.
+    assert blocks["16.172.in-addr.arpa:5300"] is blocks["d.f.ip6.arpa:5300"]
     assert blocks[".:5300"]["forward"] == [[".", "10.0.0.53:53", "[fd00::53]:5353"]]
     assert blocks["(clients)"]["acl"][-1] == ["block"]
     old = corefile(rendered("coredns/Corefile.j2", (1, 9, 1)))
@@ -416,11 +500,36 @@ def test_resolved(template: str, version: Version, section: str) -> None:
     assert "~corp.example" in there["Domains"]
 
 
+# 255 reverse zones: 128, 64, 32, ..., 1.
+WIDE = [f"{10 + n}.0.0.0/{9 + n}" for n in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("template", "version", "most"),
+    [
+        ("resolved/consul.conf.j2", (252,), "256"),
+        ("resolved/consul.dns-delegate.j2", (258,), "1,024"),
+    ],
+)
+def test_resolved_is_given_no_more_domains_than_it_keeps(
+    template: str, version: Version, most: str
+) -> None:
+    reverse = WIDE if most == "256" else [*WIDE, *(f"{n}.0.0.0/9" for n in range(20, 26))]
+    consul = {"agents": ["10.0.0.11"], "reverse": reverse}
+    section = unit_file(rendered(template, version, {"consul": consul})).popitem()[1]
+    assert len(section["Domains"]) == (256 if most == "256" else 1024)
+    one_more = {"consul": {**consul, "reverse": [*reverse, "40.0.0.0/8"]}}
+    said = refused(template, version, one_more)
+    assert said.startswith(f"systemd-resolved keeps {most} domains")
+
+
 def test_resolved_before_it_knew_ports() -> None:
     said = refused("resolved/consul.conf.j2", (245,), RESOLVED)
     assert said.startswith("systemd before 246 asks port 53 only, not 8600")
     plain = {"consul": {"agents": ["10.0.0.11:53"]}}
     assert "DNS=10.0.0.11\n" in rendered("resolved/consul.conf.j2", (245,), plain)
+    # That an agent is at port 53 is meant.
+    assert "DNS=10.0.0.11:53\n" in rendered("resolved/consul.conf.j2", (246,), plain)
 
 
 # --- files the C library and macOS read ----------------------------------------------------------

@@ -4,92 +4,60 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from consulfwd.config import Settings
-from consulfwd.errors import UsageError
-from consulfwd.generate.model import NameServer, build
+from consulfwd.generate.building import build
+from consulfwd.generate.model import NameServer, Site, Zone
 
-V = (9, 18)
-
-
-def given(**settings: Any) -> Settings:
-    return Settings(**settings)
+HERE, THERE, ELSEWHERE = ((NameServer(f"10.0.0.{n}"),) for n in range(1, 4))
 
 
-def zones(**settings: Any) -> dict[str, list[str]]:
-    site = build(given(**settings), V)
-    return {zone.name: [one.written() for one in zone.servers] for zone in site.zones}
+def site(*zones: Zone) -> Site:
+    return Site("consul", zones, (), (), (), (1,))
 
 
-def test_zones_in_order_each_with_its_agents() -> None:
-    assert zones(
-        consul={
-            "agents": ["10.0.0.11", "10.0.0.12:53"],
-            "alt_domains": ["sd.example"],
-            "datacenters": {"dc2": {"agents": ["[fd00::1]:8600"]}},
-            "reverse": ["10.0.0.0/15", "fd00::/8"],
-        },
-        forward={"corp.example": ["10.1.1.1"]},
-    ) == {
-        "consul": ["10.0.0.11:8600", "10.0.0.12"],
-        "sd.example": ["10.0.0.11:8600", "10.0.0.12"],
-        "dc2.consul": ["[fd00::1]:8600"],
-        "dc2.dc.consul": ["[fd00::1]:8600"],
-        "dc2.sd.example": ["[fd00::1]:8600"],
-        "dc2.dc.sd.example": ["[fd00::1]:8600"],
-        "0.10.in-addr.arpa": ["10.0.0.11:8600", "10.0.0.12"],
-        "1.10.in-addr.arpa": ["10.0.0.11:8600", "10.0.0.12"],
-        "d.f.ip6.arpa": ["10.0.0.11:8600", "10.0.0.12"],
-        "corp.example": ["10.1.1.1"],
-    }
+def steps(*zones: Zone) -> list[list[str]]:
+    return [[zone.name for zone in step] for step in site(*zones).steps]
 
 
-def test_agents_of_the_catalog_take_the_place_of_configured_ones() -> None:
-    settings = given(consul={"datacenters": {"dc2": {"agents": ["10.2.0.1"]}}})
-    site = build(settings, V, found={"": [NameServer("10.0.0.1", 8600)] * 2})
-    assert site.servers == (NameServer("10.0.0.1", 8600),)
-    assert site.zones[1].servers == (NameServer("10.2.0.1", 8600),)
+def test_zones_with_the_same_servers_are_one_step_where_nothing_lies_between() -> None:
+    assert steps(
+        Zone("consul", HERE),
+        Zone("dc2.consul", THERE),
+        Zone("10.in-addr.arpa", HERE),
+        Zone("11.in-addr.arpa", HERE),
+        Zone("corp.example", THERE),
+    ) == [
+        ["10.in-addr.arpa", "11.in-addr.arpa"],
+        ["dc2.consul", "corp.example"],
+        ["consul"],
+    ]
 
 
-@pytest.mark.parametrize("where", ["", "dc2"])
-def test_nobody_to_name(where: str) -> None:
-    settings = given(consul={"datacenters": {"dc2": {"agents": ["10.2.0.1"]}}})
-    with pytest.raises(UsageError, match=r"would turn forwarding off \(Consul's catalog lists no"):
-        build(settings, V, found={where: []})
+def test_names_below_others_come_before_them_whoever_is_asked() -> None:
+    zones = [
+        Zone("a.b.c.example", HERE),
+        Zone("b.c.example", THERE),
+        Zone("c.example", HERE),
+        Zone("example", ELSEWHERE),
+        Zone("x.other", THERE),
+        Zone("other", HERE),
+    ]
+    for given in (zones, zones[::-1], zones[3:] + zones[:3]):
+        found = [name for step in steps(*given) for name in step]
+        assert sorted(found) == sorted(zone.name for zone in zones)
+        for below in zones:
+            for above in zones:
+                if below.name.endswith(f".{above.name}") and below.servers != above.servers:
+                    assert found.index(below.name) < found.index(above.name)
 
 
-def test_to_consulfwd_all_goes_to_where_it_listens() -> None:
-    settings = given(
-        listen=["0.0.0.0:5300", "[::]:5300", "127.0.0.1:5300"],
-        consul={"datacenters": {"dc2": {"agents": ["10.2.0.1"]}}, "reverse": ["10.0.0.0/8"]},
-        forward={"corp.example": ["tls://10.1.1.1#dns.corp.example"]},
-    )
-    site = build(settings, V, to="consulfwd")
-    own = (NameServer("127.0.0.1", 5300), NameServer("::1", 5300))
-    assert {zone.servers for zone in site.zones} == {own}
-    assert site.listen == own
-    with pytest.raises(UsageError, match="port 0"):
-        build(given(listen=["127.0.0.1:0"]), V, to="consulfwd")
+def test_a_wide_network_takes_one_step() -> None:
+    networks = ["10.0.0.0/9", "11.0.0.0/9", "12.0.0.0/9"]
+    given: dict[str, Any] = {"consul": {"agents": ["10.0.0.1"], "reverse": networks}}
+    assert [len(step) for step in build(Settings(**given), (1,)).steps] == [385]
 
 
-def test_tls_is_not_written_as_if_it_were_plain() -> None:
-    settings = given(recursors=["tls://9.9.9.9#dns.quad9.net"])
-    assert build(settings, V).recursors == ()
-    with pytest.raises(UsageError, match="over TLS"):
-        build(settings, V, whole=True)
-    with pytest.raises(UsageError, match=r"forward\.corp\.example"):
-        build(given(forward={"corp.example": ["tls://9.9.9.9#dns.quad9.net"]}), V)
-    plain = build(given(recursors=["10.0.0.53", "10.0.0.54:5353"]), V, whole=True)
-    assert [one.written("#") for one in plain.recursors] == ["10.0.0.53", "10.0.0.54#5353"]
-
-
-def test_who_may_ask() -> None:
-    assert "0.0.0.0/0" not in build(given(), V).networks
-    assert "127.0.0.0/8" in build(given(), V).networks
-    assert build(given(access={"allow": ["10.3.0.0/16"]}), V).networks == ("10.3.0.0/16",)
-
-
-def test_each_zone_that_resolvers_take_to_be_empty_is_told_once() -> None:
-    site = build(given(consul={"reverse": ["100.64.0.0/16", "10.0.0.0/8"]}), V)
-    assert site.empty_zones == ("10.in-addr.arpa", "64.100.in-addr.arpa")
+def test_who_is_asked_each_once_and_without_an_interface() -> None:
+    servers = (NameServer("fe80::1%eth0", 8600), NameServer("10.0.0.1", 8600))
+    zones = (Zone("consul", servers), Zone("dc2.consul", (NameServer("10.0.0.1", 8601),)))
+    assert site(*zones).asked == ("fe80::1", "10.0.0.1")

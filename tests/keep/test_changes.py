@@ -15,9 +15,9 @@ async def test_what_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(module, "LOOK", 0.01)
     file, folder = tmp_path / "file", tmp_path / "folder"
     (folder / "bind").mkdir(parents=True)
-    inside = folder / "bind" / "consul.conf.j2"
+    inside, beside = folder / "bind" / "consul.conf.j2", folder / "10-x.yml"
     changes = asyncio.Event()
-    task = asyncio.create_task(look_at([file, folder], changes))
+    task = asyncio.create_task(look_at([file, folder], changes.set))
 
     async def noticed() -> None:
         await asyncio.wait_for(changes.wait(), 10)
@@ -29,6 +29,8 @@ async def test_what_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         lambda: file.write_text("appears"),
         lambda: file.write_text("another length"),
         lambda: inside.write_text("one"),
+        lambda: beside.write_text("one"),
+        lambda: beside.write_text("more"),
         lambda: inside.rename(inside.with_name("renamed")),
         file.unlink,
     ):

@@ -15,26 +15,39 @@ from pathlib import Path
 
 import pytest
 
-from consulfwd.apply.steps import Applied, File, Job, apply_all
+from consulfwd.apply.change import Applied
+from consulfwd.apply.jobs import File, Job
+from consulfwd.apply.steps import apply_all
 from consulfwd.errors import ApplyError, ConsulError
 from consulfwd.keep.follow import (
     RETRY,
     RETRY_MAX,
-    TELL_AGAIN,
-    Alarms,
     Results,
     follow,
     pause,
 )
 from consulfwd.keep.quiescence import Quiescence
+from consulfwd.notify import Notifier
+from consulfwd.upkeep import Upkeep
 
 JOB = Job((File(Path("/etc/a.conf"), "a"),))
 OTHER = Job((File(Path("/etc/b.conf"), "b"),))
-WROTE = Applied((Path("/etc/a.conf"),), (), True, 0.4)
+WROTE = Applied(("/etc/a.conf",), (), True, 0.4)
 
 
 class Stop(BaseException):
     """Ends a test's `follow`, which nothing else does."""
+
+
+class Heard(Upkeep):
+    """Keeps what it is told of rounds."""
+
+    def __init__(self) -> None:
+        super().__init__(Notifier(), "something")
+        self.rounds: list[tuple[list[str], bool]] = []
+
+    def round(self, faults: Sequence[str] = (), *, wrote: bool = False) -> None:
+        self.rounds.append((list(faults), wrote))
 
 
 class World:
@@ -51,6 +64,7 @@ class World:
         self.results: Callable[[Sequence[Job]], Results] = lambda jobs: [
             (job, Applied()) for job in jobs
         ]
+        self.upkeep = Heard()
 
     def clock(self) -> float:
         return self.now
@@ -81,6 +95,7 @@ class World:
                 apply=lambda jobs: self.results(jobs),
                 clock=self.clock,
                 pause=self.pause,
+                upkeep=self.upkeep,
             )
 
 
@@ -104,12 +119,48 @@ async def test_nothing_is_tried_while_nothing_changes(lines: Callable[[], list[s
     assert lines() == []
 
 
+async def test_of_each_round_it_is_told_what_failed_and_whether_anything_was_written() -> None:
+    world = World(70)
+    world.changes = [10, 20, 30, 40, 50, 60]
+    fault = ApplyError("/etc/a.conf", "is wrong", output="line 3\nline 4")
+    world.jobs = [JOB, OTHER]
+    turns: list[tuple[Exception | None, Applied | ApplyError]] = [
+        (ConsulError("10.0.0.1:8500", 500, "No cluster leader"), Applied()),
+        (None, Applied()),
+        (None, WROTE),
+        (None, fault),
+        (None, Applied()),
+    ]
+
+    def results(jobs: Sequence[Job]) -> Results:
+        return [(JOB, turns[0][1]), (OTHER, Applied())]
+
+    def make() -> Sequence[Job]:
+        if len(world.made) and len(turns) > 1:
+            turns.pop(0)
+        world.fault = turns[0][0]
+        return World.make(world)
+
+    world.results = results
+    world.make = make  # type: ignore[method-assign]
+    await world.run(least=1)
+    told = world.upkeep.rounds
+    not_made = "not rendered: 10.0.0.1:8500: HTTP 500: No cluster leader"
+    assert told[:5] == [
+        ([not_made], False),
+        ([], False),
+        ([], True),
+        (["not brought into force: /etc/a.conf: is wrong: line 3\nline 4"], False),
+        ([], False),
+    ]
+
+
 async def test_each_success_has_a_line(lines: Callable[[], list[str]]) -> None:
     world = World(10)
     world.jobs = [JOB, OTHER]
     world.results = lambda jobs: [
         (jobs[0], WROTE),
-        (jobs[1], Applied((Path("/etc/b.conf"), Path("/etc/c.conf")), (), False, 75)),
+        (jobs[1], Applied(("/etc/b.conf", "/etc/c.conf"), (), False, 75)),
     ]
     await world.run()
     assert lines() == [
@@ -144,30 +195,62 @@ async def test_a_try_waits_for_changes_to_pause() -> None:
     assert world.made == [0, 8.9]
 
 
-async def test_the_same_failure_is_told_once_in_ten_minutes_and_when_it_is_over(
+async def test_the_same_failure_is_told_ever_more_seldom_and_when_it_is_over(
     lines: Callable[[], list[str]],
 ) -> None:
-    world = World(TELL_AGAIN + 2 * RETRY_MAX)
+    world = World(915)
 
     def results(jobs: Sequence[Job]) -> Results:
-        if world.now >= TELL_AGAIN + RETRY_MAX:
+        if world.now >= 915:
             return [(jobs[0], WROTE)]
-        printed = f"as of {world.now}"
+        printed = f"as of {world.now:g}"
         return [(jobs[0], ApplyError("/etc/a.conf", "`check` failed", output=printed))]
 
     world.results = results
     await world.run()
-    first, again, *rest = lines()
-    assert first == (
-        "ERROR not brought into force; next try in 5.0 s: /etc/a.conf: `check` failed\nas of 0.0"
-    )
-    # Tries at 0, 5, 15, 35, 75, 155, 315, 615 and 915 s.
-    assert again == (
-        "ERROR not brought into force; next try in 5 min: /etc/a.conf: `check` failed\nas of 615.0"
-    )
-    assert rest == [
+    # Tries at 0, 5, 15, 35, 75, 155, 315, 615 and 915 s; told after 60, 120, 240, 300 s at least.
+    told = "ERROR not brought into force; next try in {}: /etc/a.conf: `check` failed\nas of {}"
+    said = {0: "5.0 s", 75: "1 min", 315: "5 min", 615: "5 min"}
+    assert lines() == [
+        *(told.format(then, now) for now, then in said.items()),
         "INFO wrote /etc/a.conf in 400 ms (reloaded)",
         "INFO mended after 15 min: /etc/a.conf",
+    ]
+
+
+async def test_what_comes_and_goes_is_told_no_more_often(lines: Callable[[], list[str]]) -> None:
+    world = World(100)
+    world.changes = [10, 20, 30, 40, 50]
+    fault = ApplyError("/etc/a.conf", "is wrong")
+    world.results = lambda jobs: [
+        (jobs[0], Applied() if int(world.now) % 20 == 12 else fault)
+    ]
+    await world.run()
+    told = [line.partition(":")[0] for line in lines()]
+    assert told == [
+        "ERROR not brought into force; next try in 5.0 s",
+        "INFO mended after 12 s",
+    ]
+
+
+async def test_a_server_that_does_not_run_is_told_of_once_and_tried_again(
+    lines: Callable[[], list[str]],
+) -> None:
+    world = World(100)
+    waits = Applied(("/etc/a.conf",), (), False, 0.4, ("rndc reconfig",))
+    world.jobs = [JOB, OTHER]
+    world.results = lambda jobs: [
+        (jobs[0], waits if world.now < 30 else WROTE if world.now < 40 else Applied()),
+        (jobs[1], Applied()),
+    ]
+    await world.run()
+    # It may have started with the old file while the new one came: until it is told, nobody knows.
+    assert world.made == [0, 5, 15, 35]
+    assert lines() == [
+        "WARNING wrote /etc/a.conf, in force once its server starts (rndc reconfig found nobody"
+        " running); next try in 5.0 s",
+        "INFO wrote /etc/a.conf in 400 ms (reloaded)",
+        "INFO mended after 35 s: /etc/a.conf",
     ]
 
 
@@ -246,22 +329,6 @@ async def test_a_fault_of_ours_does_not_end_it(
     (line,) = lines()
     assert "ZeroDivisionError" in line
     assert caplog.records[0].exc_info is not None
-
-
-def test_a_failure_that_changes_each_time_does_not_fill_the_memory() -> None:
-    alarms = Alarms()
-    assert all(alarms.failed("a", str(number), number) for number in range(10_000))
-    assert sum(map(len, alarms._told.values())) <= 100
-    assert alarms.worked("a", 10_000) == 10_000
-    assert alarms.worked("a", 10_000) is None
-
-
-def test_two_failures_in_turn_are_told_once_each() -> None:
-    alarms = Alarms()
-    told = [alarms.failed("a", str(now % 2), float(now)) for now in range(6)]
-    assert told == [True, True, False, False, False, False]
-    assert not alarms.failed("a", "0", TELL_AGAIN - 0.001)
-    assert alarms.failed("a", "0", TELL_AGAIN)
 
 
 async def test_changes_come_from_an_iterator_and_jobs_from_a_coroutine() -> None:
@@ -378,7 +445,7 @@ def test_sigterm_lets_an_apply_end(tmp_path: Path, project: Path) -> None:
     program = f"""
 import asyncio, logging
 from pathlib import Path
-from consulfwd.apply.steps import File, Job
+from consulfwd.apply.jobs import File, Job
 from consulfwd.keep.follow import follow, run
 from consulfwd.keep.quiescence import Quiescence
 logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -405,3 +472,26 @@ run(main())
     assert said.decode().splitlines()[1:] == ["stopped"]
     assert (tmp_path / "new").read_text() == "text"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["begun", "go-on", "new", "reload"]
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_stop_that_comes_with_news_is_no_less_a_stop(turns: int) -> None:
+    wake, heard = asyncio.Event(), 0
+
+    async def rounds() -> None:
+        nonlocal heard
+        while heard < 2:
+            await pause(wake, 5.0)
+            wake.clear()
+            heard += 1
+
+    task = asyncio.ensure_future(rounds())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    wake.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=1.0)
+    assert done, "it goes on"
+    assert task.cancelled()

@@ -3,7 +3,7 @@
 `# server: bind 9.18` at the top says whose file it is, and for which version; without one it is
 the newest known. `# expect: CODE, CODE` stands on the line with the fault, `# expect next: CODE` on
 the line before where no comment can follow. `# checker: accepts` or `refuses` is what the server's
-own checker says of the file.
+own checker says of the file. In Lua, all that stands behind `--`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FOLDER = Path(__file__).parent / "corpus"
-_EXPECT = re.compile(r"# expect( next)?: ([a-z0-9, -]+)$")
+_EXPECT = re.compile(r"(?:#|--) expect( next)?: ([a-z0-9, -]+)$")
 
 
 class Case(NamedTuple):
@@ -32,9 +32,9 @@ class Case(NamedTuple):
 
 def read_case(path: Path) -> Case:
     text = path.read_text()
-    header = re.search(r"^# server: (\w+)(?: ([\d.]+))?$", text, re.MULTILINE)
+    header = re.search(r"^(?:#|--) server: ([\w-]+)(?: ([\d.]+))?$", text, re.MULTILINE)
     assert header, path
-    checker = re.search(r"^# checker: (accepts|refuses)$", text, re.MULTILINE)
+    checker = re.search(r"^(?:#|--) checker: (accepts|refuses)$", text, re.MULTILINE)
     expected = [
         (number + bool(match[1]), code)
         for number, line in enumerate(text.splitlines(), 1)

@@ -124,6 +124,7 @@ def test_findings_of_agents(tmp_path: Path) -> None:
         agent(failing(dns.rcode.REFUSED)) as three,
     ):
         lines = [f"server=/consul/127.0.0.1#{port}" for port in (one, two, three)]
+        lines += ["all-servers", "interface=lo"]
         path.write_text("\n".join(lines))
         report = check(path, Wanted(), ask_all, lambda _: None)
         path.write_text("\n".join([*lines, "cache-size=0"]))
@@ -143,7 +144,8 @@ def test_findings_of_agents(tmp_path: Path) -> None:
 def test_without_ra_and_with_ttl_0_nothing_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "dnsmasq.conf"
     with agent(well(0, recursion=False)) as one, agent(well(0)) as two:
-        path.write_text(f"server=/consul/127.0.0.1#{one}\nserver=/consul/127.0.0.1#{two}")
+        lines = [f"server=/consul/127.0.0.1#{port}" for port in (one, two)]
+        path.write_text("\n".join([*lines, "all-servers"]))
         assert check(path, Wanted(), ask_all, lambda _: None).findings == ()
 
 
@@ -152,7 +154,7 @@ def test_a_port_is_missed_where_port_53_does_not_answer(
     tmp_path: Path, problem: str, codes: list[str]
 ) -> None:
     path = tmp_path / "dnsmasq.conf"
-    path.write_text("server=/consul/10.0.0.1\nserver=/consul/10.0.0.2#8600")
+    path.write_text("server=/consul/10.0.0.1\nserver=/consul/10.0.0.2#8600\nall-servers")
     replies = {
         ("10.0.0.1", 53, NAME): AgentReply(problem, silent=bool(problem)),
         ("10.0.0.2", 8600, NAME): AgentReply(),
@@ -171,6 +173,10 @@ def test_a_port_is_missed_where_port_53_does_not_answer(
         ("dc2.consul", "consul.service.dc2.consul"),
         ("service.dc2.consul", "consul.service.dc2.consul"),
         ("galeradb.service.consul", "consul.service.consul"),
+        ("dc2.dc.consul", "consul.service.dc2.consul"),
+        ("service.dc2.dc.consul", "consul.service.dc2.consul"),
+        ("dc.consul", "consul.service.consul"),
+        ("team.ns.consul", "consul.service.consul"),
     ],
 )
 def test_what_is_asked_for(zone: str, name: str) -> None:

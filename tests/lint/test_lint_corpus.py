@@ -10,16 +10,23 @@ from tests.lint.corpus import CASES, Case
 
 # Found by asking agents: tests/lint/test_lint_agents.py.
 BY_ASKING = {"agent-silent", "agent-error", "dnsmasq-no-ra"}
+# Found by asking the servers' own checkers: tests/servers/test_checking.py.
+BY_CHECKERS = {"checker-refuses", "checker-warns"}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_is_expected_is_found(case: Case) -> None:
     wanted = Wanted(version=case.version)
     report = check(case.path, wanted, lambda _: {}, lambda _: None)
-    found = [(one.line, one.code) for one in report.findings]
+    found = [
+        (line, one.code)
+        for one in report.findings
+        for line in (one.line, *(place.line for place in one.also))
+    ]
     assert sorted(found) == case.expected
+    assert report.notes == ()
     for one in report.findings:
-        assert one.file == str(case.path)
+        assert {one.file, *(place.file for place in one.also)} == {str(case.path)}
         assert one.what
         assert one.why
         assert one.mend
@@ -31,10 +38,10 @@ def test_files_are_told_apart_by_what_stands_in_them(case: Case) -> None:
 
 
 def test_the_corpus_has_every_server_and_every_code() -> None:
-    assert len(CASES) >= 24
+    assert len(CASES) >= 80
     assert {case.server for case in CASES} == set(SERVERS)
     seen = {code for case in CASES for _, code in case.expected}
-    assert set(codes()) - BY_ASKING == seen
+    assert set(codes()) - BY_ASKING - BY_CHECKERS == seen
     clean = [case for case in CASES if not case.expected]
     assert {case.server for case in clean} == set(SERVERS)
     assert all(case.path.stem.startswith("good") for case in clean)

@@ -98,5 +98,21 @@ def test_files_by_version_and_option() -> None:
     assert templates("bind", (9, 18), "named_conf") == ["bind/consul.conf.j2", "bind/named.conf.j2"]
     assert templates("resolved", (252,)) == ["resolved/consul.conf.j2"]
     assert templates("resolved", (258,)) == ["resolved/consul.dns-delegate.j2"]
-    assert templates("pdns-recursor", (4, 9, 9)) == ["pdns-recursor/consul.zones.j2"]
+    assert templates("pdns-recursor", (4, 9, 9)) == [
+        "pdns-recursor/consul.zones.j2",
+        "pdns-recursor/consul.conf.j2",
+    ]
     assert templates("pdns-recursor", (5, 0)) == ["pdns-recursor/consul.yml.j2"]
+
+
+def test_domains_are_in_every_file_and_what_others_match_is_wanted() -> None:
+    for target in TARGETS.values():
+        assert "consul" in target.kinds
+        for output in target.outputs:
+            if output.beside:
+                assert all(place.startswith("/etc/") for place in output.beside.places[:1])
+                assert output.beside.why[-1].isalpha()
+    # No zone of a server that minds is cut below the one whose SOA Consul's denials have.
+    assert [name for name, one in TARGETS.items() if "datacenter" not in one.kinds] == [
+        "bind", "resolved", "resolver", "nftables",
+    ]  # fmt: skip

@@ -10,10 +10,14 @@ from consulfwd.servers.syntax import Opened, SyntaxNode
 _TOKEN = re.compile(
     r"""(?P<blank>[^\S\n]+)|(?P<newline>\n)|(?P<comment>\#[^\n]*|//[^\n]*|/\*.*?\*/)
     |(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<mark>[{};])|(?P<word>(?:[^\s{};"\#/]|/(?![/*]))+)""",
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE | re.DOTALL | re.ASCII,  # a blank from a web page is none
 )
 
 _MAX_BLOCKS = 16
+
+
+# 127.0.0.1#8600, as others write a port
+_HASHED = re.compile(r"^(?!\s*(?:#|//))[^\n#]*?([0-9a-f.:]{3,45})#(\d+)", re.MULTILINE)
 
 
 def parse(text: str, file: str) -> list[SyntaxNode]:
@@ -21,6 +25,18 @@ def parse(text: str, file: str) -> list[SyntaxNode]:
 
     Where a statement has several blocks, what is in them is joined.
     """
+    try:
+        return _parsed(text, file)
+    except LintError as error:
+        found = _HASHED.search(text)
+        if found is None or text.count("\n", 0, found.start(1)) + 1 > max(error.line, 1):
+            raise
+        line = text.count("\n", 0, found.start(1)) + 1
+        what = f"{found[1]}#{found[2][:10]}: what is behind the # is a comment here"
+        raise LintError(file, line, what, f"{found[1]} port {found[2][:10]};") from None
+
+
+def _parsed(text: str, file: str) -> list[SyntaxNode]:
     opened = Opened(file)
     line, place = 1, 0
     words: list[str] = []

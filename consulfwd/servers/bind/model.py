@@ -7,12 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
-from consulfwd.servers.findings import Context, WrittenUpstream, ZoneUpstreams
+from consulfwd.servers.findings import DNS_PORT, Context, WrittenUpstream, ZoneUpstreams
 from consulfwd.servers.names import is_address, is_reverse, normal, under
-from consulfwd.servers.rules import number
+from consulfwd.servers.rules import port_number
 from consulfwd.servers.syntax import SyntaxNode, find, last
 
 FORWARD = "forward"
+# Types that ask the servers they name, without a port of their own.
+ASKING = {"static-stub": ("server-addresses",), "stub": ("primaries", "masters")}
+# Types that answer by themselves; all but the first copy what they answer with.
+PRIMARY = frozenset({"primary", "master"})
+COPIES = frozenset({"secondary", "slave", "mirror"})
 MAX_VIEWS = 256
 
 
@@ -31,6 +36,12 @@ class Scope(NamedTuple):
         """Return the statement in force."""
         return self.settings.get(name)
 
+    @property
+    def partial(self) -> bool:
+        """May settings stand in a file that could not be read?"""
+        blocks = (self.node, self.behind) if self.behind else (self.node,)
+        return any(one.last("include") for one in blocks)
+
     def is_off(self, name: str) -> bool:
         """Is a switch off?"""
         found = self.setting(name)
@@ -42,7 +53,7 @@ def scopes(nodes: Iterable[SyntaxNode]) -> list[Scope]:
     nodes = tuple(nodes)
     options = last(nodes, "options")
     general = {node.name: node for node in options.body} if options else {}
-    views = list(islice(find(nodes, "view"), MAX_VIEWS))
+    views = [one for one in islice(find(nodes, "view"), MAX_VIEWS) if _of_internet(one)]
     if not views:
         return [Scope(options, general, tuple(find(nodes, "zone")))] if options else []
     return [
@@ -54,6 +65,25 @@ def scopes(nodes: Iterable[SyntaxNode]) -> list[Scope]:
         )
         for view in views
     ]
+
+
+def _of_internet(view: SyntaxNode) -> bool:
+    """Is a view of class IN? Those of another answer questions of that class alone."""
+    return len(view.words) < 3 or view.words[2].lower() in {"in", "any"}
+
+
+def scopes_or_file(nodes: Iterable[SyntaxNode]) -> list[Scope]:
+    """Return the scopes; of a file that has none, its zones all the same."""
+    nodes = tuple(nodes)
+    return scopes(nodes) or [Scope(SyntaxNode("", 0, ()), {}, tuple(find(nodes, "zone")))]
+
+
+def views_and_top(nodes: Iterable[SyntaxNode]) -> Iterator[Iterable[SyntaxNode]]:
+    """Yield the statements outside views, and those of each view."""
+    nodes = tuple(nodes)
+    yield nodes
+    for view in find(nodes, "view"):
+        yield view.body
 
 
 def zones(nodes: Iterable[SyntaxNode]) -> Iterator[SyntaxNode]:
@@ -83,31 +113,43 @@ def is_first(zone: SyntaxNode) -> bool:
 
 
 def _upstreams(forwarders: SyntaxNode) -> Iterator[WrittenUpstream]:
-    default = number(_after(forwarders.words, "port"))
+    default = port_number(_after(forwarders.words, "port"))
     for node in forwarders.body:
         written = _after(node.words, "port")
-        port = number(written) if written else default
-        if node.words and not is_address(node.words[0]):
+        port = port_number(written) if written else default
+        if (written and port is None) or (node.words and not is_address(node.words[0])):
             port = 0
         yield WrittenUpstream(node, " ".join(node.words), node.words[0] if node.words else "", port)
 
 
 def _after(words: tuple[str, ...], name: str) -> str:
-    return words[words.index(name) + 1] if name in words[:-1] else ""
+    lower = [one.lower() for one in words]
+    return words[lower.index(name) + 1] if name in lower[:-1] else ""
 
 
 def groups(nodes: tuple[SyntaxNode, ...], domains: tuple[str, ...]) -> list[ZoneUpstreams]:
     """Return who gets Consul's names; and the reverse names, where these go to the same."""
     found = []
     for zone in zones(nodes):
-        name = zone_name(zone)
+        name, kind = zone_name(zone), zone_type(zone)
         consul = any(under(name, domain) for domain in domains)
-        if zone_type(zone) != FORWARD or not (consul or is_reverse(name)):
+        if not (consul or is_reverse(name)) or kind not in {FORWARD, *ASKING}:
             continue
-        forwarders = zone.last("forwarders")
-        upstreams = tuple(_upstreams(forwarders)) if forwarders else ()
+        servers = zone.last("forwarders") if kind == FORWARD else zone.last(*ASKING[kind])
+        upstreams = tuple(_upstreams(servers)) if servers else ()
+        if kind != FORWARD:
+            # They ask on port 53, as is known to whoever writes them.
+            upstreams = tuple(
+                one._replace(port=DNS_PORT) if one.port is None else one
+                for one in upstreams
+                if is_address(one.address)  # else a list of its own
+            )
         if consul or upstreams:
-            found.append(ZoneUpstreams(forwarders or zone, name, upstreams))
+            found.append(ZoneUpstreams(servers or zone, name, upstreams))
+    if "" in domains:
+        for scope in scopes(nodes):
+            if (general := scope.setting("forwarders")) is not None and general.body:
+                found.append(ZoneUpstreams(general, "", tuple(_upstreams(general))))
     return found
 
 
@@ -116,31 +158,22 @@ def names_of(block: SyntaxNode, name: str) -> set[str]:
     return {normal(found.value) for found in block.find(name)}
 
 
-def who_may_recurse(scope: Scope) -> SyntaxNode | None:
-    """Return the statement that says who may ask for recursion."""
-    names = ("allow-recursion", "allow-query-cache", "allow-query")
-    return next((one for name in names if (one := scope.setting(name))), None)
-
-
-def everyone(ruling: SyntaxNode, lists: Mapping[str, SyntaxNode]) -> bool:
-    """Does a list of addresses let anybody in? `lists` are the acl statements by name."""
-    todo, seen = [ruling], set[str]()
-    while todo:
-        for element in todo.pop().body:
-            name = " ".join(element.words).lower()
-            if name in {"any", "0.0.0.0/0", "::/0"}:
-                return True
-            if name in lists and name not in seen:
-                seen.add(name)
-                todo.append(lists[name])
-    return False
-
-
 def to_agents(ctx: Context, scope: Scope) -> bool:
-    """Has the scope a forward zone for a domain of Consul's?"""
+    """Has the scope a zone for a domain of Consul's that asks others?"""
     return any(
-        zone_type(zone) == FORWARD and ctx.domain_of(zone_name(zone)) for zone in scope.zones
+        zone_type(zone) in {FORWARD, *ASKING} and ctx.domain_of(zone_name(zone))
+        for zone in scope.zones
     )
+
+
+def anchors(nodes: Iterable[SyntaxNode]) -> set[str]:
+    """Return the names trust is anchored at, in views too."""
+    names = ("trust-anchors", "trusted-keys", "managed-keys")
+    nodes = tuple(nodes)
+    blocks = list(find(nodes, *names))
+    for view in find(nodes, "view"):
+        blocks += view.find(*names)
+    return {normal(one.words[0]) for block in blocks for one in block.body if one.words}
 
 
 class Exceptions:

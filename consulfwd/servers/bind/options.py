@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consulfwd.servers.bind import model as model
-from consulfwd.servers.findings import Context, Hit, LintRule
+from consulfwd.servers.findings import CONSUL_PORT, Context, Hit, LintRule
 from consulfwd.servers.syntax import SyntaxNode
 from consulfwd.servers.target import Version
 
@@ -124,6 +124,18 @@ def forwarders_tls(ctx: Context) -> Iterator[Hit]:
                     yield Hit(one, "forwarders with tls need BIND 9.20", "take tls out")
 
 
+def agents_tls(ctx: Context) -> Iterator[Hit]:
+    """Agents asked over TLS."""
+    if ctx.version < (9, 20):
+        return
+    for group in ctx.consul_groups():
+        for agent in group.upstreams:
+            said = next((one for one in (agent.node, group.node) if "tls" in one.words[1:]), None)
+            if said is not None and agent.port == CONSUL_PORT:
+                yield Hit(said, f"agents of {group.zone} are asked over TLS", "take tls out")
+                break
+
+
 def validate_except(ctx: Context) -> Iterator[Hit]:
     """An option older versions do not know."""
     for node in _statements(ctx):
@@ -141,4 +153,5 @@ RULES = (
     LintRule("bind-delegation-only", "error", _REFUSED, delegation_only),
     LintRule("bind-forwarders-tls", "error", _REFUSED, forwarders_tls),
     LintRule("bind-validate-except", "error", _REFUSED, validate_except),
+    LintRule("bind-tls", "error", "agents answer DNS in plain UDP and TCP only", agents_tls),
 )

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from consulfwd.servers.bind import access
 from consulfwd.servers.bind import model as model
-from consulfwd.servers.bind.model import Scope, scopes, zone_name, zone_type, zones
+from consulfwd.servers.bind.access import RULES as ACCESS
+from consulfwd.servers.bind.barred import RULES as BARRED
+from consulfwd.servers.bind.model import scopes, zone_name, zone_type, zones
+from consulfwd.servers.bind.options import DNSSEC_ENABLE
 from consulfwd.servers.bind.options import RULES as OPTIONS
-from consulfwd.servers.findings import Context, Hit, LintRule
-from consulfwd.servers.names import is_reverse, private_zone
+from consulfwd.servers.bind.zones import RULES as ZONES
+from consulfwd.servers.findings import CONSUL_PORT, Context, Hit, LintRule
+from consulfwd.servers.names import EMPTY_ZONES, is_reverse, private_zone, under
 from consulfwd.servers.rules import number
-from consulfwd.servers.syntax import SyntaxNode, find
+from consulfwd.servers.sending import listed
+from consulfwd.servers.syntax import SyntaxNode
 
 DEFAULT_EDNS = 1232  # what cannot do harm off this host, where fragments get lost
 
@@ -18,28 +24,45 @@ DEFAULT_EDNS = 1232  # what cannot do harm off this host, where fragments get lo
 def validation(ctx: Context) -> Iterator[Hit]:
     """Validation on, and the domain not excepted."""
     excepted = model.Exceptions()
+    anchors = model.anchors(ctx.nodes)
     for scope in scopes(ctx.nodes):
         setting = scope.setting("dnssec-validation")
+        value = setting.value.lower() if setting else "auto"
+        if setting is None and scope.partial:
+            continue
         if setting is None and ctx.version < (9, 14):
             continue  # "yes" without trust anchors, which validates nothing
-        if setting is not None and setting.value.lower() in {"no", "false", "0"}:
+        if value in {"no", "false", "0"} or (ctx.version < (9, 16) and scope.is_off(DNSSEC_ENABLE)):
             continue
         said = f"dnssec-validation {setting.value}" if setting else "validation is on by default"
         for domain in ctx.domains:
-            if not excepted.cover(scope.setting("validate-except"), domain):
-                mend = f'validate-except {{ "{domain}"; }}; in the options'
+            # Only with "auto" are there anchors that nobody writes.
+            if value != "auto" and not any(under(domain, one) for one in anchors):
+                continue
+            ruling = scope.setting("validate-except")
+            if not excepted.cover(ruling, domain) and not (ruling is None and scope.partial):
+                mend = f'in the options: validate-except {{ "{domain}"; }};'
                 if ctx.version < (9, 14):
-                    mend = "dnssec-validation no; (validate-except came with 9.14)"
+                    mend = "dnssec-validation no;"
                 yield Hit(setting or scope.node, f"{said}, and {domain} is not excepted", mend)
 
 
 def clients_per_query(ctx: Context) -> Iterator[Hit]:
     """The limit on clients waiting for one name."""
+    lists = access.Lists(ctx.nodes)
     for scope in scopes(ctx.nodes):
         found = scope.setting("clients-per-query")
+        if access.closed(scope, lists) or (found is None and scope.partial):
+            continue
         if found is None or number(found.value) != 0:
             said = found.value if found else "10, the default"
-            yield Hit(found or scope.node, f"clients-per-query is {said}", "clients-per-query 0;")
+            mend = "in the options: clients-per-query 0;"
+            yield Hit(found or scope.node, f"clients-per-query is {said}", mend)
+
+
+def is_zero(text: str) -> bool:
+    """Is a time none at all, with or without units?"""
+    return text[:1].isdigit() and not any(one in "123456789" for one in text)
 
 
 def ttl_floor(ctx: Context) -> Iterator[Hit]:
@@ -47,7 +70,7 @@ def ttl_floor(ctx: Context) -> Iterator[Hit]:
     for scope in scopes(ctx.nodes):
         for name in ("min-cache-ttl", "min-ncache-ttl"):
             found = scope.setting(name)
-            if found and found.value.rstrip("smhdwSMHDW") != "0":
+            if found and not is_zero(found.value):
                 what = f"{name} {found.value} keeps answers past their TTL"
                 yield Hit(found, what, "take it out")
 
@@ -56,8 +79,9 @@ def max_cache_ttl(ctx: Context) -> Iterator[Hit]:
     """Nothing may be kept, not even what a lookup needs on its way."""
     for scope in scopes(ctx.nodes):
         found = scope.setting("max-cache-ttl")
-        if found and number(found.value) == 0:
-            yield Hit(found, "max-cache-ttl 0", "take it out: Consul's TTLs are kept as they are")
+        if found and is_zero(found.value):
+            what = "max-cache-ttl 0 keeps nothing, not even what a lookup needs on its way"
+            yield Hit(found, what, "take it out: Consul's TTLs are kept as they are")
 
 
 def stale_first(ctx: Context) -> Iterator[Hit]:
@@ -87,32 +111,17 @@ def zone_kind(ctx: Context) -> Iterator[Hit]:
     """Consul's domain as a zone that asks for what Consul does not give."""
     for zone in zones(ctx.nodes):
         kind, name = zone_type(zone), zone_name(zone)
-        if kind in {"stub", "static-stub", "secondary", "slave"} and ctx.domain_of(name):
+        if not ctx.domain_of(name):
+            continue
+        mend = ctx.stanza(name, [("127.0.0.1", CONSUL_PORT)])
+        if kind in model.COPIES:
             what = f"{name} is a zone of type {kind}"
-            mend = "type forward; forward only; forwarders { ADDRESS port 8600; };"
+            why = "Consul gives no zone transfers: BIND has nothing to answer with"
+            yield Hit(zone.last("type") or zone, what, mend, why)
+        servers = zone.last("primaries", "masters") if kind == "stub" else None
+        if servers and any("port" in one.words for one in (servers, *servers.body)):
+            what = f"{name} is a zone of type stub, with a port"
             yield Hit(zone.last("type") or zone, what, mend)
-
-
-def recursion_off(ctx: Context) -> Iterator[Hit]:
-    """Forward zones in a server that does not recurse."""
-    for scope in scopes(ctx.nodes):
-        found = scope.setting("recursion")
-        if found and scope.is_off("recursion") and model.to_agents(ctx, scope):
-            mend = "recursion yes; and allow-recursion with your own networks"
-            yield Hit(found, "recursion is off, so nothing is forwarded", mend)
-
-
-def open_recursion(ctx: Context) -> Iterator[Hit]:
-    """Anybody may ask for recursion."""
-    lists = {node.value.lower(): node for node in find(ctx.nodes, "acl")}
-    open_ones: dict[int, bool] = {}  # by statement: views share that of the options
-    for scope in scopes(ctx.nodes):
-        found = None if scope.is_off("recursion") else model.who_may_recurse(scope)
-        if found and id(found) not in open_ones:
-            open_ones[id(found)] = model.everyone(found, lists)
-        if found and open_ones[id(found)]:
-            what = f"{found.words[0]} lets anybody resolve through this server"
-            yield Hit(found, what, "allow-recursion { localhost; localnets; };")
 
 
 def deny_answer(ctx: Context) -> Iterator[Hit]:
@@ -123,13 +132,14 @@ def deny_answer(ctx: Context) -> Iterator[Hit]:
         for domain in ctx.domains if found and found.body else ():
             if found and not excepted.cover(found, domain):
                 what = f"answers with these addresses are refused, under {domain} too"
-                yield Hit(found, what, f'except-from {{ "{domain}"; }}')
+                mend = f'deny-answer-addresses {{ ... }} except-from {{ "{domain}"; }};'
+                yield Hit(found, what, mend)
 
 
 def empty_zone(ctx: Context) -> Iterator[Hit]:
     """Reverse names that an automatic empty zone answers instead."""
     general: dict[int, set[str]] = {}  # by options: views share them
-    for scope in _scopes_or_file(ctx):
+    for scope in model.scopes_or_file(ctx.nodes):
         disabled = model.names_of(scope.node, "disable-empty-zone")
         if behind := scope.behind:
             if id(behind) not in general:
@@ -140,19 +150,20 @@ def empty_zone(ctx: Context) -> Iterator[Hit]:
         for zone in scope.zones:
             name = zone_name(zone)
             forwarders = zone.last("forwarders")
-            empty = private_zone(name) if is_reverse(name) else None
             if zone_type(zone) != model.FORWARD or not forwarders or not forwarders.body:
                 continue
-            if empty and empty not in disabled and model.is_first(zone):
-                what = f"the automatic empty zone {empty} answers instead of the forwarders"
-                mend = f'forward only; or disable-empty-zone "{empty}"; in the options'
+            if not is_reverse(name) or not model.is_first(zone):
+                continue
+            around = private_zone(name)
+            inside = [around] if around else [one for one in EMPTY_ZONES if under(one, name)]
+            if left := [one for one in inside if one not in disabled]:
+                names, plural = listed(left), len(left) > 1
+                what = (
+                    f"the automatic empty zone{'s' if plural else ''} {names}"
+                    f" answer{'' if plural else 's'} instead of the forwarders"
+                )
+                mend = f'forward only;\nor in the options: disable-empty-zone "{left[0]}";'
                 yield Hit(zone.last("forward") or zone, what, mend)
-
-
-def _scopes_or_file(ctx: Context) -> list[Scope]:
-    """The scopes; of a file that has none, its zones all the same."""
-    found = scopes(ctx.nodes)
-    return found or [Scope(SyntaxNode("", 0, ()), {}, tuple(find(ctx.nodes, "zone")))]
 
 
 def silent_cutting(ctx: Context) -> Iterator[Hit]:
@@ -175,15 +186,19 @@ def silent_cutting(ctx: Context) -> Iterator[Hit]:
                 place = node.file, node.line, size
                 small.setdefault(place, (node, []))[1].append(agent.address)
     for (_, _, size), (node, agents) in small.items():
-        what = f"{', '.join(dict.fromkeys(agents))}: asked for answers of {size} octets at most"
+        what = f"{listed(list(dict.fromkeys(agents)))}: asked for answers of {size} octets at most"
         mend = (
-            f"take it out; for an agent on this host, server {agents[0]} {{ edns-udp-size 4096; }};"
+            "take it out\nor, for an agent on this host:"
+            f" server {agents[0]} {{ edns-udp-size 4096; }};"
         )
         yield Hit(node, what, mend)
 
 
 RULES = (
     *OPTIONS,
+    *ZONES,
+    *ACCESS,
+    *BARRED,
     LintRule(
         "bind-validation",
         "error",
@@ -223,17 +238,9 @@ RULES = (
     LintRule(
         "bind-zone-type",
         "error",
-        "Consul gives no zone transfers, and these types cannot ask on port 8600",
+        "a stub zone asks for the zone's name servers, and then these on port 53: where they do not"
+        " answer there, all names end in SERVFAIL",
         zone_kind,
-    ),
-    LintRule(
-        "bind-recursion-off", "error", "BIND forwards for recursive clients only", recursion_off
-    ),
-    LintRule(
-        "bind-open-recursion",
-        "warning",
-        "the server takes part in attacks, and tells strangers about your services",
-        open_recursion,
     ),
     LintRule(
         "bind-deny-answer",

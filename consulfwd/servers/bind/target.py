@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consulfwd.servers.target import Output, Target
+from consulfwd.servers.target import DATACENTER, EVERY_KIND, Output, Target
 
 TARGET = Target(
     name="bind",
@@ -28,9 +28,15 @@ TARGET = Target(
     oldest=(9, 11),
     check=("named-checkconf", "{file}"),
     whole=("named-checkconf",),
-    reload=(("rndc", "reconfig"), ("rndc", "flushtree", "{domain}")),
+    reload=(("rndc", "reconfig"),),
+    # It keeps for up to 3 hours that a name is not there.
+    forget=("rndc", "flushtree", "{zone}"),
+    forget_all=("rndc", "flush"),
     ask_version=("named", "-v"),
     version_pattern=r"BIND (\d+\.\d+(?:\.\d+)?)",
     whole_needs_recursors=True,
     package="bind9-utils",
+    # That there are no such records is SERVFAIL where the SOA lies above the zone forwarded, and
+    # Consul's is the domain's: AAAA in a zone of a datacenter's.
+    kinds=EVERY_KIND - {DATACENTER},
 )

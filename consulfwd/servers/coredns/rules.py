@@ -2,81 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterator
 
-from consulfwd.servers.findings import Context, Hit, LintRule, WrittenUpstream, ZoneUpstreams
-from consulfwd.servers.names import is_address, normal, under
+from consulfwd.servers.coredns import model
+from consulfwd.servers.coredns.zones import RULES as ZONES
+from consulfwd.servers.findings import Context, Hit, LintRule
+from consulfwd.servers.names import normal, under
 from consulfwd.servers.rules import number
 from consulfwd.servers.syntax import SyntaxNode
 
 DEFAULT_EDNS = 1232
 PROXY_GONE = (1, 5)
 CACHE_FLOOR_S = 5
-MAX_GROUPS = 10_000
-_SCHEME = re.compile(r"[a-z0-9+]+://")
-
-
-def _zone(word: str) -> str:
-    """Return the zone of a server block's key."""
-    plain = _SCHEME.sub("", word.rstrip(",").lower())
-    name, colon, port = plain.rpartition(":")
-    return normal(name if colon and port.isdigit() else plain)
-
-
-def _upstream(node: SyntaxNode, text: str) -> WrittenUpstream:
-    plain = text.partition("://")[2] or text
-    plain = plain.partition("%")[0]
-    if is_address(plain):
-        return WrittenUpstream(node, text, plain, None)
-    address, _, port = plain.rpartition(":")
-    address = address.strip("[]")
-    if is_address(address):
-        read = number(port)
-        return WrittenUpstream(node, text, address, 0 if read is None else read)
-    return WrittenUpstream(node, text, plain, None)  # a file such as /etc/resolv.conf
-
-
-def _forwards(
-    nodes: tuple[SyntaxNode, ...], domains: tuple[str, ...]
-) -> Iterator[tuple[SyntaxNode, SyntaxNode, str]]:
-    """Yield server block, forward statement, and the zone of Consul's whose names it sends."""
-
-    def consul(words: Iterable[str]) -> list[str]:
-        zones = dict.fromkeys(map(_zone, words))
-        return [zone for zone in zones if any(under(zone, domain) for domain in domains)]
-
-    for block in nodes:
-        own = consul(block.words) if block.body else []
-        for node in block.find("forward", "proxy"):
-            for zone in consul(node.words[1:2]) if _zone(node.value) else own:
-                yield block, node, zone
-
-
-def groups(nodes: tuple[SyntaxNode, ...], domains: tuple[str, ...]) -> list[ZoneUpstreams]:
-    """Return who gets Consul's names."""
-    found = []
-    before: SyntaxNode | None = None
-    upstreams: tuple[WrittenUpstream, ...] = ()
-    for _, node, zone in islice(_forwards(nodes, domains), MAX_GROUPS):
-        if node is not before:
-            before = node
-            upstreams = tuple(_upstream(node, word) for word in node.words[2:])
-        found.append(ZoneUpstreams(node, zone, upstreams))
-    return found
-
-
-def _blocks(ctx: Context) -> Iterator[SyntaxNode]:
-    """The server blocks that send Consul's names to somebody."""
-    for block in ctx.nodes:
-        if block.body and any(True for _ in _forwards((block,), ctx.domains)):
-            yield block
 
 
 def _caches(ctx: Context) -> Iterator[SyntaxNode]:
     """The caches Consul's names pass."""
-    for block in _blocks(ctx):
+    for block in model.blocks(ctx):
         for node in block.find("cache"):
             words = node.words[2:] if number(node.value) is not None else node.words[1:]
             zones = [normal(word) for word in words]
@@ -95,7 +37,7 @@ def cache_floor(ctx: Context) -> Iterator[Hit]:
         }
         if kept:
             what = f"answers are kept for {max(kept.values())} s at least, those of TTL 0 too"
-            mend = "within cache { }: success 9984 30 0, and denial 9984 5 0"
+            mend = "cache 30 {\n    success 9984 30 0\n    denial 9984 5 0\n}"
             yield Hit(node.last(next(iter(kept))) or node, what, mend)
 
 
@@ -130,7 +72,7 @@ def serve_stale(ctx: Context) -> Iterator[Hit]:
 
 def no_errors(ctx: Context) -> Iterator[Hit]:
     """Failures that nobody is told of."""
-    for block in _blocks(ctx):
+    for block in model.blocks(ctx):
         if not any(block.find("errors")):
             yield Hit(block, "errors is missing in this server block", "add errors")
 
@@ -146,7 +88,7 @@ def max_fails(ctx: Context) -> Iterator[Hit]:
 
 def bufsize(ctx: Context) -> Iterator[Hit]:
     """Agents asked with too little room for long answers."""
-    for block in _blocks(ctx):
+    for block in model.blocks(ctx):
         for node in block.find("bufsize"):
             size = number(node.value)
             if size is not None and size < DEFAULT_EDNS:
@@ -163,6 +105,7 @@ def proxy(ctx: Context) -> Iterator[Hit]:
 
 
 RULES = (
+    *ZONES,
     LintRule(
         "coredns-cache-floor",
         "warning",

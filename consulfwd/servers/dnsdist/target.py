@@ -18,7 +18,7 @@ TARGET = Target(
     check=("dnsdist", "--check-config", "--config={file}"),
     whole=("dnsdist", "--check-config"),
     # It reads its configuration once.
-    reload=(("systemctl", "restart", "dnsdist"),),
+    reload=(("systemctl", "try-restart", "dnsdist"),),
     ask_version=("dnsdist", "--version"),
     version_pattern=r"dnsdist (\d+\.\d+(?:\.\d+)?)",
     package="dnsdist",

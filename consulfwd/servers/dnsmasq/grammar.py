@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 from consulfwd.errors import LintError
+from consulfwd.servers.dnsmasq.names import OPTIONS
 from consulfwd.servers.syntax import SyntaxNode
 
-_OPTION = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)\s*(?:=\s*(.*))?", re.DOTALL)
+_CAPITALS = frozenset({"filter-A", "filter-AAAA"})
+_OPTION = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)\s*(?:=\s*(.*))?", re.DOTALL)
 
 
 def parse(text: str, file: str) -> list[SyntaxNode]:
@@ -18,12 +20,18 @@ def parse(text: str, file: str) -> list[SyntaxNode]:
         if not shown:
             continue
         match = _OPTION.fullmatch(shown)
-        if match is None:
+        unknown = match and "_" in match[1] and match[1].replace("_", "-").lower() not in OPTIONS
+        if match is None or unknown:
             what = f"{shown[:60]!a} is not an option"
             mend = "without the dashes of the command line" if shown.startswith("-") else ""
             raise LintError(file, number, what, mend or "write option or option=value")
-        name, value = match[1].lower(), match[2]
-        found.append(SyntaxNode(file, number, (name,) if value is None else (name, value.strip())))
+        name, value = match[1].replace("_", "-").lower(), match[2]
+        words = (name,) if value is None else (name, value.strip())
+        fault = ""
+        if name != match[1] and name in OPTIONS and match[1] not in _CAPITALS:
+            fault = f"dnsmasq does not know {match[1]!a}"
+        mend = "=".join(words) if fault else ""
+        found.append(SyntaxNode(file, number, words, (), fault, mend))
     return found
 
 
@@ -47,4 +55,5 @@ def _without_comment(line: str, file: str, number: int) -> str:
 
 def included(node: SyntaxNode) -> str | None:
     """Return the file or folder an option names; of a folder, with the suffixes after commas."""
-    return node.value if node.name in {"conf-file", "conf-dir"} and node.value else None
+    names = {"conf-file", "conf-dir", "servers-file"}
+    return node.value if node.name in names and node.value else None

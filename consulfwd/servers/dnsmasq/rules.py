@@ -3,56 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_network
 
+from consulfwd.servers.dnsmasq.model import STANDARD, split, upstream
+from consulfwd.servers.dnsmasq.own import RULES as OWN
+from consulfwd.servers.dnsmasq.serving import RULES as SERVING
 from consulfwd.servers.findings import (
     CONSUL_PORT,
     Context,
     Hit,
     LintRule,
-    WrittenUpstream,
-    ZoneUpstreams,
 )
-from consulfwd.servers.names import is_address, normal, under
+from consulfwd.servers.names import normal, under
 from consulfwd.servers.rules import number
-from consulfwd.servers.syntax import SyntaxNode, find, last
+from consulfwd.servers.sending import listed
+from consulfwd.servers.syntax import find, last
 
 DEFAULT_EDNS = 1232
-STANDARD = "#"
-
-
-def _split(value: str) -> tuple[list[str], str]:
-    """Return the domains and the rest of `/domain/domain/rest`."""
-    if not value.startswith("/"):
-        return [], value
-    *domains, rest = value[1:].split("/")
-    return [normal(one.lstrip("*.")) for one in domains], rest
-
-
-def _upstream(node: SyntaxNode, text: str) -> WrittenUpstream:
-    address, sharp, port = text.partition("@")[0].partition("#")
-    read = number(port) if sharp else None
-    if (sharp and read is None) or ("]" in address or (":" in address and not is_address(address))):
-        read = 0
-    return WrittenUpstream(node, text, address, read)
-
-
-def groups(nodes: tuple[SyntaxNode, ...], domains: tuple[str, ...]) -> list[ZoneUpstreams]:
-    """Return who gets Consul's names, by the domain as it is written, and the reverse names."""
-    found: dict[str, tuple[SyntaxNode, list[WrittenUpstream]]] = {}
-    for node in find(nodes, "server", "local"):
-        zones, rest = _split(node.value)
-        for zone in zones:
-            if any(under(zone, domain) for domain in domains):
-                _, upstreams = found.setdefault(zone, (node, []))
-                if rest and rest != STANDARD:
-                    upstreams.append(_upstream(node, rest))
-    for node in find(nodes, "rev-server"):
-        network, _, rest = node.value.partition(",")
-        if rest:
-            found.setdefault(network, (node, []))[1].append(_upstream(node, rest))
-    return [
-        ZoneUpstreams(node, zone, tuple(upstreams)) for zone, (node, upstreams) in found.items()
-    ]
+_USED = frozenset({"A", "SRV", "TXT", "33", "1", "16"})  # what Consul answers with
 
 
 def dnssec(ctx: Context) -> Iterator[Hit]:
@@ -61,8 +29,8 @@ def dnssec(ctx: Context) -> Iterator[Hit]:
     if found is None:
         return
     for node in find(ctx.nodes, "server"):
-        zones, rest = _split(node.value)
-        if not zones and rest and _upstream(node, rest).port == CONSUL_PORT:
+        zones, rest = split(node.value)
+        if not zones and rest and upstream(node, rest).port == CONSUL_PORT:
             what = f"answers of {rest} are validated"
             yield Hit(node, what, f"server=/{ctx.domains[0]}/{rest}")
     for node in find(ctx.nodes, "trust-anchor"):
@@ -74,21 +42,12 @@ def dnssec(ctx: Context) -> Iterator[Hit]:
 def leak(ctx: Context) -> Iterator[Hit]:
     """Consul's names for the standard servers."""
     for node in find(ctx.nodes, "server", "local"):
-        zones, rest = _split(node.value)
+        zones, rest = split(node.value)
         if rest == STANDARD:
             for zone in zones:
                 if ctx.domain_of(zone):
                     what = f"{zone} is sent to the standard servers"
                     yield Hit(node, what, f"server=/{zone}/127.0.0.1#{CONSUL_PORT}")
-
-
-def address(ctx: Context) -> Iterator[Hit]:
-    """Consul's names answered here."""
-    for node in find(ctx.nodes, "address"):
-        for zone in _split(node.value)[0]:
-            if ctx.domain_of(zone):
-                what = f"everything under {zone} is answered with a fixed address"
-                yield Hit(node, what, "take it out")
 
 
 def ttl_floor(ctx: Context) -> Iterator[Hit]:
@@ -110,6 +69,12 @@ def filterwin2k(ctx: Context) -> Iterator[Hit]:
     """SRV questions are not passed on."""
     if found := last(ctx.nodes, "filterwin2k"):
         yield Hit(found, "every SRV question is answered with nothing", "take it out")
+    for node in find(ctx.nodes, "filter-rr"):
+        types = [one.strip().upper() for one in node.value.split(",")]
+        if lost := [one for one in types if one in _USED]:
+            yield Hit(node, f"{listed(lost)} records are taken out of answers", "take it out")
+    if found := last(ctx.nodes, "filter-a"):
+        yield Hit(found, "A records are taken out of answers", "take it out")
 
 
 def rebind(ctx: Context) -> Iterator[Hit]:
@@ -119,10 +84,23 @@ def rebind(ctx: Context) -> Iterator[Hit]:
     for node in find(ctx.nodes, "rebind-domain-ok"):
         # One domain may go without slashes.
         allowed += [normal(part) for part in node.value.strip("/").split("/")]
-    for domain in ctx.domains if found else ():
+    for domain in ctx.domains if found and (allowed or ctx.complete) else ():
         if found and not any(under(domain, one) for one in allowed if one):
             what = f"answers with private addresses are refused, under {domain} too"
             yield Hit(found, what, f"rebind-domain-ok=/{domain}/")
+
+
+def refused_answers(ctx: Context) -> Iterator[Hit]:
+    """Answers with addresses that are taken for a provider's."""
+    for node in find(ctx.nodes, "bogus-nxdomain", "ignore-address"):
+        try:
+            network = ip_network(node.value, strict=False)
+        except ValueError:
+            continue
+        # That of one host is hardly a service's.
+        if network.is_private and network.num_addresses > 1:
+            done = "count as no such name" if node.name == "bogus-nxdomain" else "are passed over"
+            yield Hit(node, f"answers with addresses in {node.value} {done}", "take it out")
 
 
 def packet_size(ctx: Context) -> Iterator[Hit]:
@@ -149,6 +127,8 @@ def no_recursion(ctx: Context) -> Iterator[Hit]:
 
 
 RULES = (
+    *SERVING,
+    *OWN,
     LintRule(
         "dnsmasq-dnssec",
         "error",
@@ -157,7 +137,6 @@ RULES = (
         dnssec,
     ),
     LintRule("dnsmasq-leak", "error", "names of your network leak, and are denied there", leak),
-    LintRule("dnsmasq-address", "error", "no agent is asked", address),
     LintRule(
         "dnsmasq-ttl-floor",
         "warning",
@@ -170,12 +149,23 @@ RULES = (
         "clients get instances that are gone although the agents are well",
         stale_cache,
     ),
-    LintRule("dnsmasq-filterwin2k", "error", "services cannot be found by SRV", filterwin2k),
+    LintRule(
+        "dnsmasq-filterwin2k",
+        "error",
+        "services have A and SRV records: who asks for what is filtered finds none",
+        filterwin2k,
+    ),
     LintRule(
         "dnsmasq-rebind",
         "error",
         "services have private addresses: their names do not resolve",
         rebind,
+    ),
+    LintRule(
+        "dnsmasq-refused-answers",
+        "error",
+        "services have private addresses: their names do not resolve",
+        refused_answers,
     ),
     LintRule(
         "dnsmasq-edns-packet-max",

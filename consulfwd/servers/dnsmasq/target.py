@@ -13,7 +13,7 @@ TARGET = Target(
     check=("dnsmasq", "--test", "--conf-file={file}"),
     whole=("dnsmasq", "--test"),
     # SIGHUP does not make it read `server` lines again.
-    reload=(("systemctl", "restart", "dnsmasq"),),
+    reload=(("systemctl", "try-restart", "dnsmasq"),),
     ask_version=("dnsmasq", "--version"),
     version_pattern=r"version (\d+\.\d+)",
     package="dnsmasq-base",

@@ -17,7 +17,7 @@ TARGET = Target(
     # Its language is Lua, and it has no checker of its own before version 6.
     # Its -b would run a jit/bcsave.lua that lies in the directory of the file.
     check=("luajit", "-e", _PARSE_LUA, "/dev/null", "{file}"),
-    reload=(("systemctl", "restart", "kresd@*.service"),),
+    reload=(("systemctl", "try-restart", "kresd@*.service"),),
     ask_version=("kresd", "--version"),
     version_pattern=r"version (\d+\.\d+(?:\.\d+)?)",
     package="luajit",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consulfwd.servers.target import Output, Target
+from consulfwd.servers.target import CONSUL, REVERSE, Output, Target
 
 TARGET = Target(
     name="nftables",
@@ -15,4 +15,6 @@ TARGET = Target(
     ask_version=("nft", "--version"),
     version_pattern=r"nftables v(\d+\.\d+(?:\.\d+)?)",
     package="nftables",
+    # The one agent gets all names, and knows of no other server.
+    kinds=frozenset({CONSUL, REVERSE}),
 )

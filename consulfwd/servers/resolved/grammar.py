@@ -9,7 +9,10 @@ SECTIONS = ("resolve", "network", "delegate")
 
 
 def parse(text: str, file: str) -> list[SyntaxNode]:
-    """Return the sections, each with its keys and the blank-separated words of their values."""
+    """Return the sections, each with its keys and the blank-separated words of their values.
+
+    Names of sections and keys are as they are spelled: to systemd that matters.
+    """
     sections: list[tuple[int, str, list[SyntaxNode]]] = []
     lines = enumerate(text.split("\n"), 1)
     for number, raw in lines:
@@ -27,7 +30,7 @@ def parse(text: str, file: str) -> list[SyntaxNode]:
         if line.startswith("["):
             if not line.endswith("]"):
                 raise LintError(file, number, "the name of a section has no ]", "add it")
-            sections.append((number, line[1:-1].strip().lower(), []))
+            sections.append((number, line[1:-1].strip(), []))
             continue
         key, equals, value = line.partition("=")
         if not equals or not key.strip():
@@ -35,6 +38,6 @@ def parse(text: str, file: str) -> list[SyntaxNode]:
         if not sections:
             what = f"{key.strip()[:60]!a} stands before any section"
             raise LintError(file, number, what, "put [Resolve] before it")
-        words = (key.strip().lower(), *value.split())
+        words = (key.strip(), *value.split())
         sections[-1][2].append(SyntaxNode(file, number, words))
     return [SyntaxNode(file, line, (name,), tuple(body)) for line, name, body in sections]

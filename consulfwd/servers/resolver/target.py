@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consulfwd.servers.target import Output, Target
+from consulfwd.servers.target import CONSUL, Output, Target
 
 TARGET = Target(
     name="resolver",
@@ -13,4 +13,6 @@ TARGET = Target(
     reload=(("dscacheutil", "-flushcache"), ("killall", "-HUP", "mDNSResponder")),
     ask_version=("sw_vers", "-productVersion"),
     asked_at=None,
+    # A file is for one domain.
+    kinds=frozenset({CONSUL}),
 )

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from consulfwd.errors import LintError
 from consulfwd.servers.syntax import SyntaxNode, last
+from consulfwd.servers.unbound.names import ATTRIBUTES, SECTIONS
 
-SECTIONS = frozenset(
-    {"server", "stub-zone", "forward-zone", "auth-zone", "view", "rpz", "remote-control"}
-    | {"python", "dynlib", "dnscrypt", "dnstap", "cachedb", "ipset"}
-)
 _TOKEN = re.compile(
     r"""(?P<blank>[^\S\n]+)|(?P<newline>\n)|(?P<comment>\#[^\n]*)
     |(?P<quoted>"[^"\n]*"|'[^'\n]*')
     |(?P<name>[A-Za-z][A-Za-z0-9-]*:(?=[\s"']|$))|(?P<word>[^\s"']+)""",
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,  # a blank from a web page is none
 )
 _GLUED = re.compile(r"([A-Za-z][A-Za-z0-9-]*):(.+)", re.DOTALL)
 
 
 def parse(text: str, file: str) -> list[SyntaxNode]:
-    """Return sections and attributes in one row, as they stand; `joined` puts them in order."""
+    """Return sections and attributes in one row, as they stand; `written` puts them in order."""
     found: list[tuple[int, list[str]]] = []
+    wrong: dict[int, tuple[str, str]] = {}  # what is wrong with those of a place in the row
     line, place = 1, 0
     begins = True  # nothing stands before on this line
     while place < len(text):
@@ -36,10 +33,19 @@ def parse(text: str, file: str) -> list[SyntaxNode]:
         if kind == "newline":
             line += 1
         elif kind == "name":
-            found.append((line, [token[:-1].lower()]))
+            name = token[:-1].lower()
+            if name != token[:-1] and (name in SECTIONS or name in ATTRIBUTES):
+                wrong[len(found)] = (f"unbound knows {token} in small letters alone", f"{name}:")
+            found.append((line, [name]))
         elif kind in {"quoted", "word"}:
+            if token == "=" and len(found) - 1 in wrong:
+                continue
             value = token[1:-1] if kind == "quoted" else token
             fresh = not found or len(found[-1][1]) > 1 or found[-1][1][0] in SECTIONS
+            if first and kind == "word" and found and token in ATTRIBUTES:
+                wrong[len(found)] = (f"a : is missing after {token}", "")
+                found.append((line, [token]))
+                continue
             glued = _GLUED.fullmatch(token) if kind == "word" and fresh and first else None
             if glued:
                 found.append((line, [glued[1].lower(), glued[2]]))
@@ -48,26 +54,15 @@ def parse(text: str, file: str) -> list[SyntaxNode]:
                 raise LintError(file, line, what, "write name: value")
             else:
                 found[-1][1].append(value)
-    return [SyntaxNode(file, line, tuple(words)) for line, words in found]
+    return [
+        SyntaxNode(file, line, tuple(words), (), *wrong.get(place, ("", "")))
+        for place, (line, words) in enumerate(found)
+    ]
 
 
 def included(node: SyntaxNode) -> str | None:
     """Return the file or pattern an include names."""
     return node.value if node.name in {"include", "include-toplevel"} and node.value else None
-
-
-def joined(nodes: Iterable[SyntaxNode]) -> list[SyntaxNode]:
-    """Return the sections, each with its attributes. An included file goes on with the section."""
-    sections: list[tuple[SyntaxNode, list[SyntaxNode]]] = []
-    for node in nodes:
-        if node.name in SECTIONS and len(node.words) == 1:
-            sections.append((node, []))
-        elif sections:
-            sections[-1][1].append(node)
-        elif not included(node):
-            what = f"{node.words[0]}: stands before any section"
-            raise LintError(node.file, node.line, what, "put server: or its section before it")
-    return [SyntaxNode(one.file, one.line, one.words, tuple(body)) for one, body in sections]
 
 
 def directory(nodes: list[SyntaxNode]) -> str | None:

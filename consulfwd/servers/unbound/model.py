@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from consulfwd.servers.findings import Context, WrittenUpstream, ZoneUpstreams
 from consulfwd.servers.names import is_address, is_reverse, normal, under
-from consulfwd.servers.rules import number
+from consulfwd.servers.rules import port_number
 from consulfwd.servers.syntax import SyntaxNode, find
 
 
@@ -24,6 +24,11 @@ def last(ctx: Context, *names: str) -> SyntaxNode | None:
 def has_server(ctx: Context) -> SyntaxNode | None:
     """Return the first server section: where one was read, what is missing is known."""
     return next(find(ctx.nodes, "server"), None)
+
+
+def partial(ctx: Context) -> bool:
+    """May attributes of the server stand in a file that could not be read?"""
+    return not ctx.complete
 
 
 def yes(node: SyntaxNode | None) -> bool:
@@ -54,7 +59,7 @@ def upstream(node: SyntaxNode) -> WrittenUpstream:
     """Return the server an attribute names."""
     text = node.value
     address, at, port = text.partition("#")[0].partition("@")
-    read = number(port) if at else None
+    read = port_number(port) if at else None
     if (at and read is None) or (node.name.endswith("-addr") and not is_address(address)):
         read = 0
     return WrittenUpstream(node, text, address, read)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 from consulfwd.servers.findings import CONSUL_PORT, Context, Hit, LintRule
-from consulfwd.servers.names import is_address, is_reverse, normal, private_zone, under
+from consulfwd.servers.names import is_address, normal, under
 from consulfwd.servers.rules import number
+from consulfwd.servers.syntax import SyntaxNode
 from consulfwd.servers.unbound import model as model
+from consulfwd.servers.unbound.access import RULES as ACCESS
+from consulfwd.servers.unbound.barred import RULES as BARRED
+from consulfwd.servers.unbound.zones import RULES as ZONES
 
 DISCARD_SINCE = (1, 20)
 LONG_DISCARD_MS = 3_000
@@ -20,20 +24,29 @@ _ANCHORS = (
     "trust-anchor",
     "trusted-keys-file",
 )
-_PASSING = {"nodefault", "transparent", "typetransparent", "inform", "always_transparent"}
 
 
 def validation(ctx: Context) -> Iterator[Hit]:
     """Validation on, and the domain not excepted."""
-    anchor = next(model.server(ctx, *_ANCHORS), None)
     modules = model.last(ctx, "module-config")
-    if anchor is None or (modules and "validator" not in modules.value.split()):
+    if modules and "validator" not in modules.value.split():
         return
+    if model.yes(model.last(ctx, "val-permissive-mode")):
+        return  # forged answers are given to clients all the same
+    anchors = list(model.server(ctx, *_ANCHORS))
     insecure = [normal(node.value) for node in model.server(ctx, "domain-insecure")]
+    if not insecure and model.partial(ctx):
+        return
     for domain in ctx.domains:
-        if not any(under(domain, one) for one in insecure):
+        anchor = next((one for one in anchors if under(domain, _anchored(one))), None)
+        if anchor is not None and not any(under(domain, one) for one in insecure):
             what = f"answers are validated, and {domain} is not excepted"
-            yield Hit(anchor, what, f'domain-insecure: "{domain}"')
+            yield Hit(anchor, what, f'in server: domain-insecure: "{domain}"')
+
+
+def _anchored(node: SyntaxNode) -> str:
+    """Return the name trust is anchored at: the root, where that stands in a file."""
+    return normal(node.value.partition(" ")[0]) if node.name == "trust-anchor" else ""
 
 
 def localhost(ctx: Context) -> Iterator[Hit]:
@@ -42,21 +55,25 @@ def localhost(ctx: Context) -> Iterator[Hit]:
     allowed = model.last(ctx, "do-not-query-localhost")
     if section is None or (allowed and allowed.value.lower() == "no"):
         return
+    if allowed is None and model.partial(ctx):
+        return
     for group in ctx.groups:
         for one in group.upstreams:
             if is_address(one.address) and ip_address(one.address).is_loopback:
                 what = f"{one.text} is never asked: do-not-query-localhost is on"
-                yield Hit(one.node, what, "do-not-query-localhost: no")
+                yield Hit(one.node, what, "in server: do-not-query-localhost: no")
 
 
 def private_address(ctx: Context) -> Iterator[Hit]:
     """Private addresses taken out of answers."""
     found = next(model.server(ctx, "private-address"), None)
     domains = [normal(node.value) for node in model.server(ctx, "private-domain")]
+    if not domains and model.partial(ctx):
+        return
     for domain in ctx.domains if found else ():
         if found and not any(under(domain, one) for one in domains):
             what = f"these addresses are taken out of answers, under {domain} too"
-            yield Hit(found, what, f'private-domain: "{domain}"')
+            yield Hit(found, what, f'in server: private-domain: "{domain}"')
 
 
 def ttl_floor(ctx: Context) -> Iterator[Hit]:
@@ -72,10 +89,13 @@ def discard_timeout(ctx: Context) -> Iterator[Hit]:
     section, found = model.has_server(ctx), model.last(ctx, "discard-timeout")
     if section is None or (found is None and ctx.version < DISCARD_SINCE):
         return
+    if found is None and model.partial(ctx):
+        return
     time_ms = number(found.value) if found else 1900
     if time_ms is not None and 0 < time_ms < LONG_DISCARD_MS:
         what = f"answers that took more than {time_ms} ms are not sent"
-        yield Hit(found or section, what + ("" if found else " (default)"), "discard-timeout: 4800")
+        mend = "in server: discard-timeout: 4800"
+        yield Hit(found or section, what + ("" if found else " (default)"), mend)
 
 
 def forward_first(ctx: Context) -> Iterator[Hit]:
@@ -118,35 +138,6 @@ def tls(ctx: Context) -> Iterator[Hit]:
         if ctx.domain_of(name) and on_port and ruling and model.yes(ruling):
             mend = "forward-tls-upstream: no in this zone"
             yield Hit(ruling, f"{name} is asked over TLS", mend)
-
-
-def local_zone(ctx: Context) -> Iterator[Hit]:
-    """Reverse names answered by a zone that is there by default."""
-    if model.has_server(ctx) is None or model.yes(model.last(ctx, "unblock-lan-zones")):
-        return
-    passing = {
-        normal(node.value)
-        for node in model.server(ctx, "local-zone")
-        if len(node.words) > 2 and node.words[2].lower() in _PASSING
-    }
-    for group in ctx.groups:
-        zone = private_zone(group.zone) if is_reverse(group.zone) else None
-        if zone and not any(under(group.zone, one) and under(one, zone) for one in passing):
-            what = f"the default local zone {zone} answers instead of the forwarders"
-            yield Hit(group.node, what, f'local-zone: "{zone}." nodefault')
-
-
-def open_recursion(ctx: Context) -> Iterator[Hit]:
-    """Anybody may ask."""
-    for node in model.server(ctx, "access-control"):
-        if len(node.words) > 2 and node.words[2].lower() in {"allow", "allow_snoop", "allow_setrd"}:
-            try:
-                everyone = ip_network(node.value).prefixlen == 0
-            except ValueError:
-                continue
-            if everyone:
-                what = f"access-control: {node.value} lets anybody resolve through this server"
-                yield Hit(node, what, "allow your own networks only")
 
 
 def serve_expired(ctx: Context) -> Iterator[Hit]:
@@ -195,7 +186,13 @@ RULES = (
         " count as forged and end in SERVFAIL",
         validation,
     ),
-    LintRule("unbound-do-not-query-localhost", "error", "names end in SERVFAIL", localhost),
+    LintRule(
+        "unbound-do-not-query-localhost",
+        "error",
+        "unbound asks nobody on this host unless told to: Consul's names end in SERVFAIL where no"
+        " other agent answers",
+        localhost,
+    ),
     LintRule(
         "unbound-private-address",
         "error",
@@ -230,18 +227,9 @@ RULES = (
     ),
     LintRule("unbound-stub-prime", "error", "Consul does not answer on port 53", stub_prime),
     LintRule("unbound-tls", "error", "agents answer DNS in plain UDP and TCP only", tls),
-    LintRule(
-        "unbound-local-zone",
-        "error",
-        "unbound answers private reverse zones itself with NXDOMAIN, unless told otherwise",
-        local_zone,
-    ),
-    LintRule(
-        "unbound-open-recursion",
-        "warning",
-        "the server takes part in attacks, and tells strangers about your services",
-        open_recursion,
-    ),
+    *ZONES,
+    *ACCESS,
+    *BARRED,
     LintRule(
         "unbound-serve-expired",
         "warning",
