@@ -1,0 +1,1 @@
+"""Any program run while a lock is held: `consulfwd lock`."""
