@@ -1,0 +1,117 @@
+"""A running resolver as what can be looked at, and given orders (`watched.Watched`).
+
+What belongs here is putting both together. Called on the event loop of the process only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from consulfwd import __version__
+from consulfwd.net.clock import Clock
+from consulfwd.ops import resolver, wrong
+from consulfwd.ops.snapshot import Phase, ResolverSeen, Snapshot
+from consulfwd.ops.text import logged
+from consulfwd.ops.watched import OrderError
+from consulfwd.server import Server
+
+if TYPE_CHECKING:
+    from consulfwd.ops.orders import Orders
+
+log = logging.getLogger("consulfwd")
+
+# The time of day drifts that far (seconds) from the clock before moments are told anew: what has
+# not changed is to look the same.
+DRIFT = 0.5
+
+
+class WatchedServer:
+    """A server, before it has started too."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._orders: Orders | None = None
+        self._clock = Clock()
+        self._ahead = self._clock.wall() - self._clock.now()
+        self._started = self._clock.wall()
+        self._host = socket.gethostname()
+        # What the process around it has against it, such as a reload that was refused.
+        self.beside: Callable[[], Sequence[str]] = tuple
+
+    def snapshot(self) -> Snapshot:
+        """Return what is to be seen now."""
+        server = self._server
+        phase = server.phase
+        if phase == "starting":
+            return self._picture(phase, phase, (), ready=False)
+        clock = server.engine.clock
+        ahead = clock.wall() - clock.now()
+        if abs(ahead - self._ahead) > DRIFT:
+            self._ahead = ahead
+        self._clock = clock
+        server.engine.prober.looked_at()
+        seen = resolver.see(server, self._ahead, server.querylog.told())
+        return self._picture(
+            phase,
+            self.line(),
+            (*self.beside(), *wrong.with_resolver(seen), *server.faults()),
+            ready=phase == "running" and wrong.is_ready(seen),
+            seen=seen,
+        )
+
+    def _picture(
+        self,
+        phase: Phase,
+        line: str,
+        faults: tuple[str, ...],
+        *,
+        ready: bool,
+        seen: ResolverSeen | None = None,
+    ) -> Snapshot:
+        return Snapshot(
+            verb="serve",
+            version=__version__,
+            pid=os.getpid(),
+            host=self._host,
+            started=self._started,
+            taken=self._clock.wall(),
+            phase=phase,
+            line=line,
+            ready=ready,
+            faults=faults,
+            resolver=seen,
+            admin=self._server.querylog.counters(),
+        )
+
+    def line(self) -> str:
+        """Return the picture's line, at the cost of that alone."""
+        server = self._server
+        if server.phase != "running":
+            return server.phase
+        return logged.status(resolver.see_usual(server, self._ahead), server.faults())
+
+    def report(self) -> None:
+        """Log what it has done so far, how each upstream is, and what is wrong."""
+        for line in logged.report(self.snapshot()):
+            log.info("%s", line)
+
+    def order(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out an order, return what came of it (`watched.Watched`). Raises OrderError."""
+        if self._server.phase != "running":
+            raise OrderError(409, f"this process is {self._server.phase}")
+        if self._orders is None:
+            # Not before somebody orders something: a server is to answer soon after its start.
+            from consulfwd.ops.orders import Orders
+
+            self._orders = Orders(self._server)
+        return self._orders.carry_out(name, values)
+
+    def tail(self, put: Callable[[bytes], None], sample: float) -> Callable[[], None]:
+        """Have queries told from now on (`watched.Tailed`). Raises OrderError."""
+        if self._server.phase != "running":
+            raise OrderError(409, f"this process is {self._server.phase}")
+        return self._server.querylog.tail(put, sample)

@@ -1,0 +1,1 @@
+"""A picture of a running process, and what came of orders, as text for people."""
