@@ -5,7 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SOURCE := consulfwd tests $(wildcard benchmarks)
 REAL   := tests/integration tests/e2e
-# One process for each generation of Consul, and two for what has clusters of its own: those wait.
+# One process for each generation of Consul, one for what is measured under load, one at a time, and
+# one for what has clusters of its own. More would leave those that measure without a processor.
 BESIDE := -n 4 --dist loadscope --no-loadscope-reorder
 # Many of the fast tests wait, so there are two more processes than processors.
 QUICK  := -n $(shell n=$$(nproc); echo $$((n < 8 ? n + 2 : 10))) --dist worksteal
@@ -85,9 +86,10 @@ $(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml requirements/run.txt
 	@$(OURSELF)
 	@touch $@
 
-$(VENV)/.test: $(BIN)/python setup.cfg pyproject.toml requirements/run.txt requirements/test.txt
+$(VENV)/.test: $(BIN)/python setup.cfg pyproject.toml $(wildcard requirements/*.txt)
 	@echo 'installing consulfwd and what its tests need into $(VENV)'
 	@$(PIP) --require-hashes --requirement requirements/test.txt
+	@$(PIP) --no-deps --require-hashes --requirement requirements/files.txt
 	@$(OURSELF)
 	@touch $(VENV)/.run $@
 

@@ -11,15 +11,18 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from consulfwd.config import Loaded, Settings
 from consulfwd.config.objections import Objection
-from consulfwd.errors import ConsulfwdError
+from consulfwd.errors import INTERRUPTED, ConsulfwdError
+from consulfwd.hangups import HangUps
 from consulfwd.kept import Kept
 from consulfwd.net import loop
 from consulfwd.net.here import lacking
-from consulfwd.notify import Manager, Notifier
+from consulfwd.notify import REFUSED_RELOAD, Manager, Notifier
+from consulfwd.ops.admin.server import Admin
+from consulfwd.ops.taking import WatchedServer
 from consulfwd.process import (
     drop_privileges,
     find_user,
@@ -30,6 +33,8 @@ from consulfwd.process import (
 from consulfwd.server import Server
 
 log = logging.getLogger("consulfwd")
+
+Result = TypeVar("Result")
 
 
 def give_up() -> None:
@@ -44,9 +49,9 @@ def lacking_here(settings: Settings) -> Iterator[Objection]:
     yield from lacking(settings)
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
+def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run `main` to its end on the server's event loop."""
-    loop.run(main)
+    return loop.run(main)
 
 
 async def serve(
@@ -54,72 +59,88 @@ async def serve(
     load_again: Callable[[], Loaded],
     ready: Callable[[Server], None] | None = None,
     taken: Callable[[Loaded], None] | None = None,
-) -> None:
+    admin: Admin | None = None,
+) -> int:
     """Run until SIGTERM or SIGINT; SIGHUP reads the settings again, whole or not at all.
 
     SIGUSR1 logs what was done so far. A service manager is told of it all (see `notify`).
-    `ready` is called once, when the server runs; `taken` whenever it took new settings. Raises
-    StartError when it cannot start.
+    `ready` is called once, when the server runs; `taken` whenever it took new settings. It is
+    looked at by `admin`, if that is the caller's. Returns the exit code: 0 after SIGTERM,
+    INTERRUPTED after SIGINT. Raises StartError when it cannot start.
     """
     notifier = Notifier.take(os.environ, os.getpid())
     kept = Kept.take(notifier, os.environ, os.getpid())
     user = loaded.settings.user
     server = Server(loaded.settings, kept=kept, room=make_room)
-    manager = Manager(notifier, server.status)
+    watched = WatchedServer(server)
+    manager = Manager(notifier, watched.line)
+    admin = admin or Admin("serve")
+    watched.beside = lambda: (REFUSED_RELOAD,) if manager.refused else ()
 
     def give_up_rights() -> None:
         if os.getuid() != 0:
             return
         if user is not None:
+            # What follows may be done by root only; else it can wait until queries are answered.
+            admin.bind(loaded.settings.admin, user)
             drop_privileges(user)
         else:
             log.warning("running as root: the setting user names whom to become instead")
 
+    running = asyncio.get_running_loop()
+    started = asyncio.Event()
+    stopping: asyncio.Future[signal.Signals] = running.create_future()
+
+    async def reload() -> None:
+        await started.wait()
+        with manager.reload():
+            again = load_again()
+            await server.reload(again.settings)
+            admin.use(again.settings.admin)
+            if taken is not None:
+                taken(again)
+
+    def report() -> None:
+        if started.is_set():
+            watched.report()
+
+    def stop(number: signal.Signals) -> None:
+        # The first one counts.
+        if not stopping.done():
+            stopping.set_result(number)
+
+    # Before the start: each of them would end the process half-way.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(number, stop, number)
+    hang_ups = HangUps(reload)
+    running.add_signal_handler(signal.SIGUSR1, report)
     try:
         if os.getuid() == 0 and user is not None:
             find_user(user)
         await server.start(give_up_rights)
     except ConsulfwdError:
+        hang_ups.close()
         kept.give_up()
+        admin.end()
         raise
-    running = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-    reloading: set[asyncio.Task[None]] = set()
-
-    async def reload() -> None:
-        note = "the last reload was refused, see the log; "
-        manager.reloading()
-        try:
-            again = load_again()
-            await server.reload(again.settings)
-            if taken is not None:
-                taken(again)
-            note = ""
-        except ConsulfwdError as error:
-            log.error("not reloaded, the old settings stay in force:\n%s", error)
-        finally:
-            manager.reloaded(note)
-
-    def hang_up() -> None:
-        task = running.create_task(reload())
-        reloading.add(task)
-        task.add_done_callback(reloading.discard)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        running.add_signal_handler(number, stopping.set)
-    running.add_signal_handler(signal.SIGHUP, hang_up)
-    running.add_signal_handler(signal.SIGUSR1, lambda: server.report())
     quieten_collector()
     take_short_turns()
+    if not admin.bound:
+        admin.bind(loaded.settings.admin)
+    admin.begin(watched)
     if ready is not None:
         ready(server)
     manager.ready()
+    started.set()
     try:
-        await stopping.wait()
+        stopped_by = await stopping
         log.info("stopping: answering what is in flight")
         manager.stopping()
     finally:
         with contextlib.suppress(asyncio.CancelledError):
             await server.stop()
+        hang_ups.close()
         manager.close()
+        admin.end()
     log.info("stopped")
+    return INTERRUPTED if stopped_by == signal.SIGINT else 0

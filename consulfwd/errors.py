@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+# What a command that Ctrl-C ended ends with, as shells count it: 128 and SIGINT.
+INTERRUPTED = 130
+
 
 class ConsulfwdError(Exception):
     """Base of every error a user may see; `exit_code` is what the command line ends with."""
@@ -126,6 +129,17 @@ class ConsulError(ConsulfwdError):
         self.status = status
         self.reason = reason
         super().__init__(f"{agent}: HTTP {status}: {reason}" if status else f"{agent}: {reason}")
+
+
+class UnknownOutcome(ConsulError):
+    """Something was sent to be written, and whether that took effect is not known.
+
+    The reply was lost, or is an error of the servers' that may have come after the fact.
+    """
+
+    def __init__(self, agent: str, status: int, reason: str) -> None:
+        super().__init__(agent, status, reason)
+        self.args = (f"{self.args[0]} (whether it took effect is not known)",)
 
 
 class LintError(ConsulfwdError):

@@ -6,18 +6,24 @@ What belongs here is what to say to it, and how. Must not know what the process 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+
+from consulfwd.errors import ConsulfwdError
 
 log = logging.getLogger("consulfwd.notify")
+reloads = logging.getLogger("consulfwd")
 
 TELL_EVERY = 10.0
 FIRST_TELLING = 1.0
 MAX_WAITING = 8
+REFUSED_RELOAD = "the last reload was refused, see the log"
+REFUSED = f"{REFUSED_RELOAD}; "
 
 
 class Notifier:
@@ -114,30 +120,73 @@ class Manager:
         self._status = status
         self._said = ""
         self._note = ""
+        self._is_ready = False
         self._reloads = 0
         self._timer: asyncio.TimerHandle | None = None
         self._every = TELL_EVERY
         if notifier.watchdog is not None:
             self._every = min(TELL_EVERY, notifier.watchdog / 2)
 
-    def ready(self) -> None:
-        """Say that the process does its work, and begin to tell how it is."""
-        if self._notifier.listening:
-            self._notifier.send("READY=1", *self._alive(), *self._line())
+    @property
+    def refused(self) -> bool:
+        """Return whether the last reload was refused: the settings before it are in force."""
+        return bool(self._note)
+
+    def begin(self) -> None:
+        """Begin to tell how the process is; it does not do its work yet."""
+        if self._notifier.listening and self._timer is None:
+            self._notifier.send(*self._alive(), *self._line())
             self._wait(min(FIRST_TELLING, self._every))
 
-    def reloading(self) -> None:
-        """Say that settings are being read again; `reloaded` must follow."""
-        self._reloads += 1
-        # CLOCK_MONOTONIC, by which the manager sees which of its requests this one answers.
-        self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    def ready(self) -> None:
+        """Say that the process does its work, and begin to tell how it is if that has not begun."""
+        self._is_ready = True
+        if self._notifier.listening:
+            self._notifier.send("READY=1", *self._alive(), *self._line())
+            if self._timer is None:
+                self._wait(min(FIRST_TELLING, self._every))
 
-    def reloaded(self, note: str = "") -> None:
-        """Say that a reload is over; `note` stands before the status until the next one."""
+    def tell(self) -> None:
+        """Say now how the process is, if that has changed."""
+        if self._notifier.listening and (line := self._line()):
+            self._notifier.send(*line)
+
+    @contextlib.contextmanager
+    def reload(self) -> Iterator[None]:
+        """Have the manager know that settings are being read again.
+
+        An error in it is told, here and in the log: what was in force stays in force.
+        """
+        note = REFUSED
+        self._reloading()
+        try:
+            yield
+            note = ""
+        except ConsulfwdError as error:
+            reloads.error("not reloaded, the old settings stay in force:\n%s", error)
+        except Exception:
+            # One of ours; it must not end what goes on well.
+            reloads.exception("not reloaded, the old settings stay in force:")
+        finally:
+            self._reloaded(note)
+
+    def _reloading(self) -> None:
+        self._reloads += 1
+        # CLOCK_MONOTONIC, by which the manager sees which of its requests this one answers. Whoever
+        # is not ready yet reloads nothing: READY=1 after it would not be true.
+        if self._is_ready:
+            self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def _reloaded(self, note: str) -> None:
+        """`note` stands before the status until the next reload."""
         self._reloads -= 1
         self._note = note
-        if not self._reloads and self._notifier.listening:
+        if self._reloads or not self._notifier.listening:
+            return
+        if self._is_ready:
             self._notifier.send("READY=1", *self._line())
+        else:
+            self.tell()
 
     def stopping(self) -> None:
         """Say that the end has begun, and tell nothing more but that it is alive."""

@@ -12,33 +12,34 @@ import random
 import socket
 import sys
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 from consulfwd.config import Agent, Endpoint, Recursor, Settings
 from consulfwd.config.sections import Network
+from consulfwd.consul import renewal
 from consulfwd.consul.overseer import Overseer
 from consulfwd.consul.watch import Watcher
 from consulfwd.core.access import Access
-from consulfwd.core.ask import Ask
 from consulfwd.core.carriers import RESERVED, WatchLimits
 from consulfwd.core.health import Health
 from consulfwd.core.upstreams import Upstream
-from consulfwd.dns.const import type_text
-from consulfwd.dns.names import from_text, to_text
+from consulfwd.dns.names import from_text
 from consulfwd.errors import StartError
 from consulfwd.kept import Kept
 from consulfwd.net import host, mishaps
 from consulfwd.net.binding import Pair
 from consulfwd.net.listening import Listeners, Listening
-from consulfwd.net.report import report
+from consulfwd.net.noting import Observer
 from consulfwd.net.resolver import Engine
 from consulfwd.net.reuse import Reuse
 from consulfwd.net.routing import build_routes, cache_limits, probe_question
 from consulfwd.net.tcp import TcpListener
-from consulfwd.net.udp import BaseListener, listen
+from consulfwd.net.udp import listen
+from consulfwd.net.udp_base import BaseListener
 from consulfwd.notify import Notifier
+from consulfwd.ops.querylog.control import QueryLog
 
 log = logging.getLogger("consulfwd")
-query_log = logging.getLogger("consulfwd.query")
 
 FOLLOW_EVERY = 1.0
 DRAIN_SECONDS = 5.0
@@ -61,13 +62,15 @@ class Server:
         self._tcp_room = 0
         self.engine: Engine
         self._rng = rng or random.Random()
+        self.querylog = QueryLog(self._observe, random.Random())
         self._watcher: Watcher | None = None
         self._health = Health()
         self._listening = Listening(kept or Kept(Notifier()), self._listen)
         self._access = Access(())
+        self._shown: renewal.Identities
         self._resolv_conf: host.ResolvConf | None = None
         self._follower: asyncio.TimerHandle | None = None
-        self._stopped = False
+        self._answers = self._stopped = False
         self._looking: asyncio.Task[None] | None = None
         # An address came whose network may not ask yet.
         self._new_here = False
@@ -90,6 +93,8 @@ class Server:
         what binding needed. A StartError of it is one of the start.
         """
         running = asyncio.get_running_loop()
+        self._shown = renewal.here()
+        QueryLog.check(self.settings)
         sockets = self._listening.bind(self.settings.listen)
         try:
             bound()
@@ -109,6 +114,7 @@ class Server:
             probe_question=probe_question(self.settings),
         )
         self._tcp_room = self._room_for(self.settings)
+        self.querylog.use(self.settings)
         await self._listening.open(sockets, self.engine.clock.now())
         self.engine.start()
         self._watch()
@@ -117,17 +123,23 @@ class Server:
         self._tell(recursors)
         self._overseer.use(self.settings)
         self._know()
+        self._answers = True
 
     async def _listen(self, pair: Pair) -> Listeners:
         udp, tcp = pair
         running = asyncio.get_running_loop()
-        logger = log_query if self.settings.log.queries else None
+        observer = self.querylog.observer
         limits = self.settings.tcp
         tcp_listener = TcpListener(
-            tcp, self.engine.front, self._access, running, limits, self._tcp_room, logger
+            tcp, self.engine.front, self._access, running, limits, self._tcp_room, observer
         )
         tcp_listener.start()
-        return listen(udp, self.engine.front, self._access, running, logger), tcp_listener
+        return listen(udp, self.engine.front, self._access, running, observer), tcp_listener
+
+    def _observe(self, observer: Observer | None) -> None:
+        for udp, tcp in self._listening.listeners.values():
+            udp.use(observer)
+            tcp.service.use(observer)
 
     def _allow(self, networks: tuple[Network, ...] | None = None) -> None:
         """Have those ask who may by the settings, and by the networks this host is in now."""
@@ -168,7 +180,7 @@ class Server:
         leader = watch.source == "leader"
         self._watcher = Watcher(
             reuse,
-            self._agents(),
+            self._watchable(),
             leader=leader,
             expected=watch.enabled is True,
             now=lambda: self.engine.clock.now(),
@@ -259,7 +271,7 @@ class Server:
     def _know(self) -> None:
         """Tell those who ask over HTTP of the agents in force."""
         if self._watcher is not None:
-            self._watcher.use(self._agents())
+            self._watcher.use(self._watchable())
         self._overseer.know(self._upstreams())
 
     def _agents(self) -> dict[str, Agent]:
@@ -267,13 +279,33 @@ class Server:
         in_force = self._overseer.in_force(self.settings)
         return {one.name: one for _, agents in in_force.agent_lists() for one in agents}
 
+    def _watchable(self) -> dict[str, Agent]:
+        """Return those that are not taken out for work: watches are elsewhere then."""
+        drained = {one.name for one in self.engine.table.routes.agents if one.drained}
+        return {name: one for name, one in self._agents().items() if name not in drained}
+
+    def drain(self, upstream: Upstream) -> None:
+        """Take a server out for work: watches move elsewhere, questions go there in need only."""
+        self._health.drain(upstream)
+        self._place_anew()
+
+    def undrain(self, upstream: Upstream) -> None:
+        """Ask a server again, if it is well: that is found out at once."""
+        self._health.undrain(upstream)
+        self._place_anew()
+        self.engine.prober.probe(upstream)
+
+    def _place_anew(self) -> None:
+        self.engine.prober.look(self.engine.clock.now())
+        if self._watcher is not None:
+            self._watcher.use(self._watchable())
+
     def _upstreams(self) -> dict[tuple[str, str, int], Upstream]:
         return {upstream.key: upstream for upstream in self.engine.upstreams()}
 
     def _rank(self, upstream: Upstream, reason: str) -> None:
-        now = self.engine.clock.now()
-        self._health.rank(upstream, now, reason)
-        self.engine.prober.look(now)
+        self._health.rank(upstream, reason)
+        self.engine.prober.look(self.engine.clock.now())
 
     def _agents_changed(self) -> None:
         """Take the agents of the catalog into the routes, and ask new ones how they are."""
@@ -294,6 +326,7 @@ class Server:
         if self._stopped:
             return
         # Whatever may fail comes first: nothing is to be done by halves.
+        QueryLog.check(settings)
         sockets = self._listening.bind(settings.listen)
         try:
             recursors = self._recursors(settings)
@@ -308,7 +341,7 @@ class Server:
         # On thousands of hosts a reload must not have everything watched anew for nothing; what is
         # in files is read again for it.
         agents = [one for _, agents in settings.agent_lists() for one in agents]
-        files = any(one.token_file or one.ca_file for one in agents)
+        files = any(file for one in agents for file in one.files())
         kept = bool(settings.cache.size) is bool(self.settings.cache.size)
         anew = files or settings.consul != self.settings.consul or not kept
         if anew:
@@ -321,26 +354,29 @@ class Server:
             self._watch()
         self._listening.close(gone)
         self._tcp_room = self._room_for(settings)
-        for udp, tcp in self._listening.listeners.values():
-            udp.query_log = log_query if settings.log.queries else None
-            tcp.service.query_log = udp.query_log
+        self.querylog.use(settings)
+        for _, tcp in self._listening.listeners.values():
             tcp.use(settings.tcp, self._tcp_room)
         await self._listening.open(sockets, self.engine.clock.now())
         log.info("settings reloaded; listening on %s", ", ".join(map(str, self.endpoints)))
         self._tell(recursors)
 
-    def report(self) -> None:
-        """Log what it has done so far, and how each upstream is."""
-        report(self.engine.table, self.engine.prober.history)
+    @property
+    def missing(self) -> list[Endpoint]:
+        """Return where it is to listen and cannot yet."""
+        return list(self._listening.missing)
 
-    def status(self) -> str:
-        """Return one line for people: where it listens, how many agents are up."""
-        agents = self.engine.table.routes.agents
-        up = sum(one.up for one in agents)
-        where = ", ".join(map(str, self.endpoints))
-        if missing := ", ".join(map(str, self._listening.missing)):
-            where += f", not on {missing}"
-        return f"listening on {where}; {up} of {len(agents)} agents up"
+    @property
+    def phase(self) -> Literal["starting", "running", "stopping"]:
+        """Return whether it answers yet, and still."""
+        if self._stopped:
+            return "stopping"
+        return "running" if self._answers else "starting"
+
+    def faults(self) -> list[str]:
+        """Return what is wrong over HTTP, and with the query log, for people."""
+        faults = [*self._shown.faults(), *self._overseer.faults()]
+        return [*faults, *self.querylog.faults()]
 
     async def stop(self) -> None:
         """Read no more queries, answer those in flight, then close."""
@@ -366,12 +402,6 @@ class Server:
         self._listening.stop()
         await self._unwatch()
         self.engine.close()
+        await self.querylog.close()
         # One turn of the loop lets the transports close their sockets.
         await asyncio.sleep(0)
-
-
-def log_query(ask: Ask, client: str, transport: str) -> None:
-    """Write one query to the log (off by default)."""
-    query_log.info(
-        "%s %s from %s over %s", to_text(ask.name), type_text(ask.qtype), client, transport
-    )

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from consulfwd.errors import ApplyError, UsageError
+from consulfwd.errors import ApplyError, ConsulfwdError, UsageError
 
 if TYPE_CHECKING:
+    from consulfwd.apply.change import Applied
     from consulfwd.apply.jobs import Job
+    from consulfwd.apply.places import Links
     from consulfwd.keep.quiescence import Quiescence
 
 
@@ -25,6 +27,13 @@ QUIESCENCE = click.option(
     show_default=True,
     metavar="MIN[:MAX]",
     help="With --watch: seconds without a further change, and at most, until files are replaced.",
+)
+
+LINKS = click.option(
+    "--links",
+    type=click.Choice(["follow", "replace"]),
+    help="Where a file's place is a link into another directory: write the file it leads to, or"
+    " have a file instead of the link. [default: refuse]",
 )
 
 
@@ -52,18 +61,52 @@ def pace(said: str) -> Quiescence:
         raise UsageError(f"--quiescence: {said!r} {mend}") from None
 
 
+def links(params: Mapping[str, object]) -> Links:
+    """Return what `--links` asks for."""
+    said = params["links"]
+    return "follow" if said == "follow" else "replace" if said == "replace" else "refuse"
+
+
 def carry_out(
-    mode: str, jobs: Sequence[Job], *, as_json: bool, writes: str, checks: bool = True
+    mode: str,
+    jobs: Sequence[Job],
+    *,
+    as_json: bool,
+    writes: str,
+    checks: bool = True,
+    faults: Sequence[ConsulfwdError] = (),
 ) -> None:
-    """Do what `mode` says: diff, check, what `writes` is called, or else print the texts."""
-    if mode == "diff":
+    """Do what `mode` says: diff, check, what `writes` is called, or else print the texts.
+
+    `faults` are why others have no text: they hold up none of the jobs. Raises one of them, or of
+    what the jobs met with, when all is done and the others are told.
+    """
+    differ = False
+    found: list[ConsulfwdError] = list(faults)
+    if mode == writes:
+        found += _write(jobs, as_json, checks, faults)
+    elif faults and not jobs:
+        pass
+    elif mode == "diff":
         _diff(jobs, as_json)
     elif mode == "check":
-        _check(jobs, as_json, f"--{writes}")
-    elif mode == writes:
-        _write(jobs, as_json, checks)
+        differ = _check(jobs, as_json, f"--{writes}")
     else:
         _show(jobs, as_json)
+    _raise_last(found)
+    if mode == "check":
+        sys.exit(1 if differ else 0)
+
+
+def _raise_last(faults: Sequence[ConsulfwdError]) -> None:
+    """Tell all, each once, and raise the last. That Consul could not be asked comes before."""
+    told = list({str(one): one for one in faults}.values())
+    told.sort(key=lambda one: one.exit_code, reverse=True)
+    for one in told[:-1]:
+        for line in str(one).splitlines():
+            click.echo(f"consulfwd: {line}", err=True)
+    if told:
+        raise told[-1]
 
 
 def _show(jobs: Sequence[Job], as_json: bool) -> None:
@@ -87,41 +130,58 @@ def _diff(jobs: Sequence[Job], as_json: bool) -> None:
     click.echo(json.dumps(found, indent=2) if as_json else "".join(found.values()), nl=as_json)
 
 
-def _check(jobs: Sequence[Job], as_json: bool, mend: str) -> None:
-    """Print which files differ, and what would `mend` that; end with 1 if any does."""
-    from consulfwd.apply.jobs import changed
+def _check(jobs: Sequence[Job], as_json: bool, mend: str) -> bool:
+    """Print what differs or may not be in force, and what would `mend` that; return whether any."""
+    from consulfwd.apply.jobs import changed, untold
 
     differ = [str(file.path) for job in jobs for file in changed(job)]
+    waiting = [str(file.path) for job in jobs for file in untold(job)]
     if as_json:
-        click.echo(json.dumps({"differ": differ}))
-    else:
-        for path in differ:
-            click.echo(f"{path} differs: --diff shows how, {mend} mends it")
-    sys.exit(1 if differ else 0)
+        found = {"differ": differ}
+        if waiting:
+            found["not_in_force"] = waiting
+        click.echo(json.dumps(found))
+        return bool(differ or waiting)
+    for path in differ:
+        click.echo(f"{path} differs: --diff shows how, {mend} mends it")
+    for path in waiting:
+        click.echo(f"{path} may not be in force, nobody was told of it yet: {mend} tells again")
+    return bool(differ or waiting)
 
 
-def _write(jobs: Sequence[Job], as_json: bool, checks: bool) -> None:
-    """Bring the files into force, and print what was done. Raises the last ApplyError."""
+def _write(
+    jobs: Sequence[Job], as_json: bool, checks: bool, unrendered: Sequence[ConsulfwdError]
+) -> list[ApplyError]:
+    """Bring the files into force, and print what was done. Return what went wrong."""
     from consulfwd.apply.steps import apply_all
 
     results = [result for _, result in apply_all(jobs, checks=checks)]
     reports = [one for one in results if not isinstance(one, ApplyError)]
-    written = [str(path) for report in reports for path in report.files]
-    backups = [str(path) for report in reports for path in report.backups]
-    reloaded = any(report.reloaded for report in reports)
+    written = [path for report in reports for path in report.places]
+    backups = [path for report in reports for path in report.backups]
     # Those that share a command share its fault.
     faults = list(dict.fromkeys(one for one in results if isinstance(one, ApplyError)))
     if as_json:
-        done = {"written": written, "backups": backups, "reloaded": reloaded}
-        click.echo(json.dumps({**done, "failed": [str(one) for one in faults]}))
-    else:
-        if not written and not faults:
-            click.echo("nothing to do: all is as it should be")
-        for path in written:
-            click.echo(f"{path} written{', in force' if reloaded else ''}")
-        for path in backups:
-            click.echo(f"{path} is what stood there before")
-    if faults:
-        for one in faults[:-1]:
-            click.echo(f"consulfwd: {one}", err=True)
-        raise faults[-1]
+        done: dict[str, object] = {"written": written, "backups": backups}
+        done["reloaded"] = any(report.reloaded for report in reports)
+        done["failed"] = [str(one) for one in (*unrendered, *faults)]
+        if idle := dict.fromkeys(command for report in reports for command in report.idle):
+            done["not_running"] = list(idle)
+        click.echo(json.dumps(done))
+        return faults
+    if not (written or faults or unrendered):
+        click.echo("nothing to do: all is as it should be")
+    for report in reports:
+        for path in report.places:
+            click.echo(f"{path} written{_in_force(report)}")
+    for path in backups:
+        click.echo(f"{path} is what stood there before")
+    return faults
+
+
+def _in_force(report: Applied) -> str:
+    """Return what is said of a file that stands in its place."""
+    if report.idle:
+        found = ", ".join(f"`{command}`" for command in report.idle)
+        return f", in force once its server starts ({found} found nobody running)"
+    return ", in force" if report.reloaded else ""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import shlex
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,22 +21,30 @@ from consulfwd.cli import logs
 from consulfwd.cli.options import load_from_options
 from consulfwd.config import Agent, Loaded
 from consulfwd.errors import StartError
+from consulfwd.ops import places
+from consulfwd.ops.admin import where
+from consulfwd.ops.admin.server import Admin
 
 if TYPE_CHECKING:
+    from consulfwd.config.sections import AdminSettings
     from consulfwd.dev import DevCluster
     from consulfwd.server import Server
 
+PAGE = "127.0.0.1:5380"
 EXAMPLE = "galeradb.service.consul"
 PLACES = tuple((f"127.0.0.{number}", 8600, 8500) for number in (1, 2, 3))
 
 
-def run(kind: str, definitions: Path | None, params: dict[str, Any]) -> None:
-    """Run the resolver on development agents: `kind` is embedded or consul (real ones)."""
+def run(kind: str, definitions: Path | None, params: dict[str, Any]) -> int:
+    """Run the resolver on development agents: `kind` is embedded or consul (real ones).
+
+    Returns the exit code.
+    """
     loaded = load_from_options(params)
     logs.use(loaded)
     definitions = definitions or example_definitions()
     main = _embedded if kind == "embedded" else _real
-    daemon.run(main(loaded, definitions, params))
+    return daemon.run(main(loaded, definitions, params))
 
 
 def example_definitions() -> Path:
@@ -43,13 +55,13 @@ def example_definitions() -> Path:
     return folder
 
 
-async def _embedded(loaded: Loaded, definitions: Path, params: dict[str, Any]) -> None:
+async def _embedded(loaded: Loaded, definitions: Path, params: dict[str, Any]) -> int:
     async with await _started(loaded, definitions) as cluster:
         agents = [
             Agent(address=agent.address, dns_port=agent.dns_port, http_port=agent.http_port)
             for agent in cluster.agents
         ]
-        await _serve(loaded, agents, params, "embedded development agents")
+        return await _serve(loaded, agents, params, "embedded development agents")
 
 
 async def _started(loaded: Loaded, definitions: Path) -> DevCluster:
@@ -60,12 +72,12 @@ async def _started(loaded: Loaded, definitions: Path) -> DevCluster:
     from consulfwd.dev import DevCluster
 
     consul = loaded.settings.consul
-    for places in (PLACES, ()):
+    for wanted in (PLACES, ()):
         cluster = DevCluster(
             definitions,
             domain=consul.domain,
             datacenter=consul.datacenter or "dc1",
-            places=places,
+            places=wanted,
         )
         try:
             await cluster.start()
@@ -76,7 +88,7 @@ async def _started(loaded: Loaded, definitions: Path) -> DevCluster:
     raise StartError("no free ports for the development agents")
 
 
-async def _real(loaded: Loaded, definitions: Path, params: dict[str, Any]) -> None:
+async def _real(loaded: Loaded, definitions: Path, params: dict[str, Any]) -> int:
     from consulfwd.dev.real import dev_cluster
 
     with tempfile.TemporaryDirectory(prefix="consulfwd-dev-") as folder:
@@ -88,37 +100,82 @@ async def _real(loaded: Loaded, definitions: Path, params: dict[str, Any]) -> No
                 Agent(address=agent.address, dns_port=agent.dns_port, http_port=agent.http_port)
                 for agent in cluster.agents
             ]
-            await _serve(loaded, agents, params, "real Consul servers")
+            return await _serve(loaded, agents, params, "real Consul servers")
         finally:
             await asyncio.to_thread(cluster.stop)
 
 
-async def _serve(loaded: Loaded, agents: list[Agent], params: dict[str, Any], what: str) -> None:
+@contextlib.contextmanager
+def admin_shown(verb: str) -> Iterator[Callable[[AdminSettings], AdminSettings]]:
+    """Yield what has commands find their way in: a folder of our own where nothing else will do."""
+    with contextlib.ExitStack() as stack:
+        spare: Path | None = None
+        if not where.has_room(verb, os.environ):
+            # Whoever it belongs to by then: the process may have become another user.
+            made = tempfile.TemporaryDirectory(prefix="consulfwd-", ignore_cleanup_errors=True)
+            spare = Path(stack.enter_context(made), verb + places.SUFFIX)
+
+        def shown(settings: AdminSettings) -> AdminSettings:
+            if spare is None or settings.socket != "auto":
+                return settings
+            return settings.replace(socket=spare)
+
+        yield shown
+
+
+def socket_option(admin: Admin) -> str:
+    """Return the option by which a command finds this process, "" where it does without."""
+    for path in admin.sockets:
+        if path not in places.sockets(os.environ):
+            return f" --socket {shlex.quote(str(path))}"
+    return ""
+
+
+async def _serve(loaded: Loaded, agents: list[Agent], params: dict[str, Any], what: str) -> int:
+    with admin_shown("serve") as shown:
+        return await _served(loaded, agents, params, what, shown)
+
+
+async def _served(
+    loaded: Loaded,
+    agents: list[Agent],
+    params: dict[str, Any],
+    what: str,
+    shown_by: Callable[[AdminSettings], AdminSettings],
+) -> int:
     def with_agents(again: Loaded) -> Loaded:
-        consul = again.settings.consul.replace(agents=tuple(agents))
-        settings = again.settings.replace(consul=consul)
-        return Loaded(
-            settings=settings, path=again.path, origins=again.origins, warnings=again.warnings
-        )
+        settings = again.settings
+        consul = settings.consul.replace(agents=tuple(agents))
+        shown = shown_by(settings.admin)
+        if shown.listen is None:
+            shown = shown.replace(listen=PAGE)
+        return again._replace(settings=settings.replace(consul=consul, admin=shown))
+
+    # Another one than 5380 where that is not free.
+    admin = Admin("serve", any_port=True)
 
     def hints(server: Server) -> None:
-        click.echo(_hints(server, agents, what))
+        click.echo(_hints(server, agents, what, admin))
 
-    await daemon.serve(
+    return await daemon.serve(
         with_agents(loaded),
         lambda: with_agents(load_from_options(params)),
         ready=hints,
         taken=logs.use,
+        admin=admin,
     )
 
 
-def _hints(server: Server, agents: list[Agent], what: str) -> str:
+def _hints(server: Server, agents: list[Agent], what: str, admin: Admin) -> str:
     at = server.endpoints[0]
     dig = f"dig @{at.host} -p {at.port}"
     options = "".join(f"--agent {agent.name} " for agent in agents)
     if agents[0].name == "127.0.0.1:8600":
         options = ""  # the default
-    command = _command()
+    command = own_command()
+    socket = socket_option(admin)
+    asked = f"  {command} status{socket}\n" if admin.sockets else ""
+    seen = "".join(f"\nIn a browser: {one}\n" for one in admin.pages)
     return f"""
 consulfwd runs on {at} with three {what}. From another shell:
 
@@ -127,12 +184,12 @@ consulfwd runs on {at} with three {what}. From another shell:
   {dig} +tcp {EXAMPLE}
   {command} resolve --server {at} {EXAMPLE}
   {command} resolve --trace {options}{EXAMPLE}
-
+{asked}{seen}
 Ctrl-C ends it.
 """
 
 
-def _command() -> str:
+def own_command() -> str:
     """Return what to type to run this very program: its name alone only if PATH leads to it."""
     here = shutil.which(sys.argv[0]) or ""
     named = shutil.which("consulfwd") or ""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from consulfwd.cli import applying
-from consulfwd.cli.options import load_from_options, settings_options
-from consulfwd.errors import UsageError
+from consulfwd.cli.options import load_from_options, log_option, settings_options, tell_warnings
+from consulfwd.errors import ApplyError, UsageError
 from consulfwd.servers.target import known_version
 from consulfwd.servers.targets import TARGETS
 
 if TYPE_CHECKING:
-    from consulfwd.config import Loaded, Settings
+    from collections.abc import Sequence
+
+    from consulfwd.config import Settings
     from consulfwd.generate.model import NameServer
     from consulfwd.generate.requests import Found, Request
     from consulfwd.servers.target import Version
@@ -27,6 +30,7 @@ _MODES = ("diff", "check", "write", "watch")
 @click.command()
 @click.argument("server", type=click.Choice(list(TARGETS)), metavar="SERVER")
 @settings_options
+@log_option
 @click.option("--named-conf", is_flag=True, help="BIND: named.conf too, which includes the zones.")
 @click.option(
     "--server-version",
@@ -59,6 +63,7 @@ _MODES = ("diff", "check", "write", "watch")
 @click.option("--check", is_flag=True, help="Exit with 1 if something would change.")
 @click.option("--write", is_flag=True, help="Check, install, reload, verify; all or nothing.")
 @click.option("--watch", is_flag=True, help="--write, and again whenever something changes.")
+@applying.LINKS
 @applying.QUIESCENCE
 @click.option("--no-check", is_flag=True, help="Do not run the server's own checker.")
 @click.option(
@@ -70,7 +75,7 @@ _MODES = ("diff", "check", "write", "watch")
 @click.option(
     "--verify",
     metavar="ADDR[:PORT]",
-    help="Where the server is asked for Consul's own service afterwards; none: nowhere.",
+    help="Where the server is asked about each zone afterwards; none: nowhere.",
 )
 @click.option("--json", "as_json", is_flag=True, help="What was done, or the files, as JSON.")
 def generate(server: str, **params: object) -> None:
@@ -81,24 +86,29 @@ def generate(server: str, **params: object) -> None:
     printed.
 
     Exit codes: 0 done, or nothing to do, 1 it could not be done (or --check found a difference),
-    2 wrong use, 3 Consul could not be asked.
+    2 wrong use, 3 Consul could not be asked. --watch ends with 0 after SIGTERM, 130 after Ctrl-C.
     """
     from consulfwd.generate import requests as generating
+    from consulfwd.generate.cautions import cautions
 
     mode = applying.chosen(params, _MODES, "show")
     if params["reload"] and params["no_reload"]:
         raise UsageError("--reload and --no-reload: choose one of them")
     if params["service"] and not params["from_catalog"]:
         raise UsageError("--service is for --from-catalog")
+    if mode in ("write", "watch"):
+        _mind_the_host(server, params["dest"])
     version = _version(server, str(params["server_version"]))
-    loaded = load_from_options(params)
+    loaded = load_from_options(
+        params, over_http=mode == "watch" or bool(params["from_catalog"])
+    )
     if mode == "watch":
-        _watch(server, version, loaded, params)
-        return
-    for problem in loaded.warnings:
-        click.echo(f"warning: {problem}", err=True)
+        sys.exit(_watch(server, version, loaded.places, params))
+    tell_warnings(loaded)
     request = _request(server, version, loaded.settings, params)
     made = generating.jobs(request, _found(request, params))
+    for caution in cautions(request, made):
+        click.echo(f"warning: {caution}", err=True)
     applying.carry_out(
         mode,
         made,
@@ -106,6 +116,22 @@ def generate(server: str, **params: object) -> None:
         writes="write",
         checks=not params["no_check"],
     )
+
+
+def _mind_the_host(server: str, dest: object) -> None:
+    """Leave what this host's programs resolve names by to who can take it back."""
+    own = Path("/etc/resolv.conf")
+    place = dest if isinstance(dest, Path) else own
+    if server != "resolv.conf":
+        return
+    same = place.exists() and own.exists() and place.samefile(own)
+    if same or place.parent.resolve() / place.name == own:
+        raise ApplyError(
+            str(place),
+            "this host's own is left to host-dns, which sees before and after that names are"
+            " answered, keeps what stood there, and takes it back",
+            "packaging/host-dns resolv.conf, and with --undo; --dest FILE writes it elsewhere",
+        )
 
 
 def _version(server: str, said: str) -> Version:
@@ -130,7 +156,6 @@ def _request(
     server: str, version: Version, settings: Settings, params: dict[str, object]
 ) -> Request:
     from consulfwd.generate.requests import Request
-    from consulfwd.generate.verifying import resolves
 
     dest, templates = params["dest"], params["templates"]
     target = TARGETS[server]
@@ -142,20 +167,18 @@ def _request(
         options=frozenset({"named_conf"} if params["named_conf"] else ()),
         templates=(templates,) if isinstance(templates, Path) else (),
         dest=dest if isinstance(dest, Path) else None,
+        links=applying.links(params),
         reload=not params["no_reload"],
         reload_by=str(params["reload"] or ""),
     )
-    asked = _asked_at(request, str(params["verify"] or ""))
-    if asked is None:
-        return request
-    verify = functools.partial(resolves, asked, f"consul.service.{settings.consul.domain}")
-    return dataclasses.replace(request, verify=verify)
+    return dataclasses.replace(request, asked_at=_asked_at(request, str(params["verify"] or "")))
 
 
 def _asked_at(request: Request, said: str) -> NameServer | None:
     """Return where the server is asked whether it works, None for nowhere."""
     from consulfwd.config.forms import BadValue, endpoint
-    from consulfwd.generate.model import NameServer, listening
+    from consulfwd.generate.building import listening
+    from consulfwd.generate.model import NameServer
 
     if said == "none":
         return None
@@ -179,28 +202,44 @@ def _found(request: Request, params: dict[str, object]) -> Found | None:
 
     from consulfwd.generate.current import look_up
 
-    return asyncio.run(look_up(request.settings, _service(params)))
+    told: list[str] = []
+    found = asyncio.run(look_up(request.followed, _service(params), told.append))
+    for line in told:
+        click.echo(f"warning: {line}", err=True)
+    return found
 
 
 def _service(params: dict[str, object]) -> str:
     return str(params["service"] or "consul")
 
 
-def _watch(server: str, version: Version, loaded: Loaded, params: dict[str, object]) -> None:
+def _watch(
+    server: str, version: Version, places: Sequence[Path], params: dict[str, object]
+) -> int:
     from consulfwd.cli.logs import use
+    from consulfwd.cli.looked_at import LookedAt
     from consulfwd.generate.current import keep_current
     from consulfwd.keep.follow import run
+    from consulfwd.upkeep import Upkeep
 
     def request() -> Request:
-        return _request(server, version, load_from_options(params).settings, params)
+        loaded = load_from_options(params)
+        use(loaded)
+        admin.use(loaded.settings)
+        return _request(server, version, loaded.settings, params)
 
-    use(loaded)
-    run(
+    what = f"keeping {TARGETS[server].title}'s files current"
+    upkeep = Upkeep.take(os.environ, os.getpid(), what, "generate")
+    admin = LookedAt(upkeep, "generate", server)
+    return run(
         keep_current(
             request,
-            [one for one in (loaded.path, params["templates"]) if isinstance(one, Path)],
+            [one for one in (*places, params["templates"]) if isinstance(one, Path)],
             applying.pace(str(params["quiescence"])),
             service=_service(params) if params["from_catalog"] else None,
             checks=not params["no_check"],
-        )
+            upkeep=upkeep,
+        ),
+        upkeep,
+        admin,
     )

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from consulfwd.cli.options import load_from_options, settings_options
+from consulfwd.cli.options import load_from_options, settings_options, tell_passed_over
 from consulfwd.errors import LintError
 
 if TYPE_CHECKING:
     from consulfwd.config import Loaded
     from consulfwd.lint import Report
+    from consulfwd.lint.check import Read
+    from consulfwd.servers.findings import Place
 
-TYPES = ("bind", "unbound", "dnsmasq", "resolved", "coredns")
+TYPES = (
+    "bind", "unbound", "dnsmasq", "resolved", "coredns", "pdns-recursor", "kresd", "dnsdist",
+)  # fmt: skip
+MAX_ALSO = 5
 
 
 @click.command()
@@ -29,6 +34,9 @@ TYPES = ("bind", "unbound", "dnsmasq", "resolved", "coredns")
     help="The server's version, such as 9.18. Else that of the installed one, else the newest.",
 )
 @click.option("--offline", is_flag=True, help="Do not ask the agents.")
+@click.option(
+    "--check", "checker", is_flag=True, help="Ask the server's own checker (named-checkconf), too."
+)
 @click.option("--ignore", metavar="CODE", multiple=True, help="Do not tell of this. Repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON: a list of reports.")
 @settings_options
@@ -37,6 +45,7 @@ def lint(
     server: str | None,
     server_version: str | None,
     offline: bool,
+    checker: bool,
     ignore: tuple[str, ...],
     as_json: bool,
     **params: object,
@@ -44,12 +53,15 @@ def lint(
     """Say what will bite with Consul in a server's own configuration.
 
     FILE is a named.conf or a file it includes, an unbound.conf, a dnsmasq.conf, a drop-in of
-    systemd-resolved, or a Corefile. What it includes is read too. The exit code is 1 when there
-    is anything to say, 2 when a file cannot be read.
+    systemd-resolved, a Corefile or the ConfigMap that holds it, a recursor.conf or recursor.yml, a
+    kresd.conf, a dnsdist.conf, or a folder of such files. What it includes is read too. Several
+    FILEs of one server are taken to be parts of one configuration. The exit code is 1 when there is
+    anything to say, 2 when a file cannot be read or checked.
     """
-    from consulfwd.lint import Wanted, ask_all, check, installed_version
+    from consulfwd.lint import Wanted, ask_all, checked_by, installed_version, judged, read
 
-    loaded = load_from_options(params)
+    loaded = load_from_options(params, over_http=False)
+    tell_passed_over(loaded)
     consul = loaded.settings.consul
     wanted = Wanted(
         domains=(consul.domain, *consul.alt_domains),
@@ -57,14 +69,24 @@ def lint(
         version=server_version,
         own=_own(loaded),
         ignored=frozenset(ignore),
+        checker=checked_by if checker else None,
     )
     ask = (lambda _: {}) if offline else ask_all
+    found: list[Read] = []
     reports, faults = [], []
     for path in files:
+        # Of a folder whose files are one configuration, all were read with the first.
+        if any(path in one.reader.paths and path != one.path for one in found if one.server.beside):
+            continue
         try:
-            reports.append(check(path, wanted, ask, installed_version))
+            found.append(read(path, wanted, installed_version))
         except LintError as error:
             faults.append(error)
+    for one in found:
+        report = judged(one, wanted, ask, found)
+        reports.append(report)
+        if report.fault is not None:
+            faults.append(report.fault)
     if as_json:
         click.echo(_as_json(reports))
     else:
@@ -97,10 +119,21 @@ def _show(report: Report) -> None:
         severity = click.style(one.severity, fg=colours[one.severity])
         click.echo(f"{place}: {severity}: {one.code}: {printable(one.what)}")
         click.echo(f"    why:  {one.why}")
-        click.echo(f"    mend: {printable(one.mend)}")
+        first, *more = one.mend.split("\n")
+        click.echo(f"    mend: {printable(first)}")
+        for line in more:
+            click.echo(f"          {printable(line)}")
+        if one.also:
+            click.echo(f"    also: {_places(one.also)}")
     count = len(report.findings)
     found = f"{count} finding{'' if count == 1 else 's'}" if count else "no findings"
     click.echo(f"{report.file}: {report.server.title} {_version(report)}: {found}")
+
+
+def _places(also: tuple[Place, ...]) -> str:
+    shown = ", ".join(f"{one.file}:{one.line}" for one in also[:MAX_ALSO])
+    left = len(also) - MAX_ALSO
+    return f"{shown}, and {left} more" if left > 0 else shown
 
 
 def _version(report: Report) -> str:
@@ -116,7 +149,10 @@ def _as_json(reports: list[Report]) -> str:
             "server": report.server.title,
             "version": ".".join(map(str, report.version)),
             "version_from": report.origin,
-            "findings": [one._asdict() for one in report.findings],
+            "findings": [
+                {**one._asdict(), "also": [place._asdict() for place in one.also]}
+                for one in report.findings
+            ],
             "notes": list(report.notes),
         }
 

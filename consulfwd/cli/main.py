@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
+import contextlib
+import io
+import os
 import sys
 
 import click
 
 from consulfwd import __version__
-from consulfwd.errors import ConsulfwdError
+from consulfwd.cli import streams
+from consulfwd.cli.verbs import Verbs
+from consulfwd.errors import INTERRUPTED, ConsulfwdError
 
 # verb -> (module, attribute, one line for the overview, so that --help loads none of them)
 VERBS = {
@@ -21,33 +25,29 @@ VERBS = {
     ),
     "render": ("consulfwd.cli.render", "render", "Render any template with what Consul knows."),
     "lint": ("consulfwd.cli.lint", "lint", "Say what will bite in another server's files."),
+    "zone": (
+        "consulfwd.cli.zone",
+        "zone",
+        "Publish healthy services in a site's DNS: zones of theirs.",
+    ),
+    "audit": (
+        "consulfwd.cli.audit",
+        "audit",
+        "List single points of failure and weak spots of a site.",
+    ),
+    "check": ("consulfwd.cli.check", "check", "Plug-ins for Icinga and Nagios."),
+    "status": ("consulfwd.cli.status", "status", "Show how the running processes are."),
+    "explain": ("consulfwd.cli.explain", "explain", "Say what the running resolver would do."),
+    "cache": ("consulfwd.cli.cache", "cache", "Show and drop what the running resolver keeps."),
+    "querylog": ("consulfwd.cli.querylog", "querylog", "See what the running resolver is asked."),
+    "drain": ("consulfwd.cli.drain", "drain", "Have an agent or recursor asked no more."),
+    "undrain": ("consulfwd.cli.drain", "undrain", "Have it asked again."),
+    "lock": ("consulfwd.cli.lock", "lock", "Run a program on one host of several, by a lock."),
     "config": ("consulfwd.cli.config", "config", "Check and show the settings."),
 }
 
 
-class Verbs(click.Group):
-    """A group whose commands are imported only when they are used: start-up time counts."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in the order they are documented."""
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command for a verb, importing it."""
-        if cmd_name not in VERBS:
-            return None
-        module, attribute, _ = VERBS[cmd_name]
-        command = getattr(importlib.import_module(module), attribute)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the overview without importing the verbs."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(verb, entry[2]) for verb, entry in VERBS.items()])
-
-
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Verbs, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="consulfwd")
 def cli() -> None:
     """A local DNS forwarder for hosts in a Consul datacenter.
@@ -59,23 +59,57 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; every foreseen error is a message on stderr and its exit code."""
+    """Run the command line; every foreseen error is a message on stderr and its exit code.
+
+    Ctrl-C ends with 130 and a closed pipe with 141, as shells count SIGINT and SIGPIPE; output that
+    a full disk does not take with 74.
+    """
+    code: object
+    lost: streams.Unwritten | None = None
     try:
-        cli(prog_name="consulfwd", standalone_mode=False)
+        with streams.unwritten():
+            code = _run()
+    except SystemExit as ended:
+        code = ended.code
+    except (click.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except streams.Unwritten as unwritten:
+        code, lost = unwritten.code, unwritten
+    except Exception:
+        # One of ours. The journal is to know that it is grave; elsewhere Python tells it well.
+        if not streams.is_journal(sys.stderr, os.environ):
+            raise
+        import traceback
+
+        streams.complain(traceback.format_exc().rstrip("\n"))
+        code = 1
+    try:
+        streams.let_go(sys.stdout)
+    except streams.Unwritten as unwritten:
+        code, lost = unwritten.code, unwritten
+    with contextlib.suppress(streams.Unwritten), streams.unwritten():
+        if lost is not None and lost.why:
+            streams.complain(f"consulfwd: the output could not be written: {lost.why}")
+        streams.let_go(sys.stderr)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run a verb, and tell why it could not be; return the exit code."""
+    plain = streams.is_plain(os.environ)
+    try:
+        cli(prog_name="consulfwd", standalone_mode=False, color=False if plain else None)
     except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.Abort:
-        sys.exit(130)
+        return stop.exit_code
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        said = io.StringIO()
+        error.show(said)
+        streams.complain(said.getvalue().rstrip("\n"))
+        return 2
     except ConsulfwdError as error:
-        for line in str(error).splitlines():
-            click.echo(f"consulfwd: {line}", err=True)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+        streams.complain("\n".join(f"consulfwd: {line}" for line in str(error).splitlines()))
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":

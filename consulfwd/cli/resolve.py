@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from consulfwd.api import Answer, Resolver, Settings, UsageError
-from consulfwd.cli.options import load_from_options, settings_options
+from consulfwd.cli.named import question
+from consulfwd.cli.options import load_from_options, settings_options, tell_passed_over
 from consulfwd.cli.show import compare_text, differ, long_text, short_text, to_json, trace_text
 from consulfwd.config import Agent, Recursor
 from consulfwd.config.forms import BadValue, upstream_address
@@ -50,10 +51,12 @@ def resolve(
     """
     if (short and (as_json or trace or compare)) or (trace and compare):
         raise UsageError("--short, --json with --trace or --compare: choose what to print")
-    settings = load_from_options(params).settings
+    loaded = load_from_options(params, over_http=False)
+    tell_passed_over(loaded)
+    settings = loaded.settings
     # What the server logs of its agents' health is told by the trace here.
     logging.getLogger("consulfwd").addHandler(logging.NullHandler())
-    name, rtype = _question(name, rtype)
+    name, rtype = question(name, rtype)
     if compare:
         if server is not None:
             raise UsageError("--compare asks every agent of the settings: leave out --server")
@@ -113,27 +116,6 @@ async def _ask_each(settings: Settings, name: str, rtype: str, tcp: bool) -> dic
 def _single(settings: Settings, agent: Agent) -> Settings:
     consul = settings.consul.replace(agents=(agent,), datacenters={})
     return settings.replace(consul=consul)
-
-
-def _question(name: str, rtype: str) -> tuple[str, str]:
-    if not name:
-        raise UsageError("NAME is empty (the root is written as a dot)")
-    try:
-        # An interface behind the address (fe80::1%eth0) is no part of its name.
-        pointer = ip_address(name.partition("%")[0]).reverse_pointer
-    except ValueError:
-        if not name.isascii():
-            name = _to_ascii(name)
-        first = name.split(".", 1)[0]
-        return name, rtype or ("SRV" if first.startswith("_") else "A")
-    return (pointer, "PTR") if not rtype or rtype.upper() == "PTR" else (name, rtype)
-
-
-def _to_ascii(name: str) -> str:
-    try:
-        return name.encode("idna").decode("ascii")
-    except UnicodeError as error:
-        raise UsageError(f"the name {name!r} cannot be written in ASCII (IDNA): {error}") from None
 
 
 def _server(text: str) -> Recursor:

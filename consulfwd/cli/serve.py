@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import click
 
 from consulfwd import daemon
 from consulfwd.cli import logs
-from consulfwd.cli.options import load_from_options, settings_options
+from consulfwd.cli.options import load_from_options, log_option, settings_options
 from consulfwd.config import Loaded
 from consulfwd.errors import ConsulfwdError, UsageError
 
 
 @click.command()
 @settings_options
+@log_option
 @click.option(
     "--dev",
     is_flag=False,
@@ -33,6 +35,8 @@ from consulfwd.errors import ConsulfwdError, UsageError
 def serve(dev: str | None, definitions: Path | None, **params: Any) -> None:
     """Run the resolver until SIGTERM; SIGHUP reads the settings again, whole or not at all.
 
+    Exit codes: 0 after SIGTERM, 130 after Ctrl-C, 2 wrong settings or use, 3 it cannot start.
+
     SIGUSR1 logs what was done so far, the watches, and how each agent and recursor is.
     """
     if dev is not None:
@@ -40,15 +44,14 @@ def serve(dev: str | None, definitions: Path | None, **params: Any) -> None:
 
         if params.get("agent"):
             raise UsageError("--dev brings its own agents: leave out --agent")
-        dev_mode.run(dev, definitions, params)
-        return
+        sys.exit(dev_mode.run(dev, definitions, params))
     try:
         loaded = load_from_options(params)
     except ConsulfwdError:
         daemon.give_up()
         raise
     logs.use(loaded)
-    daemon.run(daemon.serve(loaded, _again(params), taken=logs.use))
+    sys.exit(daemon.run(daemon.serve(loaded, _again(params), taken=logs.use)))
 
 
 def _again(params: dict[str, Any]) -> Callable[[], Loaded]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from consulfwd.api import Answer, AttemptReport, Record
 from consulfwd.cli.failover import failover
+from consulfwd.words import table
 
 
 def short_text(answer: Answer) -> str:
@@ -172,14 +172,3 @@ def _plain(answer: Answer) -> dict[str, Any]:
     plain["failover"] = failover(answer)
     plain["ede"] = {"code": answer.ede[0], "text": answer.ede[1]} if answer.ede else None
     return plain
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as aligned lines; the last column may be of any width."""
-    if not rows:
-        return []
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

@@ -13,7 +13,7 @@ from consulfwd.core.attempts import Attempt
 from consulfwd.core.cache import STALE_TTL, Cache, Entry
 from consulfwd.core.failures import Failures
 from consulfwd.core.routes import Kind
-from consulfwd.core.verdict import ANSWERS, lame
+from consulfwd.core.verdict import ANSWERS, lame, left_out
 from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message
 from consulfwd.dns.wire import Query
@@ -73,7 +73,8 @@ class Answers:
         """Keep an answer that came when its client had been told that there is none.
 
         Whoever asks again has it then. Not one that may need a second look: a denial of what was
-        known, or of others than Consul where that could not be asked; an error, a part.
+        known, or of others than Consul where that could not be asked; an error, a part of the
+        message, or of the list of an agent that may not know all of it yet.
         """
         entry = self.cache.get(flight.ask.key)
         if message.rcode not in ANSWERS:
@@ -82,6 +83,8 @@ class Answers:
             return
         second = flight.route.then is not None or flight.before is not None
         if not message.positive and (flight.known or second):
+            return
+        if left_out(message, flight.known, attempt.upstream, now):
             return
         denied = entry is not None and message.positive and not entry.message.positive
         if entry is None or denied or entry.stored_at < attempt.sent_at:

@@ -63,6 +63,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._reader = StreamReader()
         self._transport: asyncio.Transport | None = None
         self.host = ""
+        self._peer = self._at = ("", 0)
         self._pending = 0
         self._backlog: deque[bytes] = deque()
         # Results whose replies are made when the client has read what is there.
@@ -83,6 +84,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._transport = transport
         peer, at = map(transport.get_extra_info, ("peername", "sockname"))
         self.host = peer[0] if peer else ""
+        self._peer, self._at = peer[:2] if peer else ("", 0), at[:2] if at else ("", 0)
         if not self.host or not self._owner.admit(self, at[0] if at else ""):
             transport.abort()
             return
@@ -238,10 +240,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         table.counters.queries += 1
         waiter = None
         try:
-            read = service.read(data, self.host)
+            read = service.read(data, self._peer, self._at)
             if isinstance(read, tuple):
-                ask, keepalive = read
-                waiter = TcpWaiter(self._owner, self.answer, ask, data[:2], keepalive)
+                ask, keepalive, ident = read
+                waiter = TcpWaiter(self._owner, self.answer, ask, ident, keepalive)
                 self._pending += 1
                 table.submit(ask, waiter)
             elif read is None:

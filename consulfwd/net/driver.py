@@ -118,7 +118,7 @@ class Driver:
             return None
         group = groups[0]
         upstream = group.first()
-        if upstream is None or not upstream.up:
+        if upstream is None or not upstream.up or upstream.drained:
             return None
         if not upstream.is_agent and any(one.lame for one in group.members):
             # What it denies that one may know.

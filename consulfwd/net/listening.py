@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from consulfwd.config import Endpoint
-from consulfwd.core.telling import duration
 from consulfwd.core.upstreams import NO_INTERFACE
 from consulfwd.errors import StartError
 from consulfwd.net.binding import Bound, Pair
 from consulfwd.net.scopes import SocketAddress, socket_address
 from consulfwd.net.tcp import TcpListener
-from consulfwd.net.udp import BaseListener
+from consulfwd.net.udp_base import BaseListener
+from consulfwd.words import duration
 
 log = logging.getLogger("consulfwd")
 

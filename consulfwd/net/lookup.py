@@ -14,6 +14,7 @@ from consulfwd.core.attempts import Attempts
 from consulfwd.core.health import Health
 from consulfwd.core.order import Group
 from consulfwd.core.routes import Kind, Route, Routes, describe
+from consulfwd.core.telling import standing
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const, replies
 from consulfwd.dns.edns import Edns, read_ede
@@ -167,10 +168,10 @@ class Resolver:
         loop = asyncio.get_running_loop()
         waiter = _Future(ask, loop)
         started = engine.clock.now()
-        order = tuple((one.name, one.state.value) for one in ask.route.plan())
+        order = tuple((one.name, standing(one)) for one in ask.route.plan())
         engine.submit(ask, waiter, traced=True)
         result = await waiter.future
-        return _answer(engine, ask, result, started, order, name, rtype)
+        return _answer(engine, ask, result, started, order)
 
 
 def make_query(name: str, rtype: str, *, do: bool = False) -> Query:
@@ -211,8 +212,6 @@ def _answer(
     result: Result,
     started: float,
     order: tuple[tuple[str, str], ...],
-    name: str,
-    rtype: str,
 ) -> Answer:
     now = engine.clock.now()
     message = result.message

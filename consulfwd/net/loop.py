@@ -10,7 +10,9 @@ import asyncio
 import selectors
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+Result = TypeVar("Result")
 
 # What upstreams say comes first: it ends work, what clients ask begins some.
 FIRST, NEXT, LAST = 0, 1, 2
@@ -142,13 +144,13 @@ def unwatch(loop: asyncio.AbstractEventLoop, sock: Watched) -> None:
         loop.remove_reader(sock)
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
+def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run `main` to its end on a ServerLoop, as `asyncio.run` does on a default one."""
     loop = ServerLoop()
     try:
         asyncio.set_event_loop(loop)
         task = loop.create_task(main)
-        loop.run_until_complete(task)
+        return loop.run_until_complete(task)
     finally:
         try:
             left = asyncio.all_tasks(loop)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from consulfwd.core.ask import Ask
-from consulfwd.core.health import Health, jitter
+from consulfwd.core.health import DRAINED, UNDRAINED, Health, jitter
 from consulfwd.core.loop_test import places
 from consulfwd.core.order import note_pace
 from consulfwd.core.probe import Probe
 from consulfwd.core.routes import Kind, Route
 from consulfwd.core.states import Event, State
 from consulfwd.core.telling import WINDOW, History, Telling, kind
+from consulfwd.core.timeline import Changed, Timeline
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns import const
 from consulfwd.dns.wire import Query
@@ -22,6 +23,9 @@ from consulfwd.net.table import Run, Table
 log = logging.getLogger("consulfwd.resolver")
 
 ROOT_SERVERS = b"\0\0\x02\0\x01"
+# For so long (seconds) after somebody looked whoever is up, and was not heard for so long, is asked
+# how it is: one in reserve is asked nothing else, and would be shown as it was before it fell.
+LOOKED_AT, AGENT_UNHEARD, RECURSOR_UNHEARD = 3.0, 0.9, 10.0
 
 
 class Prober:
@@ -40,7 +44,9 @@ class Prober:
         self._asks: dict[bool, Ask] = {}
         self._probed: set[Upstream] = set()
         self._tellings: dict[Upstream, Telling] = {}
+        self._looked_at = -LOOKED_AT
         self.history = History()
+        self.timeline = Timeline()
         self.use(question)
 
     def use(self, question: bytes) -> None:
@@ -80,15 +86,28 @@ class Prober:
         note_pace(self._table.routes.measured, self._table.health)
 
     def measure(self, now: float) -> None:
-        """Probe those whose pace or health is in question; called each second."""
+        """Probe those whose pace or health is in question or looked at; called each second."""
         routes = self._table.routes
         due = {one for group in routes.measured for one in group.to_measure(now)}
         due.update(one for one in self._table.health.in_doubt() if routes.knows(one))
+        if now - self._looked_at < LOOKED_AT:
+            due.update(self._unheard(now))
         for upstream in due:
             self.probe(upstream)
         for upstream in self._table.health.second(now):
             if routes.knows(upstream):
                 self.probe(upstream, edns=True)
+
+    def looked_at(self) -> None:
+        """Take note that somebody looks at how servers are."""
+        self._looked_at = self._clock.now()
+
+    def _unheard(self, now: float) -> Iterator[Upstream]:
+        for one in self._table.routes.shown:
+            well = one.state is State.UP and not one.drained and not one.looped
+            longest = AGENT_UNHEARD if one.is_agent else RECURSOR_UNHEARD
+            if well and now - one.last_reply >= longest:
+                yield one
 
     def _tell(self, upstream: Upstream, old: State, new: State, why: str, now: float) -> None:
         telling = self._tellings.setdefault(upstream, Telling())
@@ -100,12 +119,16 @@ class Prober:
             where = places(upstream, self._table.routes)
             why = f"take it out of {where}, or have it ask another server"
         why = f"{why}; {then}" if then else why
+        wall = self._clock.wall()
+        self.timeline.add(Changed(wall, upstream.name, named[0], old.value, new.value, why))
         if telling.tell(now):
             if loops:
                 log.error("%s %s leads back to this server and is asked no more: %s", *named, why)
             elif old is not new:
                 level = logging.INFO if new in (State.UP, State.PROBING) else logging.WARNING
                 log.log(level, "%s %s is %s, was %s: %s", *named, new.value, was, why)
+            elif why.startswith((DRAINED, UNDRAINED)):
+                log.info("%s %s is %s", *named, why)
             elif upstream.behind:
                 log.warning("%s %s is ranked behind the others: %s", *named, why)
             else:

@@ -10,7 +10,7 @@ from consulfwd.core.aliases import leads_on
 from consulfwd.core.ask import Ask, Known
 from consulfwd.core.attempts import Attempt
 from consulfwd.core.upstreams import Upstream
-from consulfwd.core.verdict import ANSWERS, lame, lost_most
+from consulfwd.core.verdict import ANSWERS, lame, left_out
 from consulfwd.dns.message import Message, read_reply
 from consulfwd.errors import WireError
 from consulfwd.net.channel import FALSE_REPLY
@@ -79,9 +79,8 @@ class Relays:
         entry = cache.entries.get(ask.key)
         message = known.message
         upstream = relay.upstream
-        if entry is not None and known.positive and (
-            not lost_most(message, entry.message.answers)
-            or not (upstream.is_agent and upstream.unsettled(now))
+        if entry is not None and known.positive and not (
+            left_out(message, entry.message.answers, upstream, now)
         ):
             cache.refresh(
                 ask.key, entry, known.kept, now, upstream.name, known.ttl, known.lasts

@@ -17,8 +17,8 @@ from consulfwd.core.ask import Ask, prepare
 from consulfwd.core.cache import Cache, Limits
 from consulfwd.core.health import Health
 from consulfwd.core.leaps import LEAP, Leaps
+from consulfwd.core.pulse import Pulse
 from consulfwd.core.routes import Routes
-from consulfwd.core.telling import duration
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.wire import Query
 from consulfwd.net.answers import Answers
@@ -36,6 +36,7 @@ from consulfwd.net.reuse import Reuse
 from consulfwd.net.table import Table
 from consulfwd.net.waiter import Waiter
 from consulfwd.net.warmth import EPOCH, Warmth
+from consulfwd.words import duration
 
 log = logging.getLogger("consulfwd.resolver")
 
@@ -63,6 +64,7 @@ class Engine:
         self.counters = Counters()
         self.cache = Cache(limits)
         self.warmth = Warmth(self.clock)
+        self.pulse = Pulse()
         self.asks: dict[bytes, Ask] = {}
         self.table = Table(
             routes,
@@ -217,6 +219,7 @@ class Engine:
             self.prober.note_pace()
             self.prober.look(now)
             self.prober.measure(now)
+            self.pulse.look(self.table.routes.shown, now)
 
     # -- asking -------------------------------------------------------------------------------
 

@@ -70,6 +70,9 @@ def build_routes(
         )
     }
     reverse = _reverse(consul.reverse, local, usual, private)
+    for upstream in pool.values() if health.drained else ():
+        # Who comes back, to the catalog for one, is still taken out for work.
+        upstream.drained = upstream.key in health.drained
     return Routes([*reverse.values(), *usual.values(), *private.values()], before)
 
 

@@ -303,12 +303,7 @@ class Table:
     ) -> Flight:
         """Return a new flight; nothing is sent yet."""
         stale = self.cache.stale(ask.key, now, ask.sibling)
-        deadline = self._patience(stale)
-        if route.then and route.then.groups:
-            # Those asked when Consul cannot answer must have time for it.
-            deadline /= 2
-        elif stale is None and route.kind is not Kind.CONSUL and any(one.up for one in plan):
-            deadline = self.recursor_deadline
+        deadline = self.patience(plan, route, stale)
         flight = Flight(
             plan,
             self.health,
@@ -321,6 +316,8 @@ class Table:
             about=ask.key,
             pace=self.paces.of(ask.datacenter) if ask.datacenter else None,
         )
+        if self.health.drained:
+            flight.hold_back()
         flight.ask = ask
         flight.route = route
         flight.must_recurse = route.kind is not Kind.SERVER
@@ -331,6 +328,15 @@ class Table:
         flight.armed = 0.0
         flight.waiters = waiters
         return flight
+
+    def patience(self, plan: Sequence[Upstream], route: Route, stale: Entry | None) -> float:
+        """Return for how many seconds these are waited for by a route."""
+        if route.then and route.then.groups:
+            # Those asked when Consul cannot answer must have time for it.
+            return self._patience(stale) / 2
+        if stale is None and route.kind is not Kind.CONSUL and any(one.up for one in plan):
+            return self.recursor_deadline
+        return self._patience(stale)
 
     def _patience(self, stale: Entry | None) -> float:
         """Return for how many seconds upstreams are waited for."""
@@ -423,7 +429,7 @@ class Table:
     def abandon_looped(self, now: float) -> None:
         """End those who wait for nobody but servers that lead back to this one."""
         for flight in list(self.flights.values()):
-            if isinstance(flight, Flight) and all(one.looped for one in flight.plan):
+            if isinstance(flight, Flight) and all(one.looped for one in flight.everyone()):
                 self.carrier.run(flight, flight.abandon(), now)
 
     def break_off(self, lookup: Attempts, error: Exception) -> None:

@@ -16,8 +16,8 @@ from consulfwd.core.places import STRANGER, Places
 from consulfwd.net.accepting import Acceptor
 from consulfwd.net.connection import ServerConnection
 from consulfwd.net.front import Front
+from consulfwd.net.noting import Observer
 from consulfwd.net.tcp_service import TcpService
-from consulfwd.net.udp import QueryLog
 
 log = logging.getLogger("consulfwd.tcp")
 
@@ -38,10 +38,10 @@ class TcpListener:
         loop: asyncio.AbstractEventLoop,
         limits: TcpSettings,
         room: int,
-        query_log: QueryLog | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._sock = sock
-        self.service = TcpService(front, access, query_log)
+        self.service = TcpService(front, access, observer)
         self.loop = loop
         self.connections: Places[ServerConnection] = Places(1, 1)
         # Connections with more queries than one turn allows; while there are any, all queue here.

@@ -18,7 +18,7 @@ from consulfwd.dns.message import Message
 from consulfwd.errors import WireError
 from consulfwd.net.answers import prohibited
 from consulfwd.net.front import Front
-from consulfwd.net.udp import QueryLog
+from consulfwd.net.noting import MarkedId, Noted, Observer, noted_of
 from consulfwd.net.waiter import Result, Waiter
 
 # How much (octets) is kept ready for those who ask the same again.
@@ -26,8 +26,9 @@ MAX_READY = 8 << 20
 # What an answer takes there: so much by itself, and so many times its length, with its orders.
 NOTED, TIMES = 1024, 8
 _PART = (const.EDE_NETWORK, "a part of the answer is all that could be had")
-# A question, and whether it asks how long the connection is kept.
-Asked = tuple[Ask, bool]
+# A question, whether it asks how long the connection is kept, and the ID of the query.
+Asked = tuple[Ask, bool, bytes]
+Address = tuple[str, int]
 
 
 class TcpService:
@@ -37,9 +38,9 @@ class TcpService:
     else can be out of date here than its TTLs: that is why it is good for a second only.
     """
 
-    def __init__(self, front: Front, access: Access, query_log: QueryLog | None) -> None:
+    def __init__(self, front: Front, access: Access, observer: Observer | None) -> None:
         self.table = front.table
-        self.query_log = query_log
+        self.observer: Observer | None = None
         self._access = access
         self._questions = front.questions
         self._cache = front.table.cache
@@ -50,17 +51,27 @@ class TcpService:
         self._ready: dict[bytes, tuple[Message, float, Iterator[bytes]]] = {}
         self._octets = 0
         self._warmth.on_clear(self.clear)
+        self.use(observer)
+
+    def use(self, observer: Observer | None) -> None:
+        """Have an observer told of queries from now on, or nobody: then nothing is done for it."""
+        if self.observer is None and observer is not None:
+            self.read, self.reply = self._read_noted, self._reply_noted  # type: ignore[method-assign]
+        elif self.observer is not None and observer is None:
+            del self.read, self.reply
+        self.observer = observer
 
     def allows(self, host: str) -> bool:
         """Return whether who connects from there may ask."""
         return self._access.allows(host)
 
-    def read(self, data: bytes, host: str) -> Asked | bytes | None:
+    def read(self, data: bytes, peer: Address, at: Address) -> Asked | bytes | None:
         """Return the question in a message, or what to reply at once (b"" for nothing).
 
-        None when it is no query at all: whoever sent that does not speak DNS.
+        None when it is no query at all: whoever sent that does not speak DNS. It came from `peer`
+        to `at`.
         """
-        allowed = self._access.allows(host)
+        allowed = self._access.allows(peer[0])
         query = None
         try:
             if not allowed:
@@ -73,9 +84,34 @@ class TcpService:
             if error.rcode is None:
                 return None
             return replies.refuse(data, error.rcode, query) if allowed else b""
-        if self.query_log is not None:
-            self.query_log(ask, host, "tcp")
-        return ask, keepalive
+        return ask, keepalive, data[:2]
+
+    def _read_noted(self, data: bytes, peer: Address, at: Address) -> Asked | bytes | None:
+        read = TcpService.read(self, data, peer, at)
+        observer = self.observer
+        if observer is None or not read or not observer.take(1):
+            return read
+        noted = Noted(data, peer, at, "tcp", self._clock.wall(), self._clock.now())
+        if isinstance(read, bytes):
+            self._hand_over(noted, read)
+            return read
+        ident = MarkedId(data[:2])
+        ident.noted = noted
+        return read[0], read[1], ident
+
+    def _reply_noted(self, ask: Ask, ident: bytes, result: Result, more: bytes = b"") -> bytes:
+        reply = TcpService.reply(self, ask, ident, result, more)
+        noted = noted_of(ident)
+        if noted is not None:
+            noted.delivered(ask, result)
+            self._hand_over(noted, reply)
+        return reply
+
+    def _hand_over(self, noted: Noted, reply: bytes) -> None:
+        noted.reply = reply
+        noted.took = self._clock.now() - noted.since
+        if self.observer is not None:
+            self.observer.note(noted)
 
     def reply(self, ask: Ask, ident: bytes, result: Result, more: bytes = b"") -> bytes:
         """Return the reply to `ask` with this ID; `more` are EDNS options beside the usual ones."""

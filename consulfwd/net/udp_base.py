@@ -1,0 +1,193 @@
+"""What all listeners for datagrams share: everything but the system calls.
+
+What belongs here: who may ask, who waits, which answers become hot, which queries are noted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from ipaddress import ip_address
+from typing import Any
+
+from consulfwd.core.access import Access, client_of
+from consulfwd.core.ask import Ask
+from consulfwd.core.hot import HotTable, variants
+from consulfwd.core.routes import Kind
+from consulfwd.dns import const, replies
+from consulfwd.errors import WireError
+from consulfwd.net import mishaps
+from consulfwd.net.answers import prohibited
+from consulfwd.net.front import Front
+from consulfwd.net.loop import unwatch, watch
+from consulfwd.net.noting import Noted, Observer, marked, noted_of
+from consulfwd.net.udp_waiters import (
+    CountedWaiter,
+    DatagramWaiter,
+    NotedCountedWaiter,
+    NotedWaiter,
+)
+from consulfwd.net.waiter import Result, Waiter
+
+BUFFER = 4 << 20
+# How many queries of one client off this host may wait for their answers (`access.client_of`).
+MAX_PER_CLIENT = 1000
+TOO_MANY = (const.EDE_OTHER, "too many queries of this client wait for their answers")
+
+
+class BaseListener:
+    """What both kinds of listener share: everything but the system calls."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        front: Front,
+        access: Access,
+        loop: asyncio.AbstractEventLoop,
+        observer: Observer | None = None,
+    ) -> None:
+        self._sock = sock
+        self._loop = loop
+        self.questions = front.questions
+        self.table = front.table
+        self.warmth = front.warmth
+        self.driver = front.driver
+        self._rng = front.rng
+        self._clock = front.table.clock
+        self._counters = front.table.counters
+        self.access = access
+        self._at: str
+        self._at, self._port, *_ = sock.getsockname()
+        # Clients of a loopback socket are on this host by definition.
+        self.on_host = ip_address(self._at.partition("%")[0]).is_loopback
+        self.hot = HotTable()
+        self.waiting: dict[tuple[str, bool], int] = {}
+        self.warmth.on_clear(self.hot.clear)
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        self._prepare()
+        self.observer: Observer | None = None
+        self.use(observer)
+        watch(loop, sock, self._readable)
+
+    def use(self, observer: Observer | None) -> None:
+        """Have an observer told of queries from now on, or nobody: then nothing is done for it."""
+        if self.observer is None and observer is not None:
+            self.send = self._send_noted  # type: ignore[method-assign]
+        elif self.observer is not None and observer is None:
+            del self.send
+        self.observer = observer
+
+    def _prepare(self) -> None:
+        """Make ready what the kind of listener needs."""
+        raise NotImplementedError
+
+    def _readable(self) -> None:
+        raise NotImplementedError
+
+    def send(self, reply: bytes, peer: Any) -> None:
+        """Send one reply to where its query came from; losing it is the network's right."""
+        raise NotImplementedError
+
+    def query(self, data: bytes, peer: Any, host: str) -> None:
+        """Take one datagram that the hot table does not know."""
+        self._counters.queries += 1
+        waiter = None
+        try:
+            if not self.access.allows(host):
+                self._turn_away(data, peer)
+                return
+            try:
+                ask = self.questions.prepare(data)
+            except WireError as error:
+                if error.rcode is not None:
+                    self.send(replies.refuse(data, error.rcode), peer)
+                return
+            noted = self.observer is not None and noted_of(peer) is not None
+            client = None
+            if not self.on_host and ask.local is None:
+                client = client_of(host, self._at)
+            if client is None:
+                waiter = (NotedWaiter if noted else DatagramWaiter)(self, ask, data[:2], peer)
+                self.table.submit(ask, waiter)
+                return
+            whose = (client, ask.route.kind is Kind.CONSUL)
+            if self.waiting.get(whose, 0) >= MAX_PER_CLIENT and not self.table.at_hand(ask):
+                self.send(replies.refuse(data, const.SERVFAIL, ask.query, TOO_MANY), peer)
+                return
+            kind = NotedCountedWaiter if noted else CountedWaiter
+            waiter = counted = kind(self, ask, data[:2], peer)
+            self.table.submit(ask, waiter)
+            counted.count(whose)
+        except Exception as error:
+            self._failed(data, peer, waiter, error)
+
+    def _note(self, data: bytes, peer: Any, client: tuple[str, int]) -> None:
+        """Answer a query that is noted."""
+        clock = self._clock
+        noted = Noted(data, client, (self._at, self._port), "udp", clock.wall(), clock.now())
+        mark = marked(peer, noted)
+        variant = self.hot.answers.get(data[2:])
+        if variant is None or client[0] not in self.access.seen:
+            self.query(data, mark, client[0])
+            return
+        self._counters.hot += 1
+        self._counters.queries += 1
+        noted.kind = "hot"
+        self.send(data[:2] + variant(), mark)
+
+    def _send_noted(self, reply: bytes, peer: Any) -> None:
+        """Send one reply, and hand over what is noted of its query, if anything is."""
+        type(self).send(self, reply, peer)
+        noted, observer = noted_of(peer), self.observer
+        if noted is not None and observer is not None:
+            noted.reply = reply
+            noted.took = self._clock.now() - noted.since
+            observer.note(noted)
+
+    def _turn_away(self, data: bytes, peer: Any) -> None:
+        """Refuse who may not ask; what is prepared for clients is not theirs to fill."""
+        try:
+            query = self.questions.read(data)
+        except WireError:
+            return
+        self.send(prohibited(data, query), peer)
+
+    def _failed(self, data: bytes, peer: Any, waiter: Waiter | None, error: Exception) -> None:
+        """Let one query have its SERVFAIL for an error of ours."""
+        if waiter is not None:
+            self.table.withdraw(waiter, error)
+            return
+        mishaps.note(self._loop, "a query failed", error)
+        refusal = mishaps.refusal(data)
+        if refusal is not None:
+            self.send(refusal, peer)
+
+    def cached(self, ask: Ask, ident: bytes, limit: int, result: Result) -> bytes:
+        """Return the reply for a cached answer; what is asked again this second becomes hot."""
+        warmth = self.warmth
+        entry = result.entry
+        assert entry is not None
+        body = self.table.cache.body(entry, self._clock.now())
+        again = ask.warm == warmth.epoch
+        ask.warm = warmth.epoch
+        if again and entry.expires_at >= warmth.epoch_ends:
+            ready = variants(ask.query, entry.message, limit, body, self._rng)
+            self.hot.put(ask.raw, ready)
+            if entry.watched and ask.raw in self.hot.answers:
+                if entry.hot is None or entry.hot_epoch != warmth.epoch:
+                    entry.hot, entry.hot_epoch = set(), warmth.epoch
+                entry.hot.add((self.hot, ask.raw))
+        else:
+            ready = variants(ask.query, entry.message, limit, body, self._rng, most=1)
+        return ident + ready[0]
+
+    def stop_reading(self) -> None:
+        """Take no more queries, but still answer those in flight."""
+        unwatch(self._loop, self._sock)
+
+    def close(self) -> None:
+        """Stop listening."""
+        unwatch(self._loop, self._sock)
+        self.warmth.forget(self.hot.clear)
+        self._sock.close()
