@@ -35,9 +35,9 @@ from benchmarks.peers import ADDRESS, FLOOR, OURS, Peer, Site, consulfwd_command
 from benchmarks.process import Process, cpu_ns, machine_cpu_s
 from benchmarks.upstream import Agent
 from consulfwd.dev.real import RealAgent, RealCluster
-from consulfwd.dev.stolen import stolen_s
 from consulfwd.errors import StartError
 from tests.integration.load import Load, Result
+from tests.stolen import stolen_s
 
 # How long to wait for the machine to be quiet before a round, in s, and how quiet, in cores: a
 # stranger's burst is no fault of the server under test.

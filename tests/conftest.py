@@ -13,14 +13,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from tests.started import heard, without_foreign
+from tests import unending
+from tests.started import heard, of_this_tree, without_foreign
 
 pytest_plugins = ["pytester"]
 
+ROOT = Path(__file__).parent.parent
+
 heard()
 without_foreign(os.environ)
-
-ROOT = Path(__file__).parent.parent
+of_this_tree(os.environ, ROOT)
+unending.let_go()
 
 # Tests must not fail because a machine is slow, nor differ from run to run; `make fuzz` is the
 # place to look for more. Every setting that Hypothesis itself would choose by whether it is run by
@@ -60,3 +63,19 @@ def pytest_collection_finish() -> None:
     """What stays to the end is not looked through for garbage ever again."""
     gc.freeze()
     gc.enable()
+
+
+_ended_with = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """What the run comes to is known."""
+    session.config.stash[_ended_with] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The run is over, whatever still goes on in it."""
+    if _ended_with in config.stash:
+        unending.leave(config.stash[_ended_with])

@@ -26,8 +26,8 @@ def lock_file(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 @contextmanager
-def only_load() -> Iterator[None]:
-    """While one process measures times under load, no other does.
+def only_load(*, light: bool = False) -> Iterator[None]:
+    """While one process measures times under load, no other does; `light` ones may do so together.
 
     Waits for its turn. Entered again by the same process it is free: one test may have several
     servers under load. The kernel lets go of it when the process ends, however that happens.
@@ -42,7 +42,7 @@ def only_load() -> Iterator[None]:
         return
     with lock_file().open("a") as file:
         began = time.monotonic()
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_SH if light else fcntl.LOCK_EX)
         _waited_s += time.monotonic() - began
         _entered = 1
         try:

@@ -6,8 +6,10 @@ language or the umask: with those the programs have to cope.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import MutableMapping
+from pathlib import Path
 from types import FrameType
 
 # Settings of consulfwd's and Consul's own, but for where the tests' tools are found.
@@ -18,6 +20,7 @@ TOOLS = frozenset({"CONSULFWD_CONSUL_DIR", "CONSULFWD_COREDNS_DIR", "CONSULFWD_D
 OTHERS = frozenset({
     *("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"),
     *("LISTEN_FDNAMES", "INVOCATION_ID", "JOURNAL_STREAM", "FDSTORE"),
+    *("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"),
     *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "PY_COLORS"),
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -36,6 +39,13 @@ def without_foreign(environ: MutableMapping[str, str]) -> None:
     """Take out every variable that is none of the tests' business."""
     for name in [name for name in environ if foreign(name)]:
         del environ[name]
+
+
+def of_this_tree(environ: MutableMapping[str, str], root: Path) -> None:
+    """Have children in any folder import the tree the tests belong to, whatever is installed."""
+    others = environ.get("PYTHONPATH", "").split(os.pathsep)
+    paths = dict.fromkeys([str(root), *filter(None, others)])
+    environ["PYTHONPATH"] = os.pathsep.join(paths)
 
 
 def heard() -> None:

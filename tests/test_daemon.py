@@ -20,6 +20,7 @@ from consulfwd.config import Endpoint, Loaded, Settings
 from consulfwd.core.telling import LINES
 from consulfwd.dev import DevCluster
 from consulfwd.errors import ConfigError, Problem, StartError
+from consulfwd.hangups import APART
 from consulfwd.kept import Kept
 from consulfwd.net.binding import Bound, bind_all
 from consulfwd.notify import Manager
@@ -294,7 +295,7 @@ class Running:
             raise self.next
         return Loaded(self.next, None, {})
 
-    async def start(self) -> asyncio.Task[None]:
+    async def start(self) -> asyncio.Task[int]:
         running = asyncio.Event()
 
         def ready(server: Server) -> None:
@@ -342,6 +343,54 @@ async def test_hang_up_reloads_whole_or_not_at_all(caplog: pytest.LogCaptureFixt
         await asyncio.wait_for(task, 5)
 
 
+async def test_many_signals_at_once_are_read_once_more(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with DevCluster(EXAMPLES, 1, http=False) as cluster:
+        running = Running(settings(cluster))
+        reads, load = 0, running.load
+
+        def read() -> Loaded:
+            nonlocal reads
+            reads += 1
+            # The first is the start's. What comes while it reads may be about what it has read.
+            for _ in range(20 if 1 < reads < 4 else 0):
+                os.kill(os.getpid(), signal.SIGHUP)
+            return load()
+
+        running.load = read  # type: ignore[method-assign]
+        task = await running.start()
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: caplog.text.count("settings reloaded") == 3)
+        assert (await ask(running.at, NAME)).data == GALERA
+        await asyncio.sleep(2 * APART)
+        assert reads == 4
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(task, 5)
+
+
+async def test_signals_while_it_starts_wait_until_it_has(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    start = Server.start
+
+    async def start_and_be_told(server: Server, bound: Callable[[], None]) -> None:
+        for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGTERM):
+            # Else the process would be gone.
+            assert signal.getsignal(number) is not signal.SIG_DFL
+            os.kill(os.getpid(), number)
+        await asyncio.sleep(0)
+        await start(server, bound)
+
+    monkeypatch.setattr(Server, "start", start_and_be_told)
+    async with nothing_left_behind():
+        running = Running(settings(None))
+        assert await asyncio.wait_for(daemon.serve(running.load(), running.load), 5) == 0
+    said = [one.getMessage() for one in caplog.records]
+    assert said[-1] == "stopped"
+    assert said.index("stopping: answering what is in flight") > 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stop_answers_what_is_in_flight_and_takes_nothing_more(
     number: signal.Signals, caplog: pytest.LogCaptureFixture
@@ -366,7 +415,8 @@ async def test_a_stop_answers_what_is_in_flight_and_takes_nothing_more(
             cluster.agents[0].faults.resume()
             for who in (client, stream):
                 assert [len(parse(await who.receive()).answers) for _ in range(2)] == [3, 3]
-            await asyncio.wait_for(task, 5)
+            code = await asyncio.wait_for(task, 5)
+            assert code == (130 if number == signal.SIGINT else 0)
             assert await stream.closed()
             assert await idle.closed()
             assert client.waiting == 0

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pytest
 OLD = "domain corp.example\nsearch corp.example lab.example\nnameserver 10.0.0.53\n"
 STUB = "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch corp.example\n"
 KEPT = "etc/resolv.conf.before-consulfwd"
+UNFINISHED = "etc/.host-dns-unfinished"
 DROPIN = "etc/systemd/resolved.conf.d/90-consulfwd.conf"
 SETTINGS = """\
 listen: ["127.0.0.1:53"]
@@ -30,10 +31,15 @@ forward: {{}}  # default
 
 
 class Resolver:
-    """Answers every datagram with its own header, made a reply with this rcode."""
+    """Answers every datagram with its own header, made a reply with this rcode.
+
+    Names but localhost have an address for as long as `finds` says; `asked` are these.
+    """
 
     def __init__(self) -> None:
         self.rcode = 0
+        self.finds: Callable[[], bool] = lambda: True
+        self.asked: list[str] = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._run)
@@ -48,15 +54,29 @@ class Resolver:
             query, client = self._socket.recvfrom(512)
             if not query:
                 return
-            assert query[12:] == b"\x09localhost\0\0\1\0\1"
-            reply = query[:2] + bytes([query[2] | 0x80, 0x80 | self.rcode]) + query[4:]
-            self._socket.sendto(reply, client)
+            assert (query[:6], query[-5:]) == (b"cf\1\0\0\1", b"\0\0\1\0\1")
+            name, count, rcode = labels(query[12:-4]), 0, self.rcode
+            if name != "localhost":
+                self.asked.append(name)
+                count, rcode = (1, 0) if self.finds() else (0, 2)
+            reply = query[:2] + bytes([query[2] | 0x80, 0x80 | rcode]) + query[4:6]
+            self._socket.sendto(reply + bytes([0, count]) + query[8:], client)
 
     def close(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"", ("127.0.0.1", self.port))
         self._thread.join()
         self._socket.close()
+
+
+def labels(wire: bytes) -> str:
+    """The name in a query, to its last octet."""
+    found = []
+    while wire[0]:
+        found.append(wire[1 : 1 + wire[0]].decode())
+        wire = wire[1 + wire[0] :]
+    assert wire == b"\0"
+    return ".".join(found)
 
 
 @dataclass
@@ -305,29 +325,121 @@ def test_nothing_is_done_when_nobody_answers(stub: Host, resolver: Resolver, ste
 @pytest.mark.parametrize("step", ["resolv.conf", "resolved"])
 def test_it_is_taken_back_when_names_cannot_be_looked_up(stub: Host, step: str) -> None:
     (stub.root / "etc/dhcp/dhclient-enter-hooks.d").mkdir(parents=True)
-    stub.program("getent", f"echo $* >>{stub.folder}/asked; exit 2")
+    stub.program("getent", f"echo $* >>{stub.folder}/asked; [ $1 = ahostsv4 ]")
     said = stub.refuses(step)
     assert "consul.service.consul cannot be looked up that way, so everything is put back" in said
-    assert (stub.folder / "asked").read_text() == "ahosts consul.service.consul\n" * 3
+    asked = ["ahostsv4 corp.example.", *["ahosts consul.service.consul"] * 3]
+    assert (stub.folder / "asked").read_text().splitlines() == asked
     stub.does(step, "--force")
 
 
 def test_the_name_that_is_looked_up(host: Host) -> None:
-    host.program("getent", f"echo $2 >>{host.folder}/asked")
+    host.program("getent", f"[ $1 = ahostsv4 ] || echo $2 >>{host.folder}/asked")
     host.has(domain="corp.consul", recursors='["10.0.0.53"]')
     host.does("resolv.conf")
     host.does("resolv.conf", "--undo")
     host.does("resolv.conf", "--name", "web.example")
-    host.does("resolv.conf", "--undo")
-    (host.bin / "consulfwd").unlink()
-    host.does("resolv.conf")
     asked = (host.folder / "asked").read_text().split()
-    assert asked == ["consul.service.corp.consul", "web.example", "consul.service.consul"]
+    assert asked == ["consul.service.corp.consul", "web.example"]
 
 
-def test_it_is_taken_back_when_it_is_interrupted(host: Host) -> None:
+@pytest.mark.parametrize("step", ["resolv.conf", "resolved"])
+def test_a_program_that_cannot_be_run_is_found_before_anything_is_changed(
+    stub: Host, step: str
+) -> None:
+    stub.write(KEPT, "nameserver 10.9.9.9\n")
+    program = stub.bin / "consulfwd"
+    program.chmod(0o644)
+    said = stub.refuses(step)
+    assert f"there is no program {program} (CONSULFWD names another), so nothing was" in said
+    program.unlink()
+    assert "there is no program" in stub.refuses(step)
+    program.mkdir()
+    assert "there is no program" in stub.refuses(step)
+    stub.does(step, "--force")
+
+
+@pytest.mark.parametrize("step", ["resolv.conf", "resolved"])
+def test_a_name_outside_is_found_before_and_after(
+    stub: Host, resolver: Resolver, step: str
+) -> None:
+    stub.write(KEPT, "nameserver 10.9.9.9\n")
+    stub.program("getent", f"echo $* >>{stub.folder}/asked")
+    stub.does(step)
+    asked = ["ahostsv4 corp.example.", "ahosts consul.service.consul", "ahostsv4 corp.example."]
+    assert (stub.folder / "asked").read_text().splitlines() == asked
+    assert resolver.asked == ["corp.example"]
+    stub.does(step, "--undo")
+    # Consulfwd has no recursors, or wrong ones.
+    resolver.finds = lambda: False
+    said = stub.refuses(step)
+    assert "consulfwd does not find corp.example, which this host finds now, so nothing was" in said
+    stub.does(step, "--force")
+
+
+@pytest.mark.parametrize("step", ["resolv.conf", "resolved"])
+def test_it_is_taken_back_when_the_name_outside_is_lost(stub: Host, step: str) -> None:
+    (stub.root / "etc/NetworkManager/conf.d").mkdir(parents=True)
+    stub.write(KEPT, "nameserver 10.9.9.9\n")
+    stub.program("getent", f"[ $1 = ahosts ] || mkdir {stub.folder}/before 2>/dev/null")
+    said = stub.refuses(step)
+    assert "corp.example cannot be looked up that way, so everything is put back" in said
+
+
+def test_recursors_that_come_with_the_step_are_waited_for(
+    host: Host, resolver: Resolver
+) -> None:
+    # They are in the file that is kept, which is not there yet; it is looked at each second.
+    resolver.finds = lambda: len(resolver.asked) > 4 and (host.root / KEPT).exists()
+    host.does("resolv.conf")
+
+
+def test_which_name_outside(host: Host, resolver: Resolver) -> None:
+    known = host.folder / "known"
+    host.program(
+        "getent",
+        f'[ "$1 $2" != "hosts 10.0.0.53" ] || echo "10.0.0.53 ns.lab.example";'
+        f' [ $1 = ahosts ] || grep -qxF "${{2%.}}" {known}',
+    )
+    for names, search, wanted in (
+        ("a.root-servers.net lab.example", "corp.example lab.example.", "lab.example"),
+        # It stands in the other file.
+        ("a.root-servers.net corp.example", "corp.example", "a.root-servers.net"),
+        ("a.root-servers.net ns.lab.example", "corp.example", "ns.lab.example"),
+        # It is no pattern for names of files.
+        ("a.root-servers.net LICENSE", "*", "a.root-servers.net"),
+    ):
+        known.write_text("\n".join(names.split()))
+        # What stands there is found without asking.
+        host.write("etc/hosts", "127.0.0.1 localhost\n10.0.0.7 Corp.example host\n")
+        host.write("etc/resolv.conf", f"search {search}\nnameserver 10.0.0.53\n")
+        host.does("resolv.conf")
+        assert resolver.asked[-1] == wanted
+        host.does("resolv.conf", "--undo")
+    known.write_text("www.example\n")
+    host.does("resolv.conf", "--outside", "www.example.")
+    assert resolver.asked[-1] == "www.example"
+    host.does("resolv.conf", "--undo")
+    assert "www.other cannot be looked up as it is now, so nothing" in host.refuses(
+        "resolv.conf", "--outside", "www.other"
+    )
+    # A host that finds nothing out there cannot lose it.
+    asked = list(resolver.asked)
+    assert "no name outside Consul is found here now" in host.does("resolv.conf")
+    assert resolver.asked == asked
+
+
+@pytest.mark.parametrize("where", ["waiting for consulfwd", "looking up"])
+def test_it_is_taken_back_when_it_is_interrupted(
+    host: Host, resolver: Resolver, where: str
+) -> None:
     begun = host.folder / "begun"
-    host.program("getent", f"touch {begun}; exec /bin/sleep 2")
+    if where == "looking up":
+        host.program("getent", f"[ $1 = ahostsv4 ] || {{ touch {begun}; exec /bin/sleep 2; }}")
+    else:
+        host.program("sleep", f"touch {begun}; exec /bin/sleep 2")
+        resolver.finds = lambda: False
+    host.write(KEPT, "nameserver 10.9.9.9\n")
     before = host.files()
     with host.start("resolv.conf") as process:
         ends = time.monotonic() + 20
@@ -337,7 +449,8 @@ def test_it_is_taken_back_when_it_is_interrupted(host: Host) -> None:
         assert host.files() != before
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=20)
-    assert (process.returncode, out) == (130, "host-dns: resolv.conf: undone\n")
+    said = "" if where == "waiting for consulfwd" else "host-dns: resolv.conf: undone\n"
+    assert (process.returncode, out) == (130, said)
     assert host.files() == before
 
 
@@ -369,7 +482,7 @@ def test_two_at_once_do_not_keep_each_other_s_file(host: Host) -> None:
             try:
                 second.wait(2)
             except subprocess.TimeoutExpired:
-                assert host.files() == before
+                assert host.files() == {**before, UNFINISHED: "resolv.conf\n"}
             may_go_on.touch()
             said = [process.communicate(timeout=20)[0] for process in (first, second)]
     assert said[1] == "host-dns: resolv.conf: in force already\n"
@@ -392,7 +505,9 @@ def test_who_else_reads_it_can(host: Host) -> None:
 @pytest.mark.parametrize("step", ["resolv.conf", "resolved"])
 def test_settings_that_cannot_be_read_are_not_taken_for_good(stub: Host, step: str) -> None:
     stub.program("consulfwd", "exit 2")
-    assert "settings cannot be read, so nothing was changed" in stub.refuses(step)
+    assert "settings cannot be read (), so nothing was changed" in stub.refuses(step)
+    stub.program("consulfwd", r"printf 'consulfwd: x.yml:1: \033[2Jno\nmore\n' >&2; exit 2")
+    assert "cannot be read (consulfwd: x.yml:1: ?[2Jno), so nothing was" in stub.refuses(step)
     stub.does(step, "--force")
 
 
@@ -471,7 +586,10 @@ def test_status(stub: Host) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["nonsense"], ["status", "--undo"], ["resolved", "status"], ["resolv.conf", "--name"]],
+    [
+        [], ["nonsense"], ["status", "--undo"], ["resolved", "status"], ["resolv.conf", "--name"],
+        ["resolved", "--outside"], ["resolved", "--outside", "a b"], ["resolved", "--name", "a..b"],
+    ],
 )
 def test_wrong_use(host: Host, words: list[str]) -> None:
     before = host.files()

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from consulfwd import notify
+from consulfwd.errors import StartError
 from consulfwd.notify import Manager, Notifier
 from tests.net.world import free_port
 
@@ -147,16 +148,15 @@ async def test_the_life_of_a_process(listener: Listener, notifier: Notifier) -> 
     manager.ready()
     assert listener.next() == ["READY=1", "STATUS=one"]
     before = time.monotonic_ns() // 1000
-    manager.reloading()
-    reloading, since = listener.next()
-    assert reloading == "RELOADING=1"
-    assert before <= int(since.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
-    status[0] = "two"
-    manager.reloaded("refused; ")
-    assert listener.next() == ["READY=1", "STATUS=refused; two"]
-    manager.reloading()
-    listener.next()
-    manager.reloaded()
+    with manager.reload():
+        reloading, since = listener.next()
+        assert reloading == "RELOADING=1"
+        assert before <= int(since.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
+        status[0] = "two"
+        raise StartError("no such address")
+    assert listener.next() == ["READY=1", "STATUS=the last reload was refused, see the log; two"]
+    with manager.reload():
+        listener.next()
     assert listener.next() == ["READY=1", "STATUS=two"]
     manager.stopping()
     assert listener.next() == ["STOPPING=1", "STATUS=stopping"]
@@ -168,14 +168,80 @@ async def test_the_life_of_a_process(listener: Listener, notifier: Notifier) -> 
 async def test_of_two_reloads_at_once_the_last_ends_it(
     listener: Listener, notifier: Notifier
 ) -> None:
+    status = ["well"]
+    manager = Manager(notifier, lambda: status[0])
+    manager.ready()
+    listener.next()
+    with manager.reload():
+        with manager.reload():
+            assert [listener.next()[0] for _ in range(2)] == ["RELOADING=1"] * 2
+        assert listener.silent()
+        status[0] = "better"
+    assert listener.next() == ["READY=1", "STATUS=better"]
+    manager.close()
+
+
+async def test_who_is_not_ready_is_not_made_so_by_a_reload(
+    listener: Listener, notifier: Notifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = Manager(notifier, lambda: "waiting")
+    manager.begin()
+    assert listener.next() == ["STATUS=waiting"]
+    with manager.reload():
+        raise StartError("no such address")
+    assert listener.next() == ["STATUS=the last reload was refused, see the log; waiting"]
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage()) == (
+        "ERROR", "not reloaded, the old settings stay in force:\nno such address"
+    )  # fmt: skip
+    with manager.reload():
+        pass
+    assert listener.next() == ["STATUS=waiting"]
+    manager.ready()
+    assert listener.next() == ["READY=1"]
+    manager.close()
+
+
+async def test_an_error_of_our_own_does_not_end_what_goes_on(
+    listener: Listener, notifier: Notifier, caplog: pytest.LogCaptureFixture
+) -> None:
     manager = Manager(notifier, lambda: "well")
-    manager.reloading()
-    manager.reloading()
-    assert [listener.next()[0] for _ in range(2)] == ["RELOADING=1"] * 2
-    manager.reloaded()
+    manager.ready()
+    listener.next()
+    with manager.reload():
+        listener.next()
+        raise ValueError("ours")
+    ready, status = listener.next()
+    assert (ready, status[:32]) == ("READY=1", "STATUS=the last reload was refus")
+    assert "not reloaded" in caplog.text
+    assert "ValueError: ours" in caplog.text
+    manager.close()
+
+
+async def test_what_has_changed_is_told_at_once_if_that_is_asked_for(
+    listener: Listener, notifier: Notifier
+) -> None:
+    status = ["one"]
+    manager = Manager(notifier, lambda: status[0])
+    manager.begin()
+    assert listener.next() == ["STATUS=one"]
+    manager.tell()
+    status[0] = "two"
+    manager.tell()
+    assert listener.next() == ["STATUS=two"]
     assert listener.silent()
-    manager.reloaded()
-    assert listener.next() == ["READY=1", "STATUS=well"]
+    manager.close()
+
+
+async def test_the_loop_says_that_it_turns_before_there_is_work_done(listener: Listener) -> None:
+    manager = Manager(Notifier(listener.address, watchdog=0.1), lambda: "starting")
+    manager.begin()
+    manager.begin()
+    assert listener.next() == ["WATCHDOG=1", "STATUS=starting"]
+    assert await asyncio.to_thread(listener.next) == ["WATCHDOG=1"]
+    manager.ready()
+    assert await asyncio.to_thread(listener.until, "READY=1")
+    manager.close()
 
 
 async def test_the_loop_says_that_it_turns(listener: Listener) -> None:

@@ -141,7 +141,7 @@ def test_upstreams_that_do_not_answer_leave_files_for_all_else(tmp_path: Path, o
         zones = 1 if over == "udp" else 300
         silent = [stack.enter_context(bound(over)) for _ in range(zones)]
         # As long as all of it takes: the server waits for them when it is stopped.
-        settings = [NO_WATCH, "query: {recursor_deadline: 3}", "forward:"]
+        settings = [NO_WATCH, "query: {deadline: 10, recursor_deadline: 3}", "forward:"]
         for number, sock in enumerate(silent):
             server = f"127.0.0.1:{sock.getsockname()[1]}"
             if over == "tls":
@@ -209,3 +209,29 @@ def test_connections_wait_for_files_and_are_taken_then(tmp_path: Path) -> None:
         " they are accepted as soon as others end"
     )
     assert "Traceback" not in log.read_text()
+
+
+_KEEPS = """
+import resource, sys
+from consulfwd.process import give_memory_back
+
+def resident() -> int:
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() >> 20
+
+if sys.argv[1:]:
+    give_memory_back()
+before = resident()
+first = b"x" * (20 << 20)
+del first
+second, above = b"x" * (20 << 20), b"x" * 100_000
+del second
+print(resident() - before)
+"""
+
+
+@pytest.mark.parametrize(("given", "kept"), [([], range(15, 30)), (["give"], range(5))])
+def test_large_blocks_are_returned_to_the_system(given: list[str], kept: range) -> None:
+    """And without that they are kept: else it would not be needed."""
+    command = [sys.executable, "-c", _KEEPS, *given]
+    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    assert int(told.stdout) in kept

@@ -17,10 +17,10 @@ T = TypeVar("T")
 class Background:
     """A running cluster; a context manager for plain code."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, http: bool = False) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
-        self.cluster = DevCluster(EXAMPLES, http=False)
+        self.cluster = DevCluster(EXAMPLES, http=http)
 
     def __enter__(self) -> Background:
         self._thread.start()

@@ -10,8 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from consulfwd.cli.config import config
+from consulfwd.cli.generate import generate
 from consulfwd.cli.options import NAMES, load_from_options, settings_options
-from consulfwd.config import Loaded, load
+from consulfwd.cli.render import render
+from consulfwd.config import Loaded, Settings, load
+from consulfwd.config.keys import keys_of
 from consulfwd.errors import ConfigError, ConsulfwdError
 
 
@@ -38,7 +41,8 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*words: str) -> Result:
-    group = Group("consulfwd", commands={"config": config})
+    commands = {"config": config, "generate": generate, "render": render}
+    group = Group("consulfwd", commands=commands)
     return CliRunner().invoke(group, ["config", *words])
 
 
@@ -46,6 +50,46 @@ def test_check_says_which_file_is_right(file: Path) -> None:
     result = run("check", "-c", str(file))
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"{file}: ok\n", "")
     assert run("check").stdout == f"{file}: ok\n"
+
+
+RENDER = ("render", "--watch", "--max-shrink", "50", "a.tpl:/b")
+GENERATE = ("generate", "bind", "--watch", "--quiescence", "2:10", "--from-catalog")
+
+
+@pytest.mark.parametrize("words", [RENDER, GENERATE])
+def test_check_of_a_command_reads_what_that_would_read(
+    file: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    assert run("check", *words).stdout == f"{file}: ok\n"
+    other = tmp_path / "other.yml"
+    other.write_text("nonsense: 1\n")
+    result = run("check", *words, "-c", str(other))
+    assert result.exit_code == 2
+    assert f"{other}:1: nonsense" in result.stderr
+    # Where another one is named the usual one may be wrong.
+    file.write_text("nonsense: 1\n")
+    other.write_text("listen: ['192.0.2.1:53']\n")
+    result = run("check", *words, f"--config={other}")
+    # What only a server minds is not told.
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{other}: ok\n", "")
+    assert run("check", *words, f"--config={other}", "--agent", "no address").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((*RENDER, "--nonsense"), "No such option '--nonsense'"),
+        (("generate", "bnd"), "'bnd' is not one of"),
+        (("nonsense",), "nonsense: is no command that has settings"),
+        (("config", "check"), "config: is no command that has settings"),
+        (("--config=x", "zone", "watch"), "options belong behind the command: config check zone"),
+    ],
+)
+@pytest.mark.usefixtures("file")
+def test_check_of_what_is_no_command(words: tuple[str, ...], said: str) -> None:
+    result = run("check", *words)
+    assert result.exit_code == 2
+    assert said in result.stderr
 
 
 def test_check_warns_of_what_this_host_does_not_have(file: Path) -> None:
@@ -180,3 +224,22 @@ def test_parameters_without_the_options_are_the_file_and_environment(file: Path)
     file.write_text("x")
     with pytest.raises(ConfigError):
         load_from_options({"config": None})
+
+
+def test_the_schema_is_printed_or_written(tmp_path: Path) -> None:
+    shown = run("schema")
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert json.loads(shown.stdout)["properties"].keys() == keys_of(Settings).keys()
+    dest = tmp_path / "consulfwd.schema.json"
+    written = run("schema", str(dest))
+    assert (written.exit_code, written.stdout, dest.read_text()) == (0, "", shown.stdout)
+    refused = run("schema", str(tmp_path / "none" / "x.json"))
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        f"{tmp_path}/none/x.json cannot be written: No such file or directory\n"
+    )
+
+
+def test_the_schema_needs_no_settings(file: Path) -> None:
+    file.write_text("nonsense: 1")
+    assert run("schema").exit_code == 0

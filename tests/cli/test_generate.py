@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from consulfwd.apply import running
 from consulfwd.cli.generate import generate
-from consulfwd.errors import ConsulfwdError, TemplateError, UsageError
+from consulfwd.errors import ApplyError, ConsulfwdError, TemplateError, UsageError
 from consulfwd.servers.targets import TARGETS
+from tests.cli.background import Background
 
 SETTINGS = """
 consul:
@@ -144,3 +146,62 @@ def test_every_server_has_its_text(server: str) -> None:
 def test_a_server_that_is_not_here_is_written_for_as_the_newest() -> None:
     result = run("resolver")
     assert "is not installed here: written for" in result.stderr
+
+
+@pytest.mark.usefixtures("file")
+@pytest.mark.parametrize("mode", ["--write", "--watch"])
+@pytest.mark.parametrize("dest", [(), ("--dest", "/etc/resolv.conf"), ("--dest", "/etc/./{}")])
+def test_how_this_host_resolves_names_is_left_to_who_can_take_it_back(
+    mode: str, dest: tuple[str, ...]
+) -> None:
+    own = Path("/etc/resolv.conf")
+    before = own.read_bytes() if own.exists() else None
+    with pytest.raises(ApplyError) as caught:
+        run("resolv.conf", "--listen", "127.0.0.1:53", mode, *(
+            word.replace("{}", "resolv.conf") for word in dest
+        ))  # fmt: skip
+    assert "is left to host-dns" in caught.value.what
+    assert "packaging/host-dns resolv.conf, and with --undo" in caught.value.mend
+    assert (own.read_bytes() if own.exists() else None) == before
+
+
+@pytest.mark.usefixtures("file")
+def test_the_resolv_conf_of_another_system_is_written(tmp_path: Path) -> None:
+    # Of an image, say. Nobody can be asked there.
+    dest = tmp_path / "resolv.conf"
+    words = ("resolv.conf", "--listen", "127.0.0.1:53", "--dest", str(dest), "--verify", "none")
+    assert run(*words, "--write").stdout == f"{dest} written\n"
+    assert "nameserver 127.0.0.1" in dest.read_text()
+
+
+@pytest.mark.usefixtures("file", "checker")
+def test_a_server_that_has_yet_to_start_finds_its_file(tmp_path: Path) -> None:
+    # rndc says so of itself; nobody is asked whether it resolves.
+    rndc = tmp_path / "bin" / "rndc"
+    refused = "rndc: connect failed: 127.0.0.1#953: connection refused"
+    rndc.write_text(f"#!/bin/sh\necho '{refused}'\nexit 1\n")
+    rndc.chmod(0o755)
+    dest = tmp_path / "consul.conf"
+    said = run("bind", "--server-version", "9.18", "--dest", str(dest), "--write").stdout
+    assert said.startswith(f"{dest} written, in force once its server starts (`rndc reconfig`, ")
+    assert 'zone "consul"' in dest.read_text()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_no_server_is_started_by_what_is_written_for_it(name: str) -> None:
+    # It may be about to start, and wait for the file: then both would wait.
+    for command in TARGETS[name].reload:
+        if command[0] == "systemctl":
+            assert running.question(command), command
+            assert running.starting(command) != command
+
+
+def test_that_the_catalog_is_seen_in_part_is_told(file: Path) -> None:
+    with Background(http=True) as running:
+        agent = running.agents[0]
+        where = f"address: {agent.address}, dns_port: {agent.dns_port}"
+        file.write_text(f"consul: {{agents: [{{{where}, http_port: {agent.http_port}}}]}}\n")
+        agent.faults.http.filtered.on()
+        done = run("dnsmasq", "--server-version", "2.90", "--from-catalog")
+    told = "warning: the token may not read all of service consul: it is used without the rest\n"
+    assert told in done.stderr

@@ -101,9 +101,10 @@ def works_to_the_letter(folder: Path) -> None:
     with served(folder, "--dev") as (process, port):
         commands = hints(process)
         assert [command.split()[0].rsplit("/", 1)[-1] for command in commands] == [
-            "dig", "dig", "dig", "consulfwd", "consulfwd",
+            "dig", "dig", "dig", "consulfwd", "consulfwd", "consulfwd",
         ]  # fmt: skip
         shell = f'consulfwd() {{ {shlex.join(PROGRAM)} "$@"; }}\n'
+        status = commands.pop()
         for command in commands:
             ended = subprocess.run(
                 ["bash", "-c", shell + command], capture_output=True, text=True, timeout=20
@@ -119,6 +120,8 @@ def works_to_the_letter(folder: Path) -> None:
                 ["bash", "-c", shell + commands[4]], capture_output=True, text=True
             ).stdout
         )
+        seen = subprocess.run(["bash", "-c", shell + status], capture_output=True, text=True)
+        assert (seen.stderr, f"listening on 127.0.0.1:{port}" in seen.stdout) == ("", True), status
 
 
 def test_what_the_embedded_default_prints_works_to_the_letter(
@@ -159,7 +162,9 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, agents: Background) 
     lines = logged(tmp_path).splitlines()
     told = [json.loads(line) for line in lines if line.startswith("{")]
     messages = [one["message"] for one in told]
-    assert f"{NAME}. A from 127.0.0.1 over udp" in messages
+    asked = next(one for one in told if one.get("name") == f"{NAME}.")
+    assert asked["message"].startswith(f"{NAME}. A from 127.0.0.1 over udp: NOERROR, agent 127.")
+    assert (asked["rcode"], asked["from"]) == ("NOERROR", "agent")
     assert any(one.startswith("queries 1: hot 0, cached 0") for one in messages)
     assert any(re.match(rf"agent {agents.names[0]}: up for \d", one) for one in messages)
     (refused,) = (one for one in told if one["level"] == "error")
@@ -169,10 +174,10 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, agents: Background) 
 
 
 def test_interrupted(tmp_path: Path, agents: Background) -> None:
-    with served(tmp_path, "--agent", agents.names[0]) as (process, port):
+    with served(tmp_path, "--agent", agents.names[0], code=130) as (process, port):
         assert resolved(port) == GALERA
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(10) == 130
 
 
 def test_addresses_that_are_taken(run: Run) -> None:

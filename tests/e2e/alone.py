@@ -135,15 +135,14 @@ def found(reply: dns.message.Message | None) -> list[str]:
 
 
 class Load:
-    """Queries to the service, one each `EVERY_S` seconds, each for a name of its own.
+    """Queries to the service, one each `every_s` seconds, each for a name of its own.
 
     Each is sent once. `stop` waits for what is still to come, and returns how many were sent, how
     many of them got no answer, and the faults that were met.
     """
 
-    EVERY_S = 0.02
-
-    def __init__(self, host: Machine) -> None:
+    def __init__(self, host: Machine, *, every_s: float = 0.02) -> None:
+        self._every_s = every_s
         with host.host.inside():
             self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.connect((LISTEN, 53))
@@ -175,9 +174,9 @@ class Load:
                     end = time.monotonic() + ANSWERED_S
                 try:
                     if not end and time.monotonic() >= due:
-                        due += self.EVERY_S
+                        due += self._every_s
                         self._send()
-                    if selector.select(self.EVERY_S):
+                    if selector.select(self._every_s):
                         self._take(self._socket.recv(65535))
                 except OSError as error:
                     self._faults.append(repr(error))

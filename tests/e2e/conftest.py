@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,10 @@ from tests.integration.again import pytest_runtest_protocol as pytest_runtest_pr
 RESULTS = PROJECT / "build" / "e2e"
 # A test and, if it is the first one, all the hosts for it.
 TIMEOUT_S = 300
-NOTHING, LAYER, CLUSTER = range(3)
+# A file that is there once nobody else measures alone: those whose clients are a load wait for it,
+# so long at most. All else, and setting up the cluster, goes on beside others.
+TURN, TURN_S = os.environ.get("E2E_AFTER", ""), 1800 if "E2E_AFTER" in os.environ else 0
+NOTHING, LAYER, CLUSTER, LOAD = range(4)
 
 _told: list[str] = []
 _stories: list[Story] = []
@@ -31,10 +35,11 @@ def _ahead(
 ) -> Iterator[Ahead | None]:
     """What the tests of this run need is set up while those go first that need nothing."""
     needed = {_needs(item) for item in request.session.items}
-    if os.geteuid() or not needed & {LAYER, CLUSTER}:
+    if os.geteuid() or needed == {NOTHING}:
         yield None
         return
-    ahead = Ahead(tmp_path_factory.mktemp("ahead"), _told.append, cluster=CLUSTER in needed)
+    whole = bool(needed & {CLUSTER, LOAD})
+    ahead = Ahead(tmp_path_factory.mktemp("ahead"), _told.append, cluster=whole)
     try:
         yield ahead
     finally:
@@ -58,6 +63,8 @@ def cluster(layer: Layer, _ahead: Ahead) -> Site:
 @pytest.fixture(scope="session")
 def clients(cluster: Site) -> Recorder:
     """Clients that work whenever something is recorded."""
+    while TURN and not Path(TURN).exists():
+        time.sleep(0.5)
     recording = Recorder(cluster, _stories)
     recording.prepare()
     return recording
@@ -87,7 +94,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in ours:
         if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+            waits = TURN_S if _needs(item) == LOAD else 0
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S + waits))
         again.allow_time(item)
     others = [item for item in items if item not in ours]
     items[:] = others + sorted(ours, key=_needs)
@@ -96,7 +104,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _needs(item: pytest.Item) -> int:
     """How much has to be set up before this test."""
     names = item.fixturenames if isinstance(item, pytest.Function) else []
-    return CLUSTER if "cluster" in names else LAYER if "layer" in names else NOTHING
+    for fixture, needed in (("clients", LOAD), ("cluster", CLUSTER), ("layer", LAYER)):
+        if fixture in names:
+            return needed
+    return NOTHING
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

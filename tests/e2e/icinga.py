@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 IDO = "ido-mysql"
 OUTSIDE_CHECK = "outside name resolves"
+# consulfwd's own plug-ins.
+SERVICE_CHECK, AGENTS_CHECK = "galeradb in Consul", "agents and recursors"
 CA_FILE = "/var/lib/icinga2/certs/ca.crt"
 PORT = 5665
 PATIENCE_S = 5
@@ -147,17 +149,21 @@ def _state(attributes: Mapping[str, Any]) -> CheckState:
     )
 
 
+def told(cluster: Cluster, service: str) -> dict[str, CheckState]:
+    """Where the services of this name stand, by host, as the first master that answers says."""
+    for name in sorted(cluster.machines):
+        if name.startswith("icinga"):
+            password = cluster.secret("ICINGA_API_PASSWORD")
+            if states := check_states(cluster.machines[name], password, service):
+                return {one.host: one for one in states}
+    return {}
+
+
 def outside_checks(cluster: Cluster, since: float = 0.0) -> list[str]:
     """What is wrong, or was since then, with Icinga's checks of a name outside Consul; [] if all
     is well. A check that does not run is wrong, too."""
     names = [name for name in sorted(cluster.machines) if name.startswith("icinga")]
-    states: list[CheckState] = []
-    for name in names:
-        states = check_states(
-            cluster.machines[name], cluster.secret("ICINGA_API_PASSWORD"), OUTSIDE_CHECK
-        )
-        if states:
-            break
+    states = list(told(cluster, OUTSIDE_CHECK).values())
     silent = sorted(set(names) - {one.host for one in states})
     return [f"{name}: is not checked" for name in silent] + faults(states, since, time.time())
 

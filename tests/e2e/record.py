@@ -166,10 +166,10 @@ class Recorder:
     def story(self, name: str, title: str, folder: Path, bad: str = "") -> Iterator[Story]:
         """What happens in the block, and a moment before and after it; kept in `folder`.
 
-        Nobody else measures meanwhile. If the block fails, it is kept under another name, `failed-`
-        before its own.
+        Others measure meanwhile only what loads the machine as little. If the block fails, it is
+        kept under another name, `failed-` before its own.
         """
-        with only_load():
+        with only_load(light=True):
             story = Story(name, title, time.monotonic(), bad=bad)
             try:
                 with self._at_work():

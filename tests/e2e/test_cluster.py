@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.e2e import icinga
 from tests.e2e.judge import AGAIN_S, LEFT, judge
 from tests.e2e.record import HOST, Recorder, harmed, mended, seen
 from tests.e2e.site import ADDRESSES, GALERA, Site, wait
@@ -21,6 +22,9 @@ from tests.e2e.story import Story
 CHECKED_S, FAILED_S, BACK_S = 10.0 + 1.0, 45.0, 90.0
 NOISE_S = 4.0
 HELD_S = 5.0
+# Icinga runs consulfwd's plug-ins each 10 s; its masters tell each other.
+CHECK_S = 30.0
+OK, WARNING = 0, 1
 
 
 def away(recorder: Recorder, story: Story, within: float) -> None:
@@ -47,6 +51,22 @@ def away_and_back(
     recorder.wait_whole()
 
 
+def in_icinga(cluster: Site, state: int, *texts: str) -> None:
+    """Return when consulfwd's plug-ins, as Icinga runs them, tell this state, and these texts."""
+    found: dict[str, icinga.CheckState] = {}
+
+    def told() -> bool:
+        found.clear()
+        for service in (icinga.SERVICE_CHECK, icinga.AGENTS_CHECK):
+            states = icinga.told(cluster, service)
+            found.update((f"{service}, {host}", one) for host, one in states.items())
+        return len(found) == 3 and all(one.state == state for one in found.values())
+
+    wait(told, lambda: f"state {state} of consulfwd's plug-ins in Icinga, now {found}", CHECK_S)
+    said = "\n".join(one.output for one in found.values())
+    assert [text for text in texts if text not in said] == [], said
+
+
 def test_the_database_server_is_killed(cluster: Site, recorder: Recorder, results: Path) -> None:
     node = "galera2"
     with recorder.story("mysqld", "mysqld killed", results, bad=ADDRESSES[node]) as story:
@@ -59,12 +79,20 @@ def test_the_database_server_is_killed(cluster: Site, recorder: Recorder, result
 
 def test_a_node_is_cut_off(cluster: Site, recorder: Recorder, results: Path) -> None:
     node = "galera1"
+    in_icinga(cluster, OK, "3 of 3 instances healthy", "3 of 3 agents up; 3 of 3 recursors up")
+
+    def mend() -> None:
+        # Of the plug-ins, which know by now.
+        not_up = f"not up: {ADDRESSES[node]}:8600, {ADDRESSES[node]}:53"
+        in_icinga(cluster, WARNING, "galeradb: 2 of 3 instances healthy", not_up)
+        cluster.lan.mend(cluster.lan.hosts[node])
+
     with recorder.story("node", "A node cut off", results, bad=ADDRESSES[node]) as story:
         cluster.lan.cut(cluster.lan.hosts[node])
         harmed(story, "cut off")
-        mend = functools.partial(cluster.lan.mend, cluster.lan.hosts[node])
         away_and_back(recorder, story, FAILED_S, mend, "plugged in")
     judge(story, cluster)
+    in_icinga(cluster, OK)
 
 
 def test_the_leader_of_consul_is_killed(cluster: Site, recorder: Recorder, results: Path) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 import pytest
 from _pytest.runner import runtestprotocol
 
-from consulfwd.dev.stolen import stolen_s
 from tests import load_lock
+from tests.stolen import stolen_s
 
 # How many tests of a run may be run again.
 MOST = 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections import Counter
 from collections.abc import Sequence
 
@@ -93,6 +94,49 @@ def facts(
                 ttl = f" {rrset.ttl}" if ttls else ""
                 found.append(f"{label} {str(rrset.name).lower()}{ttl} {rtype} {words}")
     return [rcode(reply), *sorted(found)]
+
+
+# Their data holds no names, which might be written by pointing to where others are.
+NAMELESS = frozenset({dns.rdatatype.A, dns.rdatatype.AAAA, dns.rdatatype.TXT, dns.rdatatype.OPT})
+
+
+def unordered(packet: bytes) -> tuple[bytes, ...]:
+    """What a reply (without its ID) has in common with those that say the same in another order.
+
+    Far sooner had than `facts`. Where it is not easily said it is the reply itself.
+    """
+    message = b"\0\0" + packet
+    records = []
+    try:
+        questions, *counts = struct.unpack_from("!4H", message, 4)
+        if questions != 1:
+            return (packet,)
+        _, at = _name(message, 12)
+        at += 4
+        begin = message[:at]
+        for section, count in enumerate(counts):
+            for _ in range(count):
+                owner, at = _name(message, at)
+                rtype, length = struct.unpack_from("!H6xH", message, at)
+                end = at + 10 + length
+                if rtype not in NAMELESS or end > len(message):
+                    return (packet,)
+                records.append(bytes((section,)) + owner + message[at:end])
+                at = end
+    except (IndexError, RecursionError, struct.error):
+        return (packet,)
+    return (begin, *sorted(records), message[at:])
+
+
+def _name(message: bytes, at: int) -> tuple[bytes, int]:
+    """The labels of a name, and where it ends."""
+    begin = at
+    while length := message[at]:
+        if length >= 0xC0:
+            pointed = (length & 0x3F) << 8 | message[at + 1]
+            return message[begin:at] + _name(message, pointed)[0], at + 2
+        at += 1 + length
+    return message[begin : at + 1], at + 1
 
 
 def missing(part: list[str], whole: list[str]) -> list[str]:

@@ -41,9 +41,6 @@ def on(versions: list[str]) -> pytest.MarkDecorator:
 
 OLDEST, NEWEST = on(VERSIONS[:1]), on(VERSIONS[-1:])
 
-# They take longest, mostly by waiting.
-LONG = {"test_primary_backup.py"}
-
 _living: list[RealCluster | Recursor] = []
 
 
@@ -154,12 +151,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Allow for tests that are run again; those that take longest begin."""
-    ours = [item for item in items if Path(__file__).parent in item.path.parents]
-    for item in ours:
-        again.allow_time(item)
-    others = [item for item in items if item not in ours]
-    items[:] = others + sorted(ours, key=lambda item: item.path.name not in LONG)
+    """Allow for tests that are run again."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            again.allow_time(item)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

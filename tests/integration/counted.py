@@ -21,8 +21,8 @@ from typing import Any, TextIO
 from consulfwd import daemon
 from consulfwd.cli import logs
 from consulfwd.config import Loaded, load
-from consulfwd.dev.stolen import stolen_s
 from consulfwd.server import Server
+from tests.stolen import stolen_s
 
 EVERY_S = 0.1
 # So many lines are a second.

@@ -26,7 +26,7 @@ import dns.rcode
 from consulfwd.dev import DevAgent, DevCluster
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real_config import free_port
-from tests.integration.asking import At, ask, facts, question
+from tests.integration.asking import At, ask, facts, question, unordered
 from tests.integration.counted import not_ours, written
 from tests.integration.load import Load, Result
 from tests.integration.served import HOST, Served, serve
@@ -113,6 +113,7 @@ class Run:
         self._expected = expected
         self._marks: list[tuple[float, str]] = []
         self._verdicts: dict[tuple[int, bytes], str] = {}
+        self._unordered: dict[tuple[int, tuple[bytes, ...]], str] = {}
         self._counters: list[dict[str, Any]] = []
 
     def mark(self, label: str) -> float:
@@ -139,7 +140,11 @@ class Run:
             return "lost"
         key = result.query, result.reply
         if key not in self._verdicts:
-            self._verdicts[key] = verdict(result.reply, self._expected[result.query])
+            # Many addresses come in another order each time.
+            same = result.query, unordered(result.reply)
+            if same not in self._unordered:
+                self._unordered[same] = verdict(result.reply, self._expected[result.query])
+            self._verdicts[key] = self._unordered[same]
         return self._verdicts[key]
 
     def verdicts(self, label: str | None = None) -> Counter[str]:
@@ -187,7 +192,11 @@ class Run:
         if result.took_s is not None:
             reply = dns.message.from_wire(b"\0\0" + result.reply)
             reasons = [one.to_text() for one in reply.options]
-            said = f", {result.took_s:.3f} s: {facts(reply)[:3]} {reasons}"
+            found, expected = facts(reply), self._expected[result.query]
+            missing = sorted(set(untimed(expected)) - set(untimed(found)))
+            beside = sorted(set(untimed(found)) - set(untimed(expected)))
+            said = f", {result.took_s:.3f} s: {len(found)} facts {found[:3]} {reasons}"
+            said += f", {len(missing)} missing {missing[:3]}, beside {beside[:3]}"
         return f"{asked} {result.sent_at - begin:.3f} s into {label}{said}"
 
     def counted(self, name: str, begin: float = 0.0, end: float = float("inf")) -> int:
@@ -241,10 +250,12 @@ def run(
     expected: list[list[str]],
     *,
     rate: int = 200,
+    light: bool = False,
 ) -> Iterator[Run]:
     """A server with these settings, asked the questions in turn for as long as the block lasts.
 
-    The first one is asked as soon as it listens. It must end in order, with a clean log.
+    The first one is asked as soon as it listens. It must end in order, with a clean log. `light` is
+    what `only_load` says.
     """
     port = free_port(HOST)
     everything = {"query": {"deadline": DEADLINE_S}, **settings, "listen": [f"{HOST}:{port}"]}
@@ -252,7 +263,7 @@ def run(
     packets = [question(name, rtype).to_wire() for name, rtype in questions]
     results: list[Result] = []
     with ExitStack() as stack:
-        stack.enter_context(only_load())
+        stack.enter_context(only_load(light=light))
         load = Load((HOST, port), rate, packets, held=True)
         stack.callback(load.kill)
         served = stack.enter_context(serve(everything, folder, guard, python=program))

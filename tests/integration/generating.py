@@ -8,6 +8,7 @@ the main configuration can say (validation, for the most part) is on, or off, as
 from __future__ import annotations
 
 import getpass
+import re
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -44,7 +45,7 @@ def bind(case: Case) -> Command:
     generated = case.files["bind/consul.conf.j2"]
     said = generated.read_text().partition("\n\n")[0].replace("\n//", "\n")
     wanted = said[said.index("validate-except") :].replace("or DNSSEC takes their answers", "//")
-    options = wanted.partition("Reverse zones")[0]
+    options = re.split("Names of other datacenters|Reverse zones", wanted)[0]
     main = case.write(
         "main.conf",
         f"""\
@@ -102,7 +103,7 @@ conf-file={case.files["dnsmasq/consul.conf.j2"]}
 
 
 def unbound(case: Case) -> Command:
-    """Validating, and with private addresses taken out of answers."""
+    """Validating, with private addresses taken out of answers, and names in mixed letters."""
     main = case.write(
         "main.conf",
         f"""\
@@ -117,6 +118,7 @@ server:
     module-config: "validator iterator"
     trust-anchor: "{ANCHOR}"
     private-address: 10.0.0.0/8
+    use-caps-for-id: yes
     local-zone: "test." nodefault
 remote-control:
     control-enable: no
@@ -144,7 +146,7 @@ includeDirectory("{case.files["dnsdist/consul.conf.j2"].parent}")
 
 
 def kresd(case: Case) -> Command:
-    """With the root's key; the names outside are had from where they are known."""
+    """With the root's key, and private addresses refused; who knows the names outside is asked."""
     main = case.write(
         "main.conf",
         f"""\
@@ -153,8 +155,9 @@ net.listen('{HOST}', {case.port}, {{ kind = 'dns' }})
 modules.unload('priming')
 modules.unload('ta_update')
 modules.unload('ta_signal_query')
-cache.size = 10 * MB
+modules.load('rebinding < iterate')
 dofile("{case.files["kresd/consul.lua.j2"]}")
+cache.size = 10 * MB
 policy.add(policy.all(policy.STUB({{'{HOST}@{case.upstream}'}})))
 """,
     )
@@ -162,7 +165,10 @@ policy.add(policy.all(policy.STUB({{'{HOST}@{case.upstream}'}})))
 
 
 def pdns_recursor(case: Case) -> Command:
-    """Validating, with what the generated file says the Lua file must have."""
+    """Validating, with what the generated file says the Lua file must have.
+
+    It includes the folder with the generated settings, as packages of it do.
+    """
     generated = case.files["pdns-recursor/consul.zones.j2"]
     lines = [line.removeprefix("#").strip() for line in generated.read_text().splitlines()]
     case.write("main.lua", "\n".join(line for line in lines if line.startswith("addNTA")) + "\n")
@@ -179,7 +185,7 @@ write-pid=no
 dnssec=validate
 lua-config-file={case.folder}/main.lua
 forward-zones-recurse=.={HOST}:{case.upstream}
-forward-zones-file={generated}
+include-dir={generated.parent}
 """,
     )
     return [tool("pdns_recursor"), f"--config-dir={case.folder}"]

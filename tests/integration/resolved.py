@@ -17,7 +17,7 @@ import dns.query
 
 from consulfwd.dev.child import Child, Guard
 from tests.integration.asking import question
-from tests.integration.namespaces import Host
+from tests.integration.namespaces import Host, cable
 
 ADDRESS = "127.0.0.53"
 INSTALLED = Path("/lib/systemd/systemd-resolved")
@@ -49,11 +49,27 @@ exec "$2"
 
 
 @contextmanager
-def resolved(host: Host, server: str, folder: Path, guard: Guard) -> Iterator[None]:
-    """One that asks `server`, and answers at ADDRESS, for as long as the block."""
+def networked() -> Iterator[Host]:
+    """A host with a cable and a network, in which the test runs: else resolved asks nobody."""
+    made = Host("us")
+    with made.inside():
+        cable(made)
+        made.ip("addr add 10.3.0.1/24 dev lan")
+        yield made
+    made.close()
+
+
+@contextmanager
+def resolved(
+    host: Host, server: str, folder: Path, guard: Guard, *, given: str = ""
+) -> Iterator[None]:
+    """One that asks `server`, and answers at ADDRESS, for as long as the block.
+
+    Its settings are those, or the ones `given`; what it says is in the file `log`.
+    """
     folder.mkdir()
     settings = folder / "resolved.conf"
-    settings.write_text(SETTINGS.format(server=server))
+    settings.write_text(given or SETTINGS.format(server=server))
     mounted = ("unshare", "--mount", "--propagation=private", "sh", "-c", _RUN, "sh")
     command: list[str | Path] = [*mounted, settings, _program(folder)]
     child = Child("systemd-resolved", command, folder / "log", guard)

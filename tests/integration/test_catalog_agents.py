@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from consulfwd.dev.child import Guard
+import pytest
+
+from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealAgent, RealCluster
+from consulfwd.dev.real_agent import ApiError
 from tests.integration.asking import ask, data, rcode
+from tests.integration.places import addresses
 from tests.integration.served import Served, consul, serve
 from tests.integration.services import GALERA
 
 NAME = "galeradb.service.consul"
 EVERY_S = 0.5
+SEES = 'node_prefix "" { policy = "read" }\nservice_prefix "" { policy = "read" }'
 # The first look comes within a turn; with some time for a busy machine.
 FOUND_S = 5.0
 
@@ -74,17 +83,97 @@ def test_one_seed_finds_the_others(cluster: RealCluster, guard: Guard, tmp_path:
         assert len(came(served)) == 2
 
 
-def test_a_server_that_leaves_the_catalog_is_asked_no_more(
+def test_a_server_that_leaves_is_asked_no_more(
     cluster: RealCluster, guard: Guard, tmp_path: Path
 ) -> None:
     seed, *others = cluster.servers
+    last = next(one for one in others if one is not cluster.leader())
     with seeded(tmp_path, guard, seed) as served:
         until(served, lambda: set(came(served)) == moves("came", *others))
-        cluster.register("server-9", "consul", address="127.0.0.99", port=8300)
-        last = f"127.0.0.99:{seed.dns_port}"
-        until(served, lambda: came(served)[2:] == [f"{last} came"])
-        cluster.deregister("server-9")
-        until(served, lambda: came(served)[3:] == [f"{last} went"])
+        try:
+            # It answers once it has left.
+            with suppress(ApiError):
+                last.http("PUT", "/v1/agent/leave", timeout_s=0.5)
+            until(served, lambda: set(came(served)[2:]) == moves("went", last), 30.0)
+        finally:
+            last.restart(wait=False)
+            cluster.wait_ready()
+        # Back among Raft's peers, it is back here.
+        until(served, lambda: set(came(served)[3:]) == moves("came", last), 30.0)
+
+
+def test_a_stranger_that_registered_as_a_server_gets_nothing(
+    acl_cluster: RealCluster, guard: Guard, tmp_path: Path
+) -> None:
+    seed, *others = acl_cluster.servers
+    token = tmp_path / "token"
+    token.write_text(acl_cluster.create_token(SEES))
+    (there,) = addresses(31, 99)
+    with (
+        socket.create_server((there, seed.http_port)) as stream,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+        seeded(tmp_path, guard, seed, token_file=str(token)) as served,
+    ):
+        datagrams.bind((there, seed.dns_port))
+        stream.settimeout(0.0)
+        datagrams.settimeout(0.0)
+        acl_cluster.register("stranger", "consul", address=there, port=8300)
+        try:
+            told = "among Consul's servers, and /v1/status/peers does not: not asked"
+            served.wait_until(lambda: f"lists {there} {told}" in served.said(), "told", 10)
+            ends = time.monotonic() + 6 * EVERY_S
+            served.wait_until(lambda: time.monotonic() > ends, "a few turns later", 20)
+            assert set(came(served)) == moves("came", *others)
+            assert served.said().count(told) == 1
+            with pytest.raises(BlockingIOError):
+                datagrams.recv(4096)
+            with pytest.raises(BlockingIOError):
+                stream.accept()
+        finally:
+            acl_cluster.deregister("stranger")
+
+
+def test_a_stranger_is_in_no_generated_file(
+    acl_cluster: RealCluster, guard: Guard, tmp_path: Path
+) -> None:
+    (stranger,) = addresses(31, 98)
+    token, file = tmp_path / "token", tmp_path / "consul.conf"
+    token.write_text(acl_cluster.create_token(SEES))
+    seed = acl_cluster.servers[0]
+    section = consul(seed, watch={"enabled": False})
+    section["agents"][0] |= {"token_file": str(token)}
+    settings = tmp_path / "consulfwd.yml"
+    settings.write_text(json.dumps({"consul": section}))
+    command: list[str | Path] = [sys.executable, "-m", "consulfwd.cli.main", "generate", "dnsmasq"]
+    command += ["--server-version", "2.90", "--from-catalog", "-c", settings]
+    told = f"lists {stranger} among Consul's servers, and /v1/status/peers does not: left out"
+    named = {f"{one.address}#{one.dns_port}" for one in acl_cluster.servers}
+
+    def names(text: str) -> set[str]:
+        return set(re.findall(r"=/consul/(\S+#\d+)", text))
+
+    watching = [*command, "--watch", "--dest", file, "--no-check", "--no-reload"]
+    watching += ["--verify", "none", "--quiescence", "0.1:0.5"]
+    acl_cluster.register("stranger", "consul", address=stranger, port=8300)
+    watch = Child("generate", watching, tmp_path / "log", guard)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        assert names(done.stdout) == named
+        assert done.stderr.count(told) == 1
+        watch.start()
+        watch.wait_until(lambda: file.exists() and names(file.read_text()) == named, "written", 30)
+        said = watch.log.read_text
+        watch.wait_until(lambda: told in said(), "told", 10)
+        # It changes; one that comes later is told as well.
+        (another,) = addresses(31, 97)
+        acl_cluster.register("another", "consul", address=another, port=8300)
+        watch.wait_until(lambda: f"lists {another} among" in said(), "told of another", 20)
+        assert (said().count(told), names(file.read_text())) == (1, named)
+        watch.terminate()
+    finally:
+        watch.kill()
+        for node in ("stranger", "another"):
+            acl_cluster.deregister(node)
 
 
 def test_a_client_agent_as_the_seed(

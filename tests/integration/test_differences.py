@@ -32,9 +32,9 @@ def found(
 ) -> Iterator[Found]:
     """One run, for all tests here."""
     folder = tmp_path_factory.mktemp("differ")
-    # A server that got no processor for seconds would be unlike those that did.
-    with only_load(), stage(folder, cluster.servers[0], guard) as made:
-        yield run(made, generate(SEED, QUERIES))
+    with stage(folder, cluster.servers[0], guard) as made:
+        # A server that got no processor for seconds would be unlike those that did.
+        yield run(made, generate(SEED, QUERIES), only_load)
 
 
 def test_every_difference_has_a_reason(found: Found) -> None:

@@ -14,6 +14,7 @@ import pytest
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealAgent, RealCluster
 from tests.integration.faulted import (
+    DEADLINE_S,
     QUESTIONS,
     RIGHT,
     Tell,
@@ -24,7 +25,8 @@ from tests.integration.faulted import (
 from tests.integration.served import at
 
 RATE = 500
-CALM_S, GONE_S, BACK_S = 1.0, 3.0, 1.5
+# Gone for longer than a query may take.
+CALM_S, GONE_S, BACK_S = 0.5, DEADLINE_S + 0.5, 1.0
 NOTEWORTHY_S = 0.050
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from consulfwd.dev import DevAgent
 from consulfwd.dev.child import Guard
-from consulfwd.dev.stolen import stolen_s
 from tests.integration.faulted import (
     DEADLINE_S,
     DEV_QUESTIONS,
@@ -28,6 +27,7 @@ from tests.integration.faulted import (
     nobody,
     run,
 )
+from tests.stolen import stolen_s
 
 RATE = 200
 BACK_S, LONGEST_S = 1.0, 10.0
@@ -43,7 +43,9 @@ def test_the_first_agent_is_not_there(
     with Injector(2) as dev, first() as place:
         settings = {"consul": consul(place, *dev.agents)}
         expected = dev.expected()
-        with run(settings, tmp_path, guard, DEV_QUESTIONS, expected, rate=RATE) as under:
+        with run(
+            settings, tmp_path, guard, DEV_QUESTIONS, expected, rate=RATE, light=True
+        ) as under:
             time.sleep(2.5)
     under.tell(record_property, f"cold, first: {first.__name__.replace('_', ' ')}")
     opening = min(answered_at(one) for one in under.results)
@@ -82,7 +84,9 @@ def test_no_agent_is_there(
         settings = {"consul": consul(*dev.agents)}
         for agent in dev.agents:
             dev.do(harm, agent)
-        with run(settings, tmp_path, guard, DEV_QUESTIONS, expected, rate=RATE) as under:
+        with run(
+            settings, tmp_path, guard, DEV_QUESTIONS, expected, rate=RATE, light=True
+        ) as under:
             time.sleep(DEADLINE_S + 0.5)
             back = under.mark("back")
             for agent in dev.agents:

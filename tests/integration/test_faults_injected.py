@@ -72,7 +72,7 @@ def under_fault(
     with Injector() as dev:
         expected = dev.expected()
         settings = {"consul": consul(*dev.agents)}
-        with run(settings, folder, guard, DEV_QUESTIONS, expected, rate=RATE) as under:
+        with run(settings, folder, guard, DEV_QUESTIONS, expected, rate=RATE, light=True) as under:
             time.sleep(CALM_S)
             under.mark("fault")
             for agent in dev.agents[:failing]:
@@ -112,7 +112,7 @@ def test_it_is_slow_and_seldom_asked(
     with Injector() as dev:
         expected = dev.expected()
         settings = {"consul": consul(*dev.agents)}
-        with run(settings, tmp_path, guard, DEV_QUESTIONS, expected, rate=10) as under:
+        with run(settings, tmp_path, guard, DEV_QUESTIONS, expected, rate=10, light=True) as under:
             time.sleep(1.0)
             under.mark("fault")
             dev.do(dev.agents[0].faults.any.delay.on, 0.3)
@@ -162,7 +162,9 @@ def test_it_dies_every_other_second(guard: Guard, tmp_path: Path, record_propert
         expected = dev.expected()
         settings = {"consul": consul(*dev.agents)}
         first = dev.agents[0]
-        with run(settings, tmp_path, guard, DEV_QUESTIONS, expected, rate=RATE) as under:
+        with run(
+            settings, tmp_path, guard, DEV_QUESTIONS, expected, rate=RATE, light=True
+        ) as under:
             for _ in range(FLAPS):
                 time.sleep(1.0)
                 dev.do(first.stop)

@@ -1,6 +1,6 @@
 """What watches hang on breaks: no change is hidden for longer than 2 s, and no query suffers.
 
-A name is asked for a thousand times a second while the agent that carries its watch, or its HTTP
+A name is asked for every two milliseconds while the agent that carries its watch, or its HTTP
 port, or the server behind it, or the right to see the name is lost; then something changes.
 """
 

@@ -24,7 +24,6 @@ import pytest
 
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealAgent, RealCluster
-from consulfwd.dev.stolen import stolen_s
 from tests.integration.asking import At, data, question
 from tests.integration.counted import not_ours, written
 from tests.integration.freshly import PROGRAM, Tell, arrived
@@ -32,6 +31,7 @@ from tests.integration.history import Change, Read, Verdict, check
 from tests.integration.load import Load, Result
 from tests.integration.served import Served, at, consul, serve
 from tests.load_lock import only_load
+from tests.stolen import stolen_s
 
 SECONDS = float(os.environ.get("HISTORY_SECONDS", "5"))
 RATE, BATCH = 10_000 / 60, 4
@@ -159,7 +159,8 @@ class Reads:
 @contextmanager
 def load(where: At, rate: int) -> Iterator[Reads]:
     """Every name asked for in turn at a server, for as long as the block lasts."""
-    running = Load(where, rate, [question(name).to_wire() for name in NAMES])
+    running = Load(where, rate, [question(name).to_wire() for name in NAMES], held=True)
+    running.go()
     made = Reads()
     try:
         yield made

@@ -18,7 +18,9 @@ from consulfwd.config import Settings
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealCluster
 from consulfwd.dev.real_config import free_port
-from consulfwd.generate.model import Site, build
+from consulfwd.generate.building import build
+from consulfwd.generate.model import NameServer, Site
+from consulfwd.generate.verifying import works
 from consulfwd.servers.target import Target, To, parse_version
 from consulfwd.servers.targets import TARGETS
 from consulfwd.template.renderer import Renderer
@@ -40,6 +42,11 @@ def settings_for(cluster: RealCluster, upstream: int, port: int) -> Settings:
         "recursors": [f"{HOST}:{upstream}"],
     }
     return Settings(**given)
+
+
+def included(target: Target, folder: Path) -> str:
+    """Where the (first) file will be."""
+    return str(folder / Path(target.outputs[0].places[0]).name)
 
 
 def write_files(site: Site, target: Target, options: set[str], folder: Path) -> dict[str, Path]:
@@ -71,7 +78,8 @@ def test_a_server_finds_names_by_the_generated_file(
         settings_for(cluster, bind.port, port),
         version,
         whole=server == "named.conf",
-        include=str(generated / "consul.conf"),
+        include=included(target, generated),
+        kinds=target.kinds,
     )
     options = {"named_conf"} if server == "named.conf" else set()
     files = write_files(site, target, options, generated)
@@ -84,10 +92,15 @@ def test_a_server_finds_names_by_the_generated_file(
         child.wait_until(lambda: addresses(port, "galeradb.service.consul"), "asking Consul", 30.0)
         assert addresses(port, "galeradb.service.consul") == GALERA
         assert addresses(port, "galeradb.service.dc1.consul") == GALERA
+        # What Consul does not want kept, nobody behind the server keeps for long.
+        assert max(one.ttl for one in ask((HOST, port), "galeradb.service.consul").answer) <= 1
         reply = ask((HOST, port), POINTER, "PTR")
         assert data(reply) == {f"{TEXT_NODE}.node.dc1.consul."}
         assert rcode(ask((HOST, port), "nobody.service.consul")) == "NXDOMAIN"
         assert rcode(ask((HOST, port), "galeradb.service.consul", tcp=True)) == "NOERROR"
+        told: list[str] = []
+        assert works(NameServer(HOST, port), site, tell=told.append) == ""
+        assert told == []
     finally:
         child.kill()
 

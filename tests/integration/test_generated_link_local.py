@@ -3,56 +3,38 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import dns.exception
 import dns.message
 import dns.query
-import dns.rrset
 import pytest
 
 from consulfwd.config import Agent, Settings
 from consulfwd.config.sections import ConsulSettings
 from consulfwd.dev.child import Child, Guard
-from consulfwd.generate.model import build
+from consulfwd.generate.building import build
 from consulfwd.servers.target import parse_version
 from consulfwd.servers.targets import TARGETS
+from tests.integration.answering import ADDRESS, AnsweringAgent
 from tests.integration.asking import data
 from tests.integration.generating import MAINS, Case, run
 from tests.integration.namespaces import FAR, Host, cable
 from tests.integration.recursors import HOST
-from tests.integration.test_generated import write_files
+from tests.integration.test_generated import included, write_files
 
-NAME, ADDRESS = "galeradb.service.consul", "10.0.0.7"
+NAME = "galeradb.service.consul"
 PORT, ELSEWHERE = 5399, 5398
 
 
-class LinkLocalAgent:
-    """For every name it has the same address; asked at FAR over UDP, until it is closed."""
+class LinkLocalAgent(AnsweringAgent):
+    """Asked at FAR."""
 
     def __init__(self) -> None:
-        self._sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-        self._sock.bind((FAR, 8600, 0, socket.if_nametoindex("far")))
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            wire, peer = self._sock.recvfrom(4096)
-            if not wire:
-                return
-            query = dns.message.from_wire(wire)
-            reply = dns.message.make_response(query, recursion_available=True)
-            name = query.question[0].name
-            reply.answer.append(dns.rrset.from_text(name, 0, "IN", "A", ADDRESS))
-            self._sock.sendto(reply.to_wire(), peer)
-
-    def close(self) -> None:
-        self._sock.sendto(b"", self._sock.getsockname())
-        self._thread.join()
-        self._sock.close()
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        sock.bind((FAR, 8600, 0, socket.if_nametoindex("far")))
+        super().__init__(sock)
 
 
 @pytest.fixture
@@ -70,9 +52,10 @@ def test_they_are_asked(server: str, host: Host, guard: Guard, tmp_path: Path) -
     target = TARGETS[server]
     version = parse_version(target, run([*target.ask_version]))
     agents = (Agent(address=f"{FAR}%lan"),)
-    site = build(Settings(consul=ConsulSettings(agents=agents)), version)
     generated = tmp_path / "generated"
     generated.mkdir()
+    settings = Settings(consul=ConsulSettings(agents=agents))
+    site = build(settings, version, include=included(target, generated), kinds=target.kinds)
     files = write_files(site, target, set(), generated)
     command = MAINS[server](Case(tmp_path, files, PORT, ELSEWHERE))
     for main in tmp_path.glob("main.conf"):

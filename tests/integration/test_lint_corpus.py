@@ -8,16 +8,12 @@ import subprocess
 
 import pytest
 
-from consulfwd.lint import SERVERS, installed_version
+from consulfwd.lint import SERVERS, checked_by, installed_version
 from consulfwd.lint.versions import read_version
 from consulfwd.servers.target import Version
 from tests.lint.corpus import CASES, Case
 
-CHECKERS = {
-    "bind": ("named-checkconf",),
-    "unbound": ("unbound-checkconf",),
-    "dnsmasq": ("dnsmasq", "--test", "-C"),
-}
+CHECKERS = ("bind", "unbound", "dnsmasq", "dnsdist", "kresd")
 PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 
 
@@ -35,7 +31,8 @@ CHECKED = [
 
 @pytest.mark.parametrize("server", CHECKERS)
 def test_the_checker_is_installed(server: str) -> None:
-    assert shutil.which(CHECKERS[server][0], path=PATH), "run scripts/install-test-tools"
+    program = SERVERS[server].target.check[0]
+    assert shutil.which(program, path=PATH), "run scripts/install-test-tools"
     assert installed_version(SERVERS[server])
     said = {case.checker for case in CHECKED if case.server == server}
     assert said == {"accepts", "refuses"}
@@ -43,12 +40,24 @@ def test_the_checker_is_installed(server: str) -> None:
 
 @pytest.mark.parametrize("case", CHECKED, ids=lambda case: case.name)
 def test_the_checker_agrees(case: Case) -> None:
-    program, *options = CHECKERS[case.server]
+    program, *words = SERVERS[case.server].target.check
+    words = [one.replace("{file}", str(case.path)) for one in words]
     ended = subprocess.run(
-        [shutil.which(program, path=PATH) or program, *options, str(case.path)],
+        [shutil.which(program, path=PATH) or program, *words],
         capture_output=True,
         text=True,
         timeout=60,
     )
     said = "accepts" if ended.returncode == 0 else "refuses"
     assert said == case.checker, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("server", CHECKERS)
+def test_what_the_checker_says_is_found_at_its_line(server: str) -> None:
+    cases = [case for case in CHECKED if case.server == server]
+    for case in cases:
+        found = checked_by(SERVERS[server], case.path, str(case.path))
+        codes = {one.code for one in found}
+        assert ("checker-refuses" in codes) == (case.checker == "refuses"), (case.name, found)
+        lines = case.path.read_text().count("\n") + 1
+        assert all(1 <= one.line <= lines for one in found), (case.name, found)

@@ -149,9 +149,10 @@ def test_a_token_that_is_refused_is_told_once_and_costs_no_answer(
     section["agents"][0]["token_file"] = str(file)
     with serve({"consul": section}, tmp_path, guard) as served:
         first = acl_cluster.servers[0]
-        until(served, lambda: told(served, first, "cannot be asked over HTTP.*403"), 8.0)
+        until(served, lambda: told(served, first, "refuses the token of .*: HTTP 403"), 8.0)
         ends = time.monotonic() + 4
         until(served, lambda: time.monotonic() > ends, 10.0)
-        assert told(served, first, "cannot be asked") == 1
+        assert told(served, first, "refuses the token") == 1
+        assert told(served, first, "cannot be asked") == 0
         assert told(served, first, "ranked") == 0
         assert file.read_text() not in served.said()

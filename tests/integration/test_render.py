@@ -247,6 +247,35 @@ def test_nginx_follows_the_holder_of_a_lock(
         server.kill()
 
 
+def test_nginx_finds_its_file_when_it_starts(
+    cluster: RealCluster, guard: Guard, tmp_path: Path
+) -> None:
+    port = free_port(HOST)
+    template, dest, conf = (tmp_path / name for name in ("a.tpl", "upstream.conf", "nginx.conf"))
+    user = "user root;" if os.getuid() == 0 else ""
+    conf.write_text(NGINX.format(user=user, folder=tmp_path, host=HOST, port=port))
+    template.write_text("upstream web { server 127.0.0.1:9 down; }\n")
+    nginx = f"{tool('nginx')} -e {tmp_path}/error.log -c {conf}"
+    server = Child("nginx", nginx.split(), tmp_path / "nginx.log", guard)
+    command = f"{nginx} -t -q && {nginx} -s reload"
+    with rendering(tmp_path, guard, cluster.servers, f"{template}:{dest}:{command}") as child:
+        wait_until(lambda: said(child, "in force once its server starts"), "it found nobody")
+        assert dest.read_text() == template.read_text()
+        server.start()
+        try:
+            # It is told as soon as it can be: it might have read an older one.
+            server.wait_until(lambda: get(port) == "502", "answering")
+            wait_until(lambda: said(child, "(reloaded)"), "it was told")
+            assert said(child, "mended after") == 1
+            # Only for want of nginx is a file kept: this one nginx refuses.
+            template.write_text("upstream web {\n")
+            wait_until(lambda: said(child, "rolled back"), "refused")
+            assert dest.read_text() == "upstream web { server 127.0.0.1:9 down; }\n"
+        finally:
+            server.terminate()
+            server.kill()
+
+
 def test_all_that_can_be_asked(
     cluster: RealCluster, keys: Callable[[str, object], None], tmp_path: Path
 ) -> None:

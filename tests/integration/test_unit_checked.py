@@ -36,6 +36,23 @@ def verify(folder: Path, text: str, token: str) -> tuple[int, str]:
     return ended.returncode, ended.stdout + ended.stderr
 
 
+@pytest.mark.parametrize("name", ["generate", "render"])
+def test_systemd_takes_the_units_of_what_keeps_files_current(
+    packaging: Path, tmp_path: Path, name: str
+) -> None:
+    unit = tmp_path / f"consulfwd-{name}@x.service"
+    text = (packaging / f"consulfwd-{name}@.service").read_text()
+    unit.write_text(text.replace(PROGRAM, sys.executable))
+    ended = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)],
+        env={**os.environ, "SYSTEMD_LOG_LEVEL": "warning"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
+
+
 def test_systemd_takes_the_unit(packaging: Path, tmp_path: Path) -> None:
     text = (packaging / "consulfwd.service").read_text()
     token = (packaging / "token.conf").read_text()

@@ -27,15 +27,39 @@ POLL_S = 0.02
 # What is written is written so long after a change, in seconds.
 QUIESCENCE = "0.1:0.5"
 AS_EVER = ("-m", "consulfwd.cli.main")
-# A second is ten minutes by the clock that says when to ask and to tell; not for connections.
-FAST = 600
+# A second is a minute by the clock that says when to ask and to tell; not for connections.
+FAST = 60
 HURRIED = (
     "-c",
     f"""\
+import asyncio
 import time
 from consulfwd.cli.main import main
 from consulfwd.consul.following import Following
-Following.__init__.__kwdefaults__["clock"] = lambda: {FAST} * time.monotonic()
+usual = Following.__init__.__kwdefaults__
+usual["clock"] = lambda: {FAST} * time.monotonic()
+usual["sleep"] = lambda seconds: asyncio.sleep(seconds / {FAST})
+main()
+""",
+)
+# What nothing wakes shows after 5 to 10 s, not after one or two minutes.
+BRISK = (
+    "-c",
+    """\
+from consulfwd.cli.main import main
+from consulfwd.consul import belief
+belief.WAIT = 5.0
+main()
+""",
+)
+# Pauses after a refusal are from the first on what they are after an hour of refusals.
+WEARY = (
+    "-c",
+    """\
+from consulfwd.cli.main import main
+from consulfwd.consul import blocking, turns
+blocking.PAUSE = blocking.LONGEST_PAUSE
+turns.PASSED_OVER = turns.LONGEST
 main()
 """,
 )
@@ -71,6 +95,11 @@ class Token:
         old, self._made = self._made, self._make()
         self._write()
         self._cluster.http("DELETE", f"/v1/acl/token/{old['AccessorID']}")
+
+    def renew(self) -> None:
+        """Put another one into the file; this one was revoked already."""
+        self._made = self._make()
+        self._write()
 
     def _make(self) -> dict[str, str]:
         body = {"Policies": [{"Name": self._policy["Name"]}]}
@@ -180,14 +209,21 @@ def render(
     return Watch(folder, guard, agents, token, words, files, python)
 
 
-def generate(folder: Path, guard: Guard, agents: Sequence[At], token: Token, service: str) -> Watch:
+def generate(
+    folder: Path,
+    guard: Guard,
+    agents: Sequence[At],
+    token: Token,
+    service: str,
+    python: Sequence[str] = AS_EVER,
+) -> Watch:
     """`generate --watch --from-catalog`, with a file that names the nodes of a service."""
     folder.mkdir()
     file = folder / "consul.conf"
     words: list[str | Path] = ["generate", "dnsmasq", "--server-version", "2.90", "--from-catalog"]
     words += ["--service", service, "--dest", file]
     words += ["--no-check", "--verify", "none", "--reload", NOTE.format(file=file)]
-    return Watch(folder, guard, agents, token, words, {service: file}, AS_EVER)
+    return Watch(folder, guard, agents, token, words, {service: file}, python)
 
 
 class Asked(NamedTuple):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE = "consulfwd"
+# Of these, some modules are pure: which one is imported counts.
+MIXED = {f"{PACKAGE}.zones.primary", f"{PACKAGE}.zones.sinks"}
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,16 @@ def type_only(tree: ast.Module) -> set[ast.AST]:
     blocks = [
         node
         for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        if isinstance(node, ast.If) and _names(node.test) == "TYPE_CHECKING"
     ]
     return {node for block in blocks for child in block.body for node in ast.walk(child)}
+
+
+def _names(test: ast.expr) -> str:
+    """The last part of a name, `typing.TYPE_CHECKING` or without the module; else nothing."""
+    if isinstance(test, ast.Attribute):
+        return test.attr
+    return test.id if isinstance(test, ast.Name) else ""
 
 
 def imports_of(source: str, module: str, is_package: bool, parts: set[str]) -> Iterator[Import]:
@@ -65,10 +75,14 @@ def imports_of(source: str, module: str, is_package: bool, parts: set[str]) -> I
                 for name in node.names:
                     part = f".{name.name}" if name.name in parts else ""
                     yield Import(module, target + part, node.lineno, for_types)
+            elif target in MIXED:
+                for name in node.names:
+                    yield Import(module, f"{target}.{name.name}", node.lineno, for_types)
             else:
                 yield Import(module, target, node.lineno, for_types)
 
 
+@functools.cache
 def all_imports(root: Path) -> list[Import]:
     parts = {path.stem for path in root.iterdir()} - {"__init__"}
     found: list[Import] = []
@@ -80,6 +94,7 @@ def all_imports(root: Path) -> list[Import]:
     return found
 
 
+@functools.cache
 def knows(root: Path) -> dict[str, set[str]]:
     """Which modules of the package each one imports, anywhere in it and for types too."""
     modules = {

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -179,6 +180,173 @@ def test_what_was_not_applied_is_so_in_the_next_run(tmp_path: Path) -> None:
     assert shell(write + 'begin two\napplied\necho "[$CHANGED]"') == "[yes]\n[]\n"
     assert shell(write + 'applied\necho "[$CHANGED]"') == "[yes]\n[]\n"
     assert shell(write) == "[]\n"
+
+
+# What BIND's script does on a host, without one: in namespaces of its own, with programs that note
+# what is in force when a service is told. Of a script that is killed there stays what is on disk:
+# before each of its commands that is kept, and from each state seen so it is run once more.
+KILLED = r"""
+fakes=$1 script=$2
+for folder in /etc /opt /mnt /var/lib; do mount -t tmpfs none $folder || exit 99; done
+mkdir -p /opt/consulfwd/bin && cp "$fakes/consulfwd" /opt/consulfwd/bin/
+mkdir -p /etc/bind /etc/apparmor.d/local /etc/force
+touch /etc/bind/named.conf.local /etc/apparmor.d/usr.sbin.named
+export KEPT="/etc/bind /etc/named /etc/apparmor.d /etc/force /var/lib/consulfwd-site"
+BASH_ENV=$fakes/keep-state bash "$script" >/dev/null || exit 1
+for state in /mnt/*.tar; do
+    rm -rf $KEPT
+    tar -P -xf $state
+    bash "$script" >/dev/null || exit 1
+    for folder in bind named apparmor.d; do
+        diff -r /etc/$folder /etc/force/$folder || { echo "killed at:"; tar -tvf $state; }
+    done
+done
+commands=$(wc -l </mnt/commands) states=$(ls /mnt/*.tar | wc -l)
+[ $commands -gt 40 ] && [ $states -gt 10 ] || echo "only $states states at $commands commands"
+"""
+FAKES = {
+    "keep-state": """
+        set -T
+        keep() {
+            local made=/mnt/$BASHPID sum folders
+            folders=$(ls -d $KEPT 2>/dev/null)
+            tar -P --sort=name --mtime=@0 -cf $made $folders
+            sum=$(md5sum <$made)
+            mv $made /mnt/${sum%% *}.tar
+            echo >>/mnt/commands
+        }
+        trap 'if [ -n "${PENDING:-}" ]; then keep || kill $$; fi' DEBUG
+    """,
+    "consulfwd": """#!/bin/sh
+        file=/etc/named/consul.conf
+        case "$*" in
+            *--check*) [ "$(cat $file 2>/dev/null)" = zones ] ;;
+            *--write*) echo zones >$file ;;
+        esac
+    """,
+    "systemctl": """#!/bin/sh
+        case "$*" in
+            *is-active*) exit 0 ;;
+            *start*|*reload*)
+                rm -rf /etc/force/bind /etc/force/named
+                cp -r /etc/bind /etc/named /etc/force/ ;;
+        esac
+    """,
+    "apparmor_parser": """#!/bin/sh
+        rm -rf /etc/force/apparmor.d
+        cp -r /etc/apparmor.d /etc/force/
+    """,
+    # What it installs is what the wheel says, the half of it if it is to be killed.
+    "python3": """#!/bin/sh
+        case "$*" in
+            *venv*) mkdir -p /opt/consulfwd/bin && cp "$0" /opt/consulfwd/bin/python ;;
+            *install*)
+                cat "$WHEELS"/*.whl >/opt/consulfwd/program
+                [ -z "$KILLED" ] || kill -KILL $PPID
+                cp "$(dirname "$WHEELS")/consulfwd" /opt/consulfwd/bin/ ;;
+        esac
+    """,
+    "ip": "#!/bin/sh\necho there",
+    "dpkg-query": "#!/bin/sh\necho installed",
+    **dict.fromkeys(["aa-enabled", "chown", "named-checkconf", "rndc"], "#!/bin/sh"),
+}
+
+
+def on_a_host(tmp_path: Path, lines: str, script: str, **environ: str) -> tuple[str, str]:
+    """Run lines with the provisioning script `$2` in namespaces of their own; stdout, stderr.
+
+    `$1` is the folder with `FAKES`, which come first in PATH.
+    """
+    fakes, scripts = tmp_path / "fakes", tmp_path / "vagrant" / "provision"
+    fakes.mkdir()
+    for name, text in FAKES.items():
+        (fakes / name).write_text(f"{text}\n")
+        (fakes / name).chmod(0o755)
+    # Its way there leads through /etc.
+    awk = shutil.which("awk")
+    assert awk is not None
+    (fakes / "awk").symlink_to(Path(awk).resolve())
+    shutil.copytree(PROVISION, scripts)
+    words = ["unshare", "--user", "--map-root-user", "--mount", "bash", "-c", lines, "bash"]
+    done = subprocess.run(
+        [*words, fakes, scripts / script],
+        env={"PATH": f"{fakes}:{os.environ['PATH']}", **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def test_whenever_it_is_killed_the_next_run_puts_in_force_what_was_written(tmp_path: Path) -> None:
+    said, _ = on_a_host(tmp_path, KILLED, "bind.sh", HOST="galera1", FORWARDERS="192.0.2.53")
+    assert said == ""
+
+
+# The wheels of one program, then those of another, of which the half is installed; then the first
+# again. What is installed is one of them.
+HALF_INSTALLED = r"""
+fakes=$1 script=$2
+for folder in /etc /opt /var/lib; do mount -t tmpfs none $folder || exit 99; done
+mount --bind "$fakes/python3" /usr/bin/python3 || exit 99
+mkdir "$fakes/one" "$fakes/two"
+echo one >"$fakes/one/consulfwd.whl" && echo two >"$fakes/two/consulfwd.whl"
+WHEELS=$fakes/one bash "$script" >/dev/null && cat /opt/consulfwd/program
+WHEELS=$fakes/two KILLED=yes bash "$script" >/dev/null 2>&1; echo $?; cat /opt/consulfwd/program
+WHEELS=$fakes/one bash "$script" >/dev/null && cat /opt/consulfwd/program
+"""
+
+
+def test_a_program_that_was_half_installed_is_installed_anew(tmp_path: Path) -> None:
+    site = {"HOST": "galera1", "FORWARDERS": "192.0.2.53"}
+    said, _ = on_a_host(tmp_path, HALF_INSTALLED, "consulfwd.sh", **site)
+    assert said.splitlines() == ["one", "137", "two", "one"]
+
+
+# Who has opened it before reads on in the old one. Then it is mounted.
+HOSTS = r"""
+fakes=$1 script=$2
+for folder in /etc /var/lib; do mount -t tmpfs none $folder || exit 99; done
+echo before >/etc/hosts
+exec 3</etc/hosts
+HOST=web bash "$script" >/dev/null || exit 1
+cat <&3; grep -c before /etc/hosts; ls /etc
+echo mounted >/etc/outside && mount --bind /etc/outside /etc/hosts
+HOST=web bash "$script" >/dev/null || exit 1
+cat /etc/outside; ls /etc
+"""
+
+
+def test_the_hosts_file_is_whole_at_any_time_and_may_be_mounted(tmp_path: Path) -> None:
+    said, _ = on_a_host(tmp_path, HOSTS, "hosts.sh")
+    before, count, *rest = said.splitlines()
+    assert (before, count, rest[0]) == ("before", "1", "hosts")
+    assert rest[1:3] == ["mounted", "# site: begin"]
+    assert rest[-3:] == ["# site: end", "hosts", "outside"]
+
+
+def test_packages_are_installed_after_a_run_that_was_killed_meanwhile(tmp_path: Path) -> None:
+    # As apt is then.
+    for name, text in {
+        "dpkg-query": "exit 1",
+        "dpkg": f'[ "$*" != "--configure -a" ] || touch {tmp_path}/configured',
+        "apt-get": f'[ "$2" != install ] || [ -e {tmp_path}/configured ] || exit 100',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    assert shell("packages one >/dev/null; echo went on", PATH=path) == "went on\n"
+
+
+def test_the_first_resolv_conf_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
+    kept = tmp_path / "state" / "resolv.conf"
+    script = f"FIRST_RESOLV_CONF={shlex.quote(str(kept))}\n"
+    # Killed while it is copied.
+    shell(f'{script}cp() {{ echo half >"$2"; kill -KILL $$; }}\nkeep_resolv_conf')
+    assert not kept.exists()
+    shell(f"{script}keep_resolv_conf")
+    assert kept.read_text() != "half\n"
 
 
 def test_services_can_read_what_is_written(tmp_path: Path) -> None:

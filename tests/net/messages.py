@@ -5,6 +5,7 @@ Made and read with dnspython, which the resolver's own wire code does not use.
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,12 +31,24 @@ def question(
     ident: int | None = None,
 ) -> bytes:
     """Return a query as octets; `edns` is the buffer size announced, None for no EDNS."""
-    query = dns.message.make_query(name, qtype, id=_ids.randrange(65536))
-    if ident is not None:
-        query.id = ident
+    if options:
+        made = _without_id(name, qtype, edns, version, options)
+    else:
+        made = _kept(name, qtype, edns, version)
+    number = _ids.randrange(65536)
+    return (number if ident is None else ident).to_bytes(2, "big") + made
+
+
+def _without_id(
+    name: str, qtype: str, edns: int | None, version: int, options: Sequence[dns.edns.Option] = ()
+) -> bytes:
+    query = dns.message.make_query(name, qtype, id=0)
     if edns is not None:
         query.use_edns(version, payload=edns, options=list(options))
-    return query.to_wire()
+    return query.to_wire()[2:]
+
+
+_kept = functools.lru_cache(maxsize=1000)(_without_id)
 
 
 @dataclass(frozen=True)

@@ -223,7 +223,7 @@ async def test_the_others_answer_and_it_when_it_comes(
     async with world(**missing) as here:
         assert [one.host for one in here.server.endpoints] == ["127.0.0.1"]
         assert (await here.ask(NAME)).data == GALERA
-        status = here.server.status()
+        status = here.watched.line()
         assert status.startswith(f"listening on {here.at}, not on 127.0.0.9:{port}; 3 of 3")
         (told,) = (one for one in caplog.messages if "127.0.0.9" in one)
         assert told.startswith(f"cannot listen on 127.0.0.9:{port}: ")
@@ -237,7 +237,7 @@ async def test_the_others_answer_and_it_when_it_comes(
         for tcp in (False, True):
             assert (await ask(here.server.endpoints[1], NAME, tcp=tcp)).data == GALERA
         assert f"listening on 127.0.0.9:{port} too: it was missing for " in caplog.text
-        assert here.server.status().startswith(f"listening on {here.at}, 127.0.0.9:{port}; 3 of 3")
+        assert here.watched.line().startswith(f"listening on {here.at}, 127.0.0.9:{port}; 3 of 3")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from consulfwd.core.room import Room
 from consulfwd.dns.message import read_reply
 from consulfwd.dns.names import from_text
-from consulfwd.net import channels, table, udp
+from consulfwd.net import channels, table, udp_base
 from consulfwd.net import loop as own_loop
 from consulfwd.net import upstream as exchange
 from tests.net.messages import parse, question
@@ -46,6 +46,14 @@ async def test_a_zone_nobody_answers_costs_other_names_nothing(
             off_host(here)
         assert (await here.ask("n0.test")).data == ["192.0.2.0"]
         dead, good = 1000, 0
+        answered: dict[int, Any] = {}
+
+        async def all_but(behind: int) -> None:
+            while good - len(answered) > behind:
+                reply = parse(await client.receive())
+                if reply.id < 1000:
+                    answered[reply.id] = (reply.rcode, reply.data, reply.ede)
+
         for turn in range(150):
             # As many a second as fill the room many times within a deadline.
             for number in range(5):
@@ -55,11 +63,9 @@ async def test_a_zone_nobody_answers_costs_other_names_nothing(
                 good += 1
                 client.send(question(f"n{good}.test", ident=good))
             await asyncio.sleep(0.01)
-        answered: dict[int, Any] = {}
-        while len(answered) < good:
-            reply = parse(await client.receive())
-            if reply.id < 1000:
-                answered[reply.id] = (reply.rcode, reply.data, reply.ede)
+            # On a busy machine not as many a second as that are to be had.
+            await all_but(10)
+        await all_but(0)
         assert answered == {
             number: ("NOERROR", [f"192.0.2.{number}"], []) for number in range(1, good + 1)
         }
@@ -174,7 +180,7 @@ async def test_so_many_wait_for_one_answer_and_no_more(monkeypatch: pytest.Monke
 async def test_so_many_of_one_client_off_the_host_wait(
     many: list[str], other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(udp, "MAX_PER_CLIENT", 3)
+    monkeypatch.setattr(udp_base, "MAX_PER_CLIENT", 3)
     networks = {"allow": ["192.0.2.0/24", "2001:db8::/32"]}
     async with world(access=networks, query={"deadline": 0.3}) as here:
         ((listener, _),) = here.server._listening.listeners.values()

@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from consulfwd.net.report import report
 from tests.net.recursor import Recursor
 from tests.net.world import GALERA, world
 
@@ -22,12 +21,12 @@ async def test_counters_and_upstreams(caplog: pytest.LogCaptureFixture) -> None:
         here.engine.prober.probe(here.engine.upstreams()[2])
         await here.until("up", "up", "down")
         first, second, third, outside = here.engine.upstreams()
-        here.engine.health.rank(second, here.engine.clock.now(), "knows no leader")
+        here.engine.health.rank(second, "knows no leader")
         outside.looped = True
         here.engine.prober.look(here.engine.clock.now())
         caplog.clear()
         sent = third.sent
-        report(here.engine.table, here.engine.prober.history)
+        here.watched.report()
     told = [
         re.sub(r"(for|in) [\d.]+ (m?s)\b", r"\1 # \2", one.getMessage())
         for one in caplog.records[:7]

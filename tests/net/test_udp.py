@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import socket
 import struct
 
@@ -217,16 +218,25 @@ async def test_the_query_log_tells_every_query(caplog: pytest.LogCaptureFixture)
     caplog.set_level("INFO", logger="consulfwd.query")
     async with world(log={"queries": True}) as here:
         here.cluster.dns.service_ttl = 30
-        for _ in range(4):
+        for _ in range(8):
             await here.ask("GaleraDB.service.consul", "SRV")
         await here.ask("localhost", "AAAA", tcp=True)
         await here.server.reload(settings(here.cluster))
         await here.ask("galeradb.service.consul")
+        name = here.server.settings.consul.agents[0].name
     logged = [record.getMessage() for record in caplog.records if record.name == "consulfwd.query"]
-    assert logged == [
-        *["galeradb.service.consul. SRV from 127.0.0.1 over udp"] * 4,
-        "localhost. AAAA from 127.0.0.1 over tcp",
-    ]
+    assert len(logged) == 9
+    ways = []
+    for line in logged[:8]:
+        asked, _, rest = line.partition(": NOERROR, ")
+        assert asked == "galeradb.service.consul. SRV from 127.0.0.1 over udp"
+        found = re.fullmatch(r"(.*), \d+\.\d ms, 232 octets", rest)
+        assert found is not None
+        ways.append(found[1])
+    # Two at least come from the cache before the answer is made ready as octets, for a second.
+    assert ways[:3] == [f"agent {name}", f"cache of {name}", f"cache of {name}"]
+    assert "hot" in ways[3:]
+    assert logged[8].startswith("localhost. AAAA from 127.0.0.1 over tcp: NOERROR, here, ")
 
 
 async def test_a_query_longer_than_the_block_is_read_whole() -> None:

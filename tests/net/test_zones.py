@@ -15,7 +15,7 @@ import pytest
 
 from consulfwd.config import Recursor as Configured
 from consulfwd.core.health import Health
-from consulfwd.core.routes import Kind
+from consulfwd.core.routes import MOST_SHOWN, Kind
 from consulfwd.core.states import State
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net.routing import build_routes
@@ -23,7 +23,7 @@ from tests.net.conftest import TLS_NAME
 from tests.net.recursor import Recursor
 from tests.net.world import World, settings, world
 
-FEW, MANY, MOST = 10, 2_000, 10_000
+FEW, MANY, MOST = 10, 2_000, 3_000
 THREE = ["10.9.0.1", "10.9.0.2", "10.9.0.3"]
 
 
@@ -57,7 +57,7 @@ def tick(here: World) -> None:
 
 
 def status(here: World) -> None:
-    assert "of 3 agents up" in here.server.status()
+    assert "of 3 agents up" in here.watched.line()
 
 
 def one_falls_and_is_probed(here: World) -> None:
@@ -130,9 +130,9 @@ def test_zones_with_the_same_servers_have_one_group(shared: bool) -> None:
     assert [group.label for group in routes.measured] == ["agents"]
     assert len(routes.upstreams) == 2 + (3 if shared else MOST)
     labels = [group.label for group in routes.groups[1:3]]
-    assert labels[0] == "forwarders of z0.example" + (" and 9999 more" if shared else "")
-    (last,) = {one.groups[0] for one in routes if one.zone == b"\x05z9999\x07example\0"}
-    assert [one.address for one in last.members] == (THREE if shared else ["10.8.39.15"])
+    assert labels[0] == "forwarders of z0.example" + (" and 2999 more" if shared else "")
+    (last,) = {one.groups[0] for one in routes if one.zone == b"\x05z2999\x07example\0"}
+    assert [one.address for one in last.members] == (THREE if shared else ["10.8.11.183"])
     # Of all the zones that ask a server, one is enough to know how.
     assert len(list(routes.asking(last.members[0]))) == 1
 
@@ -143,3 +143,22 @@ def test_zones_whose_servers_come_in_another_order_have_another_group() -> None:
     assert [group.label for group in routes.groups if not group.members[0].is_agent] == [
         "forwarders of a.example", "forwarders of b.example", "forwarders of c.example",
     ]  # fmt: skip
+
+
+async def test_a_picture_shows_some_of_thousands_and_whoever_is_not_well() -> None:
+    forward = zones(MOST, shared=False)
+    async with Recursor() as recursor, world(recursor, forward=forward) as here:
+        last = here.engine.upstreams()[-1 if here.engine.upstreams()[-1].port == 53 else -2]
+        last.on_host = True
+        here.engine.health.refused(last, here.engine.clock.now(), "connection refused")
+        # What is shown, and one look at each of the others: a few milliseconds.
+        assert lines(here.watched.snapshot) < 20 * MOST
+        seen = here.watched.snapshot().resolver
+        assert seen is not None
+        assert seen.upstreams_in_all == MOST + 4
+        assert len(seen.upstreams) == MOST_SHOWN + 1
+        assert [one.kind for one in seen.upstreams[:3]] == ["agent"] * 3
+        # Who all names go to comes before who a zone goes to.
+        assert seen.upstreams[3].port == recursor.port
+        assert (seen.upstreams[-1].name, seen.upstreams[-1].state) == (last.name, "down")
+        assert len(seen.groups) == len(seen.upstreams) - 2

@@ -24,6 +24,7 @@ from consulfwd.dev import DevAgent, DevCluster
 from consulfwd.net.flight import Counters
 from consulfwd.net.resolver import Engine
 from consulfwd.net.scopes import socket_address
+from consulfwd.ops.taking import WatchedServer
 from consulfwd.server import Server
 from tests.net.messages import Reply, parse, question
 from tests.net.recursor import Recursor
@@ -160,6 +161,7 @@ class World:
         self.cluster = cluster
         self.server = server
         self._clock = clock
+        self.watched = WatchedServer(server)
 
     @property
     def at(self) -> Endpoint:

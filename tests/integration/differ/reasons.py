@@ -209,7 +209,12 @@ ACCEPTED = (
         for kind in ("additional: only here", "additional: more records")
         for where in (consul, into_consul)
     ),
-    _ours("authority: only here", below("consul"), "the domain's servers, where Consul adds them"),
+    _ours(
+        "authority: only here",
+        below("consul"),
+        "the domain's servers, where Consul adds them",
+        rare=True,
+    ),
     *(
         _ours(
             "answer: more records",

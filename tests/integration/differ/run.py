@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -113,21 +114,30 @@ async def _asked(stage: Stage, queries: Sequence[Query]) -> dict[str, list[bytes
     return dict(zip(stage.servers, await asyncio.gather(*runs), strict=True))
 
 
-def ask(stage: Stage, queries: Sequence[Query]) -> list[dict[str, Facts]]:
-    """For each query what each server says."""
-    wires = asyncio.run(_asked(stage, queries))
+def ask(
+    stage: Stage,
+    queries: Sequence[Query],
+    asking: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> list[dict[str, Facts]]:
+    """For each query what each server says; they are asked within `asking`."""
+    with asking():
+        wires = asyncio.run(_asked(stage, queries))
     return [
         {name: read(replies[place], query) for name, replies in wires.items()}
         for place, query in enumerate(queries)
     ]
 
 
-def run(stage: Stage, queries: Iterable[Query]) -> Found:
-    """Ask everybody and compare."""
+def run(
+    stage: Stage,
+    queries: Iterable[Query],
+    asking: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Found:
+    """Ask everybody, within `asking`, and compare."""
     found = Found()
     left = iter(queries)
     while some := list(islice(left, AT_ONCE)):
-        for query, replies in zip(some, ask(stage, some), strict=True):
+        for query, replies in zip(some, ask(stage, some, asking), strict=True):
             found.add(query, replies)
-    found.look_again(lambda query: ask(stage, [query])[0])
+    found.look_again(lambda query: ask(stage, [query], asking)[0])
     return found
