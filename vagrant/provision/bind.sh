@@ -47,11 +47,10 @@ $outside
     clients-per-query 0;
 };
 TEXT
-before=$(cat /etc/named/consul.conf 2>/dev/null || true)
 install -d -m 755 /etc/named
-/opt/consulfwd/bin/consulfwd generate bind --dest /etc/named/consul.conf --write --no-reload \
-    --verify none
-[ "$before" = "$(cat /etc/named/consul.conf)" ] || changed
+generate=(/opt/consulfwd/bin/consulfwd generate bind --dest /etc/named/consul.conf)
+"${generate[@]}" --check >/dev/null 2>&1 || changed
+"${generate[@]}" --write --no-reload --verify none
 include='include "/etc/named/consul.conf";'
 if ! grep -qxF "$include" /etc/bind/named.conf.local; then
     changed
@@ -62,10 +61,11 @@ if [ -e /etc/apparmor.d/usr.sbin.named ]; then
     rule='/etc/named/** r,'
     allowed=/etc/apparmor.d/local/usr.sbin.named
     if ! grep -qxF "$rule" "$allowed" 2>/dev/null; then
+        changed
         printf '%s\n' "$rule" >>"$allowed"
-        if aa-enabled --quiet 2>/dev/null; then
-            apparmor_parser --replace /etc/apparmor.d/usr.sbin.named
-        fi
+    fi
+    if [ -n "$CHANGED" ] && aa-enabled --quiet 2>/dev/null; then
+        apparmor_parser --replace /etc/apparmor.d/usr.sbin.named
     fi
 fi
 named-checkconf /etc/bind/named.conf

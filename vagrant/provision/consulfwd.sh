@@ -35,6 +35,8 @@ fi
 if [ "$made_of" != "$(cat /opt/consulfwd/made-of 2>/dev/null)" ]; then
     changed
     restart=yes
+    # Killed half-way, it is neither the one nor the other.
+    rm -f /opt/consulfwd/made-of
     # Without a pip of its own, which would be twice as much as all the rest.
     [ -x /opt/consulfwd/bin/python ] || /usr/bin/python3 -m venv --without-pip /opt/consulfwd
     pip=(/usr/bin/python3 "$(printf '%s\n' /usr/share/python-wheels/pip-*.whl | tail -n 1)/pip"

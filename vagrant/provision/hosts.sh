@@ -19,14 +19,19 @@ new=$(awk -v host="$HOST" '
     /^# site: begin/ { skip = 1 }
     !skip && $1 ~ /^127\.0\.[12]\.1$/ { for (i = 2; i <= NF; i++) if ($i == host) next }
     !skip { print }
-    /^# site: end/ { skip = 0 }' /etc/hosts
+    /^# site: end/ { skip = 0 }' /etc/hosts || exit
     echo '# site: begin'
     for name in $(hosts); do
         printf '%s %s\n' "$(address "$name")" "$name"
     done
     echo '# site: end')
-# Not replaced but written: it may be a mount of its own.
 if [ "$new" != "$(cat /etc/hosts)" ]; then
-    printf '%s\n' "$new" >/etc/hosts
+    printf '%s\n' "$new" >/etc/hosts.new
+    chmod 644 /etc/hosts.new
+    # Whole at any time; but in a container it may be a mount, over which nothing can be renamed.
+    if ! mv -fT /etc/hosts.new /etc/hosts 2>/dev/null; then
+        cat /etc/hosts.new >/etc/hosts
+        rm /etc/hosts.new
+    fi
     say "wrote /etc/hosts"
 fi

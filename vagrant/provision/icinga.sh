@@ -75,7 +75,9 @@ certificates() {
         [ -z "$made" ] || wait "$made"
         icinga2 pki sign-csr --csr "$CERTS/$HOST.csr" --cert "$cert" >/dev/null
         rm "$CERTS/$HOST.csr"
-        install -m 644 -o nagios -g nagios "$CA/ca.crt" "$CERTS/ca.crt"
+        # By renaming: where it is, all the rest is.
+        install -m 644 -o nagios -g nagios "$CA/ca.crt" "$CERTS/ca.crt.new"
+        mv -T "$CERTS/ca.crt.new" "$CERTS/ca.crt"
     else
         icinga2 pki new-cert --cn "$HOST" --key "$key" --cert "$cert" >/dev/null
         say "waiting for the CA on $first"
@@ -140,7 +142,7 @@ END
         put "/usr/local/lib/icinga/$name" 755 root:root <"$PROVISION/icinga/$name"
     done
     if [ "$HOST" = "$first" ]; then
-        for name in "$PROVISION"/icinga/zone/*.conf; do
+        for name in "$PROVISION"/icinga/zone/*.conf "$SOURCE"/packaging/icinga2/consulfwd.conf; do
             put "$ETC/zones.d/masters/$(basename "$name")" 640 root:nagios <"$name"
         done
     fi
@@ -164,6 +166,23 @@ END
     sysctl --quiet --load "$file" 2>/dev/null \
         || say "the kernel's settings in $file cannot be changed here (a container?): they are not" \
             "in force, and a database host that falls silent holds Icinga up for minutes"
+}
+
+# Of consulfwd's plug-ins one asks the resolver, over a socket that is for root and one group: the
+# one Icinga runs as.
+looks_at_consulfwd() {
+    begin icinga-looks
+    put /etc/systemd/system/consulfwd.service.d/icinga.conf 644 root:root <<'END'
+[Service]
+SupplementaryGroups=nagios
+Environment=CONSULFWD_ADMIN_GROUP=nagios
+END
+    if [ -n "$CHANGED" ]; then
+        systemctl daemon-reload
+        # Its sockets stay open meanwhile.
+        systemctl restart consulfwd.service
+    fi
+    applied
 }
 
 started() {
@@ -213,6 +232,7 @@ tables() {
 certificates
 settings
 patience
+looks_at_consulfwd
 # First the process: the other master waits for its CA, and it waits for the other for longer than
 # the tables take.
 started

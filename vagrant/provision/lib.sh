@@ -92,7 +92,9 @@ secret() {
 STATE=/var/lib/consulfwd-site
 
 # begin NAME: what is written from here on is for one service. CHANGED says whether that has to be told,
-# and does so in the next run, too, if this one ends before `applied`.
+# and does so in the next run, too, if this one ends before `applied`, by whatever: a mark that is on
+# disk before anything is written stays until then. So `changed` comes first, the writing after it, and
+# what follows from it is done `if [ -n "$CHANGED" ]`, not because something was written just now.
 CHANGED= PENDING=
 begin() {
     PENDING=$STATE/$1.pending CHANGED=
@@ -102,6 +104,7 @@ changed() {
     if [ -n "$PENDING" ]; then
         mkdir -p "$STATE"
         : >"$PENDING"
+        sync "$PENDING" "$STATE"
     fi
     CHANGED=yes
 }
@@ -114,7 +117,9 @@ applied() {
 put() {
     local file=$1 mode=$2 owner=$3 new
     mkdir -p "$(dirname "$file")"
-    new=$(mktemp "$file.XXXXXX")
+    # What one that was killed left.
+    rm -f "$file".new-??????
+    new=$(mktemp "$file.new-XXXXXX")
     cat >"$new"
     chown "$owner" "$new"
     chmod "$mode" "$new"
@@ -123,6 +128,7 @@ put() {
         rm "$new"
     else
         changed
+        sync "$new"
         mv -T "$new" "$file"
         say "wrote $file"
     fi
@@ -137,8 +143,12 @@ packages() {
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     say "installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    # What was interrupted meanwhile: apt would refuse to go on. If it cannot be, apt says why.
+    dpkg --configure -a >/dev/null 2>&1 || true
     apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends \
+    # A host that has just booted may be updating itself.
+    apt-get -qq install -o DPkg::Lock::Timeout=120 --yes --no-install-recommends \
         "${missing[@]}" >/dev/null
 }
 
@@ -164,7 +174,9 @@ keep_resolv_conf() {
         from=/run/systemd/resolve/resolv.conf
     fi
     mkdir -p "$(dirname "$FIRST_RESOLV_CONF")"
-    cp "$from" "$FIRST_RESOLV_CONF" 2>/dev/null || : >"$FIRST_RESOLV_CONF"
+    # At once: half of it would be kept for ever.
+    cp "$from" "$FIRST_RESOLV_CONF.new" 2>/dev/null || : >"$FIRST_RESOLV_CONF.new"
+    mv -T "$FIRST_RESOLV_CONF.new" "$FIRST_RESOLV_CONF"
 }
 # forwarders: whom to ask about names outside Consul, one a line.
 forwarders() {

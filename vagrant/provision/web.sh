@@ -37,5 +37,5 @@ put /etc/nginx/conf.d/app.conf 644 root:root <"$example/app.conf"
 put /etc/nginx/modules-enabled/90-app.conf 644 root:root <<'TEXT'
 worker_shutdown_timeout 10s;
 TEXT
-[ -z "$CHANGED" ] || systemctl reload nginx
+[ -z "$CHANGED" ] || systemctl reload-or-restart nginx
 applied
