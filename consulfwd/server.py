@@ -28,11 +28,12 @@ from consulfwd.errors import StartError
 from consulfwd.kept import Kept
 from consulfwd.net import host, mishaps
 from consulfwd.net.binding import Pair
+from consulfwd.net.limited import Limited
 from consulfwd.net.listening import Listeners, Listening
 from consulfwd.net.noting import Observer
 from consulfwd.net.resolver import Engine
 from consulfwd.net.reuse import Reuse
-from consulfwd.net.routing import build_routes, cache_limits, probe_question
+from consulfwd.net.routing import build_routes, cache_limits, client_rules, probe_question
 from consulfwd.net.tcp import TcpListener
 from consulfwd.net.udp import listen
 from consulfwd.net.udp_base import BaseListener
@@ -67,6 +68,7 @@ class Server:
         self._health = Health()
         self._listening = Listening(kept or Kept(Notifier()), self._listen)
         self._access = Access(())
+        self._limited = Limited(self._access.limiter)
         self._shown: renewal.Identities
         self._resolv_conf: host.ResolvConf | None = None
         self._follower: asyncio.TimerHandle | None = None
@@ -113,6 +115,7 @@ class Server:
             rng=self._rng,
             probe_question=probe_question(self.settings),
         )
+        self._limit()
         self._tcp_room = self._room_for(self.settings)
         self.querylog.use(self.settings)
         await self._listening.open(sockets, self.engine.clock.now())
@@ -147,6 +150,11 @@ class Server:
             networks = tuple(self.settings.allowed_networks(host.interfaces()))
         self._access.networks = networks
         self._access.seen.clear()
+
+    def _limit(self) -> None:
+        """Have clients ask as often as the settings say."""
+        self._access.limiter.use(client_rules(self.settings), host.own_addresses())
+        self.engine.table.shield.most = self.settings.limits.unknown
 
     def _room_for(self, settings: Settings) -> int:
         """Return how many TCP connections each address may have, and tell if that is less.
@@ -229,6 +237,7 @@ class Server:
         due = self._new_here or self._listening.due(self.engine.clock.now())
         if not under_way and due:
             self._looking = running.create_task(self._look())
+        self._limited.look(self.engine.counters.shielded, self.engine.clock.now())
         if self._resolv_conf is not None and self._resolv_conf.changed():
             recursors = self._resolv_conf.recursors
             path = self.settings.resolv_conf
@@ -249,6 +258,7 @@ class Server:
                     self._new_here = True
                 if self._new_here:
                     self._allow()
+                    self._limit()
                     self._new_here = False
             except Exception as error:
                 mishaps.note(self.engine.loop, "looking for addresses failed", error)
@@ -348,6 +358,7 @@ class Server:
             await self._unwatch()
         self.settings = settings
         self._allow(networks)
+        self._limit()
         self._overseer.use(settings)
         self._rebuild(settings, recursors)
         if anew:

@@ -17,6 +17,7 @@ from consulfwd.config.sections import (
     AdminSettings,
     CacheSettings,
     ConsulSettings,
+    LimitsSettings,
     PublicResolvers,
 )
 
@@ -62,6 +63,18 @@ def excepted_networks(public: PublicResolvers) -> Iterator[Objection]:
                     (("public_resolvers", "never", number),),
                 )
                 break
+
+
+def limited_by_more(limits: LimitsSettings) -> Iterator[Objection]:
+    """Yield what limits say twice, or that all clients of a network may ask less than one."""
+    yield from _repeated(("limits", "exempt"), map(str, limits.exempt))
+    if 0 < limits.per_network < limits.per_client:
+        yield Objection(
+            ("limits", "per_network"),
+            f"{limits.per_network} is less than per_client, {limits.per_client}",
+            "lower per_client or raise per_network",
+            (("limits", "per_client"),),
+        )
 
 
 def _repeated(path: KeyPath, names: Iterable[str | None]) -> Iterator[Objection]:

@@ -240,6 +240,45 @@ class TcpSettings(Section):
     )
 
 
+class LimitsSettings(Section):
+    """What clients may ask over UDP, and how much is asked for names that nobody knows."""
+
+    per_client: int = key(
+        number(int, 0, 1_000_000),
+        "queries a second of one other host (an IPv4 address, a /64 of IPv6) over UDP; 0 is any"
+        " number",
+        default=1_000,
+    )
+    per_network: int = key(
+        number(int, 0, 10_000_000),
+        "the same of one network (a /24 of IPv4, a /56 of IPv6)",
+        default=10_000,
+    )
+    burst: float = key(
+        number(float, 0.1, 60), "how many seconds' worth of that may come at once", default=5.0
+    )
+    slip: int = key(
+        number(int, 0, 100),
+        "of queries over that, each how many'th is told to come by TCP, where nothing is limited;"
+        " others get no reply; 0 tells none",
+        default=1,
+    )
+    exempt: tuple[Network, ...] = key(
+        listing(_NETWORK, 1_000), "networks whose clients are not limited", default=()
+    )
+    own_host: bool = key(
+        switch(),
+        "whether this host's programs are limited as others are, each of its addresses a client",
+        default=False,
+    )
+    unknown: int = key(
+        number(int, 0, 10_000),
+        "questions in flight about names of one zone that had no answer lately, and up to twice as"
+        " many in turns of the clients; 0 is any number",
+        default=500,
+    )
+
+
 class AdminSettings(Section):
     """Where a running process can be looked at, and by whom."""
 

@@ -40,6 +40,7 @@ from consulfwd.config.sections import (
     CacheSettings,
     ConsulSettings,
     DnstapSettings,
+    LimitsSettings,
     LogSettings,
     Network,
     PublicResolvers,
@@ -87,6 +88,7 @@ class Settings(Section):
     query: QuerySettings = key(section(QuerySettings), default=None)
     access: AccessSettings = key(section(AccessSettings), default=None)
     tcp: TcpSettings = key(section(TcpSettings), default=None)
+    limits: LimitsSettings = key(section(LimitsSettings), default=None)
     admin: AdminSettings = key(section(AdminSettings), default=None)
     log: LogSettings = key(section(LogSettings), default=None)
     querylog: QueryLogSettings = key(section(QueryLogSettings), default=None)
@@ -127,6 +129,7 @@ class Settings(Section):
         yield from conflicts.repeated_endpoints(self.listen)
         yield from conflicts.repeated_names([*agents, *recursors])
         yield from conflicts.repeated_networks(self.consul, self.access, self.public_resolvers)
+        yield from conflicts.limited_by_more(self.limits)
         yield from conflicts.excepted_networks(self.public_resolvers)
         yield from conflicts.shared_domains(self.consul, self.forward)
         yield from conflicts.itself_asked(self.listen, agents, recursors)

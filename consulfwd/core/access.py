@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from consulfwd.core.limits import Limiter
 
 MAX_SEEN = 4096
 # Whoever has an IPv6 address has its /64 (RFC 4291 section 2.5.1), and can ask from all of it.
@@ -12,11 +14,17 @@ ONE_HOST = 64
 
 
 class Access:
-    """Allows clients in `networks`. `seen` holds addresses found allowed, for the hot path."""
+    """Allows clients in `networks`. `seen` holds addresses found allowed, for the hot path.
+
+    Who may ask may do so as often as `limiter` says, or oftener where `proves` says of an address
+    (as octets) and a whole query that the client has shown to be at that address (DNS cookies).
+    """
 
     def __init__(self, networks: Sequence[IPv4Network | IPv6Network]) -> None:
         self.networks = tuple(networks)
         self.seen: set[str] = set()
+        self.limiter = Limiter()
+        self.proves: Callable[[bytes, bytes], bool] = lambda address, query: False
 
     def allows(self, host: str) -> bool:
         """Return whether the client at this address (text, a zone index allowed) may ask."""
@@ -36,6 +44,12 @@ def address_of(text: str) -> IPv4Address | IPv6Address:
     address = ip_address(text)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return address if mapped is None else mapped
+
+
+@lru_cache(MAX_SEEN)
+def packed(host: str) -> bytes:
+    """Return the octets of an address (text, a zone index allowed)."""
+    return ip_address(host.partition("%")[0]).packed
 
 
 @lru_cache(MAX_SEEN)

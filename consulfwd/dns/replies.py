@@ -170,6 +170,22 @@ def refuse(
     return data[:2] + head + question + opt
 
 
+def come_by_tcp(data: bytes) -> bytes | None:
+    """Return an empty reply with TC to the raw query `data`, None where there is no query.
+
+    It is never longer than that: who has others flooded in his name gains nothing. The query is
+    looked at as far as its question, and its OPT if that comes next, since many of them may come.
+    """
+    head, question = data[2:HEADER_SIZE], question_echo(data)
+    if not question or head[0] & 0xF8 or len(head) < HEADER.size:
+        return None
+    end = HEADER_SIZE + len(question)
+    edns = data[end : end + 3] == b"\0\0\x29" and len(data) >= end + len(_OPT_PLAIN)
+    flags = const.QR | const.TC | const.RA | int.from_bytes(head[:2], "big") & _QUERY_FLAGS
+    opt = _OPT_PLAIN if edns else b""
+    return data[:2] + HEADER.pack(flags, 1, 0, 0, 1 if edns else 0) + question + opt
+
+
 def empty(question: bytes, rcode: int) -> Message:
     """Return a message without records, for SERVFAIL and its like."""
     return assemble_message(question, ([], [], []), flags=0, rcode=rcode)

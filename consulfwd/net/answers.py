@@ -20,6 +20,8 @@ from consulfwd.dns.wire import Query
 from consulfwd.net.flight import Counters, Flight
 from consulfwd.net.waiter import Result
 
+UNKNOWN_NAMES = "too many questions about unknown names are in flight (limits.unknown)"
+
 
 class Fetched(Protocol):
     """Who is told of answers that were asked for, because they may be reused (`reuse`)."""
@@ -102,6 +104,14 @@ class Answers:
             return self.failure(ask, const.EDE_OTHER, "too many queries in flight")
         why = f"{entry.source} answered this; too many queries are in flight now"
         return self._stale(entry, why, None)
+
+    def shielded(self, ask: Ask, now: float) -> Result:
+        """Return what a question about an unknown name gets while too many of them are asked."""
+        self.counters.shielded += 1
+        entry = self.cache.stale(ask.key, now, ask.sibling)
+        if entry is not None:
+            return self._stale(entry, f"{entry.source} answered this; {UNKNOWN_NAMES}", None)
+        return self.failure(ask, const.EDE_OTHER, UNKNOWN_NAMES)
 
     def failure(self, ask: Ask, ede: int, reason: str) -> Result:
         """Return SERVFAIL with its reason."""

@@ -243,7 +243,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             read = service.read(data, self._peer, self._at)
             if isinstance(read, tuple):
                 ask, keepalive, ident = read
-                waiter = TcpWaiter(self._owner, self.answer, ask, ident, keepalive)
+                waiter = TcpWaiter(self._owner, self.answer, ask, ident, keepalive, self.host)
                 self._pending += 1
                 table.submit(ask, waiter)
             elif read is None:

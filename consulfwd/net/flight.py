@@ -25,6 +25,8 @@ class Counters:
     stray_replies    with an ID nobody waits for: late, or sent by somebody else
     evaded           attempts given up for too many of both
     trailing         replies with octets behind them, each content of a reply once
+    limited          queries over their clients' limits; `slipped` of them were told to come by TCP
+    shielded         questions about unknown names not asked, as too many were in flight
     """
 
     queries: int = 0
@@ -44,6 +46,9 @@ class Counters:
     stray_replies: int = 0
     evaded: int = 0
     trailing: int = 0
+    limited: int = 0
+    slipped: int = 0
+    shielded: int = 0
 
 
 class Flight(Lookup):

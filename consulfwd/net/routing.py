@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from consulfwd.config import Agent, Recursor, Settings
 from consulfwd.core.cache import Limits
 from consulfwd.core.health import Health
+from consulfwd.core.limits import Rules
 from consulfwd.core.order import Group
 from consulfwd.core.public_resolvers import is_public
 from consulfwd.core.routes import Kind, Route, Routes, longest
@@ -127,6 +128,15 @@ def cache_limits(settings: Settings) -> Limits:
     """Return what the cache may do."""
     cache = settings.cache
     return Limits(cache.size, cache.min_ttl, cache.max_ttl, cache.max_negative_ttl, cache.stale_for)
+
+
+def client_rules(settings: Settings) -> Rules:
+    """Return what clients may ask."""
+    limits = settings.limits
+    return Rules(
+        limits.per_client, limits.per_network, limits.burst, limits.slip, limits.exempt,
+        limits.own_host,
+    )  # fmt: skip
 
 
 def probe_question(settings: Settings) -> bytes:

@@ -21,6 +21,7 @@ from consulfwd.core.order import Budget
 from consulfwd.core.pace import Paces
 from consulfwd.core.room import Room
 from consulfwd.core.routes import Kind, Route, Routes
+from consulfwd.core.shield import Shield
 from consulfwd.core.upstreams import Upstream, all_down
 from consulfwd.dns import const
 from consulfwd.net import mishaps
@@ -40,8 +41,8 @@ DOUBT = 300.0
 MAX_OUTSIDE, MAX_FLIGHTS = 5_000, 20_000
 # Of all, so many are for Consul's names alone.
 FOR_CONSUL = 10_000
-# Clients that wait for one answer.
-MAX_WAITERS = 100_000
+# Clients that wait for one answer, and beside those whose questions are in flight, in all.
+MAX_WAITERS, MAX_WAITERS_IN_ALL = 100_000, 200_000
 # While nobody answers: so many questions at once go out for the sake of the stale answers.
 MAX_REFRESHING = 64
 # With a stale answer at hand: what part of the deadline is waited for a fresh one. Some programs
@@ -124,6 +125,9 @@ class Table:
         self.ending: Callable[[Flight, Outcome, float], None]
         self.warmth = warmth
         self._outside: Room[Flight] = Room(MAX_OUTSIDE)
+        self.shield = Shield()
+        # So many may have joined others before it is counted again how many wait.
+        self._joins_until = MAX_WAITERS_IN_ALL
         self._refreshing = 0
 
     @property
@@ -159,7 +163,7 @@ class Table:
         if flight is not None:
             if isinstance(flight, Flight) and flight.refreshes and flight.stale is not None:
                 waiter.deliver(self.answers.stale(flight.stale, flight))
-            elif flight.waiting() < MAX_WAITERS:
+            elif flight.waiting() < MAX_WAITERS and self.counters.joined < self._joins_until:
                 self.counters.joined += 1
                 flight.join(waiter)
             else:
@@ -172,6 +176,9 @@ class Table:
                 return
         if not self._has_room(ask.route, now):
             waiter.deliver(self.answers.too_many(ask, now))
+            return
+        if len(flights) >= self.shield.begins and not self._spares(ask, waiter, entry, now):
+            waiter.deliver(self.answers.shielded(ask, now))
             return
         if not traced:
             # The usual case: the first in order is well, and nothing is decided unless it is late.
@@ -220,6 +227,19 @@ class Table:
         if len(self.flights) >= MAX_FLIGHTS - FOR_CONSUL:
             return False
         return not self._outside.full or self._make_room(now)
+
+    def _spares(self, ask: Ask, waiter: Waiter, entry: Entry | None, now: float) -> bool:
+        """Return whether servers are spared enough for one more question: those needed go out."""
+        if waiter.listener is None or (entry is not None and entry.message.positive):
+            return True
+        sibling = ask.sibling
+        beside = None if sibling is None else self.cache.entries.get(sibling)
+        if beside is not None and beside.message.positive:
+            return True
+        # Where others than Consul are asked, who is slow gives way to who is quick (`core.room`).
+        alone = ask.route.kind is not Kind.CONSUL
+        zone, whose = ask.route.zone, waiter.whose()
+        return self.shield.admits(zone, ask.key, whose, self.flights, now, alone=alone)
 
     def launch(
         self,
@@ -397,6 +417,10 @@ class Table:
         """Note that a second has passed."""
         for budget in self.budgets.values():
             budget.second()
+        waiting = sum(flight.waiting() for flight in self.flights.values())
+        self._joins_until = self.counters.joined + max(MAX_WAITERS_IN_ALL - waiting, 0)
+        if len(self.shield):
+            self.shield.second(self.flights, self.clock.now())
 
     async def drain_of(self, listeners: Collection[object], seconds: float) -> None:
         """Wait until nobody who asked at these listeners waits, at most so long."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from consulfwd.core.access import Access
+from consulfwd.core.access import Access, packed
 from consulfwd.core.ask import Ask
 from consulfwd.core.cache import Entry
 from consulfwd.core.hot import in_turn
+from consulfwd.core.limits import one_client
 from consulfwd.dns import const, replies
 from consulfwd.dns.edns import asks_keepalive
 from consulfwd.dns.message import Message
@@ -160,10 +161,10 @@ class TcpService:
 class TcpWaiter(Waiter):
     """A client that waits for a reply; `client_id` is the ID it chose, `give` takes the result.
 
-    With `keepalive` it asked how long the connection is kept.
+    With `keepalive` it asked how long the connection is kept; `host` is its address.
     """
 
-    __slots__ = ("_give", "client_id", "keepalive", "listener")
+    __slots__ = ("_give", "client_id", "host", "keepalive", "listener")
 
     def __init__(
         self,
@@ -172,12 +173,18 @@ class TcpWaiter(Waiter):
         ask: Ask,
         client_id: bytes,
         keepalive: bool,
+        host: str,
     ) -> None:
         super().__init__(ask)
         self.listener = listener
         self.client_id = client_id
         self.keepalive = keepalive
+        self.host = host
         self._give = give
+
+    def whose(self) -> bytes | str:
+        """Return what stands for the client, as for its datagrams."""
+        return one_client(packed(self.host))
 
     def deliver(self, result: Result) -> None:
         """Send the reply, if the client is still there."""

@@ -31,6 +31,8 @@ _LOOPBACK = {
     socket.AF_INET: ip_network("127.0.0.0/8"),
     socket.AF_INET6: ip_network("::1/128"),
 }
+# Where a struct sockaddr has the address.
+_ADDRESS = {socket.AF_INET: slice(4, 8), socket.AF_INET6: slice(8, 24)}
 # Where message i of a batch begins, and where it goes on behind its ID. Longer than most batches:
 # what is zipped with them ends first.
 _STARTS = tuple(range(0, mmsg.BATCH * mmsg.SLOT, mmsg.SLOT))
@@ -44,11 +46,14 @@ class UdpListener(BaseListener):
         self._batch = mmsg.Batch(self._sock)
         self._replies: list[bytes] = []
         self._names: list[bytes] = []
+        self._address = _ADDRESS[self._sock.family]
         self.driver.on_flush(self.flush)
 
     def _trusted(self) -> bool:
         """Return whether every client that can reach this socket may ask."""
-        return self.on_host and _LOOPBACK[self._sock.family] in self.access.networks
+        if not self.on_host or self.access.limiter.own_host:
+            return False
+        return _LOOPBACK[self._sock.family] in self.access.networks
 
     def _readable(self) -> None:
         batch = self._batch
@@ -170,6 +175,9 @@ class UdpListener(BaseListener):
 
         Those of these numbers are `noted`.
         """
+        over = self._over_limits() if self._limits() else ()
+        if over:
+            noted = [index for index in noted if index not in over]
         if noted:
             self._note_all(noted)
         batch = self._batch
@@ -177,8 +185,10 @@ class UdpListener(BaseListener):
         ready = self.hot.answers.get
         counters = self._counters
         size = batch.name_size
-        count = len(batch.lengths)
-        for index in set(range(count)).difference(noted) if noted else range(count):
+        left: Iterable[int] = range(len(batch.lengths))
+        if noted or over:
+            left = set(left).difference(noted, over)
+        for index in left:
             data = batch.message(index)
             peer = peers[index * size : (index + 1) * size]
             host = mmsg.to_address(peer)[0]
@@ -190,6 +200,27 @@ class UdpListener(BaseListener):
                 self._names.append(peer)
             else:
                 self.query(data, peer, host)
+
+    def _over_limits(self) -> set[int]:
+        """Return which of a batch are too many of their clients'; these are told already."""
+        batch = self._batch
+        names, size, first = batch.names, batch.name_size, self._address.start
+        octets = self._address.stop - first
+        now = self._clock.now()
+        over: set[int] = set()
+        is_over = self.access.limiter.over
+        for index in range(len(batch.lengths)):
+            at = index * size
+            address = names[at + first : at + first + octets]
+            if is_over(address, now):
+                peer = names[at : at + size]
+                if self._too_many(batch.message(index), peer, address):
+                    over.add(index)
+        return over
+
+    def address(self, peer: Any) -> bytes:
+        found: bytes = peer[self._address]
+        return found
 
     def send(self, reply: bytes, peer: Any) -> None:
         if not self._replies and not self.driver.batching:

@@ -10,9 +10,10 @@ import socket
 from ipaddress import ip_address
 from typing import Any
 
-from consulfwd.core.access import Access, client_of
+from consulfwd.core.access import Access, client_of, packed
 from consulfwd.core.ask import Ask
 from consulfwd.core.hot import HotTable, variants
+from consulfwd.core.limits import one_client
 from consulfwd.core.routes import Kind
 from consulfwd.dns import const, replies
 from consulfwd.errors import WireError
@@ -89,13 +90,43 @@ class BaseListener:
         """Send one reply to where its query came from; losing it is the network's right."""
         raise NotImplementedError
 
+    def address(self, peer: Any) -> bytes:
+        """Return the octets of the address a query came from."""
+        raise NotImplementedError
+
+    def whose(self, peer: Any) -> bytes | str:
+        """Return what stands for the client that a query came from."""
+        return one_client(self.address(peer))
+
+    def _limits(self) -> bool:
+        """Return whether there are clients of this socket who may only ask so much."""
+        limiter = self.access.limiter
+        return limiter.on and (limiter.own_host or not self.on_host)
+
+    def _too_many(self, data: bytes, peer: Any, address: bytes) -> bool:
+        """Tell what is to be told of a query over its client's limit; False if it is answered.
+
+        It is, where the client shows that it is at its address: then nobody else asks in its name.
+        """
+        if self.access.proves(address, data):
+            return False
+        counters, limiter = self._counters, self.access.limiter
+        counters.queries += 1
+        counters.limited += 1
+        if limiter.slips():
+            reply = replies.come_by_tcp(data)
+            if reply is not None:
+                counters.slipped += 1
+                self.send(reply, peer)
+        return True
+
     def query(self, data: bytes, peer: Any, host: str) -> None:
         """Take one datagram that the hot table does not know."""
         self._counters.queries += 1
         waiter = None
         try:
             if not self.access.allows(host):
-                self._turn_away(data, peer)
+                self._turn_away(data, peer, host)
                 return
             try:
                 ask = self.questions.prepare(data)
@@ -110,6 +141,12 @@ class BaseListener:
             if client is None:
                 waiter = (NotedWaiter if noted else DatagramWaiter)(self, ask, data[:2], peer)
                 self.table.submit(ask, waiter)
+                return
+            if ask.qtype == const.ANY:
+                # Whoever wants all there is shows first where it is (RFC 8482 section 4.4).
+                reply = replies.come_by_tcp(data)
+                if reply is not None:
+                    self.send(reply, peer)
                 return
             whose = (client, ask.route.kind is Kind.CONSUL)
             if self.waiting.get(whose, 0) >= MAX_PER_CLIENT and not self.table.at_hand(ask):
@@ -145,8 +182,16 @@ class BaseListener:
             noted.took = self._clock.now() - noted.since
             observer.note(noted)
 
-    def _turn_away(self, data: bytes, peer: Any) -> None:
-        """Refuse who may not ask; what is prepared for clients is not theirs to fill."""
+    def _turn_away(self, data: bytes, peer: Any, host: str) -> None:
+        """Refuse who may not ask; what is prepared for clients is not theirs to fill.
+
+        But not again and again: the address may be another's, who is to be flooded.
+        """
+        stranger = one_client(packed(host))
+        now = self._clock.now()
+        if not self.on_host and not self.access.limiter.may_be_told(stranger, now):
+            self._counters.limited += 1
+            return
         try:
             query = self.questions.read(data)
         except WireError:

@@ -26,6 +26,9 @@ class Answering(Protocol):
     def send(self, reply: bytes, peer: Any) -> None:
         """Send one reply to where its query came from."""
 
+    def whose(self, peer: Any) -> bytes | str:
+        """Return what stands for the client that a query came from."""
+
     def cached(self, ask: Ask, ident: bytes, limit: int, result: Result) -> bytes:
         """Return the reply for a cached answer."""
 
@@ -42,6 +45,10 @@ class DatagramWaiter(Waiter):
         self.ask = ask
         self.client_id = ident
         self.peer = peer
+
+    def whose(self) -> bytes | str:
+        """Return what stands for the client."""
+        return self.listener.whose(self.peer)
 
     def relayed(self, ask: Ask, known: Known) -> None:
         """Send an upstream's reply; the bytes it makes for this question are made once."""

@@ -7,6 +7,7 @@ import socket
 import struct
 from typing import Any
 
+from consulfwd.core.access import packed
 from consulfwd.net import mmsg
 from consulfwd.net.udp_base import BaseListener
 
@@ -32,10 +33,15 @@ class WildcardListener(BaseListener):
         receive = self._sock.recvmsg
         ready = self.hot.answers.get
         observer = self.observer
+        over = self.access.limiter.over if self._limits() else None
+        now = self._clock.now()
         try:
             for _ in range(DRAIN):
                 data, ancillary, _, address = receive(mmsg.SLOT + mmsg.SPILL, 256)
                 peer = (_reply_from(ancillary), address)
+                octets = packed(address[0]) if over is not None else b""
+                if over is not None and over(octets, now) and self._too_many(data, peer, octets):
+                    continue
                 if observer is not None and observer.take(1):
                     self._note(data, peer, address[:2])
                     continue
@@ -50,6 +56,9 @@ class WildcardListener(BaseListener):
             pass
         except OSError as error:
             log.debug("UDP: %s", error)
+
+    def address(self, peer: Any) -> bytes:
+        return packed(peer[1][0])
 
     def send(self, reply: bytes, peer: Any) -> None:
         ancillary, address = peer

@@ -68,6 +68,10 @@ class Waiter:
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
 
+    def whose(self) -> bytes | str:
+        """Return what stands for the client that asks; "" for those inside."""
+        return ""
+
     def deliver(self, result: Result) -> None:
         """Take the result."""
         raise NotImplementedError

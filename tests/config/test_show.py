@@ -35,6 +35,7 @@ cache: {size: 0, min_ttl: 1, max_ttl: 2, max_negative_ttl: 3, stale_for: 4}
 query: {deadline: 1}
 access: {allow: ["::1", 10.0.0.0/8]}
 tcp: {max_connections: 1, max_per_client: 2, idle_timeout: 0.1, max_pending: 4}
+limits: {per_client: 0, burst: 0.5, slip: 2, exempt: [10.0.0.0/8], own_host: yes, unknown: 0}
 admin: {socket: off, mode: 0600, group: adm, listen: '[::1]:81', token_file: admin.token}
 log: {level: debug, format: json, queries: yes}
 user: "1000"
@@ -145,6 +146,14 @@ def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
         "  max_per_client: 64  # default\n"
         "  idle_timeout: 10.0  # default\n"
         "  max_pending: 100  # default\n"
+        "limits:\n"
+        "  per_client: 1000  # default\n"
+        "  per_network: 10000  # default\n"
+        "  burst: 5.0  # default\n"
+        "  slip: 1  # default\n"
+        "  exempt: []  # default\n"
+        "  own_host: false  # default\n"
+        "  unknown: 500  # default\n"
         "admin:\n"
         "  socket: auto  # default\n"
         '  mode: "0660"  # default\n'
