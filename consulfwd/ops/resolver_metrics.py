@@ -94,6 +94,12 @@ OF_RESOLVER = (
                 "Attempts given up for too many of both."),
         counted("consulfwd_trailing_replies_total", "trailing",
                 "Replies with octets behind them, each content once."),
+        counted("consulfwd_limited_queries_total", "limited",
+                "Queries over the limits of their clients."),
+        counted("consulfwd_slipped_queries_total", "slipped",
+                "Those of them that were told to come by a connection."),
+        counted("consulfwd_shielded_questions_total", "shielded",
+                "Questions about unknown names not asked: too many were in flight."),
     )),
     Part("resolver", ("tier",), _tiers, (
         counter("consulfwd_cache_answers_total",

@@ -33,6 +33,9 @@ WORDS = {
     "stray_replies": "replies nobody waited for",
     "evaded": "attempts given up for those",
     "trailing": "octets behind a reply",
+    "limited": "over the limits of their clients",
+    "slipped": "told to come by TCP",
+    "shielded": "about unknown names, not asked",
     "upstream": "asked of upstreams",
 }
 # Seconds in all; of no use beside counts.
