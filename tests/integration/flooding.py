@@ -61,7 +61,7 @@ def look(pid: int, before: Seen | None = None) -> Seen:
     sockets = 0
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):
-            sockets += os.readlink(link).startswith("socket:")
+            sockets += str(link.readlink()).startswith("socket:")
     before = before or Seen(0.0, 0)
     return Seen(max(peak, before.rss_mb), max(sockets, before.sockets))
 
@@ -87,11 +87,10 @@ def _run(address: str, port: int, sources: int, rate: int) -> None:
             number += 1
             turn = number % TURNS
             if turn < MADE_UP:
-                packet = b"%c%c" % (number >> 8 & 255, number & 255) + query + b"\x0a"
-                packet += b"%010x" % rng.getrandbits(40) + tail
+                packet = number.to_bytes(8, "big")[-2:] + query
+                packet += b"\x0a%010x" % rng.getrandbits(40) + tail
             elif turn == MADE_UP:
-                packet = b"%c%c" % (number >> 8 & 255, number & 255) + query + KNOWN + b"\0\xff\0\1"
-                packet += OPT
+                packet = number.to_bytes(8, "big")[-2:] + query + KNOWN + b"\0\xff\0\1" + OPT
             else:
                 packet = rubbish[number // TURNS % len(rubbish)]
             try:
