@@ -27,7 +27,7 @@ _LINK = b"\xfe\x80\0\0\0\0\0\0"
 
 
 class Buckets:
-    """Token buckets: `rate` queries a second, `burst` of them at once, at most `most` of them.
+    """Token buckets: `rate` queries a second, `burst` of them at once, at most `most` buckets.
 
     Of each the time is kept when it is full again (the virtual scheduling of GCRA), so one nobody
     takes from needs no place. If there are more in use than places, all others share one bucket of
@@ -36,13 +36,13 @@ class Buckets:
 
     __slots__ = ("_crowd", "_crowd_full_at", "_each", "_full_at", "_lasts", "_most", "_swept_at")
 
-    def __init__(self, rate: float, burst: float, crowd: float, most: int = MAX_BUCKETS) -> None:
+    def __init__(self, rate: float, burst: float, crowd: float, most: int | None = None) -> None:
         self._each = 1.0 / rate
         # Half a query more: sums of fractions are not exact.
         self._lasts = (burst + 0.5) / rate
         self._crowd = 1.0 / crowd
         self._crowd_full_at = 0.0
-        self._most = most
+        self._most = MAX_BUCKETS if most is None else most
         self._swept_at = -SWEEP_EVERY
         self._full_at: dict[bytes, float] = {}
 
