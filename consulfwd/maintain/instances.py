@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -169,14 +170,15 @@ def named_by(instance: Instance, answers: Iterable[tuple[int, str]]) -> bool:
     Targets are names of the node, of the address in hexadecimal, or what the service is registered
     with where that is a name.
     """
-    node = f"{instance.node.lower()}.node."
-    try:
-        other = f"{ip_address(instance.address).packed.hex()}.addr."
-    except ValueError:
-        other = instance.address.lower().rstrip(".") + "."
+    begins: list[str] = []
+    whole = instance.address.lower().rstrip(".") + "."
+    if instance.address == instance.node_address:
+        begins.append(f"{instance.node.lower()}.node.")
+    with suppress(ValueError):
+        begins.append(f"{ip_address(instance.address).packed.hex()}.addr.")
     for port, target in answers:
         name = target.lower().rstrip(".") + "."
-        if port == instance.port and (name.startswith((node, other)) or name == other):
+        if port == instance.port and (name.startswith(tuple(begins)) or name == whole):
             return True
     return False
 
