@@ -17,7 +17,7 @@ import click
 
 from consulfwd.cli import streams
 from consulfwd.cli.options import load_from_options, settings_options, tell_warnings
-from consulfwd.errors import UsageError
+from consulfwd.errors import ConsulfwdError, UsageError
 
 if TYPE_CHECKING:
     from consulfwd.config import Recursor, Settings
@@ -145,16 +145,24 @@ def maintain(name: str | None, **params: Any) -> None:
     state = params["state"] or folder(os.environ)
     command = click.get_current_context().meta.get(_COMMAND, ())
     tell = _as_json if params["as_json"] else _as_text
-    for wanted in _all_wanted(name, command, params, state):
+    codes = []
+    all_wanted = _all_wanted(name, command, params, state)
+    for wanted in all_wanted:
         running = Running(
             wanted, loaded.settings, state, dict(os.environ), tell, servers=_servers(params)
         )
         if params["dry_run"]:
             _plan(running, loaded.settings, params["as_json"])
             continue
-        code = asyncio.run(_run(running, tell))
-        if code:
-            sys.exit(code)
+        try:
+            codes.append(asyncio.run(_run(running, tell)))
+        except ConsulfwdError as error:
+            if len(all_wanted) == 1:
+                raise
+            # Of several that are put back, one that cannot be keeps no other from it.
+            streams.complain(f"consulfwd: {error}")
+            codes.append(error.exit_code)
+    sys.exit(next(filter(None, codes), 0))
 
 
 def _all_wanted(
@@ -164,8 +172,7 @@ def _all_wanted(
     from consulfwd.config.forms import BadValue
     from consulfwd.config.zone_forms import kv_prefix
     from consulfwd.maintain.journal import left
-    from consulfwd.maintain.running import check
-    from consulfwd.maintain.wanted import Wanted
+    from consulfwd.maintain.wanted import Wanted, check
 
     if params["at_once"] and params["timeout"] is not None:
         raise UsageError("--try and --timeout: one of them")

@@ -14,14 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from consulfwd.config import Recursor, Settings
-from consulfwd.errors import ConsulfwdError, UsageError
 from consulfwd.locking.command import Command
 from consulfwd.maintain import plan
 from consulfwd.maintain.asked import PATIENCE, Asking, Dns, records
 from consulfwd.maintain.holding import Holding, free
 from consulfwd.maintain.instances import Unit
-from consulfwd.maintain.journal import Book, Journal, Out, left, stem
+from consulfwd.maintain.journal import Book, Journal, Out, stem
 from consulfwd.maintain.mark import Mark
+from consulfwd.maintain.recovering import TAKEN_UP, clear, others
 from consulfwd.maintain.requests import Requests
 from consulfwd.maintain.selecting import Selected, select
 from consulfwd.maintain.surely import surely
@@ -30,8 +30,6 @@ from consulfwd.maintain.waiting import Waiting
 from consulfwd.maintain.wanted import BUSY, Event, Stopped, Tell, Times, Wanted
 from consulfwd.words import moment
 
-# So long (seconds) after it began a run is gone on with, where it was; one of the same command.
-TAKEN_UP = 3600.0
 # How often (seconds) is looked whether another run on this host is over.
 _LOOK = 0.2
 
@@ -97,7 +95,7 @@ class Running:
             book = self._book = Book(self._folder, stem(selected.kind, selected.name))
             until = self._times.boot() + self._wanted.wait
             await self._take(book, until)
-            await self._others(book)
+            await others(self._folder, book, self._requests, self._tell, self._times)
             before = book.load()
             await self._begin(selected, before)
             session = await holding.begin()
@@ -127,21 +125,6 @@ class Running:
                 self._tell(Event("waits", text, {"name": self._wanted.name}))
             await self._times.sleep(_LOOK)
 
-    async def _others(self, own: Book) -> None:
-        """Put back what runs of this host left out that had to do with something else."""
-        for book in left(self._folder):
-            try:
-                if book.path == own.path or (found := book.load()) is None:
-                    continue
-                old = self._times.wall() - found.begun > TAKEN_UP
-                if not found.left and (old or found.out is not None):
-                    await self._clear(found)
-                    book.remove()
-            except ConsulfwdError as error:
-                self._tell(Event("left", f"{book.path.name}: not ended: {error}", bad=True))
-            finally:
-                book.close()
-
     async def _begin(self, selected: Selected, before: Journal | None) -> None:
         """Take up what the last run of the same left: its locks, its number, what it had done."""
         now = self._times.wall()
@@ -165,11 +148,9 @@ class Running:
             self._tell(Event("taken up", f"{selected.name}: {text}", done))
 
     async def _clear(self, journal: Journal) -> None:
-        """Put back who was left out by a run that is over, and free its locks."""
-        await free(self._requests.several, journal)
-        if (out := journal.out) is not None:
-            called = f"{out.id or 'node'} on {out.node}"
-            await put_back(out, called, {journal.run}, self._requests, self._tell, self._times)
+        assert self._book is not None
+        await clear(journal, self._book, self._requests, self._tell, self._times)
+        self._out(None)
 
     async def _plan(self, selected: Selected, done: Sequence[tuple[str, str]]) -> plan.Plan:
         limits = plan.Limits(self._wanted.keep, self._wanted.force)
@@ -264,14 +245,12 @@ class Running:
             return
         if before.out not in [out_of(one) for one in units]:
             await self._clear(before)
-            self._out(None)
 
     async def _all_back(self, selected: Selected) -> None:
         """Put back all that runs of ours left out: of this host, or whose time is over."""
         count = 0
         if self._journal.out is not None:
             await self._clear(self._journal)
-            self._out(None)
             count = 1
             selected = await select(self._wanted, self._requests, selected)
         limits = plan.Limits(force=self._wanted.force)
@@ -306,17 +285,3 @@ class Running:
             book.remove()
         else:
             self._note(session="", locks=())
-
-
-
-
-def check(wanted: Wanted, *, dry: bool = False) -> None:
-    """Raise UsageError for what does not go together; nothing need be run in a `dry` run."""
-    if wanted.rolling and (wanted.node or wanted.id):
-        raise UsageError("--rolling is all instances: without --node, --id")
-    if wanted.back and wanted.command:
-        raise UsageError("--back runs nothing: without a command")
-    if not wanted.back and not wanted.command and not dry:
-        raise UsageError("what is to be run? (-- COMMAND, or --back)")
-
-

@@ -53,6 +53,9 @@ async def select(
         kind = NODE if on is not None else SERVICE
     if kind == NODE:
         return await _node(wanted, requests)
+    if not found and wanted.back and kind:
+        # Its journal may be left, of what is not registered any more.
+        return Selected(SERVICE, wanted.name, "", (), {wanted.name: ()})
     if not found:
         raise Stopped(f"{printable(wanted.name)}: Consul knows no such service or node"
                       " (or ACLs hide it from this token)")  # fmt: skip
@@ -82,6 +85,8 @@ async def _node(wanted: Wanted, requests: Requests) -> Selected:
     if wanted.rolling or wanted.node or wanted.id:
         raise UsageError(f"{wanted.name} is a node: without --rolling, --node, --id")
     on = await requests.services_on(wanted.name)
+    if on is None and wanted.back:
+        return Selected(NODE, wanted.name, wanted.name, (), {})
     if on is None:
         raise Stopped(f"{printable(wanted.name)}: Consul knows no such node")
     address, names = on

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from consulfwd.consul.session import boot_time
-from consulfwd.errors import ConsulfwdError
+from consulfwd.errors import ConsulfwdError, UsageError
 
 SERVICE, NODE = "service", "node"
 # Exit codes: not to be had now (EX_TEMPFAIL of sysexits.h); out of time, as timeout(1) has it.
@@ -76,3 +76,15 @@ class Times(NamedTuple):
     wall: Callable[[], float] = time.time
     boot: Callable[[], float] = boot_time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+def check(wanted: Wanted, *, dry: bool = False) -> None:
+    """Raise UsageError for what does not go together; nothing need be run in a `dry` run."""
+    if wanted.rolling and (wanted.node or wanted.id):
+        raise UsageError("--rolling is all instances: without --node, --id")
+    if wanted.back and wanted.command:
+        raise UsageError("--back runs nothing: without a command")
+    if not wanted.back and not wanted.command and not dry:
+        raise UsageError("what is to be run? (-- COMMAND, or --back)")
+
+

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -277,6 +278,47 @@ def test_killed_at_every_step_then_again(kept: RealCluster, tmp_path: Path) -> N
     assert out(kept) == {}
     assert held(kept) == []
     assert list(tmp_path.glob("*/*.json")) == []
+
+
+RIGHTS = re.compile(r"With ACLs the token .*?```\n(.*?)```", re.DOTALL)
+
+
+@NEWEST
+def test_with_the_rights_of_the_document_and_with_one_less(
+    consul_binary: Path, tmp_path: Path, project: Path
+) -> None:
+    found = RIGHTS.search((project / "docs" / "maintenance.md").read_text())
+    assert found is not None
+    rules = found[1].splitlines()
+    agents = addresses(NETWORK, 21, 22, 23)
+    with RealCluster(consul_binary, agents, workdir=tmp_path / "acl", acl=True) as cluster:
+        services(cluster, ["web"])
+        token = tmp_path / "token"
+        path = config(cluster, tmp_path)
+        settings = json.loads(path.read_text())
+        for one in settings["consul"]["agents"]:
+            one["token_file"] = str(token)
+        path.write_text(json.dumps(settings))
+        command = words(path, tmp_path, "web", "--keep=0", "--settle=0", "--recheck=0")
+        command += ["--", "true"]
+
+        def run(rights: list[str]) -> tuple[int, str]:
+            token.write_text(cluster.create_token("\n".join(rights)))
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=60, check=False
+            )
+            return done.returncode, done.stderr
+
+        assert run(rules)[0] == 0
+        for missing in ("agent_prefix", "key_prefix"):
+            rights = [one for one in rules if not one.startswith(missing)]
+            code, said = run(rights)
+            assert code == 3
+            assert f"it needs {missing} " in said
+        code, said = run([rules[0].replace("write", "read"), *rules[1:]])
+        assert code == 3
+        assert 'it needs service "NAME" { policy = "write" }' in said
+        assert out(cluster) == {}
 
 
 @OLDEST

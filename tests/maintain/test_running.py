@@ -394,6 +394,48 @@ def test_one_that_cannot_be_put_back_is_told_and_then_put_back(tmp_path: Path) -
     nothing_left(world, tmp_path)
 
 
+def test_what_is_gone_for_good_keeps_nobody_from_anything(tmp_path: Path) -> None:
+    for gone in ("node", "service", "all of it"):
+        world = World(services=("web", "other"))
+        world.meanwhile["n2"] = lambda world=world: setattr(world, "dead", True)
+        with pytest.raises(Killed):
+            asyncio.run(world.running(tmp_path, node="n2").run())
+        world.dead = False
+        if gone != "service":
+            del world.addresses["n2"]
+            world.out.clear()
+        if gone != "node":
+            world.services.remove("web")
+            world.out.clear()
+        if gone == "node":
+            world.run(tmp_path, rolling=True)
+            assert world.begun == ["n2", "n1", "n3"]
+        else:
+            world.run(tmp_path, back=True, kind="service")
+        nothing_left(world, tmp_path)
+    # A host that is away, and not for good, is told, with what to do if it is.
+    world = World(services=("web", "other"))
+    world.meanwhile["n2"] = lambda: setattr(world, "dead", True)
+    with pytest.raises(Killed):
+        asyncio.run(world.running(tmp_path, node="n2").run())
+    world.unreachable.add("127.9.0.2")
+    with pytest.raises(Stopped, match=r"gone for good, remove /.*maintain-service@web\.json"):
+        world.run(tmp_path, node="n1")
+    world.run(tmp_path, name="other", node="n3")
+    assert any("not ended" in one.text for one in world.events)
+
+
+def test_a_node_that_is_gone(tmp_path: Path) -> None:
+    world = World()
+    world.meanwhile["n1"] = lambda: setattr(world, "dead", True)
+    with pytest.raises(Killed):
+        asyncio.run(world.running(tmp_path, name="n1").run())
+    del world.addresses["n1"]
+    world.out.clear()
+    world.run(tmp_path, name="n1", kind="node", back=True)
+    nothing_left(world, tmp_path)
+
+
 def test_two_on_one_host(tmp_path: Path) -> None:
     world = World()
 
