@@ -43,6 +43,11 @@ VERBS = {
     "drain": ("consulfwd.cli.drain", "drain", "Have an agent or recursor asked no more."),
     "undrain": ("consulfwd.cli.drain", "undrain", "Have it asked again."),
     "lock": ("consulfwd.cli.lock", "lock", "Run a program on one host of several, by a lock."),
+    "maintain": (
+        "consulfwd.cli.maintain",
+        "maintain",
+        "Take instances out of DNS, work on them, put them back.",
+    ),
     "config": ("consulfwd.cli.config", "config", "Check and show the settings."),
 }
 

@@ -39,6 +39,7 @@ ALONE = (
     "test_one_writer.py",
     "test_one_writer_cut.py",
     "test_lock_command.py",
+    "test_maintain.py",
     "test_hidden_primary.py",
     "test_zone_targets.py",
     "test_zone_infoblox.py",

@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         "apply", "config", "consul", "core", "dns", "hangups", "keep", "ops", "process", "upkeep",
     },
     "locking": {"config", "consul", "core", "notify"},
+    "maintain": {"config", "consul", "dns", "locking", "zones"},
     "ops": {"dns", "core", "config", "net", "consul", "server"},
     "checks": {"config", "consul", "dns", "ops", "zones"},
     "dev": {"dns", "core", "config"},
@@ -52,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     # `dev` is for `serve --dev`; the generators are reached by their own verbs.
     "cli": {
         "api", "apply", "audit", "checks", "config", "daemon", "dev", "generate", "keep", "lint",
-        "locking", "notify", "ops", "server", "servers", "template", "upkeep", "zones",
+        "locking", "maintain", "notify", "ops", "server", "servers", "template", "upkeep", "zones",
     },
 }
 
