@@ -1,7 +1,7 @@
 """The one thread by which all sets of a process follow Consul; what becomes of it in a fork.
 
-What belongs here: who follows which fact for whom, the thread's beginning and end. Must not know:
-what programs do with sets. All sets that ask the same agents share connections and seats there,
+What belongs here: the thread's beginning and end, who joins and leaves. What is followed there is in
+`source`. Must not know: what programs do with sets. All sets that ask the same agents share connections and seats there,
 however many there are: Consul allows a host 200 (`consul.seats`).
 
 Locks are taken in one order: the hub's, then cells'. What the garbage collector finds closes itself
@@ -19,14 +19,9 @@ import os
 import selectors
 import threading
 import weakref
-from collections.abc import Sequence
 
 from consulfwd.backends.cell import Cell
-from consulfwd.backends.model import State, healthy
-from consulfwd.config import Agent
-from consulfwd.consul.belief import Belief
-from consulfwd.consul.facts import Fact
-from consulfwd.consul.following import Following
+from consulfwd.backends.source import Key, Source
 
 log = logging.getLogger("consulfwd.backends")
 
@@ -34,55 +29,6 @@ THREAD = "consulfwd-backends"
 # So long (seconds) whoever closes a set waits for its connections to be closed; at the exit of a
 # program that closed nothing.
 CLOSING, AT_EXIT = 5.0, 1.0
-_Key = tuple[tuple[Agent, ...], float]
-
-
-class _Source:
-    """Follows facts at the first of some agents that answers, for all cells that want them."""
-
-    def __init__(self, key: _Key, before: Sequence[Belief] = ()) -> None:
-        agents, rate = key
-        self._following = Following(
-            agents,
-            tell=lambda text: log.warning("%s", text),
-            heard=self._heard,
-            rate=rate,
-            before=before,
-        )
-        self._cells: dict[Fact, list[Cell]] = {}
-
-    def add(self, cell: Cell) -> None:
-        self._cells.setdefault(cell.fact, []).append(cell)
-        self._following.also([cell.fact])
-        self._heard(cell.fact)
-
-    def remove(self, cell: Cell) -> bool:
-        """Return whether anybody is left."""
-        cells = self._cells[cell.fact]
-        cells.remove(cell)
-        if not cells:
-            del self._cells[cell.fact]
-            self._following.without([cell.fact])
-        return bool(self._cells)
-
-    def belief(self, fact: Fact) -> list[Belief]:
-        return [one for one in self._following.beliefs if one.fact == fact]
-
-    async def close(self) -> None:
-        await self._following.close()
-
-    def _heard(self, fact: Fact) -> None:
-        fault = self._following.faults.get(fact)
-        why = "" if fault is None else str(fault)
-        known = self._following.about(fact)
-        for cell in self._cells.get(fact, ()):
-            if known is None:
-                # What it knew by other agents, or before a fork, stays.
-                old = cell.state
-                state = State(old.backends, old.known, (why or old.stale) if old.known else "")
-            else:
-                state = State(healthy(known.value, cell.wanted), True, why or known.held)
-            cell.publish(state, why)
 
 
 class _Runner:
@@ -92,12 +38,12 @@ class _Runner:
         self.users = 0
         self._selector = selectors.DefaultSelector()
         self.loop = asyncio.SelectorEventLoop(self._selector)
-        self.sources: dict[_Key, _Source] = {}
-        self.joined: dict[Cell, _Key] = {}
+        self.sources: dict[Key, Source] = {}
+        self.joined: dict[Cell, Key] = {}
         self.thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
         self.thread.start()
 
-    async def join(self, cell: Cell, key: _Key) -> None:
+    async def join(self, cell: Cell, key: Key) -> None:
         """Follow for a cell, by these agents from now on."""
         try:
             await self._join(cell, key)
@@ -105,14 +51,14 @@ class _Runner:
             log.exception("following %s failed", cell.fact)
             cell.publish(cell.state, f"an error of consulfwd's own ({error!r})")
 
-    async def _join(self, cell: Cell, key: _Key) -> None:
+    async def _join(self, cell: Cell, key: Key) -> None:
         old = self.joined.get(cell)
         if old == key:
             return
         if key not in self.sources:
             # Rights that are lost by another token must not make a list shorter.
             before = [] if old is None else self.sources[old].belief(cell.fact)
-            self.sources[key] = _Source(key, before)
+            self.sources[key] = Source(key, before)
         self.joined[cell] = key
         self.sources[key].add(cell)
         if old is not None:
@@ -142,7 +88,7 @@ class _Runner:
                 os.dup2(null, number, inheritable=False)
         os.close(null)
 
-    async def _remove(self, cell: Cell, key: _Key) -> None:
+    async def _remove(self, cell: Cell, key: Key) -> None:
         source = self.sources[key]
         if not source.remove(cell):
             del self.sources[key]

@@ -43,6 +43,7 @@ VERBS = {
     "drain": ("consulfwd.cli.drain", "drain", "Have an agent or recursor asked no more."),
     "undrain": ("consulfwd.cli.drain", "undrain", "Have it asked again."),
     "lock": ("consulfwd.cli.lock", "lock", "Run a program on one host of several, by a lock."),
+    "watch": ("consulfwd.cli.watch", "watch", "Have a command told of a service's instances."),
     "config": ("consulfwd.cli.config", "config", "Check and show the settings."),
 }
 

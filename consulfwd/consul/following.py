@@ -234,6 +234,10 @@ class Following:
         for one in asked:
             await one.told.wait()
 
+    async def knock(self, timeout: float) -> None:
+        """See within `timeout` s which agents answer again that failed: they are asked at once."""
+        await self._asking.knock(timeout)
+
     async def close(self) -> None:
         """End every task and close every connection."""
         self.want(())

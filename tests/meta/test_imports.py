@@ -49,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "server": {"dns", "core", "config", "net", "consul", "kept", "notify", "ops"},
     "daemon": {"config", "hangups", "net", "kept", "notify", "ops", "process", "server"},
     "api": {"backends", "dns", "core", "config", "net", "consul", "daemon"},
-    "backends": {"config", "consul", "core", "keep"},
+    "backends": {"config", "consul", "core", "hangups", "notify"},
     # `dev` is for `serve --dev`; the generators are reached by their own verbs.
     "cli": {
         "api", "apply", "audit", "backends", "checks", "config", "daemon", "dev", "generate",
@@ -71,7 +71,7 @@ PURE_OF_ZONES = {
     "publish.place", "publish.serials", "publish.status",
     "sinks.faults", "sinks.ownership", "sinks.transfers", "sinks.updates", "sinks.written",
 }  # fmt: skip
-PURE_OF_BACKENDS = {"backends.model", "backends.picking"}
+PURE_OF_BACKENDS = {"backends.due", "backends.model", "backends.picking"}
 # Of checks all modules but these, which ask, or wait: what is found is judged without.
 ASKING_OF_CHECKS = {
     "asked_consul", "asked_dns", "asked_resolver", "asked_zone", "deadline", "running",
