@@ -1,8 +1,8 @@
 """The one thread by which all sets of a process follow Consul; what becomes of it in a fork.
 
-What belongs here: the thread's beginning and end, who joins and leaves. What is followed there is in
-`source`. Must not know: what programs do with sets. All sets that ask the same agents share connections and seats there,
-however many there are: Consul allows a host 200 (`consul.seats`).
+What belongs here: the thread's beginning and end, who joins and leaves. What is followed there is
+in `source`. Must not know: what programs do with sets. All sets that ask the same agents share
+connections and seats there, however many they are: Consul allows a host 200 (`consul.seats`).
 
 Locks are taken in one order: the hub's, then cells'. What the garbage collector finds closes itself
 without any, as that may run while either is held.
