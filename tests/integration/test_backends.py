@@ -20,10 +20,10 @@ from tests.integration.served import consul
 
 SERVICES = 16
 # Of each service: a thousand in all; fewer where what follows them takes simpler ways.
-CHANGES = {"modern": 63, "debian": 20}
+CHANGES = {"modern": 63, "debian": 12}
 PATIENCE_S = 20.0
 # So long an agent is dead, and alive before the next one dies.
-DEAD_S, ALIVE_S = 0.5, 1.0
+DEAD_S, ALIVE_S = 0.5, 2.0
 # The pace at which programs look at what changes all the time is not what is tested here.
 RATE = 1000.0
 
@@ -197,7 +197,7 @@ def test_the_set_is_what_consul_says_while_agents_are_killed(cluster: RealCluste
         took = time.monotonic() - begun
         print(f"{times * SERVICES} changes in {took:.1f} s, {len(killed)} kills")
         assert failed == []
-        assert len(killed) >= 2
+        assert len(killed) >= min(times // 12, 3)
         for name, program in programs.items():
             end = time.monotonic() + PATIENCE_S
             while {row(one) for one in program.known.values()} != truth(cluster, name):
