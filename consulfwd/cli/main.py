@@ -48,6 +48,7 @@ VERBS = {
         "maintain",
         "Take instances out of DNS, work on them, put them back.",
     ),
+    "watch": ("consulfwd.cli.watch", "watch", "Have a command told of a service's instances."),
     "config": ("consulfwd.cli.config", "config", "Check and show the settings."),
 }
 

@@ -7,6 +7,7 @@ what becomes of a reply, nor what is told of it.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -149,6 +150,24 @@ class Asking:
             self._turns.failed(one.at, now)
         else:
             one.refusals.refused(one.at, now)
+
+    async def knock(self, timeout: float) -> None:
+        """See who of those that failed answers again; whoever does is asked at once.
+
+        Pauses have grown meanwhile: for a file it may take its time, a program may wait for it.
+        """
+        now = self._clock()
+        away = [at for at in range(len(self.posts)) if self._turns.passed_over(at, now)]
+        await asyncio.gather(*(self._knock_at(at, timeout) for at in away))
+
+    async def _knock_at(self, at: int, timeout: float) -> None:
+        try:
+            reply = await self.posts[at].client.get("/v1/status/leader", timeout=timeout)
+            back = bool(reply.json())
+        except ConsulError:
+            return
+        if back:
+            self._renewed(at, look=False)
 
     def keep_seat(self, one: Followed) -> None:
         """Keep a seat for a fact at each agent."""

@@ -81,10 +81,11 @@ class Belief:
     (`reply`, `failed` or `given_up`) take turns. `held` says that the token may see a part of it
     only, while all of it was known and stays so. Known to be so `as_of`, and so `since`.
     `to_confirm` says that the next question is to `confirm` it; `in_question` has those members of
-    which it is to be found out before whether the token `may_read` them.
+    which it is to be found out before whether the token `may_read` them. What changes all the time
+    is looked at `rate` times a second at most.
     """
 
-    def __init__(self, fact: Fact, rng: random.Random) -> None:
+    def __init__(self, fact: Fact, rng: random.Random, rate: float | None = None) -> None:
         self.fact = fact
         self.doubt = Doubt.NONE
         self.held = False
@@ -95,8 +96,8 @@ class Belief:
             rng,
             wait=WAIT,
             spread=SPREAD,
-            rate=HINT_RATE if fact.hints else RATE,
-            burst=BURST,
+            rate=rate or (HINT_RATE if fact.hints else RATE),
+            burst=max(BURST, int(rate or 0)),
             hold=fact.hold,
         )
         self._agent: int | None = None

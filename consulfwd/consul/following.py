@@ -47,7 +47,8 @@ class Following:
 
     `heard` is called with a fact after each question about it: what is known of it may be another
     thing now, or be known to be so still. Of very many facts, each that has no seat is looked at
-    within `turn` seconds, or a quarter more.
+    within `turn` seconds, or a quarter more. What changes all the time is looked at `rate` times a
+    second at most, by default once.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Following:
         *,
         heard: Callable[[Fact], None] = lambda fact: None,
         turn: float = float("inf"),
+        rate: float | None = None,
         before: Sequence[Belief] = (),
         connect: Callable[[Agent], Client] = connect_to,
         clock: Callable[[], float] = time.monotonic,
@@ -69,6 +71,7 @@ class Following:
         self.faults: dict[Fact, ConsulError] = {}
         self._changed = changed
         self._heard = heard
+        self._rate = rate
         self._clock = clock
         self._sleep = sleep
         self._rng = rng or random.Random()
@@ -104,7 +107,7 @@ class Following:
         for fact in facts:
             if fact in self._followed:
                 continue
-            one = Followed(Belief(fact, self._rng), len(self._asking.posts))
+            one = Followed(Belief(fact, self._rng, self._rate), len(self._asking.posts))
             if first:
                 self._asking.keep_seat(one)
             if fact in self._before:
@@ -122,7 +125,7 @@ class Following:
         for fact, reading in found.items():
             if fact in self._followed:
                 continue
-            one = Followed(Belief(fact, self._rng), len(names))
+            one = Followed(Belief(fact, self._rng, self._rate), len(names))
             one.belief.learn(reading, reply, now)
             one.at = one.said_by = at
             one.told.set()
@@ -230,6 +233,10 @@ class Following:
             one.give_up()
         for one in asked:
             await one.told.wait()
+
+    async def knock(self, timeout: float) -> None:
+        """See within `timeout` s which agents answer again that failed: they are asked at once."""
+        await self._asking.knock(timeout)
 
     async def close(self) -> None:
         """End every task and close every connection."""

@@ -34,6 +34,10 @@ class Turns:
         left = [one for one in free_at if one not in besides] or list(free_at)
         return min(left, key=lambda one: (free_at[one], one))
 
+    def passed_over(self, one: int, now: float) -> bool:
+        """Return whether others are asked before it, as it failed."""
+        return now < self._until[one]
+
     def failed(self, one: int, now: float) -> None:
         """Note that an agent did not answer, or not as one does that knows of its leader."""
         if now >= self._until[one]:

@@ -43,6 +43,7 @@ ALONE = (
     "test_hidden_primary.py",
     "test_zone_targets.py",
     "test_zone_infoblox.py",
+    "test_backends.py",
     "test_render_known.py",
     "test_primary_backup.py",
     "test_render.py",
