@@ -1,4 +1,4 @@
-"""The process of a worker: `PYTHON .../consulfwd/workers/__main__.py NUMBER LINE DESK LEVEL`.
+"""The process of a worker: `PYTHON .../consulfwd/workers/__main__.py LINE DESK`.
 
 Run as a file, so that `ps` says what it is, and never from where the head happens to stand.
 """
@@ -26,10 +26,8 @@ def main(arguments: list[str]) -> int:
 
     if arguments == ["--try"]:
         return 0
-    _, line, desk, level = map(int, arguments)
-    return loop.run(
-        worker.serve(socket.socket(fileno=line), socket.socket(fileno=desk), level)
-    )
+    line, desk = (socket.socket(fileno=int(one)) for one in arguments)
+    return loop.run(worker.serve(line, desk))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ What belongs here: how one begins, is asked, ends. When, and what follows, is th
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
 import subprocess
@@ -32,7 +31,10 @@ def trial() -> list[str]:
 
 
 class Child:
-    """A worker's process. `heard` gets its messages, `ended` is called once when it is gone."""
+    """A worker's process. `heard` gets its messages, `ended` is called once when it is gone.
+
+    It is `here` once it can be asked, which takes most of the time that it takes to begin.
+    """
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class Child:
         self.began = time.monotonic()
         self.since = time.time()
         self.beat_at = self.began
-        self.leaving = False
+        self.leaving = self.here = False
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[str] = loop.create_future()
         self.counters: Mapping[str, float] = {}
@@ -55,8 +57,7 @@ class Child:
         with theirs, replying:
             for sock in (theirs, replying):
                 sock.set_inheritable(True)
-            level = logging.getLogger().getEffectiveLevel()
-            numbers = [str(one) for one in (number, theirs.fileno(), replying.fileno(), level)]
+            numbers = [str(one.fileno()) for one in (theirs, replying)]
             self._process = subprocess.Popen(
                 [sys.executable, str(MAIN), *numbers],
                 stdin=subprocess.DEVNULL,

@@ -46,8 +46,8 @@ BEGIN, HANG, RELOAD = 20.0, 10.0, 15.0
 # after ever longer pauses.
 SHORT_LIVED, PAUSE, LONGEST_PAUSE = 5.0, 0.1, 5.0
 LOOK_EVERY = 0.5
-# Among those that say something.
-HEAD = -1
+# Among those that say something; and the number of a worker that is nobody's yet.
+HEAD, SPARE = -1, -2
 
 
 class _Held:
@@ -103,6 +103,8 @@ class Head(Server):
         self._reloads: dict[tuple[Child, int], asyncio.Future[str]] = {}
         self._said = Once()
         self._pauses: dict[int, float] = {}
+        # One that has begun but for its settings and sockets: the next to take another's place.
+        self._spare: Child | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._looks: asyncio.TimerHandle | None = None
 
@@ -121,6 +123,7 @@ class Head(Server):
             raise StartError(f"workers: {faults[0]}")
         self._look_after()
         self._answers = True
+        self._spare = Child(SPARE, self._heard, self._gone)
         log.info("%d workers answer", self.count)
 
     def _note_own(self, record: logging.LogRecord) -> bool:
@@ -183,7 +186,7 @@ class Head(Server):
             self._looks.cancel()
         for task in list(self._tasks):
             task.cancel()
-        children = list(self.children.values())
+        children = self._everyone()
         for child in children:
             child.leave()
         ends = time.monotonic() + min(DRAIN_SECONDS, self._drain_seconds() + 1.0)
@@ -197,6 +200,9 @@ class Head(Server):
         await super()._stop()
 
     # -- workers --------------------------------------------------------------------------------
+
+    def _everyone(self) -> list[Child]:
+        return [*self.children.values(), *filter(None, [self._spare])]
 
     def _living(self) -> list[Child]:
         return [one for one in self.children.values() if one.answers]
@@ -293,7 +299,9 @@ class Head(Server):
             case ("queried", number, line) if number in self.tails:
                 self.tails[number][0](line)
             case ("here",):
-                self._supply(child)
+                child.here = True
+                if child.number != SPARE:
+                    self._supply(child)
             case ("ready",):
                 self._ready(child)
             case ("failed", why):
@@ -310,6 +318,9 @@ class Head(Server):
         self._failed(child, f"worker {child.number + 1} ended as it began ({how})")
         child.close()
         self.past.add(child.counters, child.admin, child.seen)
+        if child is self._spare:
+            self._spare = None
+            self._do(self._make_spare(LONGEST_PAUSE))
         if self.children.get(child.number) is not child:
             return
         del self.children[child.number]
@@ -325,10 +336,23 @@ class Head(Server):
             self._pauses[gone.number] = min(max(2 * pause, PAUSE), LONGEST_PAUSE)
             await asyncio.sleep(pause)
         began = time.monotonic()
-        child = self._begin(gone.number)
+        child, self._spare = self._spare, None
+        if child is not None and child.here:
+            child.number = gone.number
+            self.children[gone.number] = child
+            self._supply(child)
+        else:
+            self._spare, child = child, self._begin(gone.number)
         if not await self._begun(child):
             took = duration(time.monotonic() - began)
             log.info("worker %d answers again after %s", child.number + 1, took)
+        if self._spare is None:
+            await self._make_spare()
+
+    async def _make_spare(self, pause: float = 0.0) -> None:
+        await asyncio.sleep(pause)
+        if self._spare is None and not self._stopped:
+            self._spare = Child(SPARE, self._heard, self._gone)
 
     def _do(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -378,4 +402,4 @@ class Head(Server):
 
     def lines_over_exec(self) -> list[tuple[int, int]]:
         """Return each worker's process and the number of its line."""
-        return [(one.pid, one.line.number) for one in self._living()]
+        return [(one.pid, one.line.number) for one in self._everyone()]

@@ -197,6 +197,7 @@ class Worker:
         if not self._begun.done():
             return 0
         start = self._begun.result()
+        _log_from(start.settings.log.level)
         server = WorkerServer(start, self._handed, self._tell)
         try:
             await server.start()
@@ -262,6 +263,7 @@ class Worker:
         try:
             async with self._changing:
                 await server.go_by(start)
+                _log_from(start.settings.log.level)
         except StartError as error:
             fault = str(error)
         except Exception as error:
@@ -302,6 +304,13 @@ class Worker:
         return None
 
 
+def _log_from(level: str) -> None:
+    """Pass on what is at least of this level."""
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    logging.getLogger("asyncio").setLevel(max(root.level, logging.WARNING))
+
+
 class ToHead(logging.Handler):
     """Log records as messages."""
 
@@ -319,10 +328,8 @@ class ToHead(logging.Handler):
         self._say(("log", record.name, record.levelno, text, fields))
 
 
-async def serve(line: socket.socket, desk: socket.socket, level: int) -> int:
+async def serve(line: socket.socket, desk: socket.socket) -> int:
     """Be a worker on these sockets; return the exit code."""
     worker = Worker(line, desk)
     worker.log_to_head()
-    logging.getLogger().setLevel(level)
-    logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))
     return await worker.run()
