@@ -27,10 +27,11 @@ from consulfwd.process import (
     drop_privileges,
     find_user,
     make_room,
+    processes_for,
     quieten_collector,
     take_short_turns,
 )
-from consulfwd.server import Server
+from consulfwd.server import DRAIN_SECONDS, Server
 
 log = logging.getLogger("consulfwd")
 
@@ -54,6 +55,38 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
     return loop.run(main)
 
 
+def _made(settings: Settings, kept: Kept) -> tuple[Server, WatchedServer]:
+    """Return a server, with workers where there are to be any, and what is seen of it."""
+    count = processes_for(settings.workers)
+    if count == 1:
+        server = Server(settings, kept=kept, room=make_room)
+        return server, WatchedServer(server)
+    from consulfwd.workers.head import Head
+    from consulfwd.workers.watched import WatchedHead
+
+    head = Head(settings, count=count, kept=kept, room=make_room)
+    return head, WatchedHead(head)
+
+
+def _become_new(server: Server, admin: Admin, environ: dict[str, str]) -> None:
+    """Become the program that is installed now. Raises OSError."""
+    from consulfwd.workers import upgrade
+    from consulfwd.workers.head import Head
+
+    assert isinstance(server, Head)
+    log.info("renewed: the program that is installed now takes over")
+    admin.end()
+    upgrade.become_new(server, environ)
+
+
+async def _let_predecessors_go() -> None:
+    """Have workers of the program before this one end, if it became this one."""
+    if "LISTEN_WORKERS" in os.environ:
+        from consulfwd.workers import upgrade
+
+        await upgrade.Predecessors(os.environ).let_go(2 * DRAIN_SECONDS)
+
+
 async def serve(
     loaded: Loaded,
     load_again: Callable[[], Loaded],
@@ -68,11 +101,11 @@ async def serve(
     looked at by `admin`, if that is the caller's. Returns the exit code: 0 after SIGTERM,
     INTERRUPTED after SIGINT. Raises StartError when it cannot start.
     """
+    environ = dict(os.environ)
     notifier = Notifier.take(os.environ, os.getpid())
     kept = Kept.take(notifier, os.environ, os.getpid())
     user = loaded.settings.user
-    server = Server(loaded.settings, kept=kept, room=make_room)
-    watched = WatchedServer(server)
+    server, watched = _made(loaded.settings, kept)
     manager = Manager(notifier, watched.line)
     admin = admin or Admin("serve")
     watched.beside = lambda: (REFUSED_RELOAD,) if manager.refused else ()
@@ -100,6 +133,19 @@ async def serve(
             if taken is not None:
                 taken(again)
 
+    async def renew() -> None:
+        if not started.is_set() or stopping.done():
+            return
+        if type(server) is Server:
+            log.warning("not renewed: a single process is restarted instead (see workers)")
+            return
+        from consulfwd.workers import upgrade
+
+        if fault := await upgrade.tried(load_again):
+            log.error("not renewed, this program goes on:\n%s", fault)
+        elif not stopping.done():
+            stopping.set_result(signal.SIGUSR2)
+
     def report() -> None:
         if started.is_set():
             watched.report()
@@ -114,6 +160,15 @@ async def serve(
         running.add_signal_handler(number, stop, number)
     hang_ups = HangUps(reload)
     running.add_signal_handler(signal.SIGUSR1, report)
+    renewals: set[asyncio.Task[None]] = set()
+
+    def renew_soon() -> None:
+        if not renewals:
+            task = running.create_task(renew())
+            renewals.add(task)
+            task.add_done_callback(renewals.discard)
+
+    running.add_signal_handler(signal.SIGUSR2, renew_soon)
     try:
         if os.getuid() == 0 and user is not None:
             find_user(user)
@@ -132,8 +187,11 @@ async def serve(
         ready(server)
     manager.ready()
     started.set()
+    await _let_predecessors_go()
     try:
         stopped_by = await stopping
+        if stopped_by == signal.SIGUSR2:
+            _become_new(server, admin, environ)
         log.info("stopping: answering what is in flight")
         manager.stopping()
     finally:

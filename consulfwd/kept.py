@@ -15,7 +15,7 @@ from collections.abc import Iterable, MutableMapping
 
 from consulfwd.config import Endpoint
 from consulfwd.errors import StartError
-from consulfwd.net.binding import Bound, Pair, bind_all
+from consulfwd.net.binding import Bound, Pair, bind_all, bind_beside
 from consulfwd.notify import Notifier
 
 log = logging.getLogger("consulfwd")
@@ -28,7 +28,8 @@ RELEASE_S = 1.0
 class Kept:
     """The sockets handed over to this process, and what becomes of them.
 
-    `names` are those the manager knows them by, in the same order.
+    `names` are those the manager knows them by, in the same order. Of each address there are
+    `count` pairs of sockets, among which the kernel shares out what comes (SO_REUSEPORT).
     """
 
     def __init__(
@@ -36,7 +37,10 @@ class Kept:
         notifier: Notifier,
         handed_over: Iterable[socket.socket] = (),
         names: Iterable[str] = (),
+        count: int = 1,
     ) -> None:
+        self.count = count
+        self._beside: dict[socket.socket, list[Pair]] = {}
         self._notifier = notifier
         self._spare = list(handed_over)
         self._names = dict(zip(self._spare, names, strict=False))
@@ -64,15 +68,44 @@ class Kept:
         """
         wanted = list(endpoints)
         there = {one: pair for one in wanted if (pair := self._handed_over(one)) is not None}
+        for endpoint, pair in there.items():
+            self._beside[pair[0]] = self._others_handed_over(endpoint)
         if there:
             log.info("taken over: the sockets of %s", ", ".join(map(str, there)))
         patience = RELEASE_S if self._drop_spare() else 0.0
         bound = self._bind([one for one in wanted if one not in there], patience)
         for endpoint, pair in bound.pairs.items():
             if endpoint.port:
-                self._notifier.keep(_name(endpoint), pair)
+                self._notifier.keep(name_of(endpoint), pair)
         pairs = {**there, **bound.pairs}
-        return Bound({one: pairs[one] for one in wanted if one in pairs}, bound.missing)
+        found = Bound({one: pairs[one] for one in wanted if one in pairs}, bound.missing)
+        if self.count > 1:
+            self._share(found)
+        return found
+
+    def pairs(self, pair: Pair) -> list[Pair]:
+        """Return all pairs of an address whose first this is. They are the caller's to close."""
+        return [pair, *self._beside.pop(pair[0], ())]
+
+    def _others_handed_over(self, endpoint: Endpoint) -> list[Pair]:
+        found = (self._handed_over(endpoint, number) for number in range(1, self.count))
+        return [pair for pair in found if pair is not None]
+
+    def _share(self, bound: Bound) -> None:
+        """Bind each address as often as there are to be pairs. Raises StartError."""
+        try:
+            for endpoint, pair in bound.pairs.items():
+                beside = self._beside.setdefault(pair[0], [])
+                while len(beside) < self.count - 1:
+                    beside.append(bind_beside(pair))
+                    if endpoint.port:
+                        self._notifier.keep(name_of(endpoint, len(beside)), beside[-1])
+        except OSError as error:
+            for pair in bound.pairs.values():
+                for sock in (one for each in self.pairs(pair)[1:] for one in each):
+                    sock.close()
+            bound.close()
+            raise StartError(f"workers: {endpoint} cannot be shared: {error.strerror}") from None
 
     def _bind(self, endpoints: list[Endpoint], patience: float) -> Bound:
         """Bind what was not handed over; what the manager is to release may be in use till then."""
@@ -87,7 +120,7 @@ class Kept:
 
     def let_go(self, endpoint: Endpoint) -> None:
         """Have the manager keep the sockets of an address no longer."""
-        self._let_go([_name(endpoint)])
+        self._let_go(name_of(endpoint, number) for number in range(self.count))
 
     def give_up(self) -> None:
         """Have the manager close all that was handed over: this process will not serve.
@@ -105,15 +138,18 @@ class Kept:
     def _drop_spare(self) -> bool:
         """Give up what was handed over and is not wanted any more; return whether there was any."""
         spare, self._spare = self._spare, []
-        self._let_go(self._names.get(sock, "") for sock in spare)
+        taken = {name for sock, name in self._names.items() if sock not in spare}
+        self._let_go(name for one in spare if (name := self._names.get(one, "")) not in taken)
         for sock in spare:
             sock.close()
         return bool(spare)
 
-    def _handed_over(self, endpoint: Endpoint) -> Pair | None:
-        """Return both sockets of an address if they were handed over."""
+    def _handed_over(self, endpoint: Endpoint, number: int = 0) -> Pair | None:
+        """Return both sockets of an address if they were handed over; those of its name first."""
+        name = name_of(endpoint, number)
+        spare = sorted(self._spare, key=lambda sock: self._names.get(sock) != name)
         pair = [
-            next((sock for sock in self._spare if _serves(sock, endpoint, kind)), None)
+            next((sock for sock in spare if _serves(sock, endpoint, kind)), None)
             for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)
         ]
         udp, tcp = pair
@@ -142,6 +178,7 @@ def _serves(sock: socket.socket, endpoint: Endpoint, kind: socket.SocketKind) ->
     return bool(sock.getsockname() == found[0][4])
 
 
-def _name(endpoint: Endpoint) -> str:
-    """What the manager knows an address by: printable, and without colons."""
-    return f"dns-{endpoint.host}-{endpoint.port}".replace(":", ".")
+def name_of(endpoint: Endpoint, number: int = 0) -> str:
+    """Return what the manager knows an address by: printable, and without colons."""
+    beside = f"-{number}" if number else ""
+    return f"dns-{endpoint.host}-{endpoint.port}{beside}".replace(":", ".")

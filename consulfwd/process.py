@@ -11,7 +11,7 @@ import os
 import pwd
 import resource
 import sys
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from consulfwd.errors import StartError
 
@@ -52,6 +52,11 @@ def make_room(connections: int) -> Shares:
     # Where there are few of them most are ours: without an upstream clients are of no use.
     clients = min(connections, soft - min(OWN, soft * 3 // 4))
     return Shares(clients, min(TO_ASK, soft - clients - min(REST, soft // 4)))
+
+
+def processes_for(workers: int | Literal["auto"]) -> int:
+    """Return how many are meant: `auto` is one for each processor that this process may use."""
+    return len(os.sched_getaffinity(0)) if workers == "auto" else workers
 
 
 def find_user(user: str) -> pwd.struct_passwd:

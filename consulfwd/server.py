@@ -29,7 +29,7 @@ from consulfwd.kept import Kept
 from consulfwd.net import host, mishaps
 from consulfwd.net.binding import Pair
 from consulfwd.net.limited import Limited
-from consulfwd.net.listening import Listeners, Listening
+from consulfwd.net.listening import Listeners, Listening, Sockets
 from consulfwd.net.noting import Observer
 from consulfwd.net.resolver import Engine
 from consulfwd.net.reuse import Reuse
@@ -54,7 +54,7 @@ class Server:
         settings: Settings,
         *,
         rng: random.Random | None = None,
-        kept: Kept | None = None,
+        kept: Sockets | None = None,
         room: Callable[[int], tuple[int, int]] = lambda wanted: (wanted, sys.maxsize),
     ) -> None:
         """`room` returns what there is of so many TCP connections, and of sockets to upstreams."""
@@ -183,18 +183,26 @@ class Server:
         domains = [from_text(one).lower() for one in (consul.domain, *consul.alt_domains)]
         carried = watch.max_connections - RESERVED
         rules = WatchLimits(watch.max, watch.settle, carried, watch.max_remote)
-        engine = self.engine
-        reuse = Reuse(engine.cache, engine.clock, engine.warmth, engine.loop, rules, domains)
-        leader = watch.source == "leader"
+        self._watch_by(rules, domains)
+
+    def _watch_by(self, rules: WatchLimits, domains: list[bytes]) -> None:
+        """Watch within these limits; `domains` are those of Consul."""
+        watch, engine = self.settings.consul.watch, self.engine
+        reuse = self._reuse(rules, domains)
         self._watcher = Watcher(
             reuse,
             self._watchable(),
-            leader=leader,
+            leader=watch.source == "leader",
             expected=watch.enabled is True,
             now=lambda: self.engine.clock.now(),
             rng=self._rng,
         )
-        self.engine.reuse_by(reuse)
+        engine.reuse_by(reuse)
+
+    def _reuse(self, rules: WatchLimits, domains: list[bytes]) -> Reuse:
+        """Return what makes use of watches."""
+        engine = self.engine
+        return Reuse(engine.cache, engine.clock, engine.warmth, engine.loop, rules, domains)
 
     async def _unwatch(self) -> None:
         watcher, self._watcher = self._watcher, None

@@ -149,7 +149,9 @@ async def _served(
         shown = shown_by(settings.admin)
         if shown.listen is None:
             shown = shown.replace(listen=PAGE)
-        return again._replace(settings=settings.replace(consul=consul, admin=shown))
+        # The agents are in this process, too.
+        with_them = settings.replace(consul=consul, admin=shown, workers=1)
+        return again._replace(settings=with_them)
 
     # Another one than 5380 where that is not free.
     admin = Admin("serve", any_port=True)

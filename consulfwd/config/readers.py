@@ -85,6 +85,17 @@ def auto_or_switch() -> Reader:
     return Reader(read, "typed", "auto, true, false", shape={"enum": ["auto", True, False]})
 
 
+def auto_or_number(least: int, most: int) -> Reader:
+    """Read a whole number within limits, or auto."""
+    whole = number(int, least, most)
+
+    def read(value: object, path: KeyPath, objections: Objections) -> object:
+        return value if value == "auto" else whole.read(value, path, objections)
+
+    shape: Shape = {"anyOf": [{"const": "auto"}, whole.shape]}
+    return Reader(read, "typed", f"auto, {least} to {most}", shape=shape)
+
+
 def choice(*choices: str) -> Reader:
     """Read one of several words."""
     named = ", ".join(choices)

@@ -19,6 +19,7 @@ from ipaddress import (
     ip_network,
 )
 from pathlib import Path
+from typing import Literal
 
 from consulfwd.config import conflicts, forms
 from consulfwd.config.addresses import (
@@ -33,7 +34,14 @@ from consulfwd.config.addresses import (
 )
 from consulfwd.config.keys import Section, key
 from consulfwd.config.objections import KeyPath, Objection
-from consulfwd.config.readers import listing, mapping, optional, section, text
+from consulfwd.config.readers import (
+    auto_or_number,
+    listing,
+    mapping,
+    optional,
+    section,
+    text,
+)
 from consulfwd.config.sections import (
     AccessSettings,
     AdminSettings,
@@ -49,6 +57,9 @@ from consulfwd.config.sections import (
     TcpSettings,
 )
 from consulfwd.config.zones import ZoneSettings
+
+# More would not be fed by one that watches for all.
+MAX_WORKERS = 64
 
 Address = IPv4Address | IPv6Address
 Interface = IPv4Interface | IPv6Interface
@@ -104,6 +115,12 @@ class Settings(Section):
         "folder for what is remembered of zones; unset: STATE_DIRECTORY, which systemd sets, or"
         " /var/lib/consulfwd",
         default=None,
+    )
+    workers: int | Literal["auto"] = key(
+        auto_or_number(1, MAX_WORKERS),
+        "processes that answer queries, beside one that looks after them where it is more than 1;"
+        " auto: as many as there are processors",
+        default=1,
     )
     user: str | None = key(
         optional(text(forms.user_name)),

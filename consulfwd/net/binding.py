@@ -72,6 +72,25 @@ def bind_all(endpoints: Iterable[Endpoint]) -> Bound:
     return bound
 
 
+def bind_beside(pair: Pair) -> Pair:
+    """Return both sockets of an address once more: the kernel shares out what comes among them.
+
+    The first pair is bound without SO_REUSEPORT, so that another server's address stays a fault;
+    it is set after that, which is soon enough for those that follow. Raises OSError.
+    """
+    beside: list[socket.socket] = []
+    try:
+        for sock in pair:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            beside.append(host.bind_to(sock.getsockname(), sock.family, sock.type, shared=True))
+    except OSError:
+        for sock in beside:
+            sock.close()
+        raise
+    udp, tcp = beside
+    return udp, tcp
+
+
 def absent(address: str) -> str:
     """Return why an address cannot be listened on for want of it on this host, or ""."""
     try:

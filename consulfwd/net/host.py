@@ -13,7 +13,7 @@ from pathlib import Path
 
 from consulfwd.config import Endpoint, Recursor
 from consulfwd.config.forms import BadValue, upstream_address
-from consulfwd.net.scopes import by_name, family, socket_address
+from consulfwd.net.scopes import SocketAddress, by_name, family, socket_address
 
 log = logging.getLogger("consulfwd")
 
@@ -142,13 +142,29 @@ class ResolvConf:
 
 def bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
     """Return a bound socket, SOCK_DGRAM or (not yet listening) SOCK_STREAM. Raises OSError."""
-    sock = socket.socket(family(host), kind)
+    return bind_to(socket_address(host, port), family(host), kind)
+
+
+def bind_to(
+    address: SocketAddress,
+    of: socket.AddressFamily | int,
+    kind: socket.SocketKind | int,
+    *,
+    shared: bool = False,
+) -> socket.socket:
+    """Return a socket bound to an address as the kernel has it. Raises OSError.
+
+    `shared` is with others at that address (SO_REUSEPORT).
+    """
+    sock = socket.socket(of, kind)
     try:
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(socket_address(host, port))
+        sock.bind(address)
     except OSError:
         sock.close()
         raise

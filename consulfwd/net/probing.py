@@ -31,12 +31,14 @@ LOOKED_AT, AGENT_UNHEARD, RECURSOR_UNHEARD = 3.0, 0.9, 10.0
 class Prober:
     """Probes by `run`; an agent is asked `question`, a recursor the root.
 
-    It works while `running`; `on_news` is told of whoever may be another server now.
+    It works while `running`; `on_news` is told of whoever may be another server now, `on_change`
+    of each change of health.
     """
 
     def __init__(self, table: Table, run: Run, rng: random.Random, question: bytes) -> None:
         self.running = False
         self.on_news: Callable[[Upstream], None] = lambda upstream: None
+        self.on_change: Callable[[Upstream, State], None] = lambda upstream, state: None
         self._table = table
         self._clock = table.clock
         self._run = run
@@ -72,6 +74,7 @@ class Prober:
         changes, health.changes = health.changes, []
         for upstream, old, new, why in changes:
             self._tell(upstream, old, new, why, now)
+            self.on_change(upstream, new)
             if new is not old and (new is State.UP or new is State.SUSPECT):
                 # Another server may answer there now, or what is asked there goes in circles.
                 self.on_news(upstream)

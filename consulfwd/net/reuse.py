@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from consulfwd.core.ask import Ask
 from consulfwd.core.cache import Cache, Entry
@@ -15,11 +16,30 @@ from consulfwd.core.carriers import WatchLimits
 from consulfwd.core.freshness import Freshness
 from consulfwd.core.routes import Kind
 from consulfwd.core.settling import corrected
-from consulfwd.core.subjects import Form, form_of
+from consulfwd.core.subjects import Form, Subject, form_of
 from consulfwd.dns import const
 from consulfwd.dns.message import Message
 from consulfwd.net.clock import Clock
 from consulfwd.net.warmth import Warmth
+
+
+class Fetched(NamedTuple):
+    """An answer that was asked for at `sent_at` and came at `now` (see `Freshness.stored`).
+
+    `candidates` are the agents that could carry a watch of its subject, the best first.
+    """
+
+    subject: Subject
+    key: bytes
+    candidates: tuple[str, ...]
+    positive: bool
+    sent_at: float
+    now: float
+    source: str
+    denied: bool
+    tag: str
+    qtype: int
+    records: int
 
 
 class Reuse:
@@ -36,8 +56,9 @@ class Reuse:
         loop: asyncio.AbstractEventLoop,
         rules: WatchLimits,
         domains: Iterable[bytes],
+        freshness: Freshness | None = None,
     ) -> None:
-        self.freshness = Freshness(rules)
+        self.freshness = freshness or Freshness(rules)
         self.wake: Callable[[], None] = lambda: None
         self._cache = cache
         self._clock = clock
@@ -48,37 +69,62 @@ class Reuse:
 
     def fetched(self, ask: Ask, entry: Entry, sent_at: float, now: float) -> None:
         """Note an answer that was asked for at `sent_at`; while it is covered it stays fresh."""
+        fetched = self._as_fetched(ask, entry, sent_at, now)
+        if fetched is not None:
+            seconds = self.judge(fetched)
+            entry.until = entry.expires_at
+            self.grant(entry, now, seconds, watched=fetched.subject in self.freshness.watches)
+
+    def _as_fetched(
+        self, ask: Ask, entry: Entry, sent_at: float, now: float
+    ) -> Fetched | None:
+        """Return what is to be known of an answer, None where no watch could hold it good."""
         form = self.form(ask)
         message = entry.message
         if form is None or message.aliased:
-            return
+            return None
         subject = form.subject
-        freshness = self.freshness
         candidates: tuple[str, ...] = ()
-        if subject not in freshness.watches:
+        if subject not in self.freshness.watches:
             candidates = tuple(one.name for one in ask.route.plan() if one.is_agent)
+        denied = message.rcode == const.NXDOMAIN
+        return Fetched(
+            subject, ask.key, candidates, message.positive, sent_at, now, entry.source, denied,
+            form.tag, ask.qtype, message.answers,
+        )  # fmt: skip
+
+    def judge(self, fetched: Fetched) -> float | None:
+        """Return for how many seconds an answer may be reused, None for by its TTL.
+
+        What was asked for is watched, if there is room.
+        """
+        freshness = self.freshness
+        subject, now, positive = fetched.subject, fetched.now, fetched.positive
         self.drop(
-            freshness.asked(subject, candidates, now, positive=message.positive), changed=False
+            freshness.asked(subject, fetched.candidates, now, positive=positive), changed=False
         )
         seconds = freshness.stored(
             subject,
-            ask.key,
-            positive=message.positive,
-            sent_at=sent_at,
+            fetched.key,
+            positive=positive,
+            sent_at=fetched.sent_at,
             now=now,
-            source=entry.source,
-            denied=message.rcode == const.NXDOMAIN,
-            tag=form.tag,
-            qtype=ask.qtype,
-            records=message.answers,
+            source=fetched.source,
+            denied=fetched.denied,
+            tag=fetched.tag,
+            qtype=fetched.qtype,
+            records=fetched.records,
         )
         if freshness.due:
             self.wake()
-        entry.watched = subject in freshness.watches
-        entry.until = entry.expires_at
+        return seconds
+
+    def grant(self, entry: Entry, now: float, seconds: float | None, *, watched: bool) -> None:
+        """Let an answer that came `now` be reused for so long (`judge`)."""
+        entry.watched = watched
         if seconds:
             limits = self._cache.limits
-            most = limits.max_ttl if message.positive else limits.max_negative_ttl
+            most = limits.max_ttl if entry.message.positive else limits.max_negative_ttl
             seconds = min(seconds, most)
         if seconds is not None:
             entry.expires_at = max(entry.expires_at, now + seconds) if seconds else now

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consulfwd.ops.metric_forms import Part, Subject, Type, counted, gauge
+from consulfwd.ops.metric_forms import Part, Subject, Type, counted, counter, gauge
 from consulfwd.ops.resolver_metrics import OF_RESOLVER
 from consulfwd.ops.snapshot import Snapshot
 from consulfwd.ops.zone_metrics import OF_ZONES
@@ -30,6 +30,16 @@ def _admin(seen: Snapshot) -> Iterator[Subject]:
 def _rounds(seen: Snapshot) -> Iterator[Subject]:
     if seen.rounds is not None:
         yield (), seen.rounds
+
+
+def _workers(seen: Snapshot) -> Iterator[Subject]:
+    if seen.workers:
+        yield (), seen
+
+
+def _each_worker(seen: Snapshot) -> Iterator[Subject]:
+    for one in seen.workers:
+        yield (str(one.number),), one
 
 
 OF_PROCESS = (
@@ -74,6 +84,20 @@ OF_PROCESS = (
     )),
 )  # fmt: skip
 
+OF_WORKERS = (
+    Part("workers", (), _workers, (
+        gauge("consulfwd_workers_answering", "Processes that answer queries now.",
+              lambda one: sum(worker.answers for worker in one.workers)),
+        counter("consulfwd_workers_replaced_total",
+                "How often one ended, or hung, and another took its place.",
+                lambda one: one.workers_replaced),
+    )),
+    Part("workers", ("worker",), _each_worker, (
+        counter("consulfwd_worker_queries_total", "Queries that came to it since it began.",
+                lambda one: one.queries),
+    )),
+)  # fmt: skip
+
 # As the operating system counts it: by these names prometheus_client reads it.
 OF_SYSTEM: tuple[tuple[str, Type, str], ...] = (
     ("consulfwd_process_cpu_seconds_total", "counter", "Processor time that it used."),
@@ -95,5 +119,5 @@ OF_ROUNDS = (
 )  # fmt: skip
 
 # Of a snapshot, in this order; those of zones are of `zone_metrics.reports` of it.
-OF_SNAPSHOT = (*OF_PROCESS, *OF_RESOLVER, *OF_ROUNDS)
+OF_SNAPSHOT = (*OF_PROCESS, *OF_RESOLVER, *OF_ROUNDS, *OF_WORKERS)
 PARTS = (*OF_SNAPSHOT, *OF_ZONES)

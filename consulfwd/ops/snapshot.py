@@ -186,12 +186,24 @@ class RoundsSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerSeen:
+    """A process that answers for a resolver: whether it does by now, what it was asked so far."""
+
+    number: int
+    pid: int
+    since: float
+    answers: bool
+    queries: float = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A running process at the time `taken`.
 
     `line` is one line for people; `ready` whether it does what it is for, `faults` all that is
     wrong now, for people, as `ops.wrong` has it: servers and zones that are not well among it.
-    Of the four parts at the end each verb has its own.
+    `workers` are those of a resolver that has any; so many were `workers_replaced` since the start.
+    Of the four parts before these each verb has its own.
     """
 
     verb: Verb
@@ -208,6 +220,8 @@ class Snapshot:
     zones: tuple[ZoneSeen, ...] = ()
     rounds: RoundsSeen | None = None
     admin: Mapping[str, float] = field(default_factory=dict)
+    workers: tuple[WorkerSeen, ...] = ()
+    workers_replaced: int = 0
 
 
 def to_json(snapshot: Snapshot) -> dict[str, Any]:

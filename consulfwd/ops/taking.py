@@ -48,11 +48,7 @@ class WatchedServer:
         phase = server.phase
         if phase == "starting":
             return self._picture(phase, phase, (), ready=False)
-        clock = server.engine.clock
-        ahead = clock.wall() - clock.now()
-        if abs(ahead - self._ahead) > DRIFT:
-            self._ahead = ahead
-        self._clock = clock
+        self._keep_time(server.engine.clock)
         server.engine.prober.looked_at()
         seen = resolver.see(server, self._ahead, server.querylog.told())
         return self._picture(
@@ -62,6 +58,12 @@ class WatchedServer:
             ready=phase == "running" and wrong.is_ready(seen),
             seen=seen,
         )
+
+    def _keep_time(self, clock: Clock) -> None:
+        ahead = clock.wall() - clock.now()
+        if abs(ahead - self._ahead) > DRIFT:
+            self._ahead = ahead
+        self._clock = clock
 
     def _picture(
         self,

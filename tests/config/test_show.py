@@ -175,6 +175,7 @@ def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
         "  version: null  # default\n"
         "zones: []  # default\n"
         "zones_state: null  # default\n"
+        "workers: 1  # default\n"
         "user: null  # default\n"
     )
 

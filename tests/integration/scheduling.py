@@ -29,6 +29,7 @@ LIGHT = (
     "test_faults_injected.py",
     "test_freshness.py",
     "test_freshness_faults.py",
+    "test_workers.py",
 )
 # Their clusters are their own, or they take so long that it pays to start those for them, or they
 # need none; those that take longest first.

@@ -48,7 +48,10 @@ ALLOWED: dict[str, set[str]] = {
     "checks": {"config", "consul", "dns", "ops", "zones"},
     "dev": {"dns", "core", "config"},
     "server": {"dns", "core", "config", "net", "consul", "kept", "notify", "ops"},
-    "daemon": {"config", "hangups", "net", "kept", "notify", "ops", "process", "server"},
+    "workers": {"config", "consul", "core", "net", "kept", "ops", "process", "server"},
+    "daemon": {
+        "config", "hangups", "net", "kept", "notify", "ops", "process", "server", "workers",
+    },
     "api": {"backends", "dns", "core", "config", "net", "consul", "daemon"},
     "backends": {"config", "consul", "core", "hangups", "notify"},
     # `dev` is for `serve --dev`; the generators are reached by their own verbs.

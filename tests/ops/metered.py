@@ -18,6 +18,7 @@ from consulfwd.ops.snapshot import (
     UpstreamSeen,
     Verb,
     WatchSeen,
+    WorkerSeen,
     ZoneSeen,
 )
 
@@ -40,6 +41,7 @@ def snapshot(
     return Snapshot(
         verb, "1.2.3", os.getpid(), "web1", NOW - 60, NOW, "running", "all is well", True, faults,
         resolver, zones, rounds, {name: number for number, name in enumerate(ADMIN, 1)},
+        () if resolver is None else (WorkerSeen(1, 7, NOW - 9, True, 50),), 3,
     )  # fmt: skip
 
 

@@ -55,6 +55,7 @@ def resolver_lines(now: Snapshot, before: Snapshot | None, whole: bool) -> Itera
     yield from _groups(seen)
     yield from _counters(now, before)
     yield from _kept(seen)
+    yield from _workers(now)
     if whole:
         yield from _watches(seen, now.taken)
     yield from _changes(seen, now.taken, None if whole else LAST)
@@ -149,6 +150,21 @@ def _kept(seen: ResolverSeen) -> Iterator[Line]:
     late = f", {count(behind)} not in force yet" if behind else ""
     dropped = f"; answers dropped for a change: {count(seen.invalidations)}"
     yield "plain", f"  watches: {count(armed)} of {count(seen.watches_most)} at most{late}{dropped}"
+
+
+def _workers(now: Snapshot) -> Iterator[Line]:
+    header = ("workers", "pid", "for", "queries", "")
+    found: Iterator[tuple[Mood, tuple[str, ...]]] = (
+        (
+            "plain" if one.answers else "warn",
+            (str(one.number), str(one.pid), ago(one.since, now.taken), count(one.queries),
+             "" if one.answers else "does not answer yet"),
+        )
+        for one in now.workers
+    )  # fmt: skip
+    yield from rows(header, found)
+    if now.workers_replaced:
+        yield "plain", f"  workers replaced since the start: {now.workers_replaced}"
 
 
 def _watches(seen: ResolverSeen, now: float) -> Iterator[Line]:
