@@ -145,6 +145,11 @@ class Settings(Section):
             from consulfwd.config import zone_conflicts
 
             yield from zone_conflicts.conflicts(self.zones)
+        if self.failover:
+            # As few have such names.
+            from consulfwd.config import failover_rules
+
+            yield from failover_rules.conflicts(self.failover, self.failover_checker)
 
     def allowed_networks(self, interfaces: Iterable[Interface] = ()) -> tuple[Network, ...]:
         """Return the networks whose clients are answered.
