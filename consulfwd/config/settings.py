@@ -31,6 +31,7 @@ from consulfwd.config.addresses import (
     Endpoint,
     Recursor,
 )
+from consulfwd.config.failover import CheckerSettings, FailoverSettings
 from consulfwd.config.keys import Section, key
 from consulfwd.config.objections import KeyPath, Objection
 from consulfwd.config.readers import listing, mapping, optional, section, text
@@ -103,6 +104,12 @@ class Settings(Section):
         " /var/lib/consulfwd",
         default=None,
     )
+    failover: dict[str, FailoverSettings] = key(
+        mapping(DOMAIN, section(FailoverSettings), 1_000),
+        "names that are answered from health, by name",
+        default=None,
+    )
+    failover_checker: CheckerSettings = key(section(CheckerSettings), default=None)
     user: str | None = key(
         optional(text(forms.user_name)),
         "user to become once the addresses are bound, when started as root",

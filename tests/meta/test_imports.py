@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "consul": {"dns", "core", "config"},
     "apply": set(),
     "audit": {"config", "consul", "net"},
+    "failover": {"config", "consul", "core", "dns", "zones"},
     "hangups": set(),
     "keep": {"apply", "core", "hangups", "upkeep"},
     "servers": {"apply", "core", "dns"},
