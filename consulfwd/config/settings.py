@@ -145,6 +145,12 @@ class Settings(Section):
             from consulfwd.config import zone_conflicts
 
             yield from zone_conflicts.conflicts(self.zones)
+        if self.failover:
+            from consulfwd.config import failover_conflicts
+
+            yield from failover_conflicts.conflicts(
+                self.failover, self.consul, self.forward, self.zones
+            )
 
     def allowed_networks(self, interfaces: Iterable[Interface] = ()) -> tuple[Network, ...]:
         """Return the networks whose clients are answered.
