@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Address
 
+from consulfwd.config import failover_checks
 from consulfwd.config.failover import IP, CheckerSettings, FailoverSettings
 from consulfwd.config.objections import KeyPath, Objection
 
@@ -39,6 +40,7 @@ def _of_record(path: KeyPath, record: FailoverSettings) -> Iterator[Objection]:
                 what = f"{one.address} is in a pool already"
                 yield Objection(here, what, "take one of them out", (seen[one.address],))
             seen.setdefault(one.address, here)
+    yield from failover_checks.conflicts((*path, "check"), record.check)
     names = record.pool_names()
     for at, name in enumerate(names):
         if name in names[:at]:

@@ -147,9 +147,12 @@ class Settings(Section):
             yield from zone_conflicts.conflicts(self.zones)
         if self.failover:
             # As few have such names.
-            from consulfwd.config import failover_rules
+            from consulfwd.config import failover_conflicts, failover_rules
 
             yield from failover_rules.conflicts(self.failover, self.failover_checker)
+            yield from failover_conflicts.conflicts(
+                self.failover, self.consul, self.forward, self.zones
+            )
 
     def allowed_networks(self, interfaces: Iterable[Interface] = ()) -> tuple[Network, ...]:
         """Return the networks whose clients are answered.
