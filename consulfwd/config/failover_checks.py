@@ -254,6 +254,11 @@ class CheckSettings(Section):
         """Which of them it is."""
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
+    def files(self) -> Iterator[tuple[KeyPath, Path]]:
+        """Yield the files it needs, each with the path of its key."""
+        if self.http is not None and self.http.ca_file is not None:
+            yield ("http", "ca_file"), self.http.ca_file
+
 
 def conflicts(path: KeyPath, check: CheckSettings) -> Iterator[Objection]:
     """Yield what makes a check at `path` unusable, though each value by itself may be."""
@@ -287,9 +292,3 @@ def _of_http(path: KeyPath, http: HttpCheck) -> Iterator[Objection]:
     if not http.verify and http.ca_file is not None:
         what = "verify is false: whoever signed the certificate makes no difference"
         yield Objection((*path, "ca_file"), what, "take one of them out")
-
-
-def files(check: CheckSettings) -> Iterator[tuple[KeyPath, Path]]:
-    """Yield the files a check needs, each with the path of its key below the check's."""
-    if check.http is not None and check.http.ca_file is not None:
-        yield ("http", "ca_file"), check.http.ca_file

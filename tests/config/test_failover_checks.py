@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from consulfwd.config import load
 from consulfwd.config.failover_checks import CheckSettings, conflicts
 from consulfwd.errors import ConfigError
 
@@ -117,3 +119,22 @@ def test_what_does_not_go_together_is_told(given: Any, where: tuple[Any, ...], w
     (told,) = conflicts(("check",), CheckSettings(**given))
     assert told.path == ("check", *where)
     assert told.what == what
+
+
+def test_a_record_is_read_with_its_check(tmp_path: Path) -> None:
+    path = tmp_path / "consulfwd.yml"
+    path.write_text(
+        "failover:\n"
+        "  www.example.com:\n"
+        "    pools: [{addresses: [192.0.2.1]}]\n"
+        "    check:\n"
+        f"      http: {{url: {URL}, ca_file: /nowhere/ca.pem, method: HEAD, contains: ok}}\n"
+    )
+    with pytest.raises(ConfigError) as refused:
+        load(path, {}, {})
+    page, file = sorted(refused.value.problems, key=lambda one: one.what, reverse=True)
+    assert f"{path}:5" in page.where
+    assert "there is no page to look into" in page.what
+    assert "/nowhere/ca.pem cannot be read" in file.what
+    path.write_text(path.read_text().replace("method: HEAD, ", ""))
+    assert load(path, {}, {}, over_http=False).settings.failover
