@@ -6,6 +6,7 @@ leader or hides something is an ERROR: it says nothing of the service.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import quote
@@ -21,7 +22,7 @@ from consulfwd.failover.model import IP, Address
 class Agents(Protocol):
     """What of `consul.several.Several` is needed."""
 
-    async def get(self, path: str, params: dict[str, str], *, timeout: float) -> Reply:
+    async def get(self, path: str, params: Mapping[str, str], *, timeout: float) -> Reply:
         """Return the reply to GET. Raises ConsulError."""
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
+from consulfwd.config import Agent
+from consulfwd.config.failover import FailoverSettings
+from consulfwd.config.failover_checks import CheckSettings
 from consulfwd.consul.reply import Reply
 from consulfwd.errors import ConsulError
+from consulfwd.failover.checks.making import Making
 from consulfwd.failover.model import Address, Result
 from tests.failover.checks.targets import checked, told
 
@@ -30,11 +35,12 @@ class Agents:
     """Agents that say one thing."""
 
     def __init__(self, body: object, **more: Any) -> None:
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.asked: list[tuple[str, Mapping[str, str]]] = []
+        self.closed = False
         self._body = body
         self._more = {"known_leader": True, "filtered_by_acls": False} | more
 
-    async def get(self, path: str, params: dict[str, str], *, timeout: float) -> Reply:
+    async def get(self, path: str, params: Mapping[str, str], *, timeout: float) -> Reply:
         self.asked.append((path, params))
         if isinstance(self._body, ConsulError):
             raise self._body
@@ -42,6 +48,9 @@ class Agents:
             "10.0.0.11:8600", 200, 1, last_contact=0.0, streaming=False,
             body=json.dumps(self._body).encode(), took=0.0, **self._more,
         )  # fmt: skip
+
+    async def close(self) -> None:
+        self.closed = True
 
 
 @pytest.mark.parametrize(
@@ -108,7 +117,7 @@ async def test_whatever_consul_cannot_say_is_no_word_on_the_service(
 
 async def test_an_agent_that_is_late_is_no_word_on_the_service() -> None:
     class Late(Agents):
-        async def get(self, path: str, params: dict[str, str], *, timeout: float) -> Reply:
+        async def get(self, path: str, params: Mapping[str, str], *, timeout: float) -> Reply:
             await asyncio.sleep(60)
             raise AssertionError
 
@@ -121,3 +130,27 @@ async def test_the_question_is_put_as_the_settings_say() -> None:
     given: dict[str, Any] = {"service": "a b/c", "tag": "primary", "datacenter": "dc2"}
     await checked("consul", agents=agents, at=FIRST, **given)
     assert agents.asked == [("/v1/health/service/a%20b%2Fc", {"dc": "dc2", "tag": "primary"})]
+
+
+async def test_a_check_goes_on_with_other_agents() -> None:
+    made: list[tuple[Sequence[Agent], Agents]] = []
+
+    def connect(agents: Sequence[Agent]) -> Agents:
+        made.append((agents, Agents([instance("10.0.0.1", "passing")])))
+        return made[-1][1]
+
+    making = Making([], connect)
+    check: dict[str, Any] = {"consul": {"service": "web"}}
+    pools: Any = [{"addresses": ["10.0.0.1"]}]
+    look = making("www.example.com", FailoverSettings(pools=pools, check=CheckSettings(**check)))
+    none = "Consul could not be asked: consulfwd: there are no agents in the settings"
+    assert told(await look(FIRST)) == (ERROR, none)
+    for address in ("10.0.0.11", "10.0.0.12"):
+        await making.use([Agent(address=address)])
+        assert (await look(FIRST)).result is OK
+        assert (await look(FIRST)).result is OK
+    (first, one), (second, other) = made
+    assert [first[0].address, second[0].address] == ["10.0.0.11", "10.0.0.12"]
+    assert (one.closed, other.closed) == (True, False)
+    await making.close()
+    assert other.closed
