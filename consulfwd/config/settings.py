@@ -146,8 +146,10 @@ class Settings(Section):
 
             yield from zone_conflicts.conflicts(self.zones)
         if self.failover:
-            from consulfwd.config import failover_conflicts
+            # As few have such names.
+            from consulfwd.config import failover_conflicts, failover_rules
 
+            yield from failover_rules.conflicts(self.failover, self.failover_checker)
             yield from failover_conflicts.conflicts(
                 self.failover, self.consul, self.forward, self.zones
             )

@@ -107,6 +107,19 @@ def failover_rows() -> list[str]:
             value = value[part]
         given = "" if value is None or path == ("pools",) else f"`{json.dumps(value)}`"
         rows.append(f"| `{'.'.join(path)}` | {field.help} | {given} | {field.reader.limits} |")
+    return rows + check_rows()
+
+
+def check_rows() -> list[str]:
+    """The rows of the table about each kind of check."""
+    rows = []
+    for kind, one in keys_of(CheckSettings).items():
+        assert one.reader.section is not None
+        for name, field in keys_of(one.reader.section).items():
+            needed = field.default is REQUIRED or field.default is None
+            shown = list(field.default) if isinstance(field.default, tuple) else field.default
+            given = "" if needed else f"`{json.dumps(shown)}`"
+            rows.append(f"| `{kind}.{name}` | {field.help} | {given} | {field.reader.limits} |")
     return rows
 
 
