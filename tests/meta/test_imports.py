@@ -44,10 +44,10 @@ ALLOWED: dict[str, set[str]] = {
         "apply", "config", "consul", "core", "dns", "hangups", "keep", "ops", "process", "upkeep",
     },
     "locking": {"config", "consul", "core", "notify"},
-    "ops": {"dns", "core", "config", "net", "consul", "server"},
+    "ops": {"dns", "core", "config", "net", "consul", "failover", "server"},
     "checks": {"config", "consul", "dns", "ops", "zones"},
     "dev": {"dns", "core", "config"},
-    "server": {"dns", "core", "config", "net", "consul", "kept", "notify", "ops"},
+    "server": {"dns", "core", "config", "net", "consul", "failover", "kept", "notify", "ops"},
     "daemon": {"config", "hangups", "net", "kept", "notify", "ops", "process", "server"},
     "api": {"dns", "core", "config", "net", "consul", "daemon"},
     # `dev` is for `serve --dev`; the generators are reached by their own verbs.

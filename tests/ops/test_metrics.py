@@ -213,6 +213,7 @@ def test_names_are_as_prometheus_has_them() -> None:
     labels = {label for part in PARTS for label in part.labels}
     assert labels == {
         "version", "verb", "tier", "kind", "group", "upstream", "state", "zone", "view", "target",
+        "record", "pool", "address",
     }  # fmt: skip
 
 
