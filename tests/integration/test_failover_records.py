@@ -39,6 +39,8 @@ FALL_S, RISE_S = INTERVAL * FALL, INTERVAL * RISE
 # What is allowed beside, on a host that does other things as well.
 GRACE_S = 1.0
 HERE = "127.0.0.1"
+# As in production: what is measured is the server, not what tests add.
+SERVE = ("-m", "consulfwd.cli.main", "serve", "-c")
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -155,6 +157,11 @@ def page(web: Web, tls: Path, port: int = 0) -> dict[str, Any]:
     }
 
 
+def gives(served: Served, address: str, timeout: float) -> None:
+    """Wait until a server gives an address."""
+    served.wait_until(lambda: ask(served.at).addresses == (address,), "answering", timeout)
+
+
 UNBOUND = """\
 server:
     directory: "{folder}"
@@ -200,7 +207,7 @@ def test_a_name_leaves_what_is_dead_or_wrong_and_comes_back(
     given = settings([first.address, second.address], page(first, tls), tmp_path)
     with contextlib.ExitStack() as stack:
         served = stack.enter_context(serve(given, tmp_path / "us", guard))
-        served.wait_until(lambda: ask(served.at).addresses == (first.address,), "moving", 5.0)
+        gives(served, first.address, 10.0)
         unbound = stack.enter_context(caching(served.at[1], tmp_path / "unbound", guard))
         direct = stack.enter_context(client(served.at))
         cached = stack.enter_context(client(unbound))
@@ -229,22 +236,136 @@ def test_no_start_gives_an_address_that_is_down(
     webs: Webs, tls: Path, tmp_path: Path, guard: Guard
 ) -> None:
     first, second = webs
-    given = settings([first.address, second.address], page(first, tls), tmp_path)
     first.kill()
-    # Of all that was ever answered, at ten starts that remember and at ten that know nothing.
+
+    def starts(number: int) -> None:
+        """Start ten times, one after the other; each other time nothing is remembered."""
+        folder = tmp_path / f"{number}"
+        given = settings([first.address, second.address], page(first, tls), folder)
+        for turn in range(10):
+            served = Served(given, folder / f"{turn}", guard, python=SERVE)
+            served.start()
+            try:
+                ends = time.monotonic() + 10.0
+                while not (last := ask(served.at)).addresses and time.monotonic() < ends:
+                    seen.append(last)
+                seen.extend((last, ask(served.at)))
+                given_first.append(last.addresses)
+                if turn % 2:
+                    served.kill()
+                    for one in (folder / "state").iterdir():
+                        one.unlink()
+                else:
+                    served.end()
+            finally:
+                served.kill()
+
+    # All that was ever answered, and what came first at each start.
     seen: list[Seen] = []
-    for number in range(20):
-        if number % 2:
-            for one in (tmp_path / "state").iterdir():
-                one.unlink()
-        served = Served(given, tmp_path / "us", guard, python=("-m", "consulfwd.cli.main", "serve", "-c"))
-        Child.start(served)
-        try:
-            at = _listening(served)
-            while not seen or seen[-1].addresses is None or seen[-1].at < begun:
-                begun = time.monotonic()
-                seen.append(ask(at))
-        finally:
-            served.kill()
+    given_first: list[tuple[str, ...] | None] = []
+    both = [threading.Thread(target=starts, args=(number,)) for number in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert given_first == [(second.address,)] * 20
     assert {one.addresses for one in seen} <= {None, (second.address,)}
-    assert sum(one.addresses is not None for one in seen) == 20
+
+
+PLAN = {name: {"lan": f"10.83.0.{n}/24"} for n, name in enumerate(("us", "one", "other"), 1)}
+
+
+@pytest.fixture
+def hosts() -> Iterator[Network]:
+    with network(PLAN) as made:
+        yield made
+
+
+def test_our_own_line_cut_moves_nothing_and_is_said_once(
+    hosts: Network, tls: Path, tmp_path: Path, guard: Guard
+) -> None:
+    us = hosts.hosts["us"]
+    with contextlib.ExitStack() as stack:
+        targets = []
+        for name in ("one", "other"):
+            host = hosts.hosts[name]
+            web = Web(host.addresses["lan"], 8443, tls, tmp_path / name, guard)
+            stack.callback(web.kill)
+            with host.inside():
+                web.start()
+            targets.append(web)
+        first, second = targets
+        given = settings([first.address, second.address], page(first, tls), tmp_path)
+        stack.enter_context(us.inside())
+        served = stack.enter_context(serve(given, tmp_path / "us", guard))
+        gives(served, first.address, 10.0)
+        hosts.cut(us)
+        with client(served.at) as asking:
+            time.sleep(4 * FALL_S)
+        assert {one.addresses for one in asking.seen} == {(first.address,)}
+        held = [line for line in served.said().splitlines() if "held" in line]
+        assert len(held) == 1, held
+        assert "no carrier" in held[0]
+        # Nothing of it is left: what is dead once it is mended is left in time.
+        first.kill()
+        hosts.mend(us)
+        at = time.monotonic()
+        with client(served.at) as asking:
+            assert asking.until(second.address, 10.0) - at < FALL_S + GRACE_S + INTERVAL
+        again = [line for line in served.said().splitlines() if "can be checked again" in line]
+        assert len(again) == 1, again
+
+
+@NEWEST
+def test_one_of_three_checkers_moves_nothing(
+    cluster: RealCluster, webs: Webs, tls: Path, tmp_path: Path, guard: Guard
+) -> None:
+    first, second = webs
+    names = ["site-a", "site-b", "site-c"]
+    with contextlib.ExitStack() as stack:
+        # All that the third one has to do with others passes here.
+        web = stack.enter_context(Proxy((first.address, first.port)))
+        agent = cluster.servers[2]
+        http = stack.enter_context(Proxy((agent.address, agent.http_port)))
+        checkers = []
+        for name, server in zip(names, cluster.servers, strict=True):
+            port = web.port if name == "site-c" else 0
+            known = consul(server)
+            if name == "site-c":
+                known["agents"][0]["http_port"] = http.port
+            given = settings(
+                [first.address, second.address],
+                page(first, tls, port),
+                tmp_path / name,
+                consul=known,
+                failover_checker={
+                    "name": name,
+                    "checkers": names,
+                    "prefix": f"consulfwd/test-{free_port(HERE)}",
+                    "every": 0.5,
+                    "max_age": 2.0,
+                },
+            )
+            checkers.append((name, given))
+        prefix = checkers[0][1]["failover_checker"]["prefix"]
+        served = []
+        for name, given in checkers:
+            given["failover_checker"]["prefix"] = prefix
+            served.append(stack.enter_context(serve(given, tmp_path / name / "us", guard)))
+        for one in served:
+            gives(one, first.address, 10.0)
+        web.cut()
+        http.cut()
+        clients = [stack.enter_context(client(one.at)) for one in served]
+        time.sleep(3.0)
+        for asking in clients:
+            assert {one.addresses for one in asking.seen} == {(first.address,)}
+        assert sum("held" in line for line in served[2].said().splitlines()) == 1
+        at = time.monotonic()
+        first.kill()
+        for asking in clients[:2]:
+            # What they find reaches the other with the next write.
+            assert asking.until(second.address, 10.0) - at < FALL_S + 0.5 + GRACE_S
+        assert clients[2].seen[-1].addresses == (first.address,)
+        http.mend()
+        clients[2].until(second.address, 10.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from consulfwd.dev.child import Child, Guard
@@ -39,10 +38,10 @@ class Web(Child):
 
     def __init__(self, address: str, port: int, tls: Path, folder: Path, guard: Guard) -> None:
         (folder / "pages").mkdir(parents=True)
-        self.address = address
+        self.address, self.port = address, port
         config = folder / "nginx.conf"
         config.write_text(_NGINX.format(folder=folder, tls=tls, address=address, port=port))
-        command = [tool("nginx"), "-e", folder / "error.log", "-c", config]
+        command: list[str | Path] = [tool("nginx"), "-e", folder / "error.log", "-c", config]
         super().__init__("nginx", command, folder / "nginx.log", guard)
         self._page = folder / "pages" / "health"
         self.say(PAGE)
@@ -51,4 +50,4 @@ class Web(Child):
         """Have this be the page, from one request to the next."""
         new = self._page.with_suffix(".new")
         new.write_text(page)
-        os.replace(new, self._page)
+        new.replace(self._page)
