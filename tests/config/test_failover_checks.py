@@ -138,3 +138,15 @@ def test_a_record_is_read_with_its_check(tmp_path: Path) -> None:
     assert "/nowhere/ca.pem cannot be read" in file.what
     path.write_text(path.read_text().replace("method: HEAD, ", ""))
     assert load(path, {}, {}, over_http=False).settings.failover
+
+
+def test_a_check_can_be_told_from_others() -> None:
+    headers = [{"X-A": "1", "X-B": "2"}, {"X-B": "2", "X-A": "1"}, {"X-A": "1"}]
+    first, same, other = (
+        CheckSettings(http={"url": URL, "headers": one})  # type: ignore[arg-type]
+        for one in headers
+    )
+    assert first == same
+    assert hash(first) == hash(same)
+    assert first != other
+    assert len({first, same, other}) == 2
