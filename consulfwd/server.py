@@ -12,7 +12,7 @@ import random
 import socket
 import sys
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from consulfwd.config import Agent, Endpoint, Recursor, Settings
 from consulfwd.config.sections import Network
@@ -22,12 +22,14 @@ from consulfwd.consul.watch import Watcher
 from consulfwd.core.access import Access
 from consulfwd.core.carriers import RESERVED, WatchLimits
 from consulfwd.core.health import Health
+from consulfwd.core.routes import Route
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.names import from_text
 from consulfwd.errors import StartError
 from consulfwd.kept import Kept
 from consulfwd.net import host, mishaps
 from consulfwd.net.binding import Pair
+from consulfwd.net.clock import Clock
 from consulfwd.net.limited import Limited
 from consulfwd.net.listening import Listeners, Listening, Sockets
 from consulfwd.net.noting import Observer
@@ -39,6 +41,10 @@ from consulfwd.net.udp import listen
 from consulfwd.net.udp_base import BaseListener
 from consulfwd.notify import Notifier
 from consulfwd.ops.querylog.control import QueryLog
+
+if TYPE_CHECKING:
+    from consulfwd.failover.book import Book
+    from consulfwd.failover.serving import Serving
 
 log = logging.getLogger("consulfwd")
 
@@ -65,6 +71,7 @@ class Server:
         self._rng = rng or random.Random()
         self.querylog = QueryLog(self._observe, random.Random())
         self._watcher: Watcher | None = None
+        self._moving: Serving | None = None
         self._health = Health()
         self._listening = Listening(kept or Kept(Notifier()), self._listen)
         self._access = Access(())
@@ -105,8 +112,9 @@ class Server:
             raise
         self._allow()
         recursors = self._recursors(self.settings)
+        self._move(self.settings)
         self.engine = Engine(
-            build_routes(self.settings, recursors, self._health),
+            build_routes(self.settings, recursors, self._health, alone=self._alone()),
             self._health,
             cache_limits(self.settings),
             deadline=self.settings.query.deadline,
@@ -275,7 +283,8 @@ class Server:
         known = self._upstreams()
         in_force = self._overseer.in_force(settings)
         before = self.engine.table.routes
-        routes = build_routes(in_force, recursors, self._health, known, before)
+        alone = self._alone()
+        routes = build_routes(in_force, recursors, self._health, known, before, alone)
         query = settings.query
         self.engine.replace(
             routes,
@@ -285,6 +294,27 @@ class Server:
             probe_question(settings),
         )
         self._know()
+
+    def _move(self, settings: Settings) -> None:
+        """Have names move by these settings; what is known of those there were stays."""
+        if not settings.failover:
+            self._moving = None
+        elif self._moving is not None:
+            self._moving.use(settings)
+        else:
+            # Imported late: few hosts have such names.
+            from consulfwd.failover.serving import Serving
+
+            clock = Clock()
+            self._moving = Serving(settings, clock=clock.now, wall=clock.wall, rng=self._rng)
+
+    def _alone(self) -> Iterable[Route]:
+        return () if self._moving is None else self._moving.routes()
+
+    @property
+    def book(self) -> Book | None:
+        """Return what is known of names that move, None where there are none."""
+        return None if self._moving is None else self._moving.book
 
     def _know(self) -> None:
         """Tell those who ask over HTTP of the agents in force."""
@@ -365,6 +395,7 @@ class Server:
         if anew:
             await self._unwatch()
         self.settings = settings
+        self._move(settings)
         self._allow(networks)
         self._limit()
         self._overseer.use(settings)

@@ -5,8 +5,10 @@ What belongs here: asking. Must not know what it is worth.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from consulfwd.checks.agents import NotUnderstood, Seen, Upstream, read
 from consulfwd.checks.asked_dns import AskError, Server, ask
@@ -28,15 +30,26 @@ _OF_AGENTS = frozenset((const.NOERROR, const.NXDOMAIN))
 
 def running(socket: Path | None, deadline: Deadline) -> Seen:
     """Return what the resolver says. Raises AskError, NotUnderstood, or what `ops.client` does."""
+    return read(*seen(socket, deadline, f"; {DIRECTLY}"))
+
+
+def seen(
+    socket: Path | None, deadline: Deadline, otherwise: str = ""
+) -> tuple[Mapping[str, Any], str]:
+    """Return the picture of the resolver that is meant, and who was asked.
+
+    `otherwise` is what can be done instead. Raises AskError, NotUnderstood, or what `ops.client`
+    does.
+    """
     try:
         sockets = client.find(socket)
     except ConsulfwdError as error:
-        raise AskError(f"{error}; {DIRECTLY}") from None
+        raise AskError(f"{error}{otherwise}") from None
     if socket is None:
         # Other programs of ours have theirs beside it.
         sockets = of_resolvers(sockets)
         if not sockets:
-            raise AskError(f"no resolver runs here that can be asked; {DIRECTLY}")
+            raise AskError(f"no resolver runs here that can be asked{otherwise}")
         if len(sockets) > 1:
             names = listed([str(one) for one in sockets])
             raise AskError(f"several resolvers run here: say which with --socket ({names})")
@@ -45,7 +58,7 @@ def running(socket: Path | None, deadline: Deadline) -> Seen:
     status, said = client.ask(path, "GET", "/status.json", timeout=max(deadline.patience, 0.01))
     if status != 200:
         raise NotUnderstood(f"{path}: HTTP {status}: {said.get('error') or said.get('text')}")
-    return read(said, str(path))
+    return said, str(path)
 
 
 def directly(settings: Settings, deadline: Deadline) -> Seen:

@@ -38,6 +38,11 @@ VERBS = {
         "How the running resolver sees its agents and recursors.",
     ),
     "zone": ("consulfwd.cli.check_zone", "zone", "Whether zones are published, and arrive."),
+    "failover": (
+        "consulfwd.cli.check_failover",
+        "failover",
+        "How names that move with health are answered.",
+    ),
     "audit": ("consulfwd.cli.check_audit", "audit", "Single points of failure and weak spots."),
 }
 

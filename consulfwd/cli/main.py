@@ -42,6 +42,11 @@ VERBS = {
     "querylog": ("consulfwd.cli.querylog", "querylog", "See what the running resolver is asked."),
     "drain": ("consulfwd.cli.drain", "drain", "Have an agent or recursor asked no more."),
     "undrain": ("consulfwd.cli.drain", "undrain", "Have it asked again."),
+    "failover": (
+        "consulfwd.cli.failover_records",
+        "failover",
+        "Look at names that move with health, and order it.",
+    ),
     "lock": ("consulfwd.cli.lock", "lock", "Run a program on one host of several, by a lock."),
     "maintain": (
         "consulfwd.cli.maintain",

@@ -117,7 +117,8 @@ class Section:
         return self.__dict__ == other.__dict__ if type(other) is type(self) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(tuple(self.__dict__.values()))
+        values = self.__dict__.values()
+        return hash(tuple(frozenset(v.items()) if isinstance(v, dict) else v for v in values))
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())

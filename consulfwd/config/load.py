@@ -187,6 +187,10 @@ def _located(
 
 def _unreadable(settings: Settings, environ: Mapping[str, str]) -> Iterable[Objection]:
     mend = "check the path and its permissions, or take the key out"
+    for name, record in settings.failover.items():
+        for where, file in record.check.files():
+            if fault := why_unreadable(file, environ, mend):
+                yield Objection(("failover", name, "check", *where), *fault)
     for path, agents in settings.agent_lists():
         for index, agent in enumerate(agents):
             for key, file in agent.files():

@@ -32,6 +32,7 @@ from consulfwd.config.addresses import (
     Endpoint,
     Recursor,
 )
+from consulfwd.config.failover import CheckerSettings, FailoverSettings
 from consulfwd.config.keys import Section, key
 from consulfwd.config.objections import KeyPath, Objection
 from consulfwd.config.readers import (
@@ -122,6 +123,12 @@ class Settings(Section):
         " auto: as many as there are processors",
         default=1,
     )
+    failover: dict[str, FailoverSettings] = key(
+        mapping(DOMAIN, section(FailoverSettings), 1_000),
+        "names that are answered from health, by name",
+        default=None,
+    )
+    failover_checker: CheckerSettings = key(section(CheckerSettings), default=None)
     user: str | None = key(
         optional(text(forms.user_name)),
         "user to become once the addresses are bound, when started as root",
@@ -158,6 +165,14 @@ class Settings(Section):
             from consulfwd.config import zone_conflicts
 
             yield from zone_conflicts.conflicts(self.zones)
+        if self.failover:
+            # As few have such names.
+            from consulfwd.config import failover_conflicts, failover_rules
+
+            yield from failover_rules.conflicts(self.failover, self.failover_checker)
+            yield from failover_conflicts.conflicts(
+                self.failover, self.consul, self.forward, self.zones
+            )
 
     def allowed_networks(self, interfaces: Iterable[Interface] = ()) -> tuple[Network, ...]:
         """Return the networks whose clients are answered.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from consulfwd.core.routes import Kind, Route, Routes
+from consulfwd.core.routes import Kind, Moved, Moves, Route, Routes
 from consulfwd.core.special import localhost_rdatas
 from consulfwd.core.subjects import datacenter_of
 from consulfwd.core.upstreams import Upstream
@@ -73,7 +73,8 @@ class Ask:
     """One question. `question` is folded; `key` tells apart what may have different answers, those
     of one route from those of another included.
 
-    `local` is the answer when it is made here; `raw` the client's message without its ID;
+    `local` is the answer when it is made here, `moves` who makes another each time (`local` stands
+    for it then); `raw` the client's message without its ID;
     `lane` is for the shell, which notes there how such queries go out while all is well,
     `kept_until` when their answer is to be put into the cache again, and `form` how Consul
     reads the name (False before that was looked at). `led` is the alias that is known to be the
@@ -95,6 +96,7 @@ class Ask:
         "limit_off_host",
         "limit_on_host",
         "local",
+        "moves",
         "name",
         "qtype",
         "query",
@@ -118,6 +120,7 @@ class Ask:
         self.limit_on_host = replies.udp_limit(query, on_host=True)
         self.limit_off_host = replies.udp_limit(query, on_host=False)
         self.local: Message | None = None
+        self.moves: Moves | None = None
         self.lane: Any = None
         self.led: Led | None = None
         self.kept_until = 0.0
@@ -128,6 +131,12 @@ class Ask:
         self._tails: dict[Upstream, bytes] = {}
         consul = route.kind is Kind.CONSUL
         self.datacenter = datacenter_of(query.name, route.zone) if consul else b""
+
+    def here(self) -> Moved | None:
+        """Return the answer if it is made here: always the same, or as it is now."""
+        if self.moves is not None:
+            return self.moves.answer(self.question)
+        return None if self.local is None else Moved(self.local)
 
     @property
     def sibling(self) -> bytes | None:
@@ -239,6 +248,8 @@ def prepare(query: Query, routes: Routes) -> Ask:
     elif query.qtype == const.DS and routes.consul_zone(query.name):
         # The parent would be asked, which is out there: Consul's domain is unsigned.
         ask.local = replies.local_answer(question, query.name, [], const.NOERROR, 0)
+    elif route.moves is not None and query.qtype != const.ANY:
+        ask.local, ask.moves = replies.empty(question, const.SERVFAIL), route.moves
     elif route.local:
         ask.local = answer_here(ask, route, LOCAL_TTL)
     elif query.qtype == const.ANY and route.kind not in (Kind.CONSUL, Kind.SERVER):
@@ -253,7 +264,7 @@ def answer_here(ask: Ask, route: Route, ttl: int) -> Message:
     if route.kind is Kind.LOCALHOST:
         rcode, rdatas = localhost_rdatas(ask.name, ask.qtype)
     else:
-        no_data = own or route.kind is Kind.NO_DATA
+        no_data = own or route.kind in (Kind.NO_DATA, Kind.MOVES)
         rcode, rdatas = (const.NOERROR if no_data else const.NXDOMAIN), []
     if ask.qtype == const.ANY and rcode == const.NOERROR:
         return replies.minimal_any(ask.question)

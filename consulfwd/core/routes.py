@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import NamedTuple, Protocol
 
 from consulfwd.core.order import Group, rank
 from consulfwd.core.upstreams import Upstream
+from consulfwd.dns.message import Message
 from consulfwd.dns.names import ROOT, suffixes, to_text
 
 ORIGIN_SIZE = 4
@@ -29,8 +31,26 @@ class Kind(Enum):
     LOCALHOST = "answered here"
     NOTHING = "answered here: no such name"
     NO_DATA = "answered here: no data"
+    MOVES = "answered here by health"
 
     __hash__ = object.__hash__
+
+
+class Moved(NamedTuple):
+    """What a name that moves is answered with now, and why there is nothing (RFC 8914)."""
+
+    message: Message
+    ede: tuple[int, str] | None = None
+
+
+class Moves(Protocol):
+    """Who knows what a name that moves with health is answered with."""
+
+    def answer(self, question: bytes) -> Moved:
+        """Return the answer to a question (folded) now; it may be another the next moment."""
+
+    def reasons(self) -> list[str]:
+        """Return why that is the answer, in lines for people."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +61,7 @@ class Route:
     then     where to go when Consul denies the name (reverse lookups)
     why      the rule in words, for `resolve --trace`
     origin   tells answers of this route from those of others there are or were (`Routes`)
+    moves    who answers, for a name that moves with health
     """
 
     zone: bytes
@@ -49,6 +70,7 @@ class Route:
     why: str = ""
     then: Route | None = field(default=None, repr=False)
     origin: bytes = bytes(ORIGIN_SIZE)
+    moves: Moves | None = field(default=None, repr=False, compare=False)
 
     def plan(self) -> tuple[Upstream, ...]:
         """Return every upstream of this route in the order to ask.
@@ -98,11 +120,13 @@ class Route:
     @property
     def local(self) -> bool:
         """Return whether this is answered without asking anyone."""
-        return self.kind in (Kind.LOCALHOST, Kind.NOTHING, Kind.NO_DATA)
+        return self.kind in (Kind.LOCALHOST, Kind.NOTHING, Kind.NO_DATA, Kind.MOVES)
 
 
 class Routes:
     """All routes by zone. There is always one for the root.
+
+    Those of `alone` are for one name each, not for what is under it.
 
     Each has an origin of its own; a route that answers as the one for its zone among those
     `before` has that one's, so that what it gave is still good.
@@ -113,7 +137,12 @@ class Routes:
     members are.
     """
 
-    def __init__(self, routes: Iterable[Route], before: Routes | None = None) -> None:
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        before: Routes | None = None,
+        alone: Iterable[Route] = (),
+    ) -> None:
         self._routes: dict[bytes, Route] = {}
         for route in routes:
             self._routes.setdefault(route.zone, route)
@@ -128,6 +157,11 @@ class Routes:
                 self._last_origin += 1
                 origin = self._last_origin.to_bytes(ORIGIN_SIZE, "big")
             self._routes[zone] = replace(route, origin=origin)
+        self._alone: dict[bytes, Route] = {}
+        for route in alone:
+            self._last_origin += 1
+            origin = self._last_origin.to_bytes(ORIGIN_SIZE, "big")
+            self._alone[route.zone] = replace(route, origin=origin)
 
         steps = (step for route in self for step in (route, route.then) if step is not None)
         self.groups = tuple(dict.fromkeys(group for step in steps for group in step.groups))
@@ -169,12 +203,13 @@ class Routes:
 
     def find(self, name: bytes) -> Route:
         """Return the route with the longest zone that `name` (folded) is at or under."""
-        route = longest(self._routes, name)
+        route = self._alone.get(name) or longest(self._routes, name)
         assert route is not None, "the root has a route"
         return route
 
     def __iter__(self) -> Iterator[Route]:
-        return iter(self._routes.values())
+        yield from self._routes.values()
+        yield from self._alone.values()
 
     def consul_zone(self, name: bytes) -> bool:
         """Return whether `name` is exactly the apex of a Consul domain (for its DS)."""

@@ -17,7 +17,7 @@ OPCODE_MASK, RCODE_MASK = 0x7800, 0x000F
 
 ECS, KEEPALIVE, EDE = 8, 11, 15
 EDE_STALE, EDE_STALE_NXDOMAIN, EDE_PROHIBITED = 3, 19, 18
-EDE_NO_AUTHORITY, EDE_NETWORK, EDE_OTHER = 22, 23, 0
+EDE_NOT_READY, EDE_NO_AUTHORITY, EDE_NETWORK, EDE_OTHER = 14, 22, 23, 0
 # Prohibited and Not Authoritative: who says so did not look for the name (RFC 8914 section 4).
 NOT_LOOKED_FOR = frozenset((18, 20))
 
@@ -33,7 +33,7 @@ TYPES = {
 }  # fmt: skip
 _TYPE_NUMBERS = {text: number for number, text in TYPES.items()}
 EDE_TEXT = {
-    0: "other error", 3: "stale answer", 15: "blocked", 18: "prohibited",
+    0: "other error", 3: "stale answer", 14: "not ready", 15: "blocked", 18: "prohibited",
     19: "stale NXDOMAIN answer", 22: "no reachable authority", 23: "network error",
 }  # fmt: skip
 

@@ -27,12 +27,13 @@ def build_routes(
     health: Health,
     known: Mapping[UpstreamKey, Upstream] | None = None,
     before: Routes | None = None,
+    alone: Iterable[Route] = (),
 ) -> Routes:
     """Return the routes the settings ask for.
 
     `recursors` are those in force (from the settings or from resolv.conf); upstreams in `known`
     keep their state and measurements. What routes `before` gave stays good where the new ones say
-    the same.
+    the same. Those of `alone` are for single names.
     """
     pool: dict[UpstreamKey, Upstream] = dict(known or {})
     consul = settings.consul
@@ -74,7 +75,7 @@ def build_routes(
     for upstream in pool.values() if health.drained else ():
         # Who comes back, to the catalog for one, is still taken out for work.
         upstream.drained = upstream.key in health.drained
-    return Routes([*reverse.values(), *usual.values(), *private.values()], before)
+    return Routes([*reverse.values(), *usual.values(), *private.values()], before, alone)
 
 
 def _reverse(

@@ -24,6 +24,7 @@ from consulfwd.core.routes import Kind, Route, Routes
 from consulfwd.core.shield import Shield
 from consulfwd.core.upstreams import Upstream, all_down
 from consulfwd.dns import const
+from consulfwd.dns.message import Message
 from consulfwd.net import mishaps
 from consulfwd.net.answers import Answers
 from consulfwd.net.clock import Clock
@@ -143,7 +144,7 @@ class Table:
         `traced` keeps every attempt for the result, even when all goes well.
         """
         if ask.local is not None:
-            waiter.deliver(Result(ask.local, "here"))
+            self._answer_here(ask, ask.local, waiter)
             return
         key = ask.key
         if now is None:
@@ -196,6 +197,14 @@ class Table:
                     return
                 del flights[key]
         self.launch(ask, ask.route, [waiter], now)
+
+    def _answer_here(self, ask: Ask, message: Message, waiter: Waiter) -> None:
+        ede = None
+        if ask.moves is not None:
+            message, ede = ask.moves.answer(ask.question)
+            if ede is not None:
+                self.counters.failed += 1
+        waiter.deliver(Result(message, "here", ede=ede))
 
     def _failed_lately(self, ask: Ask, waiter: Waiter, failure: Failure, now: float) -> bool:
         """Tell what is known without asking; behind a stale answer it is asked now and then.

@@ -52,8 +52,11 @@ def explain(engine: Engine, ask: Ask) -> dict[str, Any]:
         "order": [],
         "deadline": 0.0,
     }
-    if ask.local is not None:
-        told["now"] = f"{cached.what(ask.local, ask.question)}: answered here"
+    here = ask.here()
+    if here is not None:
+        told["now"] = f"{cached.what(here.message, ask.question)}: answered here"
+        if ask.moves is not None:
+            told["now"] += f", {'; '.join(ask.moves.reasons())}"
         return told
     entry = engine.cache.get(ask.key)
     stale = engine.cache.stale(ask.key, now, ask.sibling)

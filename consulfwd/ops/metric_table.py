@@ -1,6 +1,6 @@
 """Every metric there is: what it is called, its type, what it says, its labels, where it is from.
 
-What belongs here: the table, in three files. How metrics are written is not known here. Pure. A
+What belongs here: the table, in four files. How metrics are written is not known here. Pure. A
 label's value is from the settings or a word of ours, never what strangers send: no names that were
 asked for, no clients. What grows with these is counted.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from consulfwd.ops.failover_metrics import OF_FAILOVER
 from consulfwd.ops.metric_forms import Part, Subject, Type, counted, counter, gauge
 from consulfwd.ops.resolver_metrics import OF_RESOLVER
 from consulfwd.ops.snapshot import Snapshot
@@ -119,5 +120,5 @@ OF_ROUNDS = (
 )  # fmt: skip
 
 # Of a snapshot, in this order; those of zones are of `zone_metrics.reports` of it.
-OF_SNAPSHOT = (*OF_PROCESS, *OF_RESOLVER, *OF_ROUNDS, *OF_WORKERS)
+OF_SNAPSHOT = (*OF_PROCESS, *OF_RESOLVER, *OF_FAILOVER, *OF_ROUNDS, *OF_WORKERS)
 PARTS = (*OF_SNAPSHOT, *OF_ZONES)

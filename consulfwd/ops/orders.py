@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.names import to_text
-from consulfwd.ops import cached, values
+from consulfwd.ops import cached, forcing, values
 from consulfwd.ops.explaining import explain
 from consulfwd.ops.watched import OrderError
 from consulfwd.server import Server
@@ -39,6 +40,8 @@ class Orders:
             "explain": (self._explain, ("name", "type")),
             "querylog": (self._query_log, ("state", "sample")),
         }
+        for name, keys in forcing.KEYS.items():
+            self._orders[name] = partial(self._of_records, name), keys
 
     def carry_out(self, name: str, given: Values) -> dict[str, Any]:
         """Return what came of an order. Raises OrderError; then nothing has changed."""
@@ -135,6 +138,12 @@ class Orders:
     def _explain(self, given: Values) -> dict[str, Any]:
         engine = self._server.engine
         return explain(engine, values.question(given, engine.table.routes))
+
+    def _of_records(self, name: str, given: Values) -> dict[str, Any]:
+        book = self._server.book
+        if book is None:
+            raise OrderError(409, "there are no names that move (failover in the settings)")
+        return forcing.carry_out(book, name, given, self._server.engine.clock.wall())
 
     def _query_log(self, given: Values) -> dict[str, Any]:
         return self._server.querylog.order(given)

@@ -197,13 +197,66 @@ class WorkerSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressSeen:
+    """An address of a name that moves with health.
+
+    `up` is None while nothing is known, `since` since when it is so; `result` ("ok", "fail",
+    "error"), `reason` and `took` (seconds) are of the last check, which ended at `checked`.
+    `in_a_row` of `needed` checks say otherwise. `forced` is "up" or "down" by order; `votes` are
+    other checkers' words, `why` says what made it what it is. `given` is whether it is in answers.
+    """
+
+    address: str
+    pool: str
+    weight: int = 1
+    up: bool | None = None
+    since: float = 0.0
+    checked: float = 0.0
+    result: str = ""
+    reason: str = ""
+    took: float = 0.0
+    in_a_row: int = 0
+    needed: int = 0
+    forced: str = ""
+    votes: tuple[str, ...] = ()
+    why: str = ""
+    given: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSeen:
+    """A name that moves with health: `known` whether it is answered yet, since when as it is.
+
+    `pool` is the one that answers, "" where none does; `place` is its place, 0 for the first, -1
+    for none. `preferred` is a better one that waits, until `back_at`, or 0 for an order. `held`
+    says why states are held, `forces` what people ordered. `well` is that all is as it should be.
+    """
+
+    name: str
+    known: bool = False
+    pool: str = ""
+    place: int = -1
+    answer: tuple[str, ...] = ()
+    ttl: int = 0
+    since: float = 0.0
+    why: str = ""
+    preferred: str = ""
+    back_at: float = 0.0
+    held: str = ""
+    forces: tuple[str, ...] = ()
+    addresses: tuple[AddressSeen, ...] = ()
+    well: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A running process at the time `taken`.
 
     `line` is one line for people; `ready` whether it does what it is for, `faults` all that is
     wrong now, for people, as `ops.wrong` has it: servers and zones that are not well among it.
     `workers` are those of a resolver that has any; so many were `workers_replaced` since the start.
-    Of the four parts before these each verb has its own.
+    Of the four parts before these each verb has its own. Of hundreds of names that move (`failover`)
+    those are shown first that are not well; there are `failover_in_all`.
     """
 
     verb: Verb
@@ -222,6 +275,8 @@ class Snapshot:
     admin: Mapping[str, float] = field(default_factory=dict)
     workers: tuple[WorkerSeen, ...] = ()
     workers_replaced: int = 0
+    failover: tuple[RecordSeen, ...] = ()
+    failover_in_all: int = 0
 
 
 def to_json(snapshot: Snapshot) -> dict[str, Any]:

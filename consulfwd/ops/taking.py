@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from consulfwd import __version__
 from consulfwd.net.clock import Clock
 from consulfwd.ops import resolver, wrong
-from consulfwd.ops.snapshot import Phase, ResolverSeen, Snapshot
+from consulfwd.ops.snapshot import Phase, RecordSeen, ResolverSeen, Snapshot
 from consulfwd.ops.text import logged
 from consulfwd.ops.watched import OrderError
 from consulfwd.server import Server
@@ -51,12 +51,16 @@ class WatchedServer:
         self._keep_time(server.engine.clock)
         server.engine.prober.looked_at()
         seen = resolver.see(server, self._ahead, server.querylog.told())
+        records, in_all = self._records()
+        moved = wrong.with_records(records)
         return self._picture(
             phase,
             self.line(),
-            (*self.beside(), *wrong.with_resolver(seen), *server.faults()),
+            (*self.beside(), *wrong.with_resolver(seen), *moved, *server.faults()),
             ready=phase == "running" and wrong.is_ready(seen),
             seen=seen,
+            records=records,
+            in_all=in_all,
         )
 
     def _keep_time(self, clock: Clock) -> None:
@@ -64,6 +68,16 @@ class WatchedServer:
         if abs(ahead - self._ahead) > DRIFT:
             self._ahead = ahead
         self._clock = clock
+
+    def _records(self) -> tuple[tuple[RecordSeen, ...], int]:
+        book = self._server.book
+        if book is None:
+            return (), 0
+        # Imported late: few hosts have names that move.
+        from consulfwd.ops import failover
+
+        views = book.views()
+        return failover.see(views), len(views)
 
     def _picture(
         self,
@@ -73,6 +87,8 @@ class WatchedServer:
         *,
         ready: bool,
         seen: ResolverSeen | None = None,
+        records: tuple[RecordSeen, ...] = (),
+        in_all: int = 0,
     ) -> Snapshot:
         return Snapshot(
             verb="serve",
@@ -87,6 +103,8 @@ class WatchedServer:
             faults=faults,
             resolver=seen,
             admin=self._server.querylog.counters(),
+            failover=records,
+            failover_in_all=in_all,
         )
 
     def line(self) -> str:
@@ -94,7 +112,8 @@ class WatchedServer:
         server = self._server
         if server.phase != "running":
             return server.phase
-        return logged.status(resolver.see_usual(server, self._ahead), server.faults())
+        beside = (*wrong.with_records(self._records()[0]), *server.faults())
+        return logged.status(resolver.see_usual(server, self._ahead), beside)
 
     def report(self) -> None:
         """Log what it has done so far, how each upstream is, and what is wrong."""

@@ -32,6 +32,9 @@ class Watched(Protocol):
     | `flush` | `name`, `subtree` | `dropped`: how many entries |
     | `cache` | `name` or None, `subtree`, `limit` | `entries`: dicts, `in_all` |
     | `explain` | `name`, `type` | what it would do now and why |
+    | `force` | `glob`, `to` ("up", "down"), `seconds`, `reason`, `by` | `records`, `until` |
+    | `unforce` | `glob` | `forces`: what was taken back; 409 if nothing was forced |
+    | `failback` | `glob` | `records` that went back to their best pool |
     | `querylog` | `state` ("on", "off"), `sample` | `querylog`: what is logged now |
     """
 

@@ -7,10 +7,14 @@ does with a server on purpose is none; a zone that is paused is, as nothing is p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from consulfwd.core.states import State
-from consulfwd.ops.snapshot import ResolverSeen, UpstreamSeen, ZoneSeen
+from consulfwd.ops.snapshot import AddressSeen, RecordSeen, ResolverSeen, UpstreamSeen, ZoneSeen
 
 UP = State.UP.value
+# Of names that move so many faults are told one by one.
+MOST_OF_RECORDS = 20
 
 
 def not_up(kind: str, name: str, state: str) -> str:
@@ -62,6 +66,50 @@ def hinders(seen: ZoneSeen) -> list[str]:
     more += [f"nothing is withdrawn: {seen.doubt}"] if seen.doubt else []
     # Its faults come with its name.
     return [*seen.faults, *(f"{_name(seen)}: {one}" for one in more)]
+
+
+def with_records(found: Iterable[RecordSeen]) -> list[str]:
+    """Return what is wrong with names that move with health."""
+    held: dict[str, None] = {}
+    faults: list[str] = []
+    for one in found:
+        if one.held:
+            held[f"failover: states are held: {one.held}"] = None
+        faults += with_record(one)
+    if len(faults) > MOST_OF_RECORDS:
+        left = len(faults) - MOST_OF_RECORDS + 1
+        faults = [*faults[: MOST_OF_RECORDS - 1], f"failover: {left} more things are wrong"]
+    return [*held, *faults]
+
+
+def with_record(seen: RecordSeen) -> list[str]:
+    """Return what is wrong with a name that moves: that it has moved, and who is down."""
+    faults = []
+    if not seen.known:
+        faults.append(f"{seen.name} is not answered yet: {seen.why}")
+    elif not seen.pool:
+        answer = ", ".join(seen.answer) or "no address"
+        faults.append(f"{seen.name} has no pool that is well, and is answered with {answer}")
+    elif seen.preferred and not seen.back_at:
+        faults.append(
+            f"{seen.name} is answered by {seen.pool}: {seen.preferred} is well and waits for an"
+            " order"
+        )
+    elif seen.place > 0 and not seen.preferred and not _put_aside(seen):
+        faults.append(f"{seen.name} is answered by {seen.pool}: {seen.why}")
+    faults += [
+        f"{one.address} ({one.pool} of {seen.name}) is down: {one.reason or one.why}"
+        for one in seen.addresses
+        if one.up is False and not one.forced
+    ]
+    return faults
+
+
+def _put_aside(seen: RecordSeen) -> bool:
+    """Return whether people put aside all that would be better than what answers."""
+    first = seen.addresses[0].pool if seen.addresses else ""
+    those: list[AddressSeen] = [one for one in seen.addresses if one.pool == first]
+    return bool(those) and all(one.forced == "down" for one in those)
 
 
 def _name(seen: ZoneSeen) -> str:

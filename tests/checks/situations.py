@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from consulfwd.checks import agents, audit, resolve, service, zones
+from consulfwd.checks import agents, audit, failover, resolve, service, zones
 from consulfwd.checks.agents import Seen, Upstream
 from consulfwd.checks.outcome import Outcome, Status
 from consulfwd.checks.ranges import TIMES, at_least, parse
@@ -337,6 +337,50 @@ SITUATIONS["zone: one of three"] = _several
 SITUATIONS["zone: two that are well"] = lambda: zones.judge(
     zones.Wanted(), [zones.Told(one, True, "host1", here=here()) for one in ("a", "b")], NOW
 )
+
+
+# -- failover ---------------------------------------------------------------------------------
+
+
+def moving(name: str = "www.example.com", **values: Any) -> dict[str, Any]:
+    """A name that moves, as the picture has it."""
+    up = {"address": "192.0.2.1", "pool": "primary", "up": True, "reason": "200 OK", "forced": ""}
+    known = {"known": True, "pool": "primary", "place": 0, "answer": ["192.0.2.1"], "why": "",
+             "held": "", "forces": [], "addresses": [up]}  # fmt: skip
+    return {"name": name, **known, **values}
+
+
+_DOWN = {"address": "192.0.2.1", "pool": "primary", "up": False, "reason": "a | b\nc", "forced": ""}
+_MOVED = moving(pool="secondary", place=1, why="primary is down", addresses=[_DOWN])
+_FORCED = moving(
+    pool="secondary", place=1, addresses=[{**_DOWN, "forced": "down"}],
+    forces=["www.* is down by order of anna"],
+)  # fmt: skip
+
+
+def _failover(name: str, those: Sequence[dict[str, Any]], **wanted: Any) -> None:
+    SITUATIONS[f"failover: {name}"] = lambda: failover.judge(
+        failover.Wanted(**wanted), those, "/run/consulfwd/serve.sock"
+    )
+
+
+_failover("all well", [moving(), moving("b.example.com")])
+_failover("moved", [moving("b.example.com"), _MOVED])
+_failover("moved, which is critical", [_MOVED], moved=Status.CRITICAL)
+_failover("moved, which is well", [_MOVED], moved=Status.OK, down=Status.OK)
+_failover("no pool is well", [moving(pool="", place=-1, answer=[])])
+_failover("not answered yet", [moving(known=False, why="the first round is not over")])
+_failover("held", [moving(held="this host's own line is cut")])
+_failover("forced", [_FORCED])
+_failover("forced, which is a warning", [_FORCED], forced=Status.WARNING)
+_failover("of many one is bad", [*(moving(f"{n}.example.com") for n in range(40)), _MOVED])
+_failover("forty are bad", [{**_MOVED, "name": f"{n}.example.com"} for n in range(40)])
+_failover("one that is named", [moving(), {**_MOVED, "name": "b.example.com"}],
+          names=("WWW.example.com.",))  # fmt: skip
+_failover("a pattern", [moving(), {**_MOVED, "name": "b.example.com"}], names=("b.*",))
+_failover("no such name", [moving()], names=("c.example.com", "www*"))
+_failover("there are none", [])
+_failover("of another version", [{"name": "www.example.com", "known": True, "pool": "x"}])
 
 
 # -- audit ------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from tests.checks.said import Said, well_formed
 from tests.checks.situations import SITUATIONS
 
 FILE = Path(__file__).with_name("cases.txt")
-PLUGINS = ("resolve", "service", "agents", "zone", "audit")
+PLUGINS = ("resolve", "service", "agents", "zone", "failover", "audit")
 
 
 def said(name: str, verbose: int = 0) -> Said:

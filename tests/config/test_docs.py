@@ -12,6 +12,8 @@ import pytest
 from consulfwd.config import Agent, load
 from consulfwd.config.addresses import FromCatalog
 from consulfwd.config.environment import variables
+from consulfwd.config.failover import FailoverSettings, PoolSettings
+from consulfwd.config.failover_checks import CheckSettings
 from consulfwd.config.keys import REQUIRED, Section, keys_of, leaves
 from consulfwd.config.settings import Settings
 from consulfwd.config.show import plain
@@ -65,6 +67,7 @@ def reference() -> list[str]:
         for name, field in keys_of(FromCatalog).items()
     ]
     rows += zone_rows()
+    rows += failover_rows()
     return [re.sub(r" +", " ", row) for row in rows]
 
 
@@ -87,6 +90,35 @@ def zone_rows() -> list[str]:
         for name, field in keys_of(made).items():
             needed = field.default is REQUIRED or field.default is None
             given = "" if needed else f"`{json.dumps(field.default)}`"
+            rows.append(f"| `{kind}.{name}` | {field.help} | {given} | {field.reader.limits} |")
+    return rows
+
+
+def failover_rows() -> list[str]:
+    """The rows of the table about a name that moves with health."""
+    pools = (PoolSettings(addresses=("192.0.2.1",)),)  # type: ignore[arg-type]
+    shown: Any = plain(FailoverSettings(pools=pools, check=CheckSettings()))
+    rows = []
+    for path, field in leaves(FailoverSettings):
+        if path[0] == "check":
+            continue
+        value = shown
+        for part in path:
+            value = value[part]
+        given = "" if value is None or path == ("pools",) else f"`{json.dumps(value)}`"
+        rows.append(f"| `{'.'.join(path)}` | {field.help} | {given} | {field.reader.limits} |")
+    return rows + check_rows()
+
+
+def check_rows() -> list[str]:
+    """The rows of the table about each kind of check."""
+    rows = []
+    for kind, one in keys_of(CheckSettings).items():
+        assert one.reader.section is not None
+        for name, field in keys_of(one.reader.section).items():
+            needed = field.default is REQUIRED or field.default is None
+            shown = list(field.default) if isinstance(field.default, tuple) else field.default
+            given = "" if needed else f"`{json.dumps(shown)}`"
             rows.append(f"| `{kind}.{name}` | {field.help} | {given} | {field.reader.limits} |")
     return rows
 

@@ -247,6 +247,7 @@ def test_every_key_has_a_variable_of_its_own() -> None:
     assert names["CONSULFWD_TCP_MAX_PER_CLIENT"] == (("tcp", "max_per_client"), "typed")
     assert {name for name, (_, kind) in names.items() if kind == "mapping"} == {
         "CONSULFWD_CONSUL_DATACENTERS",
+        "CONSULFWD_FAILOVER",
         "CONSULFWD_FORWARD",
         "CONSULFWD_ZONES",
     }

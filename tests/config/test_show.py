@@ -176,6 +176,17 @@ def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
         "zones: []  # default\n"
         "zones_state: null  # default\n"
         "workers: 1  # default\n"
+        "failover: {}  # default\n"
+        "failover_checker:\n"
+        "  name: null  # default\n"
+        "  checks: true  # default\n"
+        "  checkers: []  # default\n"
+        "  quorum: null  # default\n"
+        "  prefix: consulfwd/failover  # default\n"
+        "  every: 10.0  # default\n"
+        "  max_age: 40.0  # default\n"
+        "  parallel: 64  # default\n"
+        "  state: null  # default\n"
         "user: null  # default\n"
     )
 

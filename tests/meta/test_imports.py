@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "consul": {"dns", "core", "config"},
     "apply": set(),
     "audit": {"config", "consul", "net"},
+    "failover": {"config", "consul", "core", "dns", "zones"},
     "hangups": set(),
     "keep": {"apply", "core", "hangups", "upkeep"},
     "servers": {"apply", "core", "dns"},
@@ -44,10 +45,10 @@ ALLOWED: dict[str, set[str]] = {
     },
     "locking": {"config", "consul", "core", "notify"},
     "maintain": {"config", "consul", "dns", "locking", "zones"},
-    "ops": {"dns", "core", "config", "net", "consul", "server"},
+    "ops": {"dns", "core", "config", "net", "consul", "failover", "server"},
     "checks": {"config", "consul", "dns", "ops", "zones"},
     "dev": {"dns", "core", "config"},
-    "server": {"dns", "core", "config", "net", "consul", "kept", "notify", "ops"},
+    "server": {"dns", "core", "config", "net", "consul", "failover", "kept", "notify", "ops"},
     "workers": {"config", "consul", "core", "net", "kept", "ops", "process", "server"},
     "daemon": {
         "config", "hangups", "net", "kept", "notify", "ops", "process", "server", "workers",
@@ -98,6 +99,11 @@ THIRD_PARTY_IN_PURE = {("dns.replies", "dnslib"), ("dns.text", "dns")}
 IMPURE_OF_AUDIT = {"audit", "audit.asking", "audit.cluster", "audit.files", "audit.followed"}
 IMPURE_OF_AUDIT |= {"audit.inquiry", "audit.settings"}
 
+# Who checks, hears and keeps what failover records are decided by.
+IMPURE_OF_FAILOVER = {"failover.keeping", "failover.routed", "failover.running", "failover.votes"}
+# Of checks all but these two ask.
+PURE_OF_CHECKS = {"failover.checks.automaton", "failover.checks.http_reply"}
+
 # These parts do input and output in these modules only.
 IN_PLACE = {"apply", "generate", "keep", "servers", "template", "zones"}
 DOING_IO = {
@@ -126,7 +132,9 @@ def pure(found: Import) -> bool:
     if found.target_part is not None or found.for_types:
         return True
     of_audit = found.part == "audit" and found.module not in IMPURE_OF_AUDIT
-    decides = found.part in PURE or of_pure_zones(found) or judges(found) or of_audit
+    asks = found.module.startswith("failover.checks.") and found.module not in PURE_OF_CHECKS
+    of_failover = found.part == "failover" and found.module not in IMPURE_OF_FAILOVER and not asks
+    decides = found.part in PURE or of_pure_zones(found) or judges(found) or of_audit or of_failover
     decides = decides or found.module in PURE_OF_BACKENDS
     if not decides:
         return True
@@ -264,6 +272,8 @@ def test_api_only_re_exports(project: Path) -> None:
         ("checks.resolve", "from consulfwd.checks.asked_dns import ask", judges_within),
         ("audit.graph", "import time", pure),
         ("backends.picking", "import random", pure),
+        ("failover.book", "import time", pure),
+        ("failover.checks.automaton", "import asyncio", pure),
     ],
 )
 def test_the_rules_see_violations(module: str, source: str, rule: object) -> None:

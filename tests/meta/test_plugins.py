@@ -25,6 +25,7 @@ SERVICES = {
     "service": 'name = "web"',
     "agents": "direct = true",
     "zone": 'zones = [ "svc.example.com" ]',
+    "failover": 'name = [ "www.example.com" ]',
     "audit": 'service = [ "web-*" ]',
 }
 
@@ -75,7 +76,7 @@ def test_icinga_takes_it(project: Path, tmp_path: Path) -> None:
     conf.write_text(f'include <itl>\ninclude "{file}"\n{host}\n{services}\n')
     told = icinga(tmp_path, "daemon", "--validate", "--config", conf)
     assert "Finished validating the configuration file(s)." in told
-    assert "Instantiated 5 Services." in told
+    assert "Instantiated 6 Services." in told
     assert "warning/" not in told
 
 

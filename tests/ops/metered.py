@@ -8,8 +8,10 @@ from dataclasses import fields
 from consulfwd.core.durations import BOUNDS
 from consulfwd.net.flight import Counters
 from consulfwd.ops.snapshot import (
+    AddressSeen,
     CacheSeen,
     GroupSeen,
+    RecordSeen,
     ResolverSeen,
     RoundsSeen,
     Snapshot,
@@ -37,11 +39,13 @@ def snapshot(
     zones: tuple[ZoneSeen, ...] = (),
     rounds: RoundsSeen | None = None,
     faults: tuple[str, ...] = (),
+    failover: tuple[RecordSeen, ...] = (),
 ) -> Snapshot:
     return Snapshot(
         verb, "1.2.3", os.getpid(), "web1", NOW - 60, NOW, "running", "all is well", True, faults,
         resolver, zones, rounds, {name: number for number, name in enumerate(ADMIN, 1)},
         () if resolver is None else (WorkerSeen(1, 7, NOW - 9, True, 50),), 3,
+        failover, len(failover),
     )  # fmt: skip
 
 
@@ -83,9 +87,19 @@ def zone(number: int = 0, *, targets: int = 1) -> ZoneSeen:
     )  # fmt: skip
 
 
+def record(number: int = 0) -> RecordSeen:
+    address = AddressSeen(
+        "192.0.2.1", "secondary", 1, True, NOW - 60, NOW - 2, "ok", "200 OK", 0.01, 0, 3, given=True
+    )
+    return RecordSeen(
+        f"www{number}.example.com", True, "secondary", 1, ("192.0.2.1",), 30, NOW - 60, "well",
+        addresses=(address,),
+    )  # fmt: skip
+
+
 ROUNDS = RoundsSeen("unbound's files", True, NOW - 100, 0.0)
 EACH = (
-    snapshot("serve", resolver=resolver()),
+    snapshot("serve", resolver=resolver(), failover=(record(),)),
     snapshot("zone", zones=(zone(),)),
     snapshot("render", rounds=ROUNDS),
 )

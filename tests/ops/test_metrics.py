@@ -214,6 +214,7 @@ def test_names_are_as_prometheus_has_them() -> None:
     assert labels == {
         "version", "verb", "tier", "kind", "group", "upstream", "state", "zone", "view", "target",
         "worker",
+        "record", "pool", "address",
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 
 import { Samples } from "./history.js";
 import { fill, h } from "./tree.js";
+import { recordsView } from "./records.js";
 import { cacheView, failoversView, groupsView, queriesView, roundsView, serversView, verdictView, zonesView } from "./views.js";
 import { clock, duration, verdict } from "./words.js";
 
@@ -76,6 +77,7 @@ function draw() {
   fill(at("main"), [
     verdictView(status, verdict(status), now),
     resolver ? [groupsView(status), serversView(status, now), failoversView(status, now, chosen, open), queriesView(status, samples, now, live), cacheView(status, now, open)] : null,
+    recordsView(status, now),
     zonesView(status, now),
     roundsView(status, now),
   ]);

@@ -2,38 +2,12 @@
 
 import { flow, lane, mark, parts, spark } from "./charts.js";
 import { SPAN_S, spans } from "./history.js";
+import { ago, cell, heading, line, moment, pill, section, table } from "./pieces.js";
 import { h } from "./tree.js";
 import { STATES, clock, condition, duration, milliseconds, number, ofNoTarget, rate, row, share, short, some } from "./words.js";
 
 const FEW = 12;
 const MOST = 200;
-
-const cell = (label, attributes, ...children) => h("td", { role: "cell", "data-label": label, ...attributes }, ...children);
-const heading = (words, attributes) => h("th", { role: "columnheader", scope: "col", ...attributes }, words);
-const line = (key, ...cells) => h("tr", { role: "row", key }, ...cells);
-
-/** A table that stays one for screen readers, too, where a narrow window shows it as blocks. */
-function table(name, kind, headings, rows) {
-  return h(
-    "table",
-    { role: "table", class: kind, "aria-label": name },
-    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, headings)),
-    h("tbody", { role: "rowgroup" }, rows),
-  );
-}
-
-function section(id, title, beside, ...children) {
-  return h(
-    "section",
-    { key: id, id, "aria-labelledby": `${id}-title` },
-    h("div", { class: "head" }, h("h2", { id: `${id}-title` }, title), beside),
-    ...children,
-  );
-}
-
-const pill = (level, words) => h("span", { class: `pill ${level}` }, mark(level), h("span", null, words));
-const moment = (at, now, seconds) => h("time", { datetime: new Date(at * 1000).toISOString() }, clock(at, now, seconds));
-const ago = (at, now) => h("time", { datetime: new Date(at * 1000).toISOString(), title: clock(at, now) }, `${duration(now - at)} ago`);
 
 /** The first few, and a button for the rest. */
 function bounded(all, id, open) {

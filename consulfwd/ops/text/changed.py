@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consulfwd.ops.snapshot import Snapshot
+from consulfwd.ops.text.failover import answer
 from consulfwd.ops.text.lines import Line
 from consulfwd.ops.text.resolver import change_of
 from consulfwd.ops.text.status import title, verdict_of
@@ -25,6 +26,7 @@ def changed_lines(now: Snapshot, before: Snapshot | None) -> Iterator[Line]:
                 yield "bad", f"  ! {fault}"
     if before is not None:
         yield from _resolver(now, before)
+        yield from _records(now, before)
         yield from _zones(now, before)
 
 
@@ -47,6 +49,15 @@ def _resolver(now: Snapshot, before: Snapshot) -> Iterator[Line]:
         if server.drained is not (server.name in out):
             what = "taken out for work" if server.drained else "asked again"
             yield "warn" if server.drained else "good", f"  {server.kind} {server.name}: {what}"
+
+
+def _records(now: Snapshot, before: Snapshot) -> Iterator[Line]:
+    known = {one.name: answer(one) for one in before.failover}
+    for one in now.failover:
+        told = answer(one)
+        # Its TTL alone counts down all the time.
+        if known.get(one.name, "").partition(" (TTL")[0] != told.partition(" (TTL")[0]:
+            yield "good" if one.well else "bad", f"  failover {one.name}: {told}, {one.why}"
 
 
 def _zones(now: Snapshot, before: Snapshot) -> Iterator[Line]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from consulfwd.ops.reading import Read
 from consulfwd.ops.snapshot import RoundsSeen, Snapshot, TargetSeen, ZoneSeen
+from consulfwd.ops.text.failover import record_lines
 from consulfwd.ops.text.lines import NOTHING, Line, Mood, ago, clock, count, rows, several
 from consulfwd.ops.text.resolver import resolver_lines
 from consulfwd.words import duration
@@ -35,6 +36,7 @@ def lines(read: Read, before: Snapshot | None = None, *, whole: bool = False) ->
     for fault in seen.faults:
         yield "bad", f"  ! {fault}"
     yield from resolver_lines(seen, before, whole)
+    yield from record_lines(seen.failover, seen.failover_in_all, seen.taken, whole=whole)
     for zone in seen.zones:
         yield from _zone(zone, seen.taken, whole)
     if seen.rounds is not None:

@@ -1,0 +1,102 @@
+"""Whether what fails is our own line rather than all targets at once.
+
+What belongs here: the last result of every target, and what they come to together. Must not know:
+records, votes, what is answered. Pure: `now` is passed in, and so is whether this host has a route.
+
+A target that cannot be checked for want of a route is an ERROR by itself. Where a router further on
+is gone, some checks end so and others wait in vain, which looks like a FAIL. So where no target is
+well, those of several networks ceased to be at the same moment, and one of these could not even be
+checked, or there is no route to anywhere, it is the line: what looks like a FAIL is an ERROR as
+well, and all states are held. Targets that were bad long before say nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable
+from ipaddress import IPv4Address, ip_network
+from typing import NamedTuple
+
+from consulfwd.failover.model import IP, Outcome, Result
+
+_V4, _V6 = 24, 48
+
+
+class _Seen(NamedTuple):
+    network: object
+    result: Result
+    reason: str
+    # Since when it has had that result, and since when it has not been well.
+    since: float
+    bad_since: float
+
+
+def network_of(ip: IP) -> object:
+    """Return the network an address is likely to share its fate with."""
+    length = _V4 if isinstance(ip, IPv4Address) else _V6
+    return ip_network((ip, length), strict=False)
+
+
+class Line:
+    """The last results of all targets."""
+
+    def __init__(self, routed: Callable[[], bool] = lambda: True) -> None:
+        self._routed = routed
+        self._seen: dict[Hashable, _Seen] = {}
+        self._targets: Collection[Hashable] = ()
+        self._moment = 0.0
+
+    def expect(self, targets: Collection[Hashable], moment: float) -> None:
+        """Have these be all targets there are; what happens to them within `moment` seconds happens
+        at once, as far as checks can tell.
+        """
+        self._targets, self._moment = targets, moment
+        self._seen = {key: one for key, one in self._seen.items() if key in targets}
+
+    def take_over(self, before: Line) -> None:
+        """Know of targets there are what another one does."""
+        self._seen = {key: one for key, one in before._seen.items() if key in self._targets}
+
+    def judged(self, target: Hashable, ip: IP, outcome: Outcome, now: float) -> Outcome:
+        """Return what a check came to in the light of all others."""
+        before = self._seen.get(target)
+        same = before is not None and before.result is outcome.result
+        since = before.since if same and before is not None else now
+        was_bad = before is not None and before.result is not Result.OK
+        bad_since = before.bad_since if was_bad and before is not None else now
+        seen = _Seen(network_of(ip), outcome.result, outcome.reason, since, bad_since)
+        self._seen[target] = seen
+        if outcome.result is Result.FAIL and self._is_cut():
+            reason = f"the line of this host is cut, it seems ({outcome.reason})"
+            self._seen[target] = seen._replace(reason=reason)
+            return Outcome(Result.ERROR, reason, outcome.took)
+        return outcome
+
+    @property
+    def cut(self) -> str:
+        """Why nothing can be said of any target, "" where something can."""
+        seen = list(self._seen.values())
+        if len(seen) < len(self._targets) or not seen:
+            return ""
+        if all(one.result is Result.ERROR for one in seen):
+            return seen[0].reason
+        if not self._is_cut():
+            return ""
+        errors = [one.reason for one in seen if one.result is Result.ERROR]
+        return errors[0] if errors else "there is no route, and no target answers"
+
+    def blind(self, target: Hashable) -> tuple[float, str] | None:
+        """Return since when a target cannot be checked, and why; None where it can."""
+        one = self._seen.get(target)
+        if one is None or one.result is not Result.ERROR:
+            return None
+        return one.since, one.reason
+
+    def _is_cut(self) -> bool:
+        seen = self._seen.values()
+        if len(seen) < len(self._targets) or any(one.result is Result.OK for one in seen):
+            return False
+        latest = max(one.bad_since for one in seen)
+        together = [one for one in seen if latest - one.bad_since <= self._moment]
+        if len({one.network for one in together}) < 2:
+            return False
+        return any(one.result is Result.ERROR for one in together) or not self._routed()
