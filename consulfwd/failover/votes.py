@@ -19,7 +19,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import NamedTuple
 
 from consulfwd.consul import kv
@@ -31,6 +30,7 @@ from consulfwd.failover.book import Book
 from consulfwd.failover.model import Change, Force
 from consulfwd.failover.reports import Words
 from consulfwd.failover.verdict import Report
+from consulfwd.failover.waiting import came
 
 log = logging.getLogger("consulfwd.failover")
 
@@ -40,6 +40,8 @@ CHECKERS, FORCED = "checkers/", "forced"
 TOGETHER, FOLLOWING = 0.1, 1.0
 # After a fault it is tried again after so many seconds at first, and at most.
 AGAIN, LONGEST = 0.5, 10.0
+# Octets of all words, in base64.
+LIMIT = (reports.MOST_CHECKERS + 1) * reports.LARGEST * 3 // 2
 # A server may be behind for so many seconds; an older state that lasts is a new one.
 BEHIND = 60.0
 
@@ -103,6 +105,7 @@ class Votes:
                     prefix,
                     index=index,
                     wait=min(checker.max_age / 4, 10.0) if index else 0.0,
+                    limit=LIMIT,
                     stale=True,
                 )
             except ConsulError as error:
@@ -160,8 +163,7 @@ class Votes:
             if self._alarms.well("write"):
                 log.info("failover: the others can be told again")
             pause = AGAIN
-            with suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(self._news.wait(), max(self._due - _now(), 0.001))
+            if await came(self._news, max(self._due - _now(), 0.001)):
                 await asyncio.sleep(TOGETHER)
             self._news.clear()
 
