@@ -1,6 +1,6 @@
 """Failover records as they are run: `consulfwd serve` before real web servers that die and lie.
 
-Checks come each half second, so that what takes a minute in production takes two seconds here. What
+Checks come three times a second, so that what takes a minute in production takes a second here. What
 is measured is what is promised: from a server's death to the last answer with its address.
 """
 
@@ -34,7 +34,7 @@ from tests.integration.webs import PAGE, WRONG, Web
 
 NETWORK = 96
 NAME = "www.example.com"
-INTERVAL, FALL, RISE, TTL_MIN = 0.5, 2, 2, 1
+INTERVAL, FALL, RISE, TTL_MIN = 0.3, 2, 2, 1
 FALL_S, RISE_S = INTERVAL * FALL, INTERVAL * RISE
 # What is allowed beside, on a host that does other things as well.
 GRACE_S = 1.0
