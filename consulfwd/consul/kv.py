@@ -97,13 +97,19 @@ async def read(connection: Connection, key: str, *, index: int = 0, wait: float 
 
 
 async def read_below(
-    connection: Connection, prefix: str, *, index: int = 0, wait: float = 0.0
+    connection: Connection,
+    prefix: str,
+    *,
+    index: int = 0,
+    wait: float = 0.0,
+    stale: bool = False,
 ) -> Below:
     """Return what the leader knows of all keys that begin with a prefix, as `read` does.
 
-    That others have changed may end the wait, too: compare.
+    That others have changed may end the wait, too: compare. `stale` asks whichever server there is,
+    which spares the leader, and may be behind: for those who see by themselves how old values are.
     """
-    reply, at = await _get(connection, prefix, {"recurse": ""}, index, wait)
+    reply, at = await _get(connection, prefix, {"recurse": ""}, index, wait, stale=stale)
     try:
         found = _entries(reply.json())
         if not all(key.startswith(prefix) for key in found):
@@ -114,9 +120,15 @@ async def read_below(
 
 
 async def _get(
-    connection: Connection, key: str, more: Mapping[str, str], index: int, wait: float
+    connection: Connection,
+    key: str,
+    more: Mapping[str, str],
+    index: int,
+    wait: float,
+    *,
+    stale: bool = False,
 ) -> tuple[Reply, int]:
-    params = {"consistent": "", **more}
+    params = {"stale" if stale else "consistent": "", **more}
     timeout = TIMEOUT
     if index:
         params |= {"index": str(index), "wait": f"{max(wait, 0.001) * 1000:.0f}ms"}

@@ -42,7 +42,9 @@ class Book:
         changed: Callable[[Change], None] = lambda change: None,
         routed: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._clock, self._wall, self._changed = clock, wall, changed
+        self._clock, self.wall = clock, wall
+        # Whoever else is told of changes, in this order.
+        self.listeners: list[Callable[[Change], None]] = [changed]
         self._checker = checker
         began = clock()
         self._began = began
@@ -68,9 +70,22 @@ class Book:
         return self._holding.everything
 
     @property
+    def checker(self) -> CheckerSettings:
+        """Who checks, and whose word counts."""
+        return self._checker
+
+    def settings(self, name: str) -> FailoverSettings:
+        """Return the settings of a record."""
+        return self._records[name].settings
+
+    def is_known(self, name: str, address: Address) -> bool:
+        """Whether something is known of an address by now."""
+        return self._records[name].standings[address.ip].up is not None
+
+    @property
     def forces(self) -> tuple[Force, ...]:
         """What people said, as far as it is in force."""
-        return forces.in_force(self._forces, self._wall())
+        return forces.in_force(self._forces, self.wall())
 
     def targets(self) -> Iterator[tuple[str, Address]]:
         """Yield all that is to be checked: a record's name and an address."""
@@ -235,12 +250,14 @@ class Book:
         moment = self._moment()
         for name in self._records.keys() & before._records.keys():
             self._records[name].take_over(before._records[name])
+        self._began = before._began
+        self._holding.take_over(before._holding)
         known = self._checker.checkers
         self._heard = {name: one for name, one in before._heard.items() if name in known}
         self._take_forces(before.forces, moment)
 
     def _moment(self) -> Moment:
-        return Moment(self._clock(), self._wall())
+        return Moment(self._clock(), self.wall())
 
     def _all(self) -> Iterator[tuple[Record, Address]]:
         for record in self:
@@ -321,4 +338,6 @@ class Book:
     def _tell(
         self, name: str, kind: str, said: str, moment: Moment, given: Given | None = None
     ) -> None:
-        self._changed(Change(name, kind, said, moment.wall, given))
+        change = Change(name, kind, said, moment.wall, given)
+        for listener in self.listeners:
+            listener(change)

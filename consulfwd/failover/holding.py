@@ -40,6 +40,12 @@ class Holding:
         self._blind: set[Target] = set()
         self._cut = self._silence = ""
 
+    def take_over(self, before: Holding) -> None:
+        """Go on where another one is, of other targets."""
+        self._line.take_over(before._line)
+        self._blind = {one for one in before._blind if self._line.blind(one) is not None}
+        self._cut, self._silence = before._cut, before._silence
+
     @property
     def everything(self) -> str:
         """Why the states of all records are held, "" if they are not."""

@@ -52,6 +52,10 @@ class Line:
         self._targets, self._moment = targets, moment
         self._seen = {key: one for key, one in self._seen.items() if key in targets}
 
+    def take_over(self, before: Line) -> None:
+        """Know of targets there are what another one does."""
+        self._seen = {key: one for key, one in before._seen.items() if key in self._targets}
+
     def judged(self, target: Hashable, ip: IP, outcome: Outcome, now: float) -> Outcome:
         """Return what a check came to in the light of all others."""
         before = self._seen.get(target)
