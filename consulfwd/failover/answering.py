@@ -154,7 +154,8 @@ def of_address(one: AddressState, wall: float) -> str:
         told += f" ({one.in_a_row} of {one.needed} in a row that say otherwise)"
     if one.votes:
         told += f"; others: {', '.join(one.votes)}"
-    return f"{told}; {one.why}" if one.why else told
+    known = one.last.reason if one.last is not None else ""
+    return f"{told}; {one.why}" if one.why and one.why != known else told
 
 
 def character_strings(text: str) -> bytes:
