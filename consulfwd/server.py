@@ -110,7 +110,7 @@ class Server:
             raise
         self._allow()
         recursors = self._recursors(self.settings)
-        self._move(self.settings)
+        self._moving = self._moving_by(self.settings)
         self.engine = Engine(
             build_routes(self.settings, recursors, self._health, alone=self._alone()),
             self._health,
@@ -123,6 +123,9 @@ class Server:
         )
         self._tcp_room = self._room_for(self.settings)
         self.querylog.use(self.settings)
+        if self._moving is not None:
+            # Before the first query is read: what is remembered is better than nothing.
+            await self._moving.start(self.settings.consul.agents)
         await self._listening.open(sockets, self.engine.clock.now())
         self.engine.start()
         self._watch()
@@ -277,18 +280,28 @@ class Server:
         )
         self._know()
 
-    def _move(self, settings: Settings) -> None:
-        """Have names move by these settings; what is known of those there were stays."""
+    def _moving_by(self, settings: Settings) -> Serving | None:
+        """Return who has names move by these settings; what is known of those there are stays."""
         if not settings.failover:
-            self._moving = None
-        elif self._moving is not None:
-            self._moving.use(settings)
-        else:
-            # Imported late: few hosts have such names.
-            from consulfwd.failover.serving import Serving
+            return None
+        if self._moving is not None:
+            self._moving.take(settings)
+            return self._moving
+        # Imported late: few hosts have such names.
+        from consulfwd.failover.serving import Serving
 
-            clock = Clock()
-            self._moving = Serving(settings, clock=clock.now, wall=clock.wall, rng=self._rng)
+        clock = Clock()
+        return Serving(settings, clock=clock.now, wall=clock.wall, rng=self._rng)
+
+    async def _move_on(self, before: Serving | None) -> None:
+        """Have checks follow the settings in force, after who had names move `before`."""
+        agents = self.settings.consul.agents
+        if before is not None and self._moving is None:
+            await before.stop()
+        elif self._moving is not None and before is None:
+            await self._moving.start(agents)
+        elif self._moving is not None:
+            await self._moving.follow(agents)
 
     def _alone(self) -> Iterable[Route]:
         return () if self._moving is None else self._moving.routes()
@@ -377,10 +390,11 @@ class Server:
         if anew:
             await self._unwatch()
         self.settings = settings
-        self._move(settings)
+        moving, self._moving = self._moving, self._moving_by(settings)
         self._allow(networks)
         self._overseer.use(settings)
         self._rebuild(settings, recursors)
+        await self._move_on(moving)
         if anew:
             self._watch()
         self._listening.close(gone)
@@ -431,6 +445,8 @@ class Server:
         if self._follower is not None:
             self._follower.cancel()
         self._listening.stop()
+        if self._moving is not None:
+            await self._moving.stop()
         await self._unwatch()
         self.engine.close()
         await self.querylog.close()

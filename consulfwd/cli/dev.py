@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,10 @@ from consulfwd.ops.admin import where
 from consulfwd.ops.admin.server import Admin
 
 if TYPE_CHECKING:
+    from consulfwd.config import Settings
     from consulfwd.config.sections import AdminSettings
     from consulfwd.dev import DevCluster
+    from consulfwd.dev.web import DevWeb
     from consulfwd.server import Server
 
 PAGE = "127.0.0.1:5380"
@@ -61,7 +63,49 @@ async def _embedded(loaded: Loaded, definitions: Path, params: dict[str, Any]) -
             Agent(address=agent.address, dns_port=agent.dns_port, http_port=agent.http_port)
             for agent in cluster.agents
         ]
-        return await _serve(loaded, agents, params, "embedded development agents")
+        async with _web() as web:
+            return await _serve(loaded, agents, params, "embedded development agents", web)
+
+
+@contextlib.asynccontextmanager
+async def _web() -> AsyncIterator[DevWeb | None]:
+    """Yield the web servers of the name that moves, None where there is no port for them."""
+    from consulfwd.dev.web import DevWeb
+
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            web: DevWeb | None = await stack.enter_async_context(DevWeb())
+        except OSError as error:
+            daemon.log.info("no web servers for a name that moves: %s", error)
+            web = None
+        yield web
+
+
+@contextlib.contextmanager
+def _moving(web: DevWeb | None) -> Iterator[Callable[[Settings], Settings]]:
+    """Yield what adds a name that moves between web servers, where the settings have none."""
+    if web is None:
+        yield lambda settings: settings
+        return
+    from consulfwd.dev.web import NAME
+
+    record = {
+        "pools": [{"addresses": [host]} for host in web.hosts],
+        "check": {"http": {"url": f"http://{NAME}:{web.port}/"}},
+        "interval": 1,
+        "fall": 2,
+        "ttl": 5,
+    }
+    # What is remembered of it is of no use to anybody later.
+    with tempfile.TemporaryDirectory(prefix="consulfwd-", ignore_cleanup_errors=True) as folder:
+
+        def moved(settings: Settings) -> Settings:
+            if settings.failover:
+                return settings
+            checker = settings.failover_checker.replace(state=folder)
+            return settings.replace(failover={NAME: record}, failover_checker=checker)
+
+        yield moved
 
 
 async def _started(loaded: Loaded, definitions: Path) -> DevCluster:
@@ -131,9 +175,15 @@ def socket_option(admin: Admin) -> str:
     return ""
 
 
-async def _serve(loaded: Loaded, agents: list[Agent], params: dict[str, Any], what: str) -> int:
-    with admin_shown("serve") as shown:
-        return await _served(loaded, agents, params, what, shown)
+async def _serve(
+    loaded: Loaded,
+    agents: list[Agent],
+    params: dict[str, Any],
+    what: str,
+    web: DevWeb | None = None,
+) -> int:
+    with admin_shown("serve") as shown, _moving(web) as moved:
+        return await _served(loaded, agents, params, what, shown, moved)
 
 
 async def _served(
@@ -142,6 +192,7 @@ async def _served(
     params: dict[str, Any],
     what: str,
     shown_by: Callable[[AdminSettings], AdminSettings],
+    moved: Callable[[Settings], Settings],
 ) -> int:
     def with_agents(again: Loaded) -> Loaded:
         settings = again.settings
@@ -149,7 +200,7 @@ async def _served(
         shown = shown_by(settings.admin)
         if shown.listen is None:
             shown = shown.replace(listen=PAGE)
-        return again._replace(settings=settings.replace(consul=consul, admin=shown))
+        return again._replace(settings=moved(settings.replace(consul=consul, admin=shown)))
 
     # Another one than 5380 where that is not free.
     admin = Admin("serve", any_port=True)
@@ -175,7 +226,8 @@ def _hints(server: Server, agents: list[Agent], what: str, admin: Admin) -> str:
     command = own_command()
     socket = socket_option(admin)
     asked = f"  {command} status{socket}\n" if admin.sockets else ""
-    seen = "".join(f"\nIn a browser: {one}\n" for one in admin.pages)
+    seen = _of_moving(server, dig, f"{command} failover show{socket}" if admin.sockets else "")
+    seen += "".join(f"\nIn a browser: {one}\n" for one in admin.pages)
     return f"""
 consulfwd runs on {at} with three {what}. From another shell:
 
@@ -187,6 +239,25 @@ consulfwd runs on {at} with three {what}. From another shell:
 {asked}{seen}
 Ctrl-C ends it.
 """
+
+
+def _of_moving(server: Server, dig: str, show: str) -> str:
+    """Return how a name that moves is seen to do so, "" if there is none of ours."""
+    from consulfwd.dev.web import NAME
+
+    record = server.settings.failover.get(NAME)
+    if record is None or record.check.http is None:
+        return ""
+    first = f"{record.pools[0].addresses[0].address}:{record.check.http.url.split(':')[-1]}"
+    asked = f"  {show}\n" if show else ""
+    return f"""
+A name that moves with the health of two web servers; have the first be ill, and well again:
+
+  {dig} {NAME}
+  {dig} _failover.{NAME} TXT
+  curl -X POST http://{first}ill
+  curl -X POST http://{first}well
+{asked}"""
 
 
 def own_command() -> str:

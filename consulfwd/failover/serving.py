@@ -1,22 +1,26 @@
-"""Names that move, of one resolver: the book in force, its routes, and what the log says of it.
+"""Names that move, of one resolver: the book in force, what runs for it, its routes, its log.
 
-What belongs here: that another book takes over when the settings are others.
+What belongs here: that another book takes over when the settings are others, and the checks with
+it.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from consulfwd.core.routes import Route
 from consulfwd.failover.answering import routes_of
 from consulfwd.failover.book import Book
+from consulfwd.failover.checks.making import Making
 from consulfwd.failover.model import Change
+from consulfwd.failover.routed import has_route
+from consulfwd.failover.running import Running
 
 if TYPE_CHECKING:
-    from consulfwd.config import Settings
+    from consulfwd.config import Agent, Settings
 
 log = logging.getLogger("consulfwd.failover")
 
@@ -26,19 +30,45 @@ _GRAVE = {"down", "held"}
 
 
 class Serving:
-    """`clock` goes on while the host sleeps, `wall` is the time of day."""
+    """Made with settings, `start`ed, given others by `take` and `follow`, and `stop`ped.
+
+    `clock` goes on while the host sleeps, `wall` is the time of day.
+    """
 
     def __init__(
         self, settings: Settings, *, clock: Clock, wall: Clock, rng: random.Random
     ) -> None:
         self._clock, self._wall, self._rng = clock, wall, rng
         self.book = self._book(settings)
+        self._making: Making | None = None
+        self._running: Running | None = None
 
-    def use(self, settings: Settings) -> None:
+    async def start(self, agents: Sequence[Agent]) -> None:
+        """Take over what is remembered, and begin to check."""
+        self._making = Making(agents)
+        self._running = Running(self.book, self._making, agents, rng=self._rng)
+        await self._running.start()
+
+    def take(self, settings: Settings) -> None:
         """Take other settings: what is known of addresses that stay, stays."""
         book = self._book(settings)
         book.take_over(self.book)
         self.book = book
+
+    async def follow(self, agents: Sequence[Agent]) -> None:
+        """Check by the settings taken last, and ask these agents."""
+        if self._running is not None and self._making is not None:
+            await self._making.use(agents)
+            await self._running.use(self.book, self._making, agents)
+
+    async def stop(self) -> None:
+        """Check no more, and write down what is known."""
+        running, self._running = self._running, None
+        making, self._making = self._making, None
+        if running is not None:
+            await running.stop()
+        if making is not None:
+            await making.close()
 
     def routes(self) -> Iterable[Route]:
         """Yield the routes of all names; they are of the book in force."""
@@ -52,6 +82,7 @@ class Serving:
             clock=self._clock,
             wall=self._wall,
             changed=_tell,
+            routed=has_route,
         )
 
 

@@ -5,19 +5,37 @@ Checks are made by hand here: what was found is noted in the book.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from consulfwd.failover.model import Outcome, Result
+from consulfwd.failover.checks.making import Making
+from consulfwd.failover.model import Address, Check, Outcome, Result
 from consulfwd.ops.watched import OrderError
 from tests.net.recursor import Recursor
 from tests.net.world import World, world
 
 NAME = "www.example.test"
 FIRST, SECOND = "192.0.2.1", "192.0.2.2"
+
+
+@pytest.fixture(autouse=True)
+def unchecked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nothing checked, and states remembered in a folder of the test's."""
+
+    async def never(address: Address) -> Outcome:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def made(making: Making, name: str, record: object) -> Check:
+        return never
+
+    monkeypatch.setattr(Making, "__call__", made)
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
 
 
 def record(**values: Any) -> dict[str, Any]:
@@ -141,3 +159,13 @@ async def test_an_alias_may_lead_to_a_name_that_moves() -> None:
         reply = await here.ask("alias.test")
         assert [one.split()[-1] for one in reply.answers] == [f"{NAME}.", FIRST]
         assert min(reply.ttls) <= 5
+
+
+async def test_what_is_remembered_is_answered_at_once() -> None:
+    for start in range(3):
+        async with world(agents=1, failover={NAME: record()}) as here:
+            if not start:
+                note(here, FIRST, Result.FAIL, Result.FAIL)
+                note(here, SECOND, Result.OK)
+            # The primary is down: nobody guesses that it is back.
+            assert (await here.ask(NAME)).data == [SECOND]
