@@ -156,7 +156,9 @@ async def test_all_move_together_and_back(cluster: RealCluster, tmp_path: Path) 
 
 
 @NEWEST
-async def test_an_order_moves_all_and_one_that_is_cut_off_nobody(cluster: RealCluster, tmp_path: Path) -> None:
+async def test_an_order_moves_all_and_one_that_is_cut_off_nobody(
+    cluster: RealCluster, tmp_path: Path
+) -> None:
     async with site(cluster, tmp_path, "consulfwd/failover-cut") as (_, hosts):
         hosts["x"].book.force("*/primary", "down", time.time() + 60, "a drill", "eve")
         await moved(hosts, SECONDARY)
