@@ -102,14 +102,17 @@ async def read_below(
     *,
     index: int = 0,
     wait: float = 0.0,
+    limit: int = LIMIT,
     stale: bool = False,
 ) -> Below:
     """Return what the leader knows of all keys that begin with a prefix, as `read` does.
 
     That others have changed may end the wait, too: compare. `stale` asks whichever server there is,
     which spares the leader, and may be behind: for those who see by themselves how old values are.
+    `limit` is in octets of a reply.
     """
-    reply, at = await _get(connection, prefix, {"recurse": ""}, index, wait, stale=stale)
+    more = {"recurse": ""}
+    reply, at = await _get(connection, prefix, more, index, wait, limit=limit, stale=stale)
     try:
         found = _entries(reply.json())
         if not all(key.startswith(prefix) for key in found):
@@ -126,6 +129,7 @@ async def _get(
     index: int,
     wait: float,
     *,
+    limit: int = LIMIT,
     stale: bool = False,
 ) -> tuple[Reply, int]:
     params = {"stale" if stale else "consistent": "", **more}
@@ -134,7 +138,7 @@ async def _get(
         params |= {"index": str(index), "wait": f"{max(wait, 0.001) * 1000:.0f}ms"}
         timeout += wait * 17 / 16
     reply = await connection.get(
-        _path(key), params, timeout=timeout, limit=LIMIT, absent=True
+        _path(key), params, timeout=timeout, limit=limit, absent=True
     )
     now = max(reply.index or 0, 1)
     return reply, now if now >= index else 0

@@ -43,6 +43,7 @@ class Keeping:
         self._document = Document(state_folder(environ, configured) / file, remembered.LARGEST)
         self._news = asyncio.Event()
         self._saving = asyncio.Lock()
+        self._loaded = Memory(0.0, {})
         self._told = False
 
     @property
@@ -54,7 +55,10 @@ class Keeping:
         """Return what is on disk, None if there is nothing of use."""
         try:
             data = await self._in_thread(self._document.load)
-            return None if data is None else remembered.load(data, str(self.path))
+            if data is None:
+                return None
+            self._loaded = remembered.load(data, str(self.path))
+            return self._loaded
         except ApplyError as error:
             mend = f"`rm {shlex.quote(str(self.path))}` begins anew"
             log.warning("failover: what is remembered is of no use: %s (%s)", error, mend)
@@ -79,9 +83,11 @@ class Keeping:
     async def save(self, book: Book) -> None:
         """Write it down now."""
         memory = book.memory()
-        if not memory.records and not memory.forces:
-            # Nothing is known: what was known before may be of use yet.
-            return
+        if not memory.records:
+            # Nothing is known: what was known before may be of use yet, as old as it is.
+            if memory.forces == self._loaded.forces:
+                return
+            memory = self._loaded._replace(forces=memory.forces)
         async with self._saving:
             try:
                 await self._in_thread(lambda: self._write(remembered.write(memory)))

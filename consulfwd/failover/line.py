@@ -12,7 +12,7 @@ well, and all states are held. Targets that were bad long before say nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Mapping
 from ipaddress import IPv4Address, ip_network
 from typing import NamedTuple
 
@@ -44,17 +44,18 @@ class Line:
         self._seen: dict[Hashable, _Seen] = {}
         self._targets: Collection[Hashable] = ()
         self._moment = 0.0
+        self._well: set[Hashable] = set()
 
     def expect(self, targets: Collection[Hashable], moment: float) -> None:
         """Have these be all targets there are; what happens to them within `moment` seconds happens
         at once, as far as checks can tell.
         """
         self._targets, self._moment = targets, moment
-        self._seen = {key: one for key, one in self._seen.items() if key in targets}
+        self._know(self._seen)
 
     def take_over(self, before: Line) -> None:
         """Know of targets there are what another one does."""
-        self._seen = {key: one for key, one in before._seen.items() if key in self._targets}
+        self._know(before._seen)
 
     def judged(self, target: Hashable, ip: IP, outcome: Outcome, now: float) -> Outcome:
         """Return what a check came to in the light of all others."""
@@ -65,6 +66,7 @@ class Line:
         bad_since = before.bad_since if was_bad and before is not None else now
         seen = _Seen(network_of(ip), outcome.result, outcome.reason, since, bad_since)
         self._seen[target] = seen
+        (self._well.add if outcome.result is Result.OK else self._well.discard)(target)
         if outcome.result is Result.FAIL and self._is_cut():
             reason = f"the line of this host is cut, it seems ({outcome.reason})"
             self._seen[target] = seen._replace(reason=reason)
@@ -74,9 +76,9 @@ class Line:
     @property
     def cut(self) -> str:
         """Why nothing can be said of any target, "" where something can."""
-        seen = list(self._seen.values())
-        if len(seen) < len(self._targets) or not seen:
+        if self._well or len(self._seen) < len(self._targets) or not self._seen:
             return ""
+        seen = list(self._seen.values())
         if all(one.result is Result.ERROR for one in seen):
             return seen[0].reason
         if not self._is_cut():
@@ -91,9 +93,13 @@ class Line:
             return None
         return one.since, one.reason
 
+    def _know(self, seen: Mapping[Hashable, _Seen]) -> None:
+        self._seen = {key: one for key, one in seen.items() if key in self._targets}
+        self._well = {key for key, one in self._seen.items() if one.result is Result.OK}
+
     def _is_cut(self) -> bool:
         seen = self._seen.values()
-        if len(seen) < len(self._targets) or any(one.result is Result.OK for one in seen):
+        if self._well or len(seen) < len(self._targets):
             return False
         latest = max(one.bad_since for one in seen)
         together = [one for one in seen if latest - one.bad_since <= self._moment]

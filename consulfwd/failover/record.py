@@ -94,10 +94,7 @@ class Record:
 
     def ballot(self) -> dict[IP, Vote]:
         """Return what this checker says of each address."""
-        return {
-            ip: Vote(None) if one.abstains else Vote(one.up, one.in_a_row, one.why)
-            for ip, one in self.tallies.items()
-        }
+        return {ip: _vote(one) for ip, one in self.tallies.items()}
 
     def remembered(self, now: float) -> RecordMemory | None:
         """Return what another process should know of it; None while nothing is known."""
@@ -306,6 +303,13 @@ class Record:
     def needed(self, ip: IP, now: float) -> int:
         """Return how many checks in a row it takes until an address is the other thing."""
         return needed(self.tallies[ip], now, self.rules)
+
+
+def _vote(tally: Tally) -> Vote:
+    if tally.abstains:
+        return Vote(None)
+    # Why something is well nobody asks, and words must be short.
+    return Vote(tally.up, tally.in_a_row, "" if tally.up else tally.why)
 
 
 def _parts(given: Given | None) -> tuple[int | None, tuple[Address, ...]] | None:

@@ -21,8 +21,9 @@ from consulfwd.failover.verdict import Report, Vote
 from consulfwd.zones.strict import Node, read
 
 FORMAT = 1
-# A value of Consul's KV store has 512 KiB at most.
-LARGEST = 480_000
+# Those of all checkers are read at once, between two queries that are answered.
+LARGEST = 240_000
+MOST_CHECKERS = 31
 _STATES: dict[bool | None, str] = {True: "up", False: "down", None: "unknown"}
 _UPS = {word: up for up, word in _STATES.items()}
 
@@ -68,7 +69,7 @@ def is_shareable(forces: tuple[Force, ...]) -> bool:
 
 
 def _root(text: bytes, document: str) -> Node:
-    root = read(text, document, 2 * LARGEST)
+    root = read(text, document, LARGEST)
     if root["format"].integer(0, 1_000_000) != FORMAT:
         root["format"].wrong("another version of this program has written it")
     return root

@@ -110,12 +110,14 @@ class Running:
 
         Checks whose settings are the same keep their turn.
         """
-        await self._end_beside(keep=(book.checker, tuple(agents)) == self._by)
-        if book.checker.parallel != self.book.checker.parallel:
-            self._places = asyncio.Semaphore(book.checker.parallel)
-        if self._keeping is None or book.checker.state != self.book.checker.state:
-            self._keeping = self._kept(book.checker)
+        before = self.book.checker
+        # What is found from now on goes there.
         self.book, self._make_check, self._agents = book, make_check, agents
+        await self._end_beside(keep=(book.checker, tuple(agents)) == self._by)
+        if book.checker.parallel != before.parallel:
+            self._places = asyncio.Semaphore(book.checker.parallel)
+        if self._keeping is None or book.checker.state != before.state:
+            self._keeping = self._kept(book.checker)
         self._begin()
 
     async def stop(self) -> None:

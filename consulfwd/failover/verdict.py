@@ -10,7 +10,7 @@ half, two sides of a cut cannot both have one; a side without holds what it has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from consulfwd.failover.model import IP
@@ -66,10 +66,10 @@ def verdict(votes: Mapping[str, Vote], quorum: int, members: int, rules: Rules) 
     downs = [one for one in votes.values() if not one.up]
     if len(ups) >= quorum:
         more = quorum - len(downs) - silent
-        return Verdict(True, _first(ups), _holds(ups, more, rules.fall, rules.interval))
+        return Verdict(True, _why(ups, members), _holds(ups, more, rules.fall, rules.interval))
     if len(downs) >= quorum:
         more = quorum - len(ups) - silent
-        return Verdict(False, _first(downs), _holds(downs, more, rules.rise, rules.interval))
+        return Verdict(False, _why(downs, members), _holds(downs, more, rules.rise, rules.interval))
     return Verdict(None, f"{len(votes)} can tell, {quorum} must agree", 0.0)
 
 
@@ -83,5 +83,7 @@ def _holds(against: Sequence[Vote], more: int, needed: int, interval: float) -> 
     return left[min(max(more, 1), len(left)) - 1]
 
 
-def _first(votes: Iterable[Vote]) -> str:
-    return next((one.why for one in votes if one.why), "")
+def _why(votes: Sequence[Vote], members: int) -> str:
+    reasons = [one.why for one in votes if one.why]
+    said = f"{len(votes)} of {members} checkers say so"
+    return f"{said}, one of them: {reasons[0]}" if reasons else said

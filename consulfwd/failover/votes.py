@@ -40,6 +40,8 @@ CHECKERS, FORCED = "checkers/", "forced"
 TOGETHER, FOLLOWING = 0.1, 1.0
 # After a fault it is tried again after so many seconds at first, and at most.
 AGAIN, LONGEST = 0.5, 10.0
+# Octets of all words, in base64.
+LIMIT = (reports.MOST_CHECKERS + 1) * reports.LARGEST * 3 // 2
 # A server may be behind for so many seconds; an older state that lasts is a new one.
 BEHIND = 60.0
 
@@ -103,6 +105,7 @@ class Votes:
                     prefix,
                     index=index,
                     wait=min(checker.max_age / 4, 10.0) if index else 0.0,
+                    limit=LIMIT,
                     stale=True,
                 )
             except ConsulError as error:

@@ -1,0 +1,182 @@
+"""Several checkers on real Consul: a quorum moves a name, one that is cut off moves nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from consulfwd.config import Agent
+from consulfwd.config.failover import CheckerSettings, FailoverSettings
+from consulfwd.consul.session import boot_time
+from consulfwd.dev.real import RealAgent, RealCluster
+from consulfwd.dns import const
+from consulfwd.failover.book import Book
+from consulfwd.failover.model import Address, Change, Check, Outcome, Result
+from consulfwd.failover.running import Running
+from tests.integration.conftest import NEWEST
+from tests.integration.places import addresses
+from tests.net.world import until
+
+NAME = "www.example.com"
+INTERVAL, FALL = 0.3, 2
+PRIMARY, SECONDARY = addresses(77, 11, 12)
+
+
+class Web:
+    """A server at the primary's address, and one at the secondary's."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.servers: dict[str, asyncio.Server] = {}
+
+    async def start(self, address: str) -> None:
+        async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        made = await asyncio.start_server(hang_up, address, self.port)
+        self.port = self.port or made.sockets[0].getsockname()[1]
+        self.servers[address] = made
+
+    async def stop(self, address: str) -> None:
+        made = self.servers.pop(address)
+        made.close()
+        await made.wait_closed()
+
+    async def check(self, address: Address) -> Outcome:
+        begin = time.monotonic()
+        try:
+            _, writer = await asyncio.open_connection(str(address.ip), self.port)
+            writer.close()
+        except OSError as error:
+            took = time.monotonic() - begin
+            return Outcome(Result.FAIL, error.strerror or "refused", took)
+        return Outcome(Result.OK, "connected", time.monotonic() - begin)
+
+
+class Host:
+    """A checker, or one who follows; `deaf` has its own checks fail, as those of a cut line do."""
+
+    def __init__(self, name: str, agent: RealAgent, web: Web, folder: Path, prefix: str) -> None:
+        self.told: list[Change] = []
+        self.deaf = False
+        self._web = web
+        checker = CheckerSettings(
+            checkers=("a", "b", "c"),
+            prefix=prefix,
+            every=0.5,
+            max_age=3.0,
+            state=folder / name,
+        )
+        pools: Any = [{"addresses": [PRIMARY]}, {"addresses": [SECONDARY]}]
+        check: Any = {"tcp": {"port": 1}}
+        record = FailoverSettings(
+            pools=pools, check=check, interval=INTERVAL, fall=FALL, rise=2
+        )
+        self.book = Book(
+            {NAME: record},
+            checker,
+            clock=boot_time,
+            wall=time.time,
+            changed=self.told.append,
+        )
+        where = Agent(address=agent.address, dns_port=agent.dns_port, http_port=agent.http_port)
+        self.running = Running(
+            self.book, self._make, [where], environ={}, host=name, rng=random.Random(name)
+        )
+
+    def _make(self, name: str, record: FailoverSettings) -> Check:
+        async def check(address: Address) -> Outcome:
+            if self.deaf:
+                return Outcome(Result.FAIL, "timed out", 0.1)
+            return await self._web.check(address)
+
+        return check
+
+    def given(self) -> str:
+        found = self.book.answer(NAME, const.A, random.Random(1))
+        return "" if found is None else str(found.addresses[0].ip)
+
+    def held(self) -> list[str]:
+        return [one.kind for one in self.told if one.kind in ("held", "released")]
+
+
+@asynccontextmanager
+async def site(
+    cluster: RealCluster, folder: Path, prefix: str
+) -> AsyncIterator[tuple[Web, Mapping[str, Host]]]:
+    """Three checkers, each at a server of its own, and `x`, which follows at the leader."""
+    web = Web()
+    leader = cluster.leader()
+    others = [one for one in cluster.servers if one is not leader]
+    agents = {"a": leader, "b": others[0], "c": others[1], "x": leader}
+    for address in (PRIMARY, SECONDARY):
+        await web.start(address)
+    hosts = {name: Host(name, at, web, folder, prefix) for name, at in agents.items()}
+    try:
+        for host in hosts.values():
+            await host.running.start()
+        await until(lambda: all(host.given() == PRIMARY for host in hosts.values()), 5.0)
+        yield web, hosts
+    finally:
+        for host in hosts.values():
+            await host.running.stop()
+        for address in list(web.servers):
+            await web.stop(address)
+
+
+async def moved(hosts: Mapping[str, Host], to: str) -> dict[str, float]:
+    """How long each one took until it gives that address."""
+    begin, found = time.monotonic(), dict[str, float]()
+
+    def all_did() -> bool:
+        for name, host in hosts.items():
+            if host.given() == to:
+                found.setdefault(name, time.monotonic() - begin)
+        return found.keys() == hosts.keys()
+
+    await until(all_did, 10.0)
+    return found
+
+
+async def test_all_move_together_and_back(cluster: RealCluster, tmp_path: Path) -> None:
+    async with site(cluster, tmp_path, "consulfwd/failover-moves") as (web, hosts):
+        await web.stop(PRIMARY)
+        took = await moved(hosts, SECONDARY)
+        # Those who only follow look once a second at most.
+        assert max(took[name] for name in "abc") < INTERVAL * FALL + 1.0
+        assert took["x"] < INTERVAL * FALL + 2.0
+        assert {host.held() == [] for host in hosts.values()} == {True}
+        await web.start(PRIMARY)
+        await moved(hosts, PRIMARY)
+
+
+@NEWEST
+async def test_an_order_moves_all_and_one_that_is_cut_off_nobody(
+    cluster: RealCluster, tmp_path: Path
+) -> None:
+    async with site(cluster, tmp_path, "consulfwd/failover-cut") as (_, hosts):
+        hosts["x"].book.force("*/primary", "down", time.time() + 60, "a drill", "eve")
+        await moved(hosts, SECONDARY)
+        hosts["b"].book.unforce("*")
+        await moved(hosts, PRIMARY)
+        followers = [one for one in cluster.servers if one is not cluster.leader()]
+        cut = hosts["c"]
+        cut.deaf = True
+        await asyncio.to_thread(followers[1].freeze)
+        try:
+            await until(lambda: cut.held() == ["held"], 8.0)
+            assert {host.given() for host in hosts.values()} == {PRIMARY}
+            assert all(host.held() == [] for name, host in hosts.items() if name != "c")
+        finally:
+            await asyncio.to_thread(followers[1].thaw)
+        # Back in touch, it is one against two.
+        await until(lambda: cut.held() == ["held", "released"], 15.0)
+        await asyncio.sleep(3 * INTERVAL)
+        assert {host.given() for host in hosts.values()} == {PRIMARY}
+        votes = hosts["x"].book.view(NAME).addresses[0].votes
+        assert set(votes) >= {"a: up", "b: up"}
