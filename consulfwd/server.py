@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from consulfwd.config import Agent, Endpoint, Recursor, Settings
+from consulfwd.config.cookie_secrets import read_secrets
 from consulfwd.config.sections import Network
 from consulfwd.consul import renewal
 from consulfwd.consul.overseer import Overseer
@@ -97,6 +98,7 @@ class Server:
         running = asyncio.get_running_loop()
         self._shown = renewal.here()
         QueryLog.check(self.settings)
+        secrets = read_secrets(self.settings.cookies.secret_file)
         sockets = self._listening.bind(self.settings.listen)
         try:
             bound()
@@ -116,6 +118,8 @@ class Server:
             probe_question=probe_question(self.settings),
         )
         self._limit()
+        self.engine.jar.use(self.settings.cookies.enabled, secrets)
+        self._access.proves = self.engine.jar.proves
         self._tcp_room = self._room_for(self.settings)
         self.querylog.use(self.settings)
         await self._listening.open(sockets, self.engine.clock.now())
@@ -337,6 +341,7 @@ class Server:
             return
         # Whatever may fail comes first: nothing is to be done by halves.
         QueryLog.check(settings)
+        secrets = read_secrets(settings.cookies.secret_file)
         sockets = self._listening.bind(settings.listen)
         try:
             recursors = self._recursors(settings)
@@ -366,7 +371,9 @@ class Server:
         self._listening.close(gone)
         self._tcp_room = self._room_for(settings)
         self.querylog.use(settings)
-        for _, tcp in self._listening.listeners.values():
+        self.engine.jar.use(settings.cookies.enabled, secrets)
+        for udp, tcp in self._listening.listeners.values():
+            udp.choose_way()
             tcp.use(settings.tcp, self._tcp_room)
         await self._listening.open(sockets, self.engine.clock.now())
         log.info("settings reloaded; listening on %s", ", ".join(map(str, self.endpoints)))

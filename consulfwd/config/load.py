@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from consulfwd.config import cookie_secrets
 from consulfwd.config.cautions import cautions
 from consulfwd.config.credentials import is_token, located, why_unreadable
 from consulfwd.config.dropins import FOLDER, open_to_all, read_all
@@ -199,6 +200,8 @@ def _unreadable(settings: Settings, environ: Mapping[str, str]) -> Iterable[Obje
                     yield Objection(
                         (*path, index, "token_variable"), what, "set it, or take the key out"
                     )
+    for fault in cookie_secrets.faults(settings.cookies.secret_file, environ):
+        yield Objection(("cookies", "secret_file"), *fault)
 
 
 def _empty(settings: Settings, environ: Mapping[str, str]) -> Iterable[Objection]:

@@ -279,6 +279,22 @@ class LimitsSettings(Section):
     )
 
 
+class CookiesSettings(Section):
+    """DNS cookies (RFC 7873): what shows that a client is where it says it is."""
+
+    enabled: Auto = key(
+        auto_or_switch(),
+        "whether clients that send a cookie get one; auto: those off this host",
+        default="auto",
+    )
+    secret_file: Path | None = key(
+        optional(HANDED),
+        "file with the secrets that cookies are made by, where several servers share an address;"
+        " unset: one of our own, replaced daily",
+        default=None,
+    )
+
+
 class AdminSettings(Section):
     """Where a running process can be looked at, and by whom."""
 

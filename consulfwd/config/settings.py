@@ -39,6 +39,7 @@ from consulfwd.config.sections import (
     AdminSettings,
     CacheSettings,
     ConsulSettings,
+    CookiesSettings,
     DnstapSettings,
     LimitsSettings,
     LogSettings,
@@ -89,6 +90,7 @@ class Settings(Section):
     access: AccessSettings = key(section(AccessSettings), default=None)
     tcp: TcpSettings = key(section(TcpSettings), default=None)
     limits: LimitsSettings = key(section(LimitsSettings), default=None)
+    cookies: CookiesSettings = key(section(CookiesSettings), default=None)
     admin: AdminSettings = key(section(AdminSettings), default=None)
     log: LogSettings = key(section(LogSettings), default=None)
     querylog: QueryLogSettings = key(section(QueryLogSettings), default=None)

@@ -27,6 +27,7 @@ from consulfwd.net.driver import Driver
 from consulfwd.net.ending import end
 from consulfwd.net.flight import Counters
 from consulfwd.net.front import Front
+from consulfwd.net.jar import Jar
 from consulfwd.net.loop import unwatch, watch
 from consulfwd.net.loop_tests import LoopTests
 from consulfwd.net.probing import ROOT_SERVERS, Prober
@@ -84,7 +85,8 @@ class Engine:
         self.loop_tests = LoopTests(self.table, self.driver.run, rng, self._loops_back)
         self._relays = relays
         questions = Questions(self.table, self.asks, self.loop_tests)
-        self.front = Front(questions, self.table, self.driver, self.warmth, rng)
+        self.jar = Jar(self.clock, self.counters)
+        self.front = Front(questions, self.table, self.driver, self.warmth, rng, self.jar)
         self._ticker: asyncio.TimerHandle | None = None
         self.table.carrier = self.driver
         self.table.ending = partial(end, self.table)
@@ -212,6 +214,7 @@ class Engine:
         self._look_for_leap(now)
         self.warmth.next_epoch(now)
         self.channels.sweep(now)
+        self.jar.look()
         if self.reuse is not None:
             self.reuse.tick(now)
         if self.warmth.epoch > 1:

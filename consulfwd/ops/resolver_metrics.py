@@ -94,6 +94,11 @@ OF_RESOLVER = (
                 "Attempts given up for too many of both."),
         counted("consulfwd_trailing_replies_total", "trailing",
                 "Replies with octets behind them, each content once."),
+        counted("consulfwd_cookie_queries_total", "cookies", "Queries with a DNS cookie."),
+        counted("consulfwd_right_cookies_total", "right_cookies",
+                "Those of them whose server cookie was ours."),
+        counted("consulfwd_wrong_cookies_total", "wrong_cookies",
+                "Those whose server cookie was not, or too old."),
     )),
     Part("resolver", ("tier",), _tiers, (
         counter("consulfwd_cache_answers_total",

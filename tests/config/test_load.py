@@ -422,6 +422,9 @@ def test_every_key_has_a_variable_of_its_own() -> None:
          ["1: limits.per_network: -1 is too little (0 is the least)",
           "1: limits.burst: 0 is too little (0.1 is the least)",
           "1: limits.slip: 101 is too much (100 is the most)"]),
+        ("cookies: {enabled: 2, secret_file: x/y}",
+         ["1: cookies.enabled: must be auto, true or false, not the number 2 (without quotes)",
+          "1: cookies.secret_file: 'x/y' is not an absolute path (a service has"]),
         ("log: {level: 5, format: JSON}",
          ["1: log.level: the number 5 is not one of debug, info, warning, error (such as debug)",
           "1: log.format: 'JSON' is not one of text, json (such as text)"]),
@@ -486,7 +489,7 @@ def test_files_of_agents_are_not_needed_by_who_does_not_ask_over_http(
 
 def test_the_files_an_agent_needs_must_be_there(write: Write, tmp_path: Path) -> None:
     good, missing = tmp_path / "good", tmp_path / "missing"
-    good.write_text("secret")
+    good.write_text("hush-hush")
     agent = (
         "{{address: 10.0.0.{}, http_scheme: https, http_port: 8501, ca_file: {}, token_file: {}}}"
     )
@@ -500,7 +503,7 @@ def test_the_files_an_agent_needs_must_be_there(write: Write, tmp_path: Path) ->
     ]
     settings = load(write(text.split("\n  data")[0]), {}, {}).settings
     assert settings.consul.agents[0].token_file == good
-    assert "secret" not in repr(settings)
+    assert "hush-hush" not in repr(settings)
 
 
 def test_a_token_that_may_not_be_read(
@@ -567,7 +570,7 @@ def test_a_token_is_in_a_file_or_a_variable(write: Write, tmp_path: Path) -> Non
     file = tmp_path / "token"
     file.write_text("x")
     agent = f"{{address: 127.0.0.1, token_file: {file}, token_variable: A_TOKEN}}"
-    assert problems(write(f"consul: {{agents: [{agent}]}}"), {"A_TOKEN": "secret"}) == [
+    assert problems(write(f"consul: {{agents: [{agent}]}}"), {"A_TOKEN": "hush-hush"}) == [
         "1: consul.agents[0].token_variable: token_file holds the token (take one of them out)"
     ]
 
@@ -579,9 +582,9 @@ def test_a_variable_that_holds_the_token_is_looked_at_and_never_kept(write: Writ
         assert told == [
             "1: consul.agents[0].token_variable: A_TOKEN is not set (set it, or take the key out)"
         ]
-    loaded = load(file, {"A_TOKEN": "secret"}, {})
+    loaded = load(file, {"A_TOKEN": "hush-hush"}, {})
     assert loaded.settings.consul.agents[0].token_variable == "A_TOKEN"
-    assert "secret" not in repr(loaded)
+    assert "hush-hush" not in repr(loaded)
     (warning,) = loaded.warnings
     assert str(warning).startswith(
         f"{file}:1: consul.agents[0].token_variable: the token goes to 10.0.0.1 without TLS"

@@ -33,6 +33,9 @@ WORDS = {
     "stray_replies": "replies nobody waited for",
     "evaded": "attempts given up for those",
     "trailing": "octets behind a reply",
+    "cookies": "queries with a cookie",
+    "right_cookies": "cookies of ours",
+    "wrong_cookies": "wrong cookies",
     "upstream": "asked of upstreams",
 }
 # Seconds in all; of no use beside counts.
