@@ -72,7 +72,7 @@ class Buckets:
 
     def _take_of_crowd(self, now: float) -> bool:
         full_at = max(self._crowd_full_at, now) + self._crowd
-        if full_at - now > 1.0:
+        if full_at - now > 1.0 + self._crowd / 2:
             return False
         self._crowd_full_at = full_at
         return True

@@ -1,4 +1,4 @@
-"""Clients that send a cookie (RFC 7873): each reply has theirs, and a right one lifts the limits."""
+"""Clients that send a cookie (RFC 7873): each reply has theirs, a right one lifts the limits."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ async def test_what_settings_say_holds_from_a_reload_on(tmp_path: Path) -> None:
         assert rcode == "NOERROR"
         assert mine != old
         assert here.counters.right_cookies == 1
-        assert mine == server_cookie(bytes(16), LOCALHOST, CLIENT, int.from_bytes(mine[12:16]))
+        made_at = int.from_bytes(mine[12:16], "big")
+        assert mine == server_cookie(bytes(16), LOCALHOST, CLIENT, made_at)
         file.write_text("nonsense\n")
         with pytest.raises(StartError, match="line 1 is no secret"):
             await here.server.reload(settings(here.cluster, cookies=with_file))
@@ -146,7 +147,7 @@ async def flood(here: World, client: UdpClient, packet: bytes, count: int = 20) 
     """What so many queries get that are sent at once."""
     for _ in range(count):
         client.send(packet)
-    found = []
+    found: list[bytes] = []
     while len(found) < count:
         try:
             found.append(await client.receive(0.1))

@@ -68,6 +68,11 @@ def _counters(seen: ResolverSeen) -> Iterator[str]:
         f" (attempts given up for these {count['evaded']}),"
         f" octets behind a reply {count['trailing']} times"
     )
+    if count.get("limited") or count.get("shielded"):
+        yield (
+            f"over the limits of their clients {count['limited']} queries (told to come by TCP"
+            f" {count['slipped']}), not asked about unknown names {count['shielded']}"
+        )
     yield f"answers in the cache {seen.cache.entries}, queries in flight {seen.in_flight}"
 
 
