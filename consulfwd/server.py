@@ -34,7 +34,13 @@ from consulfwd.net.listening import Listeners, Listening
 from consulfwd.net.noting import Observer
 from consulfwd.net.resolver import Engine
 from consulfwd.net.reuse import Reuse
-from consulfwd.net.routing import build_routes, cache_limits, client_rules, probe_question
+from consulfwd.net.routing import (
+    build_routes,
+    cache_limits,
+    client_rules,
+    guard_of,
+    probe_question,
+)
 from consulfwd.net.tcp import TcpListener
 from consulfwd.net.udp import listen
 from consulfwd.net.udp_base import BaseListener
@@ -120,6 +126,7 @@ class Server:
         self._limit()
         self.engine.jar.use(self.settings.cookies.enabled, secrets)
         self._access.proves = self.engine.jar.proves
+        self.engine.guard_by(guard_of(self.settings))
         self._tcp_room = self._room_for(self.settings)
         self.querylog.use(self.settings)
         await self._listening.open(sockets, self.engine.clock.now())
@@ -366,6 +373,7 @@ class Server:
         self._limit()
         self._overseer.use(settings)
         self._rebuild(settings, recursors)
+        self.engine.guard_by(guard_of(settings))
         if anew:
             self._watch()
         self._listening.close(gone)

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from stat import S_IROTH
 
 from consulfwd.config.credentials import located, why_unreadable
 from consulfwd.errors import StartError
@@ -66,3 +67,13 @@ def faults(file: Path | None, environ: Mapping[str, str]) -> Iterator[tuple[str,
         yield f"{file} cannot be read: {error.strerror}", "check the path and its permissions"
     except ValueError as error:
         yield str(error), MEND
+
+
+def open_to_all(file: Path | None, environ: Mapping[str, str]) -> bool:
+    """Return whether every user of this host may read a file."""
+    if file is None:
+        return False
+    try:
+        return bool(located(file, environ).stat().st_mode & S_IROTH)
+    except (OSError, ValueError):
+        return False

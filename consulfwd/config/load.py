@@ -211,6 +211,9 @@ def _empty(settings: Settings, environ: Mapping[str, str]) -> Iterable[Objection
         # DNS does not wait for it.
         if fault := why_unreadable(settings.admin.token_file, environ, mend):
             yield Objection(("admin", "token_file"), *fault)
+    if cookie_secrets.open_to_all(settings.cookies.secret_file, environ):
+        mend = "chmod 600 it, and have it belong to the user of the service"
+        yield Objection(("cookies", "secret_file"), "anybody on this host may read it", mend)
     for path, agents in settings.agent_lists():
         for index, agent in enumerate(agents):
             with contextlib.suppress(OSError, ValueError):

@@ -295,6 +295,22 @@ class CookiesSettings(Section):
     )
 
 
+class RebindingSettings(Section):
+    """Protection of browsers from outside names that lead to this site's own hosts."""
+
+    protect: bool = key(
+        switch(),
+        "take private and loopback addresses out of what recursors say of outside names",
+        default=False,
+    )
+    allow: tuple[str, ...] = key(
+        listing(DOMAIN, 10_000), "domains whose names may have such addresses", default=()
+    )
+    allow_networks: tuple[Network, ...] = key(
+        listing(_NETWORK, 1_000), "networks whose addresses any name may have", default=()
+    )
+
+
 class AdminSettings(Section):
     """Where a running process can be looked at, and by whom."""
 

@@ -47,6 +47,7 @@ from consulfwd.config.sections import (
     PublicResolvers,
     QueryLogSettings,
     QuerySettings,
+    RebindingSettings,
     TcpSettings,
 )
 from consulfwd.config.zones import ZoneSettings
@@ -91,6 +92,7 @@ class Settings(Section):
     tcp: TcpSettings = key(section(TcpSettings), default=None)
     limits: LimitsSettings = key(section(LimitsSettings), default=None)
     cookies: CookiesSettings = key(section(CookiesSettings), default=None)
+    rebinding: RebindingSettings = key(section(RebindingSettings), default=None)
     admin: AdminSettings = key(section(AdminSettings), default=None)
     log: LogSettings = key(section(LogSettings), default=None)
     querylog: QueryLogSettings = key(section(QueryLogSettings), default=None)
@@ -132,6 +134,7 @@ class Settings(Section):
         yield from conflicts.repeated_names([*agents, *recursors])
         yield from conflicts.repeated_networks(self.consul, self.access, self.public_resolvers)
         yield from conflicts.limited_by_more(self.limits)
+        yield from conflicts.repeated_exceptions(self.rebinding)
         yield from conflicts.excepted_networks(self.public_resolvers)
         yield from conflicts.shared_domains(self.consul, self.forward)
         yield from conflicts.itself_asked(self.listen, agents, recursors)

@@ -25,6 +25,7 @@ class Counters:
     stray_replies    with an ID nobody waits for: late, or sent by somebody else
     evaded           attempts given up for too many of both
     trailing         replies with octets behind them, each content of a reply once
+    rebinding        answers about outside names that lost private addresses
     limited          queries over their clients' limits; `slipped` of them were told to come by TCP
     shielded         questions about unknown names not asked, as too many were in flight
     cookies          queries with a cookie; in `right_cookies` the server's part was ours, in
@@ -54,6 +55,7 @@ class Counters:
     cookies: int = 0
     right_cookies: int = 0
     wrong_cookies: int = 0
+    rebinding: int = 0
 
 
 class Flight(Lookup):

@@ -18,9 +18,10 @@ from consulfwd.core.cache import Cache, Limits
 from consulfwd.core.health import Health
 from consulfwd.core.leaps import LEAP, Leaps
 from consulfwd.core.pulse import Pulse
-from consulfwd.core.routes import Routes
+from consulfwd.core.rebinding import Guard
+from consulfwd.core.routes import Kind, Routes
 from consulfwd.core.upstreams import Upstream
-from consulfwd.dns.wire import Query
+from consulfwd.dns.wire import Query, skip_name
 from consulfwd.net.answers import Answers
 from consulfwd.net.clock import Clock, ClockSet
 from consulfwd.net.driver import Driver
@@ -157,6 +158,24 @@ class Engine:
     def upstreams(self) -> Sequence[Upstream]:
         """Return every upstream of every route, each once."""
         return self.table.routes.upstreams
+
+    def guard_by(self, guard: Guard | None) -> None:
+        """Have private addresses of outside names held back from now on, or not (None).
+
+        What was kept by other rules is forgotten, but of others' names: that may have to last.
+        """
+        guarding = self.table.answers.guarding
+        if guard == guarding.guard:
+            return
+        guarding.guard = guard
+        find = self.table.routes.find
+        for key in [*self.cache.entries]:
+            if find(key[: skip_name(key, 0)]).kind is Kind.RECURSE:
+                self.cache.drop(key)
+        self.asks.clear()
+        self.warmth.clear()
+        # What is on its way may be of such a name, too.
+        self.table.answers.leapt_at = self.clock.now()
 
     def reuse_by(self, reuse: Reuse | None) -> None:
         """Let answers be reused by what is watched, or no longer (None)."""

@@ -105,6 +105,8 @@ OF_RESOLVER = (
                 "Those of them whose server cookie was ours."),
         counted("consulfwd_wrong_cookies_total", "wrong_cookies",
                 "Those whose server cookie was not, or too old."),
+        counted("consulfwd_rebinding_answers_total", "rebinding",
+                "Answers about outside names that lost private addresses."),
     )),
     Part("resolver", ("tier",), _tiers, (
         counter("consulfwd_cache_answers_total",

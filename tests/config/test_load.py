@@ -425,6 +425,9 @@ def test_every_key_has_a_variable_of_its_own() -> None:
         ("cookies: {enabled: 2, secret_file: x/y}",
          ["1: cookies.enabled: must be auto, true or false, not the number 2 (without quotes)",
           "1: cookies.secret_file: 'x/y' is not an absolute path (a service has"]),
+        ("rebinding: {protect: true, allow: [x.y, X.y.], allow_networks: [10.0.0.1, 10.0.0.1/32]}",
+         ["1: rebinding.allow[1]: x.y is in the list already (take one of them out)",
+          "1: rebinding.allow_networks[1]: 10.0.0.1/32 is in the list already (take one of"]),
         ("log: {level: 5, format: JSON}",
          ["1: log.level: the number 5 is not one of debug, info, warning, error (such as debug)",
           "1: log.format: 'JSON' is not one of text, json (such as text)"]),
@@ -745,6 +748,48 @@ def test_a_list_that_shuts_out_this_host(
         "(add 127.0.0.0/8 and ::1 unless that is meant)"
     )
     assert [str(one) for one in load(file, {}, {}).warnings] == ([warning] if told else [])
+
+
+def test_secrets_that_cannot_be_used_and_those_that_all_may_read(
+    write: Write, tmp_path: Path
+) -> None:
+    secrets = tmp_path / "cookie.secret"
+    settings = write(f"cookies: {{secret_file: {secrets}}}\n")
+    place = f"{settings}:1: cookies.secret_file"
+
+    def told() -> list[str]:
+        try:
+            return [str(one) for one in load(settings, {}, {}).warnings]
+        except ConfigError as error:
+            return [str(one) for one in error.problems]
+
+    assert told() == [
+        f"{place}: {secrets} cannot be read: No such file or directory"
+        " (check the path and its permissions)"
+    ]
+    secrets.write_text("# nothing\n\nhush-hush\n")
+    secrets.chmod(0o600)
+    assert told() == [
+        f"{place}: line 3 is no secret of 128 bits"
+        " (write a line of 32 hexadecimal digits, as `openssl rand -hex 16` makes one)"
+    ]
+    secrets.write_text(32 * "5")
+    assert told() == []
+    secrets.chmod(0o644)
+    assert told() == [
+        f"{place}: anybody on this host may read it"
+        " (chmod 600 it, and have it belong to the user of the service)"
+    ]
+
+
+def test_exceptions_to_what_is_not_in_force(write: Write) -> None:
+    file = write("rebinding: {allow: [corp.example]}\n")
+    assert [str(one) for one in load(file, {}, {}).warnings] == [
+        f"{file}:1: rebinding.allow: is an exception to what is not in force"
+        " (write protect: true, or take it out)"
+    ]
+    file = write("rebinding: {protect: true, allow: [corp.example]}\n")
+    assert load(file, {}, {}).warnings == ()
 
 
 def test_warnings_about_seeds_name_the_seed(write: Write) -> None:

@@ -37,6 +37,7 @@ access: {allow: ["::1", 10.0.0.0/8]}
 tcp: {max_connections: 1, max_per_client: 2, idle_timeout: 0.1, max_pending: 4}
 limits: {per_client: 0, burst: 0.5, slip: 2, exempt: [10.0.0.0/8], own_host: yes, unknown: 0}
 cookies: {enabled: yes, secret_file: "FOLDER/secret"}
+rebinding: {protect: yes, allow: [Corp.example.], allow_networks: [100.64.0.0/10]}
 admin: {socket: off, mode: 0600, group: adm, listen: '[::1]:81', token_file: admin.token}
 log: {level: debug, format: json, queries: yes}
 user: "1000"
@@ -161,6 +162,10 @@ def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
         "cookies:\n"
         "  enabled: auto  # default\n"
         "  secret_file: null  # default\n"
+        "rebinding:\n"
+        "  protect: false  # default\n"
+        "  allow: []  # default\n"
+        "  allow_networks: []  # default\n"
         "admin:\n"
         "  socket: auto  # default\n"
         '  mode: "0660"  # default\n'

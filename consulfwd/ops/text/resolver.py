@@ -39,6 +39,7 @@ WORDS = {
     "cookies": "queries with a cookie",
     "right_cookies": "cookies of ours",
     "wrong_cookies": "wrong cookies",
+    "rebinding": "answers that lost private addresses",
     "upstream": "asked of upstreams",
 }
 # Seconds in all; of no use beside counts.
