@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
 from consulfwd.config import Agent, Endpoint, Recursor, Settings
+from consulfwd.config.cookie_secrets import read_secrets
 from consulfwd.config.sections import Network
 from consulfwd.consul import renewal
 from consulfwd.consul.overseer import Overseer
@@ -35,7 +36,13 @@ from consulfwd.net.listening import Listeners, Listening, Sockets
 from consulfwd.net.noting import Observer
 from consulfwd.net.resolver import Engine
 from consulfwd.net.reuse import Reuse
-from consulfwd.net.routing import build_routes, cache_limits, client_rules, probe_question
+from consulfwd.net.routing import (
+    build_routes,
+    cache_limits,
+    client_rules,
+    guard_of,
+    probe_question,
+)
 from consulfwd.net.tcp import TcpListener
 from consulfwd.net.udp import listen
 from consulfwd.net.udp_base import BaseListener
@@ -104,6 +111,7 @@ class Server:
         running = asyncio.get_running_loop()
         self._shown = renewal.here()
         QueryLog.check(self.settings)
+        secrets = read_secrets(self.settings.cookies.secret_file)
         sockets = self._listening.bind(self.settings.listen)
         try:
             bound()
@@ -124,6 +132,9 @@ class Server:
             probe_question=probe_question(self.settings),
         )
         self._limit()
+        self.engine.jar.use(self.settings.cookies.enabled, secrets)
+        self._access.proves = self.engine.jar.proves
+        self.engine.guard_by(guard_of(self.settings))
         self._tcp_room = self._room_for(self.settings)
         self.querylog.use(self.settings)
         if self._moving is not None:
@@ -388,6 +399,7 @@ class Server:
             return
         # Whatever may fail comes first: nothing is to be done by halves.
         QueryLog.check(settings)
+        secrets = read_secrets(settings.cookies.secret_file)
         sockets = self._listening.bind(settings.listen)
         try:
             recursors = self._recursors(settings)
@@ -413,13 +425,16 @@ class Server:
         self._limit()
         self._overseer.use(settings)
         self._rebuild(settings, recursors)
+        self.engine.guard_by(guard_of(settings))
         await self._move_on(moving)
         if anew:
             self._watch()
         self._listening.close(gone)
         self._tcp_room = self._room_for(settings)
         self.querylog.use(settings)
-        for _, tcp in self._listening.listeners.values():
+        self.engine.jar.use(settings.cookies.enabled, secrets)
+        for udp, tcp in self._listening.listeners.values():
+            udp.choose_way()
             tcp.use(settings.tcp, self._tcp_room)
         await self._listening.open(sockets, self.engine.clock.now())
         log.info("settings reloaded; listening on %s", ", ".join(map(str, self.endpoints)))

@@ -55,6 +55,14 @@ def cautions(settings: Settings) -> Iterator[Objection]:
             "write level: info, or name a querylog.file",
             (("log", "queries"),),
         )
+    rebinding = settings.rebinding
+    if (rebinding.allow or rebinding.allow_networks) and not rebinding.protect:
+        yield Objection(
+            ("rebinding", "allow" if rebinding.allow else "allow_networks"),
+            "is an exception to what is not in force",
+            "write protect: true, or take it out",
+            (("rebinding", "protect"),),
+        )
     for path, agents in settings.agent_lists():
         yield from _tokens_in_clear(path, agents)
         for index, agent in enumerate(agents):

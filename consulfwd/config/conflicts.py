@@ -19,6 +19,7 @@ from consulfwd.config.sections import (
     ConsulSettings,
     LimitsSettings,
     PublicResolvers,
+    RebindingSettings,
 )
 
 AgentLists = Sequence[tuple[KeyPath, tuple[Agent, ...]]]
@@ -63,6 +64,12 @@ def excepted_networks(public: PublicResolvers) -> Iterator[Objection]:
                     (("public_resolvers", "never", number),),
                 )
                 break
+
+
+def repeated_exceptions(rebinding: RebindingSettings) -> Iterator[Objection]:
+    """Yield the domains and networks that may be private and are in their list already."""
+    yield from _repeated(("rebinding", "allow"), rebinding.allow)
+    yield from _repeated(("rebinding", "allow_networks"), map(str, rebinding.allow_networks))
 
 
 def limited_by_more(limits: LimitsSettings) -> Iterator[Objection]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from consulfwd.config import cookie_secrets
 from consulfwd.config.cautions import cautions
 from consulfwd.config.credentials import is_token, located, why_unreadable
 from consulfwd.config.dropins import FOLDER, open_to_all, read_all
@@ -203,6 +204,8 @@ def _unreadable(settings: Settings, environ: Mapping[str, str]) -> Iterable[Obje
                     yield Objection(
                         (*path, index, "token_variable"), what, "set it, or take the key out"
                     )
+    for fault in cookie_secrets.faults(settings.cookies.secret_file, environ):
+        yield Objection(("cookies", "secret_file"), *fault)
 
 
 def _empty(settings: Settings, environ: Mapping[str, str]) -> Iterable[Objection]:
@@ -212,6 +215,9 @@ def _empty(settings: Settings, environ: Mapping[str, str]) -> Iterable[Objection
         # DNS does not wait for it.
         if fault := why_unreadable(settings.admin.token_file, environ, mend):
             yield Objection(("admin", "token_file"), *fault)
+    if cookie_secrets.open_to_all(settings.cookies.secret_file, environ):
+        mend = "chmod 600 it, and have it belong to the user of the service"
+        yield Objection(("cookies", "secret_file"), "anybody on this host may read it", mend)
     for path, agents in settings.agent_lists():
         for index, agent in enumerate(agents):
             with contextlib.suppress(OSError, ValueError):

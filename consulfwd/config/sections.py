@@ -279,6 +279,38 @@ class LimitsSettings(Section):
     )
 
 
+class CookiesSettings(Section):
+    """DNS cookies (RFC 7873): what shows that a client is where it says it is."""
+
+    enabled: Auto = key(
+        auto_or_switch(),
+        "whether clients that send a cookie get one; auto: those off this host",
+        default="auto",
+    )
+    secret_file: Path | None = key(
+        optional(HANDED),
+        "file with the secrets that cookies are made by, where several servers share an address;"
+        " unset: one of our own, replaced daily",
+        default=None,
+    )
+
+
+class RebindingSettings(Section):
+    """Protection of browsers from outside names that lead to this site's own hosts."""
+
+    protect: bool = key(
+        switch(),
+        "take private and loopback addresses out of what recursors say of outside names",
+        default=False,
+    )
+    allow: tuple[str, ...] = key(
+        listing(DOMAIN, 10_000), "domains whose names may have such addresses", default=()
+    )
+    allow_networks: tuple[Network, ...] = key(
+        listing(_NETWORK, 1_000), "networks whose addresses any name may have", default=()
+    )
+
+
 class AdminSettings(Section):
     """Where a running process can be looked at, and by whom."""
 

@@ -48,6 +48,7 @@ from consulfwd.config.sections import (
     AdminSettings,
     CacheSettings,
     ConsulSettings,
+    CookiesSettings,
     DnstapSettings,
     LimitsSettings,
     LogSettings,
@@ -55,6 +56,7 @@ from consulfwd.config.sections import (
     PublicResolvers,
     QueryLogSettings,
     QuerySettings,
+    RebindingSettings,
     TcpSettings,
 )
 from consulfwd.config.zones import ZoneSettings
@@ -101,6 +103,8 @@ class Settings(Section):
     access: AccessSettings = key(section(AccessSettings), default=None)
     tcp: TcpSettings = key(section(TcpSettings), default=None)
     limits: LimitsSettings = key(section(LimitsSettings), default=None)
+    cookies: CookiesSettings = key(section(CookiesSettings), default=None)
+    rebinding: RebindingSettings = key(section(RebindingSettings), default=None)
     admin: AdminSettings = key(section(AdminSettings), default=None)
     log: LogSettings = key(section(LogSettings), default=None)
     querylog: QueryLogSettings = key(section(QueryLogSettings), default=None)
@@ -154,6 +158,7 @@ class Settings(Section):
         yield from conflicts.repeated_names([*agents, *recursors])
         yield from conflicts.repeated_networks(self.consul, self.access, self.public_resolvers)
         yield from conflicts.limited_by_more(self.limits)
+        yield from conflicts.repeated_exceptions(self.rebinding)
         yield from conflicts.excepted_networks(self.public_resolvers)
         yield from conflicts.shared_domains(self.consul, self.forward)
         yield from conflicts.itself_asked(self.listen, agents, recursors)

@@ -18,6 +18,7 @@ from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message
 from consulfwd.dns.wire import Query
 from consulfwd.net.flight import Counters, Flight
+from consulfwd.net.guarding import Guarding
 from consulfwd.net.waiter import Result
 
 UNKNOWN_NAMES = "too many questions about unknown names are in flight (limits.unknown)"
@@ -38,12 +39,16 @@ class Answers:
         self.counters = counters
         self.failures = Failures()
         self.reuse: Fetched | None = None
+        self.guarding = Guarding(counters)
         # When it was seen last that time had passed unnoticed: how old a reply is that was asked
         # for before, nobody knows.
         self.leapt_at = 0.0
 
     def keep(self, flight: Flight, message: Message, source: str, now: float) -> Result:
         """Keep a message in the cache and return it as the flight's result."""
+        held = self.held(flight, message, source, now)
+        if held is not None:
+            return held
         cache = self.cache
         cache.clamp(message)
         ttl = None
@@ -68,6 +73,13 @@ class Answers:
             if self.reuse is not None:
                 self.reuse.fetched(flight.ask, entry, flight.started_at, now)
         return Result(message, source, flight=flight)
+
+    def held(self, flight: Flight, message: Message, source: str, now: float) -> Result | None:
+        """Return what is given of an answer that may not be given as it is, None of any other."""
+        result = self.guarding.held(flight.ask, message, source, now)
+        if result is not None:
+            result.flight = flight
+        return result
 
     def keep_late(
         self, flight: Flight, attempt: Attempt, message: Message, cut: bool, now: float

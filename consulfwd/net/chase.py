@@ -153,5 +153,6 @@ class _Chaser(Waiter):
         source = outcome.upstream.name if outcome.upstream is not None else ""
         source = f"{source}, its alias by {result.source}"
         if result.stale:
-            return partly_stale(flight, joined, source, result)
+            held = table.answers.held(flight, joined, source, now)
+            return held or partly_stale(flight, joined, source, result)
         return table.answers.keep(flight, joined, source, now)

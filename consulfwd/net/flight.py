@@ -25,8 +25,11 @@ class Counters:
     stray_replies    with an ID nobody waits for: late, or sent by somebody else
     evaded           attempts given up for too many of both
     trailing         replies with octets behind them, each content of a reply once
+    rebinding        answers about outside names that lost private addresses
     limited          queries over their clients' limits; `slipped` of them were told to come by TCP
     shielded         questions about unknown names not asked, as too many were in flight
+    cookies          queries with a cookie; in `right_cookies` the server's part was ours, in
+                     `wrong_cookies` not, the others have none yet
     """
 
     queries: int = 0
@@ -49,6 +52,10 @@ class Counters:
     limited: int = 0
     slipped: int = 0
     shielded: int = 0
+    cookies: int = 0
+    right_cookies: int = 0
+    wrong_cookies: int = 0
+    rebinding: int = 0
 
 
 class Flight(Lookup):

@@ -26,7 +26,7 @@ from consulfwd.errors import UsageError, WireError
 from consulfwd.net import host
 from consulfwd.net.flight import Flight
 from consulfwd.net.resolver import Engine
-from consulfwd.net.routing import build_routes, cache_limits, probe_question
+from consulfwd.net.routing import build_routes, cache_limits, guard_of, probe_question
 from consulfwd.net.waiter import Result, Waiter
 
 
@@ -116,6 +116,7 @@ class Resolver:
             rng=random.Random(),
             probe_question=probe_question(settings),
         )
+        self._engine.guard_by(guard_of(settings))
         if self._stream:
             for upstream in self._engine.upstreams():
                 if upstream.transport == "udp":

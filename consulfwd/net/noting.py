@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from consulfwd.core.ask import Ask
 from consulfwd.core.routes import Route
 from consulfwd.net.flight import Flight
+from consulfwd.net.jar import Opened
 from consulfwd.net.waiter import Result
 
 Kind = Literal["hot", "cache", "stale", "agent", "recursor", "here", "nobody"]
@@ -94,22 +95,23 @@ class Observer(Protocol):
         """Take note of a query that was answered."""
 
 
-class _Name(bytes):
-    """An address as the kernel gives it, of a query that is noted."""
+class _Mark:
+    """What is known of one query beside what it asks: a note of it, the cookie it came with."""
 
-    noted: Noted
-
-
-class _Pair(tuple[Any, Any]):
-    """Where a reply leaves from and goes to, of a query that is noted."""
-
-    noted: Noted
+    noted: Noted | None = None
+    opened: Opened | None = None
 
 
-class MarkedId(bytes):
-    """The ID of a query over TCP that is noted."""
+class _Name(_Mark, bytes):
+    """An address as the kernel gives it, of a query that is noted or has a cookie."""
 
-    noted: Noted
+
+class _Pair(_Mark, tuple[Any, Any]):
+    """Where a reply leaves from and goes to, of a query that is noted or has a cookie."""
+
+
+class MarkedId(_Mark, bytes):
+    """The ID of a query over TCP that is noted or has a cookie."""
 
 
 def marked(peer: Any, noted: Noted) -> Any:
@@ -120,6 +122,20 @@ def marked(peer: Any, noted: Noted) -> Any:
     mark = _Name(peer) if isinstance(peer, bytes) else _Pair(peer)
     mark.noted = noted
     return mark
+
+
+def with_cookie(peer: Any, opened: Opened) -> Any:
+    """Return the same with the cookie of a query, so that its reply has one."""
+    mark = peer
+    if not isinstance(peer, _Mark):
+        mark = _Name(peer) if isinstance(peer, bytes) else _Pair(peer)
+    mark.opened = opened
+    return mark
+
+
+def opened_of(mark: Any) -> Opened | None:
+    """Return what the cookie of a query came to, None for one without."""
+    return getattr(mark, "opened", None)
 
 
 def noted_of(mark: Any) -> Noted | None:

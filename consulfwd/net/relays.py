@@ -117,6 +117,7 @@ class Relays:
             or ask.cut(upstream, message)
             or (ask.route.then is not None and not message.positive)
             or (message.aliased and leads_on(ask, message, self._table.routes) is not None)
+            or self._table.answers.guarding.finds(ask, message)
         ):
             self._decide(relay, message, ask.cut(upstream, message), now)
             return None

@@ -18,15 +18,17 @@ from consulfwd.core.cache import Cache, Limits
 from consulfwd.core.health import Health
 from consulfwd.core.leaps import LEAP, Leaps
 from consulfwd.core.pulse import Pulse
-from consulfwd.core.routes import Routes
+from consulfwd.core.rebinding import Guard
+from consulfwd.core.routes import Kind, Routes
 from consulfwd.core.upstreams import Upstream
-from consulfwd.dns.wire import Query
+from consulfwd.dns.wire import Query, skip_name
 from consulfwd.net.answers import Answers
 from consulfwd.net.clock import Clock, ClockSet
 from consulfwd.net.driver import Driver
 from consulfwd.net.ending import end
 from consulfwd.net.flight import Counters
 from consulfwd.net.front import Front
+from consulfwd.net.jar import Jar
 from consulfwd.net.loop import unwatch, watch
 from consulfwd.net.loop_tests import LoopTests
 from consulfwd.net.probing import ROOT_SERVERS, Prober
@@ -84,7 +86,8 @@ class Engine:
         self.loop_tests = LoopTests(self.table, self.driver.run, rng, self._loops_back)
         self._relays = relays
         questions = Questions(self.table, self.asks, self.loop_tests)
-        self.front = Front(questions, self.table, self.driver, self.warmth, rng)
+        self.jar = Jar(self.clock, self.counters)
+        self.front = Front(questions, self.table, self.driver, self.warmth, rng, self.jar)
         self._ticker: asyncio.TimerHandle | None = None
         self.table.carrier = self.driver
         self.table.ending = partial(end, self.table)
@@ -156,6 +159,24 @@ class Engine:
         """Return every upstream of every route, each once."""
         return self.table.routes.upstreams
 
+    def guard_by(self, guard: Guard | None) -> None:
+        """Have private addresses of outside names held back from now on, or not (None).
+
+        What was kept by other rules is forgotten, but of others' names: that may have to last.
+        """
+        guarding = self.table.answers.guarding
+        if guard == guarding.guard:
+            return
+        guarding.guard = guard
+        find = self.table.routes.find
+        for key in [*self.cache.entries]:
+            if find(key[: skip_name(key, 0)]).kind is Kind.RECURSE:
+                self.cache.drop(key)
+        self.asks.clear()
+        self.warmth.clear()
+        # What is on its way may be of such a name, too.
+        self.table.answers.leapt_at = self.clock.now()
+
     def reuse_by(self, reuse: Reuse | None) -> None:
         """Let answers be reused by what is watched, or no longer (None)."""
         self.table.reuse = self.table.answers.reuse = reuse
@@ -212,6 +233,7 @@ class Engine:
         self._look_for_leap(now)
         self.warmth.next_epoch(now)
         self.channels.sweep(now)
+        self.jar.look()
         if self.reuse is not None:
             self.reuse.tick(now)
         if self.warmth.epoch > 1:

@@ -12,6 +12,7 @@ from consulfwd.core.health import Health
 from consulfwd.core.limits import Rules
 from consulfwd.core.order import Group
 from consulfwd.core.public_resolvers import is_public
+from consulfwd.core.rebinding import Guard
 from consulfwd.core.routes import Kind, Route, Routes, longest
 from consulfwd.core.special import private_routes, special_routes
 from consulfwd.core.upstreams import Upstream
@@ -138,6 +139,15 @@ def client_rules(settings: Settings) -> Rules:
         limits.per_client, limits.per_network, limits.burst, limits.slip, limits.exempt,
         limits.own_host,
     )  # fmt: skip
+
+
+def guard_of(settings: Settings) -> Guard | None:
+    """Return what holds private addresses of outside names back, None where they are given."""
+    rebinding = settings.rebinding
+    if not rebinding.protect:
+        return None
+    allow = [from_text(one).lower() for one in rebinding.allow]
+    return Guard(allow, rebinding.allow_networks)
 
 
 def probe_question(settings: Settings) -> bytes:

@@ -14,12 +14,13 @@ from consulfwd.core.cache import Entry
 from consulfwd.core.hot import in_turn
 from consulfwd.core.limits import one_client
 from consulfwd.dns import const, replies
+from consulfwd.dns.cookies import MARK
 from consulfwd.dns.edns import asks_keepalive
 from consulfwd.dns.message import Message
 from consulfwd.errors import WireError
 from consulfwd.net.answers import prohibited
 from consulfwd.net.front import Front
-from consulfwd.net.noting import MarkedId, Noted, Observer, noted_of
+from consulfwd.net.noting import MarkedId, Noted, Observer, noted_of, opened_of
 from consulfwd.net.waiter import Result, Waiter
 
 # How much (octets) is kept ready for those who ask the same again.
@@ -47,6 +48,7 @@ class TcpService:
         self._cache = front.table.cache
         self._clock = front.table.clock
         self._rng = front.rng
+        self._jar = front.jar
         self._warmth = front.warmth
         # By query: the message, when it was stored, and its answers in turn.
         self._ready: dict[bytes, tuple[Message, float, Iterator[bytes]]] = {}
@@ -72,6 +74,27 @@ class TcpService:
         None when it is no query at all: whoever sent that does not speak DNS. It came from `peer`
         to `at`.
         """
+        if self._jar.on and MARK in data and self._jar.serves(peer[0]):
+            return self._read_with_cookie(data, peer)
+        return self._read(data, peer)
+
+    def _read_with_cookie(self, data: bytes, peer: Address) -> Asked | bytes | None:
+        try:
+            opened = self._jar.open(data, peer[0], replies.STREAM_LIMIT)
+        except WireError:
+            return replies.refuse(data, const.FORMERR) if self.allows(peer[0]) else b""
+        if opened is None:
+            return self._read(data, peer)
+        if not opened.asks:
+            return opened.alone() if self.allows(peer[0]) else b""
+        read = self._read(opened.query, peer)
+        if not isinstance(read, tuple):
+            return opened.put(read) if read else read
+        ident = MarkedId(data[:2])
+        ident.opened = opened
+        return read[0], read[1], ident
+
+    def _read(self, data: bytes, peer: Address) -> Asked | bytes | None:
         allowed = self._access.allows(peer[0])
         query = None
         try:
@@ -97,7 +120,7 @@ class TcpService:
             self._hand_over(noted, read)
             return read
         ident = MarkedId(data[:2])
-        ident.noted = noted
+        ident.noted, ident.opened = noted, opened_of(read[2])
         return read[0], read[1], ident
 
     def _reply_noted(self, ask: Ask, ident: bytes, result: Result, more: bytes = b"") -> bytes:
@@ -129,7 +152,10 @@ class TcpService:
             reply = replies.respond(
                 ask.query, ident, result.message, replies.STREAM_LIMIT, body=old, options=options
             )
-        return replies.with_options(reply, len(options), more) if more else reply
+        if more:
+            reply = replies.with_options(reply, len(options), more)
+        opened = opened_of(ident) if self._jar.on else None
+        return reply if opened is None else opened.put(reply)
 
     def _fresh(self, ask: Ask, entry: Entry) -> bytes:
         """Return the reply for a cached answer, without its ID."""

@@ -16,12 +16,13 @@ from consulfwd.core.hot import HotTable, variants
 from consulfwd.core.limits import one_client
 from consulfwd.core.routes import Kind
 from consulfwd.dns import const, replies
+from consulfwd.dns.cookies import MARK
 from consulfwd.errors import WireError
 from consulfwd.net import mishaps
 from consulfwd.net.answers import prohibited
 from consulfwd.net.front import Front
 from consulfwd.net.loop import unwatch, watch
-from consulfwd.net.noting import Noted, Observer, marked, noted_of
+from consulfwd.net.noting import Noted, Observer, marked, noted_of, opened_of, with_cookie
 from consulfwd.net.udp_waiters import (
     CountedWaiter,
     DatagramWaiter,
@@ -56,6 +57,7 @@ class BaseListener:
         self.warmth = front.warmth
         self.driver = front.driver
         self._rng = front.rng
+        self._jar = front.jar
         self._clock = front.table.clock
         self._counters = front.table.counters
         self.access = access
@@ -77,11 +79,16 @@ class BaseListener:
 
     def use(self, observer: Observer | None) -> None:
         """Have an observer told of queries from now on, or nobody: then nothing is done for it."""
-        if self.observer is None and observer is not None:
-            self.send = self._send_noted  # type: ignore[method-assign]
-        elif self.observer is not None and observer is None:
-            del self.send
         self.observer = observer
+        self.choose_way()
+
+    def choose_way(self) -> None:
+        """Have replies looked at on their way out only while there may be something to do then."""
+        self._baked = self._jar.on_loopback if self.on_host else self._jar.on
+        if self.observer is not None or self._baked:
+            self.send = self._send_marked  # type: ignore[method-assign]
+        else:
+            self.__dict__.pop("send", None)
 
     def _prepare(self) -> None:
         """Make ready what the kind of listener needs."""
@@ -127,7 +134,8 @@ class BaseListener:
         counters.queries += 1
         counters.limited += 1
         if limiter.slips():
-            reply = replies.come_by_tcp(data)
+            # Who has an old cookie needs no more than a new one.
+            reply = self._jar.challenge(data, address) or replies.come_by_tcp(data)
             if reply is not None:
                 counters.slipped += 1
                 self.send(reply, peer)
@@ -141,6 +149,11 @@ class BaseListener:
             if not self.access.allows(host):
                 self._turn_away(data, peer, host)
                 return
+            if self._baked and MARK in data and self._jar.serves(host):
+                opened = self._open(data, peer, host)
+                if opened is None:
+                    return
+                data, peer = opened
             try:
                 ask = self.questions.prepare(data)
             except WireError as error:
@@ -172,6 +185,33 @@ class BaseListener:
         except Exception as error:
             self._failed(data, peer, waiter, error)
 
+    def _open(self, data: bytes, peer: Any, host: str) -> tuple[bytes, Any] | None:
+        """Return a query without its cookie, and its peer with that; None where it is answered.
+
+        Without it the query is as those of all who ask the same, so the hot table may know it.
+        """
+        most = replies.DATAGRAM_LIMIT if self.on_host else replies.OWN_SIZE
+        try:
+            opened = self._jar.open(data, host, most)
+        except WireError:
+            self.send(replies.refuse(data, const.FORMERR), peer)
+            return None
+        if opened is None:
+            return data, peer
+        if not opened.asks:
+            self.send(opened.alone(), peer)
+            return None
+        data, peer = opened.query, with_cookie(peer, opened)
+        variant = self.hot.answers.get(data[2:])
+        if variant is None:
+            return data, peer
+        self._counters.hot += 1
+        noted = noted_of(peer)
+        if noted is not None:
+            noted.kind = "hot"
+        self.send(data[:2] + variant(), peer)
+        return None
+
     def _note(self, data: bytes, peer: Any, client: tuple[str, int]) -> None:
         """Answer a query that is noted."""
         clock = self._clock
@@ -186,8 +226,11 @@ class BaseListener:
         noted.kind = "hot"
         self.send(data[:2] + variant(), mark)
 
-    def _send_noted(self, reply: bytes, peer: Any) -> None:
-        """Send one reply, and hand over what is noted of its query, if anything is."""
+    def _send_marked(self, reply: bytes, peer: Any) -> None:
+        """Send one reply with its cookie, and hand over what is noted of its query, if anything."""
+        opened = opened_of(peer)
+        if opened is not None:
+            reply = opened.put(reply)
         type(self).send(self, reply, peer)
         noted, observer = noted_of(peer), self.observer
         if noted is not None and observer is not None:

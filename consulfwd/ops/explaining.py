@@ -72,6 +72,9 @@ def explain(engine: Engine, ask: Ask) -> dict[str, Any]:
     ]
     told["deadline"] = table.patience([one for one, _ in plan], route, stale)
     told["now"] = _now(ask, entry, stale, told, now, flying, failed, [one for one, _ in plan])
+    guard = table.answers.guarding.guard
+    if guard is not None and guard.covers(ask):
+        told["now"] += "; private addresses would be taken out (rebinding.protect)"
     return told
 
 

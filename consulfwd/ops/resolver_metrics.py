@@ -100,6 +100,13 @@ OF_RESOLVER = (
                 "Those of them that were told to come by a connection."),
         counted("consulfwd_shielded_questions_total", "shielded",
                 "Questions about unknown names not asked: too many were in flight."),
+        counted("consulfwd_cookie_queries_total", "cookies", "Queries with a DNS cookie."),
+        counted("consulfwd_right_cookies_total", "right_cookies",
+                "Those of them whose server cookie was ours."),
+        counted("consulfwd_wrong_cookies_total", "wrong_cookies",
+                "Those whose server cookie was not, or too old."),
+        counted("consulfwd_rebinding_answers_total", "rebinding",
+                "Answers about outside names that lost private addresses."),
     )),
     Part("resolver", ("tier",), _tiers, (
         counter("consulfwd_cache_answers_total",

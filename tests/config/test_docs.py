@@ -153,6 +153,8 @@ def local(text: str, folder: Path) -> str:
     """The text with its files of /etc/consulfwd in `folder`, where they exist."""
     for name in ("consul-ca.pem", "consul.token", "client.pem", "client.key", "admin.token"):
         (folder / name).write_text("x")
+    (folder / "cookie.secret").write_text(32 * "5")
+    (folder / "cookie.secret").chmod(0o600)
     return text.replace("/etc/consulfwd/", f"{folder}/")
 
 

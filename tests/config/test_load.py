@@ -423,6 +423,12 @@ def test_every_key_has_a_variable_of_its_own() -> None:
          ["1: limits.per_network: -1 is too little (0 is the least)",
           "1: limits.burst: 0 is too little (0.1 is the least)",
           "1: limits.slip: 101 is too much (100 is the most)"]),
+        ("cookies: {enabled: 2, secret_file: x/y}",
+         ["1: cookies.enabled: must be auto, true or false, not the number 2 (without quotes)",
+          "1: cookies.secret_file: 'x/y' is not an absolute path (a service has"]),
+        ("rebinding: {protect: true, allow: [x.y, X.y.], allow_networks: [10.0.0.1, 10.0.0.1/32]}",
+         ["1: rebinding.allow[1]: x.y is in the list already (take one of them out)",
+          "1: rebinding.allow_networks[1]: 10.0.0.1/32 is in the list already (take one of"]),
         ("log: {level: 5, format: JSON}",
          ["1: log.level: the number 5 is not one of debug, info, warning, error (such as debug)",
           "1: log.format: 'JSON' is not one of text, json (such as text)"]),
@@ -487,7 +493,7 @@ def test_files_of_agents_are_not_needed_by_who_does_not_ask_over_http(
 
 def test_the_files_an_agent_needs_must_be_there(write: Write, tmp_path: Path) -> None:
     good, missing = tmp_path / "good", tmp_path / "missing"
-    good.write_text("secret")
+    good.write_text("hush-hush")
     agent = (
         "{{address: 10.0.0.{}, http_scheme: https, http_port: 8501, ca_file: {}, token_file: {}}}"
     )
@@ -501,7 +507,7 @@ def test_the_files_an_agent_needs_must_be_there(write: Write, tmp_path: Path) ->
     ]
     settings = load(write(text.split("\n  data")[0]), {}, {}).settings
     assert settings.consul.agents[0].token_file == good
-    assert "secret" not in repr(settings)
+    assert "hush-hush" not in repr(settings)
 
 
 def test_a_token_that_may_not_be_read(
@@ -568,7 +574,7 @@ def test_a_token_is_in_a_file_or_a_variable(write: Write, tmp_path: Path) -> Non
     file = tmp_path / "token"
     file.write_text("x")
     agent = f"{{address: 127.0.0.1, token_file: {file}, token_variable: A_TOKEN}}"
-    assert problems(write(f"consul: {{agents: [{agent}]}}"), {"A_TOKEN": "secret"}) == [
+    assert problems(write(f"consul: {{agents: [{agent}]}}"), {"A_TOKEN": "hush-hush"}) == [
         "1: consul.agents[0].token_variable: token_file holds the token (take one of them out)"
     ]
 
@@ -580,9 +586,9 @@ def test_a_variable_that_holds_the_token_is_looked_at_and_never_kept(write: Writ
         assert told == [
             "1: consul.agents[0].token_variable: A_TOKEN is not set (set it, or take the key out)"
         ]
-    loaded = load(file, {"A_TOKEN": "secret"}, {})
+    loaded = load(file, {"A_TOKEN": "hush-hush"}, {})
     assert loaded.settings.consul.agents[0].token_variable == "A_TOKEN"
-    assert "secret" not in repr(loaded)
+    assert "hush-hush" not in repr(loaded)
     (warning,) = loaded.warnings
     assert str(warning).startswith(
         f"{file}:1: consul.agents[0].token_variable: the token goes to 10.0.0.1 without TLS"
@@ -743,6 +749,48 @@ def test_a_list_that_shuts_out_this_host(
         "(add 127.0.0.0/8 and ::1 unless that is meant)"
     )
     assert [str(one) for one in load(file, {}, {}).warnings] == ([warning] if told else [])
+
+
+def test_secrets_that_cannot_be_used_and_those_that_all_may_read(
+    write: Write, tmp_path: Path
+) -> None:
+    secrets = tmp_path / "cookie.secret"
+    settings = write(f"cookies: {{secret_file: {secrets}}}\n")
+    place = f"{settings}:1: cookies.secret_file"
+
+    def told() -> list[str]:
+        try:
+            return [str(one) for one in load(settings, {}, {}).warnings]
+        except ConfigError as error:
+            return [str(one) for one in error.problems]
+
+    assert told() == [
+        f"{place}: {secrets} cannot be read: No such file or directory"
+        " (check the path and its permissions)"
+    ]
+    secrets.write_text("# nothing\n\nhush-hush\n")
+    secrets.chmod(0o600)
+    assert told() == [
+        f"{place}: line 3 is no secret of 128 bits"
+        " (write a line of 32 hexadecimal digits, as `openssl rand -hex 16` makes one)"
+    ]
+    secrets.write_text(32 * "5")
+    assert told() == []
+    secrets.chmod(0o644)
+    assert told() == [
+        f"{place}: anybody on this host may read it"
+        " (chmod 600 it, and have it belong to the user of the service)"
+    ]
+
+
+def test_exceptions_to_what_is_not_in_force(write: Write) -> None:
+    file = write("rebinding: {allow: [corp.example]}\n")
+    assert [str(one) for one in load(file, {}, {}).warnings] == [
+        f"{file}:1: rebinding.allow: is an exception to what is not in force"
+        " (write protect: true, or take it out)"
+    ]
+    file = write("rebinding: {protect: true, allow: [corp.example]}\n")
+    assert load(file, {}, {}).warnings == ()
 
 
 def test_warnings_about_seeds_name_the_seed(write: Write) -> None:

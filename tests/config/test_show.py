@@ -36,6 +36,8 @@ query: {deadline: 1}
 access: {allow: ["::1", 10.0.0.0/8]}
 tcp: {max_connections: 1, max_per_client: 2, idle_timeout: 0.1, max_pending: 4}
 limits: {per_client: 0, burst: 0.5, slip: 2, exempt: [10.0.0.0/8], own_host: yes, unknown: 0}
+cookies: {enabled: yes, secret_file: "FOLDER/secret"}
+rebinding: {protect: yes, allow: [Corp.example.], allow_networks: [100.64.0.0/10]}
 admin: {socket: off, mode: 0600, group: adm, listen: '[::1]:81', token_file: admin.token}
 log: {level: debug, format: json, queries: yes}
 user: "1000"
@@ -48,7 +50,8 @@ def test_what_is_shown_gives_the_same_settings(
     tmp_path: Path, text: str, options: dict[str, Any]
 ) -> None:
     for name in ("ca", "to ken: #1"):
-        (tmp_path / name).write_text("secret")
+        (tmp_path / name).write_text("hush-hush")
+    (tmp_path / "secret").write_text(32 * "5")
     file, again = tmp_path / "x.yml", tmp_path / "again.yml"
     file.write_text(text.replace("FOLDER", str(tmp_path)), encoding="utf-8")
     loaded = load(file, {}, options)
@@ -56,7 +59,9 @@ def test_what_is_shown_gives_the_same_settings(
     assert load(again, {}, {}).settings == loaded.settings
     again.write_text(json.dumps(json.loads(as_json(loaded))["settings"]), encoding="utf-8")
     assert load(again, {}, {}).settings == loaded.settings
-    assert "secret" not in as_yaml(loaded) + as_json(loaded)
+    shown = as_yaml(loaded) + as_json(loaded)
+    assert "hush-hush" not in shown
+    assert 32 * "5" not in shown
 
 
 CATALOG = """
@@ -154,6 +159,13 @@ def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
         "  exempt: []  # default\n"
         "  own_host: false  # default\n"
         "  unknown: 500  # default\n"
+        "cookies:\n"
+        "  enabled: auto  # default\n"
+        "  secret_file: null  # default\n"
+        "rebinding:\n"
+        "  protect: false  # default\n"
+        "  allow: []  # default\n"
+        "  allow_networks: []  # default\n"
         "admin:\n"
         "  socket: auto  # default\n"
         '  mode: "0660"  # default\n'

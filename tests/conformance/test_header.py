@@ -153,7 +153,7 @@ async def test_two_questions(served: Served) -> None:
 
 
 async def test_no_question_but_edns(served: Served) -> None:
-    """RFC 7873 section 5.4, RFC 9619 section 4: who knows no cookies answers no empty query."""
+    """RFC 7873 section 5.4, RFC 9619 section 4: without a cookie no empty query is answered."""
     reply = await served.ask(message(1, RD, [], additional=[opt()]))
     assert (reply.rcode, reply.opt is not None) == (FORMERR, True)
 

@@ -53,6 +53,7 @@ COUNTERS = {
     "joined": 61_222.0, "forwarded": 3_928_311.0, "upstream": 3_991_870.0, "extra": 41_007.0,
     "second_opinions": 402.0, "overruled": 31.0, "opinion_seconds": 3.1, "stale": 212.0,
     "failed": 18.0, "false_replies": 0.0, "stray_replies": 1204.0, "evaded": 0.0, "trailing": 0.0,
+    "cookies": 0.0, "right_cookies": 0.0, "wrong_cookies": 0.0, "rebinding": 0.0,
 }  # fmt: skip
 
 

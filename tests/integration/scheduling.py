@@ -13,6 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 # stand and wait for each other. They share one, whose tests measure all the time.
 MEASURED = (
     "test_admin_socket.py",
+    "test_day.py",
     "test_draining.py",
     "test_failover.py",
     "test_faults_real.py",

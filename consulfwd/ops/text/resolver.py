@@ -36,6 +36,10 @@ WORDS = {
     "limited": "over the limits of their clients",
     "slipped": "told to come by TCP",
     "shielded": "about unknown names, not asked",
+    "cookies": "queries with a cookie",
+    "right_cookies": "cookies of ours",
+    "wrong_cookies": "wrong cookies",
+    "rebinding": "answers that lost private addresses",
     "upstream": "asked of upstreams",
 }
 # Seconds in all; of no use beside counts.
