@@ -255,8 +255,8 @@ class Snapshot:
     `line` is one line for people; `ready` whether it does what it is for, `faults` all that is
     wrong now, for people, as `ops.wrong` has it: servers and zones that are not well among it.
     `workers` are those of a resolver that has any; so many were `workers_replaced` since the start.
-    Of the four parts before these each verb has its own. Of hundreds of names that move (`failover`)
-    those are shown first that are not well; there are `failover_in_all`.
+    Of the four parts before these each verb has its own. Of hundreds of names that move
+    (`failover`) those are shown first that are not well; there are `failover_in_all`.
     """
 
     verb: Verb

@@ -1,7 +1,7 @@
 """Failover records as they are run: `consulfwd serve` before real web servers that die and lie.
 
-Checks come three times a second, so that what takes a minute in production takes a second here. What
-is measured is what is promised: from a server's death to the last answer with its address.
+Checks come three times a second, so that what takes a minute in production takes a second here.
+What is measured is what is promised: from a server's death to the last answer with its address.
 """
 
 from __future__ import annotations
