@@ -426,6 +426,16 @@ def test_what_is_gone_for_good_keeps_nobody_from_anything(tmp_path: Path) -> Non
     assert any("not ended" in one.text for one in world.events)
 
 
+def test_one_in_the_catalog_alone_is_nobody_s_to_take_out(tmp_path: Path) -> None:
+    world = World()
+    world.without_agent.add("n2")
+    world.run(tmp_path, rolling=True)
+    assert world.begun == ["n1", "n3"]
+    with pytest.raises(Stopped, match="in the catalog alone"):
+        world.run(tmp_path, node="n2", force=True)
+    nothing_left(world, tmp_path)
+
+
 def test_a_node_that_is_gone(tmp_path: Path) -> None:
     world = World()
     world.meanwhile["n1"] = lambda: setattr(world, "dead", True)
