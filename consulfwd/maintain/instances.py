@@ -80,6 +80,11 @@ class Instance:
         """The checks that say how it is, and not that it was taken out."""
         return tuple(one for one in self.checks if not one.maintenance)
 
+    @property
+    def has_agent(self) -> bool:
+        """Whether its node has an agent; else it is in the catalog alone."""
+        return any(one.id == _SERF for one in self.checks)
+
     def notes(self, check: str) -> str | None:
         """Return the reason of a maintenance, None where there is none."""
         return next((one.notes for one in self.checks if one.id == check), None)

@@ -92,8 +92,10 @@ def make(
 def owner(unit: Unit, limits: Limits, *, run: str, now: float) -> Mark | None:
     """Return by which mark a unit is out that may be taken for ours, None where it is not out.
 
-    Raises Refused where somebody else has taken it out.
+    Raises Refused where somebody else has taken it out, or nobody can.
     """
+    if unit.instances and not any(one.has_agent for one in unit.instances):
+        raise Refused(f"{unit} is in the catalog alone: it has no agent, which maintenance is of")
     notes = next((n for one in unit.instances if (n := one.notes(unit.check)) is not None), None)
     if notes is None:
         return None

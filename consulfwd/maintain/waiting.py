@@ -80,7 +80,8 @@ class Waiting:
             if self._times.boot() > until:
                 by = ", ".join(found.by) or "nobody could be asked"
                 raise Stopped(f"{self.unit}: is named yet after all of --for: {by}", LATE)
-            await self._times.sleep(PAUSE)
+            # All that is on a node is not asked after as often as one.
+            await self._times.sleep(PAUSE * max(len(self.unit.instances), 1))
 
     async def now(self) -> dict[str, tuple[Instance, ...]]:
         """Return all instances of the services it has to do with; what fails is remembered."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,19 @@ def test_what_follows_the_dashes_is_the_command_s(monkeypatch: pytest.MonkeyPatc
 def test_nothing_is_left_to_put_back(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["maintain", "--back", "--state", str(tmp_path)])
     assert (result.exit_code, result.output) == (0, "")
+
+
+def test_every_event_is_named(project: Path) -> None:
+    text = (project / "docs" / "maintenance.md").read_text()
+    listed = text.partition("events are")[2].partition(".")[0]
+    sources = [*(project / "consulfwd" / "maintain").glob("*.py")]
+    sources.append(project / "consulfwd" / "cli" / "maintain.py")
+    told = {
+        name
+        for one in sources
+        for name in re.findall(r'(?:Event|_tell)\(\s*"([a-z ]+)"', one.read_text())
+    }
+    assert set(re.findall(r"`([a-z ]+)`", listed)) == told
 
 
 def test_every_option_is_explained(project: Path) -> None:

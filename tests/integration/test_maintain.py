@@ -268,10 +268,9 @@ def test_killed_at_every_step_then_again(kept: RealCluster, tmp_path: Path) -> N
 
     with ThreadPoolExecutor(4) as pool:
         came = dict(zip(names, pool.map(kill, names), strict=True))
-        # Some of them are out now, by a mark that says whose it is; and locks are held.
+        # Some of them are out now, by a mark that says whose it is.
+        wait(lambda: {"step-out", "step-unnamed", "step-started"} <= set(out(kept)))
         assert all(one.startswith("consulfwd maintain by ") for one in out(kept).values())
-        assert {"step-out", "step-unnamed", "step-started"} <= set(out(kept))
-        assert len(held(kept)) >= 4
         ended = dict(zip(names, pool.map(again, names), strict=True))
     assert all(came.values()), came
     assert {name: one for name, one in ended.items() if one[0]} == {}

@@ -15,6 +15,7 @@ from consulfwd.errors import UsageError
 from consulfwd.maintain import mark
 from consulfwd.maintain.mark import Mark
 from consulfwd.maintain.requests import Denied
+from consulfwd.maintain.turn import PATIENCE
 from consulfwd.maintain.wanted import BUSY, LATE, Stopped
 from tests.maintain.world import START, Killed, World, watched
 
@@ -425,6 +426,16 @@ def test_what_is_gone_for_good_keeps_nobody_from_anything(tmp_path: Path) -> Non
     assert any("not ended" in one.text for one in world.events)
 
 
+def test_one_in_the_catalog_alone_is_nobody_s_to_take_out(tmp_path: Path) -> None:
+    world = World()
+    world.without_agent.add("n2")
+    world.run(tmp_path, rolling=True)
+    assert world.begun == ["n1", "n3"]
+    with pytest.raises(Stopped, match="in the catalog alone"):
+        world.run(tmp_path, node="n2", force=True)
+    nothing_left(world, tmp_path)
+
+
 def test_a_node_that_is_gone(tmp_path: Path) -> None:
     world = World()
     world.meanwhile["n1"] = lambda: setattr(world, "dead", True)
@@ -433,6 +444,34 @@ def test_a_node_that_is_gone(tmp_path: Path) -> None:
     del world.addresses["n1"]
     world.out.clear()
     world.run(tmp_path, name="n1", kind="node", back=True)
+    nothing_left(world, tmp_path)
+
+
+def test_a_second_signal_leaves_it_to_the_next_run(tmp_path: Path) -> None:
+    world = World()
+    world.meanwhile["n2"] = lambda: world.unreachable.add("127.9.0.2")
+
+    async def ended() -> None:
+        running = world.running(tmp_path, node="n2")
+        task = asyncio.ensure_future(running.run())
+        while not any("cannot be put back yet" in one.text for one in world.events):
+            await asyncio.sleep(0)
+        begun = world.now
+        for number in (1, 2):
+            running.stop(signal.SIGINT)
+            task.cancel()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert number == 2 or not task.done()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        # And not after all of the time that putting back may take.
+        assert world.now < begun + PATIENCE / 2
+
+    asyncio.run(ended())
+    assert list(world.out) == [("n2", "web")]
+    world.unreachable.clear()
+    world.run(tmp_path, back=True)
     nothing_left(world, tmp_path)
 
 

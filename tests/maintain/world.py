@@ -48,6 +48,7 @@ class World:
         self.queries: list[Any] = []
         self.denied: tuple[str, ...] = ()
         self.unreachable: set[str] = set()
+        self.without_agent: set[str] = set()
         self.now = 0.0
         self.steps: list[str] = []
         self.kill_at: int | None = None
@@ -308,8 +309,9 @@ class Client:
             return []
         found = []
         for node, address in world.addresses.items():
+            serf = {"CheckID": "serfHealth", "Name": "Serf", "Status": "passing"}
             checks = [
-                {"CheckID": "serfHealth", "Name": "Serf", "Status": "passing"},
+                *([serf] if node not in self._world.without_agent else []),
                 {
                     "CheckID": f"service:{service}", "Name": "http", "Interval": world.every,
                     "Status": world.status[node, service],
