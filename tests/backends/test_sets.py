@@ -6,9 +6,11 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import selectors
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,7 +129,7 @@ async def test_threads_iterate_pick_and_are_let_go(cluster: DevCluster) -> None:
                 one = galera.pick()
                 assert one is not None
                 galera.failed(one)
-                assert set(galera.excluded) <= set(galera.current)
+                assert {str(each) for each in galera.excluded} <= set(GALERA)
                 galera.worked(one)
         except RuntimeError as error:
             wrong.append(error)
@@ -239,6 +241,28 @@ async def test_a_forked_process_follows_by_itself(cluster: DevCluster) -> None:
         cluster.catalog.set_check("galera1", "passing")
         await soon(lambda: len(galera.current) == 3)
         assert galera.stale == ""
+
+
+def leads_to(descriptor: int) -> str:
+    return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+
+async def test_a_forked_process_has_none_of_its_parent_s_connections(cluster: DevCluster) -> None:
+    with sync_backends("galeradb", settings=settings(cluster)) as galera:
+        await asyncio.to_thread(galera.ready)
+        assert HUB._runner is not None
+        selector = HUB._runner._selector
+        assert isinstance(selector, selectors.EpollSelector)
+        held = [selector.fileno(), *(one.fd for one in selector.get_map().values())]
+        assert len(held) >= 3
+        pid = os.fork()
+        if not pid:
+            try:
+                os._exit(int(set(map(leads_to, held)) != {os.devnull}))
+            finally:
+                os._exit(2)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert os.devnull not in map(leads_to, held)
 
 
 async def test_forks_while_threads_are_busy_hang_nobody(cluster: DevCluster) -> None:

@@ -58,3 +58,13 @@ def test_an_agent_is_passed_over_longer_the_oftener_it_failed() -> None:
     turns.answered(0)
     turns.failed(0, 60_000.0)
     assert turns.first(60_000.0 + PASSED_OVER) == 0
+
+
+def test_who_failed_is_passed_over_until_its_time_is_up_or_it_answers() -> None:
+    turns = Turns(2)
+    turns.failed(0, 100.0)
+    assert [turns.passed_over(one, 100.0 + PASSED_OVER - 0.1) for one in (0, 1)] == [True, False]
+    assert not turns.passed_over(0, 100.0 + PASSED_OVER)
+    turns.failed(1, 100.0)
+    turns.answered(1)
+    assert not turns.passed_over(1, 100.0)
