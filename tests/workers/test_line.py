@@ -137,6 +137,15 @@ def test_a_reply_that_comes_too_late_is_not_taken_for_the_next(
     assert asked.reply(second, time.monotonic() + 5.0) == ("second",)
 
 
+def test_a_reply_that_is_there_is_taken_though_the_time_is_up(
+    loop: asyncio.AbstractEventLoop, asked: Asker
+) -> None:
+    # Another one, which hangs, was waited for until then.
+    number = asked.put("echo", "there")
+    turn(loop)
+    assert asked.reply(number, time.monotonic() - 1.0) == ("there",)
+
+
 def test_a_desk_whose_other_end_is_gone_says_so() -> None:
     ours, theirs = socket.socketpair()
     asker = Asker(ours)
