@@ -33,6 +33,11 @@ _OURS = frozenset(
 _EITHER = frozenset({errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.ENONET})
 
 
+# A check that is ended so much (seconds) after its time was held up by this host: the loop did not
+# turn, or the machine stood still, and the answer may have been waiting all along.
+STALLED = 0.25
+
+
 class Progress:
     """What a look is at, for people; whether it is anything of `ours` it waits for."""
 
@@ -75,10 +80,10 @@ class TimedCheck:
     async def __call__(self, address: Address) -> Outcome:
         """Return what was found, after the time that is allowed at the latest."""
         begun = time.monotonic()
-        result, reason = await self._found(address)
+        result, reason = await self._found(address, begun)
         return Outcome(result, reason, time.monotonic() - begun)
 
-    async def _found(self, address: Address) -> tuple[Result, str]:
+    async def _found(self, address: Address, begun: float) -> tuple[Result, str]:
         progress = Progress()
         ip = str(address.ip)
         # Not by wait_for, which before Python 3.12 may lose that it was cancelled itself.
@@ -86,8 +91,7 @@ class TimedCheck:
         try:
             await asyncio.wait({task}, timeout=self._timeout_s)
             if not task.done():
-                late = f"no answer within {duration(self._timeout_s)} ({progress.doing})"
-                return (Result.ERROR, late) if progress.ours else _unless_cut(late, ip)
+                return self._late(address, progress, time.monotonic() - begun)
             return Result.OK, task.result()
         except Wrong as wrong:
             return Result.FAIL, str(wrong)
@@ -106,6 +110,13 @@ class TimedCheck:
                 await asyncio.wait({task}, timeout=0.1)
             if not task.cancelled():
                 task.exception()  # seen, also where it came too late
+
+    def _late(self, address: Address, progress: Progress, took: float) -> tuple[Result, str]:
+        stalled = took - self._timeout_s
+        if stalled > STALLED:
+            return Result.ERROR, f"this host was held up for {duration(stalled)} meanwhile"
+        late = f"no answer within {duration(self._timeout_s)} ({progress.doing})"
+        return (Result.ERROR, late) if progress.ours else _unless_cut(late, str(address.ip))
 
 
 def judged(error: OSError, ip: str) -> tuple[Result, str]:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import ssl
+import time
 
 import pytest
 
@@ -74,6 +75,18 @@ async def test_an_error_of_our_own_is_no_word_on_the_target(
         outcome = await TimedCheck(Look(KeyError("x")), 1.0)(HERE)
     assert told(outcome) == (ERROR, "an error of our own: KeyError")
     assert "Traceback" in caplog.text
+
+
+async def test_whoever_held_up_this_host_is_not_the_target() -> None:
+    class Held(Look):
+        async def look(self, address: Address, progress: Progress) -> str:
+            # As where the machine stands still.
+            time.sleep(looking.STALLED + 0.02)
+            return await super().look(address, progress)
+
+    outcome = await TimedCheck(Held(None), 0.01)(HERE)
+    assert outcome.result is ERROR
+    assert outcome.reason.startswith("this host was held up for ")
 
 
 async def test_who_does_not_end_when_told_is_told_again() -> None:
