@@ -311,6 +311,11 @@ class Server:
         """Return what is known of names that move, None where there are none."""
         return None if self._moving is None else self._moving.book
 
+    @property
+    def moves(self) -> int:
+        """Return how often something has changed about names that move; 0: there are none."""
+        return 0 if self._moving is None else self._moving.changes
+
     def _know(self) -> None:
         """Tell those who ask over HTTP of the agents in force."""
         if self._watcher is not None:
