@@ -18,6 +18,7 @@ from consulfwd.failover import remembered
 from consulfwd.failover.book import Book
 from consulfwd.failover.model import Change
 from consulfwd.failover.remembered import Memory
+from consulfwd.failover.waiting import came
 from consulfwd.zones.disk import Document, have_folder, state_folder
 
 log = logging.getLogger("consulfwd.failover")
@@ -71,12 +72,9 @@ class Keeping:
     async def run(self, book: Book) -> None:
         """Write it down whenever there is news, until cancelled."""
         while True:
-            try:
-                await asyncio.wait_for(self._news.wait(), OFTEN)
+            if await came(self._news, OFTEN):
                 # What changes together is written together.
                 await asyncio.sleep(SOON)
-            except (asyncio.TimeoutError, TimeoutError):
-                pass
             self._news.clear()
             await self.save(book)
 

@@ -19,7 +19,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import NamedTuple
 
 from consulfwd.consul import kv
@@ -31,6 +30,7 @@ from consulfwd.failover.book import Book
 from consulfwd.failover.model import Change, Force
 from consulfwd.failover.reports import Words
 from consulfwd.failover.verdict import Report
+from consulfwd.failover.waiting import came
 
 log = logging.getLogger("consulfwd.failover")
 
@@ -163,8 +163,7 @@ class Votes:
             if self._alarms.well("write"):
                 log.info("failover: the others can be told again")
             pause = AGAIN
-            with suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(self._news.wait(), max(self._due - _now(), 0.001))
+            if await came(self._news, max(self._due - _now(), 0.001)):
                 await asyncio.sleep(TOGETHER)
             self._news.clear()
 

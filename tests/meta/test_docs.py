@@ -215,7 +215,7 @@ def test_readme_repeats_what_make_run_prints() -> None:
     source = (ROOT / "consulfwd" / "cli" / "dev.py").read_text()
     dig = "dig @127.0.0.1 -p 5300"
     for line in re.findall(r"^  (\{dig\} .*)$", source, re.MULTILINE):
-        shown = line.format(dig=dig, EXAMPLE="galeradb.service.consul")
+        shown = line.format(dig=dig, EXAMPLE="galeradb.service.consul", NAME="www.demo.test")
         assert shown in (ROOT / "README.md").read_text()
 
 

@@ -94,6 +94,7 @@ IMPURE_OF_AUDIT |= {"audit.inquiry", "audit.settings"}
 
 # Who checks, hears and keeps what failover records are decided by.
 IMPURE_OF_FAILOVER = {"failover.keeping", "failover.routed", "failover.running", "failover.votes"}
+IMPURE_OF_FAILOVER |= {"failover.serving", "failover.waiting"}
 # Of checks all but these two ask.
 PURE_OF_CHECKS = {"failover.checks.automaton", "failover.checks.http_reply"}
 
