@@ -22,7 +22,9 @@ from consulfwd.failover.model import (
 )
 from consulfwd.ops import failover, wrong
 from consulfwd.ops.snapshot import RecordSeen
+from consulfwd.ops.text.changed import changed_lines
 from consulfwd.ops.text.failover import explained, record_lines
+from tests.cli.admin import running
 
 NOW = 1_700_000_000.0
 FIRST = Address(ip_address("192.0.2.1"), 0)
@@ -153,3 +155,16 @@ def test_of_many_that_are_well_it_is_said_how_many() -> None:
     assert told[-1] == "  (and 20 failover records more)"
     whole = [text for _, text in record_lines(seen, 21, NOW, whole=True) if "failover" in text]
     assert len(whole) == 21
+
+
+def test_what_changed_is_told_once_and_without_ttls() -> None:
+    before, after = failover.record(WELL), failover.record(MOVED)
+    told = dataclasses.replace(running(), failover=(before,))
+    counted = dataclasses.replace(before, ttl=3)
+    assert list(changed_lines(dataclasses.replace(told, failover=(counted,)), told)) == []
+    moved = dataclasses.replace(told, failover=(after,))
+    (line,) = changed_lines(moved, told)
+    assert line == (
+        "bad", "  failover www.example.com: secondary, 192.0.2.2 (TTL 30), because",
+    )  # fmt: skip
+    assert list(changed_lines(moved, moved)) == []
