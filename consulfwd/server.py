@@ -11,7 +11,7 @@ import logging
 import random
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
 from consulfwd.config import Agent, Endpoint, Recursor, Settings
@@ -125,7 +125,7 @@ class Server:
         self.querylog.use(self.settings)
         if self._moving is not None:
             # Before the first query is read: what is remembered is better than nothing.
-            await self._moving.start(self.settings.consul.agents)
+            await self._whatever(self._moving.start(self.settings.consul.agents))
         await self._listening.open(sockets, self.engine.clock.now())
         self.engine.start()
         self._watch()
@@ -297,11 +297,18 @@ class Server:
         """Have checks follow the settings in force, after who had names move `before`."""
         agents = self.settings.consul.agents
         if before is not None and self._moving is None:
-            await before.stop()
+            await self._whatever(before.stop())
         elif self._moving is not None and before is None:
-            await self._moving.start(agents)
+            await self._whatever(self._moving.start(agents))
         elif self._moving is not None:
-            await self._moving.follow(agents)
+            await self._whatever(self._moving.follow(agents))
+
+    async def _whatever(self, done: Awaitable[None]) -> None:
+        """Have something done about checks; that it fails costs no query for another name."""
+        try:
+            await done
+        except Exception as error:
+            mishaps.note(self.engine.loop, "names that move are not looked after", error)
 
     def _alone(self) -> Iterable[Route]:
         return () if self._moving is None else self._moving.routes()
@@ -451,7 +458,7 @@ class Server:
             self._follower.cancel()
         self._listening.stop()
         if self._moving is not None:
-            await self._moving.stop()
+            await self._whatever(self._moving.stop())
         await self._unwatch()
         self.engine.close()
         await self.querylog.close()
