@@ -15,6 +15,8 @@ import pytest
 
 from consulfwd.failover.checks.making import Making
 from consulfwd.failover.model import Address, Check, Outcome, Result
+from consulfwd.failover.serving import Serving
+from consulfwd.net import mishaps
 from consulfwd.ops.watched import OrderError
 from tests.net.recursor import Recursor
 from tests.net.world import World, world
@@ -169,3 +171,16 @@ async def test_what_is_remembered_is_answered_at_once() -> None:
                 note(here, SECOND, Result.OK)
             # The primary is down: nobody guesses that it is back.
             assert (await here.ask(NAME)).data == [SECOND]
+
+
+async def test_an_error_of_checks_costs_no_other_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: object) -> None:
+        raise RuntimeError("a test")
+
+    told: list[str] = []
+    monkeypatch.setattr(Serving, "start", fails)
+    monkeypatch.setattr(mishaps, "note", lambda loop, what, error: told.append(what))
+    async with world(agents=1, failover={NAME: record()}) as here:
+        assert (await here.ask("galeradb.service.consul")).rcode == "NOERROR"
+        assert (await here.ask(NAME)).rcode == "SERVFAIL"
+        assert told == ["names that move are not looked after"]
