@@ -333,6 +333,10 @@ def test_one_of_three_checkers_moves_nothing(
     with contextlib.ExitStack() as stack:
         # All that the third one has to do with others passes here.
         web = stack.enter_context(Proxy((first.address, first.port)))
+        # The second site is well for it, whatever becomes of the way to the first.
+        other = Web(second.address, web.port, tls, tmp_path / "other", guard)
+        stack.callback(other.kill)
+        other.start()
         agent = cluster.servers[2]
         http = stack.enter_context(Proxy((agent.address, agent.http_port)))
         checkers = []
@@ -362,10 +366,12 @@ def test_one_of_three_checkers_moves_nothing(
             served.append(stack.enter_context(serve(given, tmp_path / name / "us", guard)))
         for one in served:
             gives(one, first.address, 10.0)
-        web.cut()
-        http.cut()
         clients = [stack.enter_context(client(one.at)) for one in served]
-        time.sleep(3.0)
+        # Alone it finds the first one dead, and can say so to the others; then not even that.
+        web.cut()
+        time.sleep(2 * FALL_S)
+        http.cut()
+        time.sleep(2.5)
         for asking in clients:
             assert {one.addresses for one in asking.seen} == {(first.address,)}
         assert sum("held" in line for line in served[2].said().splitlines()) == 1
