@@ -14,17 +14,20 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 # Buckets that are remembered of each kind. Those that are full again are forgotten first, and are
 # looked for so often (seconds).
 MAX_BUCKETS, SWEEP_EVERY = 8192, 0.1
-# Addresses remembered that are not limited.
-MAX_FREE = 4096
+# Addresses remembered that are not limited, and that are.
+MAX_KNOWN = 4096
 # Whoever may not ask is told so that often a second, and that often at once (a misconfigured host
 # shall see why); all whom there is no bucket for together ten times as often.
 STRANGERS, STRANGERS_AT_ONCE = 10.0, 20.0
+# While more queries come than can be answered: so many a second of each client and each network
+# about names that nobody knows. What is known costs little.
+NEW, NEW_OF_NETWORK = 20.0, 400.0
 # Link-local addresses of IPv6: each neighbour has one of this prefix.
 _LINK = b"\xfe\x80\0\0\0\0\0\0"
 
 
 class Buckets:
-    """Token buckets: `rate` queries a second, `burst` of them at once, at most `most` of them.
+    """Token buckets: `rate` queries a second, `burst` of them at once, at most `most` buckets.
 
     Of each the time is kept when it is full again (the virtual scheduling of GCRA), so one nobody
     takes from needs no place. If there are more in use than places, all others share one bucket of
@@ -33,13 +36,13 @@ class Buckets:
 
     __slots__ = ("_crowd", "_crowd_full_at", "_each", "_full_at", "_lasts", "_most", "_swept_at")
 
-    def __init__(self, rate: float, burst: float, crowd: float, most: int = MAX_BUCKETS) -> None:
+    def __init__(self, rate: float, burst: float, crowd: float, most: int | None = None) -> None:
         self._each = 1.0 / rate
         # Half a query more: sums of fractions are not exact.
         self._lasts = (burst + 0.5) / rate
         self._crowd = 1.0 / crowd
         self._crowd_full_at = 0.0
-        self._most = most
+        self._most = MAX_BUCKETS if most is None else most
         self._swept_at = -SWEEP_EVERY
         self._full_at: dict[bytes, float] = {}
 
@@ -117,8 +120,11 @@ class Limiter:
         self._clients: Buckets | None = None
         self._networks: Buckets | None = None
         self._strangers = Buckets(STRANGERS, STRANGERS_AT_ONCE, 10 * STRANGERS)
+        self._new_clients = Buckets(NEW, NEW, 10 * NEW)
+        self._new_networks = Buckets(NEW_OF_NETWORK, NEW_OF_NETWORK, 10 * NEW_OF_NETWORK)
         self._own: frozenset[bytes] = frozenset()
         self._free: set[bytes] = set()
+        self._not_free: set[bytes] = set()
 
     def use(self, rules: Rules, own: Iterable[str] = ()) -> None:
         """Go by rules from now on; `own` are this host's addresses (text, a zone index allowed).
@@ -127,6 +133,7 @@ class Limiter:
         """
         self._own = frozenset(ip_address(one.partition("%")[0]).packed for one in own)
         self._free.clear()
+        self._not_free.clear()
         if rules == self._rules:
             return
         self._rules = rules
@@ -137,6 +144,15 @@ class Limiter:
 
     def over(self, address: bytes, now: float) -> bool:
         """Count a query of an address (4 or 16 octets); return whether it is one too many."""
+        return self._over(address, now, self._clients, self._networks)
+
+    def over_new(self, address: bytes, now: float) -> bool:
+        """Count a question about an unknown name, while more come than can be answered."""
+        return self._over(address, now, self._new_clients, self._new_networks)
+
+    def _over(
+        self, address: bytes, now: float, clients: Buckets | None, networks: Buckets | None
+    ) -> bool:
         if address in self._free:
             return False
         if len(address) == 4:
@@ -145,17 +161,19 @@ class Limiter:
             client = network = address
         else:
             client, network = address[:8], address[:7]
-        clients, networks = self._clients, self._networks
         # What is one client's fault takes nothing from its neighbours.
         if (clients is None or clients.take(client, now)) and (
             networks is None or network is client or networks.take(network, now)
         ):
             return False
-        if self._is_free(address):
-            if len(self._free) >= MAX_FREE:
-                self._free.clear()
-            self._free.add(address)
-            return False
+        if address not in self._not_free:
+            free = self._is_free(address)
+            known = self._free if free else self._not_free
+            if len(known) >= MAX_KNOWN:
+                known.clear()
+            known.add(address)
+            if free:
+                return False
         self.over_in_all += 1
         self.last = address
         return True

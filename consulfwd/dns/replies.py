@@ -31,6 +31,9 @@ DATAGRAM_LIMIT = STREAM_LIMIT - 20 - 8
 _OPT_PLAIN = build_opt(OWN_SIZE)
 _OPT_DO = build_opt(OWN_SIZE, do=True)
 _QUERY_FLAGS = const.RD | const.CD
+MAX_LABEL, MAX_QUESTION = 63, 255 + 4
+# The counts of a message of one question, and of one with an OPT besides.
+_ONE, _ONE_WITH_OPT = b"\0\1\0\0\0\0\0\0", b"\0\1\0\0\0\0\0\1"
 _MESSAGE_FLAGS = const.AA | const.TC
 
 
@@ -176,14 +179,25 @@ def come_by_tcp(data: bytes) -> bytes | None:
     It is never longer than that: who has others flooded in his name gains nothing. The query is
     looked at as far as its question, and its OPT if that comes next, since many of them may come.
     """
-    head, question = data[2:HEADER_SIZE], question_echo(data)
-    if not question or head[0] & 0xF8 or len(head) < HEADER.size:
+    if len(data) < HEADER_SIZE or data[2] & 0xF8 or data[4:6] != b"\0\1":
         return None
-    end = HEADER_SIZE + len(question)
-    edns = data[end : end + 3] == b"\0\0\x29" and len(data) >= end + len(_OPT_PLAIN)
-    flags = const.QR | const.TC | const.RA | int.from_bytes(head[:2], "big") & _QUERY_FLAGS
-    opt = _OPT_PLAIN if edns else b""
-    return data[:2] + HEADER.pack(flags, 1, 0, 0, 1 if edns else 0) + question + opt
+    end = HEADER_SIZE
+    try:
+        while length := data[end]:
+            # A pointer has nowhere to lead to yet.
+            if length > MAX_LABEL:
+                return None
+            end += 1 + length
+    except IndexError:
+        return None
+    end += 5
+    if end > len(data) or end - HEADER_SIZE > MAX_QUESTION:
+        return None
+    # QR, TC, RA; RD and CD as they came.
+    flags = bytes((0x82 | data[2] & 1, 0x80 | data[3] & 0x10))
+    if data[end : end + 3] == _OPT_PLAIN[:3] and len(data) >= end + len(_OPT_PLAIN):
+        return data[:2] + flags + _ONE_WITH_OPT + data[HEADER_SIZE:end] + _OPT_PLAIN
+    return data[:2] + flags + _ONE + data[HEADER_SIZE:end]
 
 
 def empty(question: bytes, rcode: int) -> Message:

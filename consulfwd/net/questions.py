@@ -34,9 +34,19 @@ class Questions:
             if len(data) > KEPT_QUERY:
                 return ask
             if len(asks) >= MAX_ASKS:
-                asks.clear()
+                self._make_room()
             asks[ask.raw] = ask
         return ask
+
+    def _make_room(self) -> None:
+        """Forget those asked once: made-up names do not push out what is asked all the time."""
+        asks = self.asks
+        once = [raw for raw, ask in asks.items() if not ask.known and ask.warm < 0]
+        if len(once) < MAX_ASKS // 2:
+            # Or it would soon come to that again.
+            asks.clear()
+        for raw in once:
+            asks.pop(raw, None)
 
     def read(self, data: bytes) -> Query:
         """Return the raw query of somebody who may not ask; nothing is kept of it.

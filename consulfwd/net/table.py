@@ -177,7 +177,7 @@ class Table:
         if not self._has_room(ask.route, now):
             waiter.deliver(self.answers.too_many(ask, now))
             return
-        if len(flights) >= self.shield.begins and not self._spares(ask, waiter, entry, now):
+        if len(flights) >= self.shield.begins and not self._spares(ask, waiter, now):
             waiter.deliver(self.answers.shielded(ask, now))
             return
         if not traced:
@@ -220,6 +220,16 @@ class Table:
         """Return whether a question would be answered at once, from the cache."""
         return self.cache.fresh(ask.key, self.clock.now()) is not None
 
+    def knows(self, ask: Ask) -> bool:
+        """Return whether there was an answer lately, or addresses of the other family."""
+        entries = self.cache.entries
+        entry = entries.get(ask.key)
+        if entry is not None and entry.message.positive:
+            return True
+        sibling = ask.sibling
+        beside = None if sibling is None else entries.get(sibling)
+        return beside is not None and beside.message.positive
+
     def _has_room(self, route: Route, now: float) -> bool:
         """Return whether one more question may go out by a route, when others give way."""
         if route.kind is Kind.CONSUL:
@@ -228,13 +238,9 @@ class Table:
             return False
         return not self._outside.full or self._make_room(now)
 
-    def _spares(self, ask: Ask, waiter: Waiter, entry: Entry | None, now: float) -> bool:
+    def _spares(self, ask: Ask, waiter: Waiter, now: float) -> bool:
         """Return whether servers are spared enough for one more question: those needed go out."""
-        if waiter.listener is None or (entry is not None and entry.message.positive):
-            return True
-        sibling = ask.sibling
-        beside = None if sibling is None else self.cache.entries.get(sibling)
-        if beside is not None and beside.message.positive:
+        if waiter.listener is None or self.knows(ask):
             return True
         # Where others than Consul are asked, who is slow gives way to who is quick (`core.room`).
         alone = ask.route.kind is not Kind.CONSUL

@@ -10,6 +10,8 @@ from itertools import count
 from consulfwd.core.attempts import Attempts
 
 NEVER = float("inf")
+# So few are not looked through.
+CLEAR_OUT = 1024
 
 
 class Timers:
@@ -32,13 +34,24 @@ class Timers:
         self._sequence = count()
         self._handle: asyncio.TimerHandle | None = None
         self._at = NEVER
+        # Beyond that it pays to look who is left out.
+        self._most = CLEAR_OUT
 
     def add(self, lookup: Attempts) -> None:
         """Wake `lookup` at its `wake_at`."""
         at = lookup.wake_at
         heapq.heappush(self._heap, (at, next(self._sequence), lookup))
+        if len(self._heap) > self._most:
+            self._clear_out()
         if at < self._at:
             self._arm(at)
+
+    def _clear_out(self) -> None:
+        """Forget those that are left out: what is answered at once is not kept to its deadline."""
+        # In place: it may be that they are woken just now.
+        self._heap[:] = [one for one in self._heap if _wanted(one[2], one[0])]
+        heapq.heapify(self._heap)
+        self._most = max(2 * len(self._heap), CLEAR_OUT)
 
     def cancel(self) -> None:
         """Wake nobody any more."""
@@ -59,7 +72,7 @@ class Timers:
         try:
             while heap and heap[0][0] <= now:
                 at, _, lookup = heapq.heappop(heap)
-                if lookup.outcome is None and at == lookup.wake_at:
+                if _wanted(lookup, at):
                     self._wake(lookup, now)
         finally:
             # Whatever became of one, the others are woken.
@@ -67,3 +80,7 @@ class Timers:
                 heapq.heappop(heap)
             if heap and heap[0][0] < self._at:
                 self._arm(heap[0][0])
+
+
+def _wanted(lookup: Attempts, at: float) -> bool:
+    return lookup.outcome is None and at == lookup.wake_at

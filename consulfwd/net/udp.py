@@ -71,6 +71,8 @@ class UdpListener(BaseListener):
                 if count < WORTH_ANOTHER:
                     break
                 driver.flush()
+            else:
+                self._behind(self._clock.now())
         except OSError as error:
             log.debug("UDP: %s", error)
         finally:
@@ -208,11 +210,18 @@ class UdpListener(BaseListener):
         octets = self._address.stop - first
         now = self._clock.now()
         over: set[int] = set()
-        is_over = self.access.limiter.over
-        for index in range(len(batch.lengths)):
+        limiter = self.access.limiter
+        is_over, pressed = limiter.over, now < self.pressed_until
+        data = batch.data
+        for index, length in enumerate(batch.lengths):
             at = index * size
             address = names[at + first : at + first + octets]
-            if is_over(address, now):
+            too_many = is_over(address, now)
+            if pressed and not too_many:
+                start = index * mmsg.SLOT + 2
+                if self._is_new(data[start : start + length - 2]):
+                    too_many = limiter.over_new(address, now)
+            if too_many:
                 peer = names[at : at + size]
                 if self._too_many(batch.message(index), peer, address):
                     over.add(index)

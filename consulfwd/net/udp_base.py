@@ -34,6 +34,8 @@ from consulfwd.net.waiter import Result, Waiter
 BUFFER = 4 << 20
 # How many queries of one client off this host may wait for their answers (`access.client_of`).
 MAX_PER_CLIENT = 1000
+# How long (seconds) it counts that there was more to read than could be read at once.
+PRESSED_S = 1.0
 TOO_MANY = (const.EDE_OTHER, "too many queries of this client wait for their answers")
 
 
@@ -65,6 +67,8 @@ class BaseListener:
         self.on_host = ip_address(self._at.partition("%")[0]).is_loopback
         self.hot = HotTable()
         self.waiting: dict[tuple[str, bool], int] = {}
+        # Until then unknown names are asked for in turns, as the queue does not come to an end.
+        self.pressed_until = 0.0
         self.warmth.on_clear(self.hot.clear)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
@@ -109,6 +113,18 @@ class BaseListener:
         """Return whether there are clients of this socket who may only ask so much."""
         limiter = self.access.limiter
         return limiter.on and (limiter.own_host or not self.on_host)
+
+    def _is_new(self, raw: bytes) -> bool:
+        """Return whether a query (without its ID) is for what had no answer lately."""
+        if self._baked and MARK in raw:
+            # Questions are kept without.
+            raw = self._jar.without(raw, self._most())
+        ask = self.questions.asks.get(raw)
+        return ask is None or not self.table.knows(ask)
+
+    def _behind(self, now: float) -> None:
+        """Note that more queries wait than can be answered at once."""
+        self.pressed_until = now + PRESSED_S
 
     def _too_many(self, data: bytes, peer: Any, address: bytes) -> bool:
         """Tell what is to be told of a query over its client's limit; False if it is answered.
@@ -172,14 +188,17 @@ class BaseListener:
         except Exception as error:
             self._failed(data, peer, waiter, error)
 
+    def _most(self) -> int:
+        """Return how long a reply may be, whatever a client says."""
+        return replies.DATAGRAM_LIMIT if self.on_host else replies.OWN_SIZE
+
     def _open(self, data: bytes, peer: Any, host: str) -> tuple[bytes, Any] | None:
         """Return a query without its cookie, and its peer with that; None where it is answered.
 
         Without it the query is as those of all who ask the same, so the hot table may know it.
         """
-        most = replies.DATAGRAM_LIMIT if self.on_host else replies.OWN_SIZE
         try:
-            opened = self._jar.open(data, host, most)
+            opened = self._jar.open(data, host, self._most())
         except WireError:
             self.send(replies.refuse(data, const.FORMERR), peer)
             return None

@@ -14,6 +14,8 @@ from consulfwd.net.udp_base import BaseListener
 log = logging.getLogger("consulfwd.udp")
 
 DRAIN = 64
+# So many times in a row there was more to read.
+FULL = 8
 Ancillary = list[tuple[int, int, bytes]]
 
 
@@ -22,6 +24,7 @@ class WildcardListener(BaseListener):
 
     def _prepare(self) -> None:
         sock = self._sock
+        self._full = 0
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         else:
@@ -33,14 +36,12 @@ class WildcardListener(BaseListener):
         receive = self._sock.recvmsg
         ready = self.hot.answers.get
         observer = self.observer
-        over = self.access.limiter.over if self._limits() else None
-        now = self._clock.now()
+        limits, now = self._limits(), self._clock.now()
         try:
             for _ in range(DRAIN):
                 data, ancillary, _, address = receive(mmsg.SLOT + mmsg.SPILL, 256)
                 peer = (_reply_from(ancillary), address)
-                octets = packed(address[0]) if over is not None else b""
-                if over is not None and over(octets, now) and self._too_many(data, peer, octets):
+                if limits and self._is_over(data, peer, packed(address[0]), now):
                     continue
                 if observer is not None and observer.take(1):
                     self._note(data, peer, address[:2])
@@ -52,10 +53,21 @@ class WildcardListener(BaseListener):
                     self.send(data[:2] + variant(), peer)
                 else:
                     self.query(data, peer, address[0])
+            self._full += 1
+            if self._full >= FULL:
+                self._behind(now)
         except BlockingIOError:
-            pass
+            self._full = 0
         except OSError as error:
             log.debug("UDP: %s", error)
+
+    def _is_over(self, data: bytes, peer: Any, address: bytes, now: float) -> bool:
+        """Return whether a query is too many of its client's; that is told then."""
+        limiter = self.access.limiter
+        over = limiter.over(address, now)
+        if not over and now < self.pressed_until and self._is_new(data[2:]):
+            over = limiter.over_new(address, now)
+        return over and self._too_many(data, peer, address)
 
     def address(self, peer: Any) -> bytes:
         return packed(peer[1][0])

@@ -153,12 +153,13 @@ def test_strangers_are_told_now_and_then() -> None:
     assert sum(one.may_be_told(OTHER, START) for _ in range(5)) == 5
 
 
-def test_addresses_that_are_free_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_FREE", 10)
+def test_addresses_that_are_known_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_KNOWN", 10)
     one = limiter(per_client=1, burst=1.0, exempt=(ip_network("10.0.0.0/8"),))
     for number in range(100):
         assert passed(one, ip_address(f"10.0.0.{number}").packed, 3) == 3
-        assert len(one._free) <= 10
+        assert passed(one, ip_address(f"192.0.2.{number}").packed, 3) == 1
+        assert max(len(one._free), len(one._not_free)) <= 10
 
 
 def test_any_order_gives_a_client_what_is_its_and_no_more() -> None:

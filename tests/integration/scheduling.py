@@ -17,6 +17,7 @@ MEASURED = (
     "test_draining.py",
     "test_failover.py",
     "test_faults_real.py",
+    "test_flood.py",
     "test_freshness_history.py",
     "test_network_cut.py",
     "test_orders.py",

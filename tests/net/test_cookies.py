@@ -90,6 +90,17 @@ async def test_all_who_ask_the_same_share_what_is_ready() -> None:
         assert len(here.engine.asks) == asks
 
 
+async def test_what_is_known_is_known_whoever_shows_a_cookie() -> None:
+    async with world(cookies=ON) as here, here.udp() as client:
+        here.cluster.dns.service_ttl = 60
+        mine = await first(client)
+        ((listener, _),) = here.server._listening.listeners.values()
+        assert not listener._is_new(asking(mine)[2:])
+        assert not listener._is_new(asking(b"\5" * 8)[2:])
+        assert listener._is_new(asking(mine, "none.service.consul")[2:])
+        assert listener._is_new(asking(b"short")[2:])
+
+
 async def test_a_query_without_a_question_asks_for_a_cookie() -> None:
     async with world(cookies=ON) as here, here.udp() as client, here.tcp() as other:
         whole = dns.message.Message(id=7)

@@ -13,7 +13,7 @@ import pytest
 
 from consulfwd.config import Endpoint
 from consulfwd.core.limits import Limiter
-from consulfwd.net import limited, table
+from consulfwd.net import limited, mmsg, questions, table, udp, udp_base
 from consulfwd.net.udp import UdpListener
 from tests.net.messages import parse, question
 from tests.net.world import UdpClient, World, ask, settings, until, world
@@ -263,3 +263,77 @@ def test_what_the_log_says(caplog: pytest.LogCaptureFixture) -> None:
         over.format(3, keys),
         shielded.format(3) + " (limits.unknown)",
     ]
+
+
+# -- more than can be answered --------------------------------------------------------------------
+
+PLENTY = {"own_host": True, "per_client": 100_000, "per_network": 1_000_000}
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "0.0.0.0:0"])
+async def test_unknown_names_are_taken_in_turns_while_more_comes_than_can_be_answered(
+    listen: str,
+) -> None:
+    allow = {"allow": ["127.0.0.0/8"]}
+    async with world(listen=[listen], access=allow, limits=PLENTY) as here:
+        at = Endpoint(host="127.0.0.1", port=here.at.port)
+        ((listener, _),) = here.server._listening.listeners.values()
+        assert (await ask(at, NAME)).rcode == (await ask(at, NAME, "AAAA")).rcode == "NOERROR"
+        listener._behind(here.engine.clock.now())
+        async with UdpClient(at, "127.0.0.2") as client, UdpClient(at, "127.0.0.3") as other:
+            for number in range(60):
+                client.send(question(unknown(number), ident=number))
+            replies = [parse(await client.receive()) for _ in range(60)]
+            told = [one for one in replies if "tc" in one.flags]
+            assert len(told) == here.counters.slipped
+            assert 30 <= len(told) <= 40
+            # Another one has its turn, and what is known is answered whoever asks.
+            other.send(question(unknown(99), ident=99))
+            assert "tc" not in parse(await other.receive()).flags
+            for qtype in ("A", "AAAA"):
+                client.send(question(NAME, qtype))
+                reply = parse(await client.receive())
+                assert ("tc" in reply.flags, reply.rcode) == (False, "NOERROR")
+            # A second later nobody is held up any more.
+            here.skip(udp_base.PRESSED_S + 0.1)
+            for number in range(60):
+                client.send(question(unknown(number), ident=number))
+            replies = [parse(await client.receive()) for _ in range(60)]
+            assert not any("tc" in one.flags for one in replies)
+
+
+async def test_what_does_not_come_to_an_end_is_noticed() -> None:
+    async with world(limits=PLENTY) as here, here.udp() as client:
+        ((listener, _),) = here.server._listening.listeners.values()
+        packet, before = question(NAME), here.engine.clock.now()
+        few = (udp.ROUNDS - 1) * mmsg.BATCH + udp.WORTH_ANOTHER
+        for _ in range(few - 1):
+            client.send(packet)
+        await client.receive()
+        assert listener.pressed_until == 0.0
+        for _ in range(few):
+            client.send(packet)
+        await client.receive()
+        await until(lambda: listener.pressed_until >= before + udp_base.PRESSED_S)
+
+
+async def test_questions_asked_again_are_not_pushed_out_by_made_up_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(questions, "MAX_ASKS", 20)
+    async with world() as here:
+        ready = here.engine.front.questions
+        for _ in range(3):
+            await here.ask(NAME)
+        asked = {raw for raw, ask in ready.asks.items() if ask.known}
+        assert len(asked) == 1
+        for number in range(100):
+            ready.prepare(question(unknown(number)))
+            assert len(ready.asks) <= 20
+            assert asked <= ready.asks.keys()
+        # Where nearly all were asked again there is no telling them apart.
+        for ask in ready.asks.values():
+            ask.warm = 1
+        for number in range(100, 130):
+            ready.prepare(question(unknown(number)))
+            assert len(ready.asks) <= 20

@@ -1,0 +1,200 @@
+"""Every table that strangers can make grow has a bound: found by flooding a server, not by a list.
+
+What is reachable from a running server is walked before and after a flood of made-up names and
+clients. Whatever grew with it must be in TABLES, with its bound, and within it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections import deque
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+from dns.edns import GenericOption, OptionType
+
+import consulfwd.core
+import consulfwd.dns
+import consulfwd.net
+from consulfwd.core import access, cookies, failures, interest, limits
+from consulfwd.net import questions, relays, table, timers, udp_base, upstream
+from tests.net.messages import question
+from tests.net.world import World, until, world
+
+# Small bounds, and a flood that exceeds each of them several times.
+SIZE, FLOOD = 60, 400
+# A table that grew by less than this did not grow with the flood.
+FEW = 15
+# What may grow with a flood: "Class.attribute", and to how much at most.
+TABLES: Mapping[str, int] = {
+    "Access.seen": SIZE,
+    "UdpListener.waiting": SIZE,
+    "Buckets._full_at": SIZE,
+    "Cache.entries": SIZE,
+    "Cookies._known": SIZE,
+    "Cache._negative": SIZE // 4,
+    # The same as Questions.asks and Table.flights.
+    "Engine.asks": SIZE,
+    "Engine.flights": SIZE,
+    "Failures._failures": SIZE,
+    "HotTable.answers": SIZE,
+    "Limiter._not_free": SIZE,
+    "Seen.interests": SIZE,
+    "SharedUdp._pending": 2 * SIZE,
+    "Timers._heap": 2 * SIZE,
+    "_Zone.asked": 2 * SIZE,
+    "_Zone.each": 2 * SIZE,
+}
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in (
+        (access, "MAX_SEEN"),
+        (cookies, "MAX_KNOWN"),
+        (failures, "MAX_FAILURES"),
+        (interest, "MAX_SEEN"),
+        (limits, "MAX_BUCKETS"),
+        (limits, "MAX_KNOWN"),
+        (questions, "MAX_ASKS"),
+        (relays, "MAX_KNOWN"),
+        (table, "MAX_FLIGHTS"),
+        (timers, "CLEAR_OUT"),
+        (udp_base, "MAX_PER_CLIENT"),
+        (upstream, "WINDOW"),
+    ):
+        monkeypatch.setattr(module, name, 2 * SIZE if name == "WINDOW" else SIZE)
+
+
+def attributes(one: object) -> Iterator[tuple[str, str, Any]]:
+    """The attributes of an object, with its class."""
+    for kind in type(one).__mro__:
+        for name in getattr(kind, "__slots__", ()):
+            if hasattr(one, name):
+                yield type(one).__name__, name, getattr(one, name)
+    for name, value in getattr(one, "__dict__", {}).items():
+        yield type(one).__name__, name, value
+
+
+def tables(server: object) -> dict[str, int]:
+    """How large each table is that can be reached from a server: the largest of its kind."""
+    found: dict[str, int] = {}
+    seen: set[int] = set()
+    left: deque[tuple[str, Any]] = deque([("", server)])
+    while left:
+        name, one = left.popleft()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, (dict, set, frozenset, list, deque, tuple)):
+            found[name] = max(found.get(name, 0), len(one))
+            inside = [*one, *one.values()] if isinstance(one, dict) else list(one)
+            left.extend((name, each) for each in inside)
+        elif type(one).__module__.startswith("consulfwd."):
+            left.extend((f"{owner}.{key}", value) for owner, key, value in attributes(one))
+        elif isinstance(one, functools.partial):
+            left.extend((name, each) for each in (one.func, *one.args))
+        elif getattr(one, "__self__", None) is not None:
+            left.append((name, one.__self__))
+    return found
+
+
+def grown(here: World, before: Mapping[str, int]) -> dict[str, int]:
+    now = tables(here.server)
+    return {name: size for name, size in now.items() if size - before.get(name, 0) >= FEW}
+
+
+async def flood(here: World) -> None:
+    """Have many clients ask for many names, in the way a listener hears them."""
+    ((listener, _),) = here.server._listening.listeners.values()
+    listener.on_host = False
+    listener.choose_way()
+    listener.send = lambda reply, peer: None  # type: ignore[method-assign]
+    listener.address = lambda peer: peer  # type: ignore[method-assign]
+    limiter = here.server._access.limiter
+    for number in range(FLOOD):
+        client = IPv4Address(0x0A000000 + number)
+        now = here.engine.clock.now()
+        for _ in range(3):
+            limiter.over(client.packed, now)
+            limiter.over_new(client.packed, now)
+        limiter.may_be_told(client.packed, now)
+        wall = here.engine.clock.wall()
+        cookie = here.engine.jar._cookies.reply(client.packed, bytes(8), wall) or b""
+        options = [GenericOption(OptionType.COOKIE, cookie)]
+        asked = question(f"x{number}.service.consul", options=options)
+        listener.query(asked, client.packed, str(client))
+        if number % 50 == 0:
+            # Answers come, and what is asked again at once becomes hot.
+            await until(lambda: len(here.engine.flights) < SIZE // 2)
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["answered", "not answered"])
+async def test_what_grows_with_a_flood_is_bounded(small: None, silent: bool) -> None:
+    rules = {"per_client": 1, "burst": 1.0, "per_network": 1, "unknown": SIZE}
+    how: dict[str, Any] = {"query": {"deadline": 0.1}} if silent else {}
+    networks = {"allow": ["10.0.0.0/8", "127.0.0.0/8"]}
+    cache = {"size": SIZE}
+    async with world(limits=rules, access=networks, cache=cache, **how) as here:
+        before = tables(here.server)
+        for agent in here.agents:
+            agent.faults.frozen = silent
+        await flood(here)
+        found = grown(here, before)
+        assert {name for name in found if name not in TABLES} == set()
+        assert {name: size for name, size in found.items() if size > TABLES[name]} == {}
+        # Or nothing would be said by that.
+        most = {"Engine.asks", "Buckets._full_at", "Access.seen", "Cookies._known"}
+        assert most <= found.keys()
+        await until(lambda: not here.engine.flights)
+
+
+def test_a_table_without_a_bound_is_seen() -> None:
+    class Hoard:
+        __module__ = "consulfwd.test"
+
+        def __init__(self) -> None:
+            self.names: dict[int, set[int]] = {0: set()}
+
+    hoard = Hoard()
+    assert tables(hoard) == {"Hoard.names": 1}
+    hoard.names[0].update(range(77))
+    assert tables(hoard) == {"Hoard.names": 77}
+
+
+def test_what_is_remembered_of_calls_is_bounded() -> None:
+    found = {}
+    for package in (consulfwd.core, consulfwd.dns, consulfwd.net):
+        for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            for name, one in vars(importlib.import_module(info.name)).items():
+                # What takes no argument has one result.
+                if hasattr(one, "cache_info") and inspect.signature(one).parameters:
+                    found[f"{info.name}.{name}"] = one.cache_info().maxsize
+    assert found
+    assert {name for name, most in found.items() if most is None or most > 10_000} == set()
+
+
+class Sleeper:
+    """A lookup that wants to be woken in an hour."""
+
+    wake_at = 3600.0
+    outcome: object = None
+
+
+async def test_what_is_answered_is_not_kept_to_its_deadline() -> None:
+    made = timers.Timers(asyncio.get_running_loop(), lambda: 0.0, lambda lookup, now: None)
+    waits = [Sleeper() for _ in range(10)]
+    for number in range(5 * timers.CLEAR_OUT):
+        ended: Any = waits[number] if number < len(waits) else Sleeper()
+        made.add(ended)
+        if number >= len(waits):
+            ended.outcome = "answered"
+        assert len(made._heap) <= timers.CLEAR_OUT
+    assert set(waits) <= {one for _, _, one in made._heap}
+    made.cancel()
