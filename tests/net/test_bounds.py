@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import importlib
 import inspect
 import pkgutil
@@ -23,7 +24,7 @@ import consulfwd.core
 import consulfwd.dns
 import consulfwd.net
 from consulfwd.core import access, cookies, failures, interest, limits
-from consulfwd.net import questions, relays, table, timers, udp_base, upstream
+from consulfwd.net import questions, relays, resolver, table, timers, udp_base, upstream
 from tests.net.messages import question
 from tests.net.world import World, until, world
 
@@ -198,3 +199,20 @@ async def test_what_is_answered_is_not_kept_to_its_deadline() -> None:
         assert len(made._heap) <= timers.CLEAR_OUT
     assert set(waits) <= {one for _, _, one in made._heap}
     made.cancel()
+
+
+async def test_lookups_that_lasted_are_collected_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver, "MOST_LASTING", 20)
+    collected: list[None] = []
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(None))
+    async with world(query={"deadline": 0.3}) as here, here.udp() as client:
+        for agent in here.agents:
+            agent.faults.frozen = True
+        for count in (19, 1):
+            for number in range(count):
+                client.send(question(f"y{number}.service.consul", ident=number))
+            for _ in range(count):
+                await client.receive()
+            assert collected == []
+            here.skip(10.0)
+        assert (collected, here.engine.table.lasting) == ([None], 0)
