@@ -31,7 +31,7 @@ def carry_out(book: Book, name: str, given: Values, wall: float) -> dict[str, An
         if name == "unforce":
             gone = book.unforce(glob)
             if not gone:
-                raise OrderError(409, f"glob: nothing is forced by {values.short(glob)}")
+                raise OrderError(409, f"nothing is forced by {values.short(glob)}")
             return {"forces": [_told(one) for one in gone]}
         if name == "failback":
             return {"records": list(book.back(glob))}

@@ -34,7 +34,7 @@ def _rounds(seen: Snapshot) -> Iterator[Subject]:
 
 
 def _workers(seen: Snapshot) -> Iterator[Subject]:
-    if seen.workers:
+    if seen.workers or seen.workers_wanted:
         yield (), seen
 
 
@@ -87,6 +87,8 @@ OF_PROCESS = (
 
 OF_WORKERS = (
     Part("workers", (), _workers, (
+        gauge("consulfwd_workers_wanted", "How many processes are to answer queries.",
+              lambda one: one.workers_wanted),
         gauge("consulfwd_workers_answering", "Processes that answer queries now.",
               lambda one: sum(worker.answers for worker in one.workers)),
         counter("consulfwd_workers_replaced_total",

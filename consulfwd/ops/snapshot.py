@@ -254,7 +254,8 @@ class Snapshot:
 
     `line` is one line for people; `ready` whether it does what it is for, `faults` all that is
     wrong now, for people, as `ops.wrong` has it: servers and zones that are not well among it.
-    `workers` are those of a resolver that has any; so many were `workers_replaced` since the start.
+    `workers` are those of a resolver that has any; there are to be
+    `workers_wanted`, and `workers_replaced` were since the start.
     Of the four parts before these each verb has its own. Of hundreds of names that move
     (`failover`) those are shown first that are not well; there are `failover_in_all`.
     """
@@ -275,6 +276,7 @@ class Snapshot:
     admin: Mapping[str, float] = field(default_factory=dict)
     workers: tuple[WorkerSeen, ...] = ()
     workers_replaced: int = 0
+    workers_wanted: int = 0
     failover: tuple[RecordSeen, ...] = ()
     failover_in_all: int = 0
 

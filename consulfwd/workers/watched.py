@@ -111,7 +111,10 @@ class WatchedHead(WatchedServer):
             )
             for one in sorted(head.children.values(), key=lambda one: one.number)
         )
-        return replace(picture, workers=workers, workers_replaced=head.replaced, admin=admin)
+        return replace(
+            picture, workers=workers, workers_replaced=head.replaced, workers_wanted=head.count,
+            admin=admin,
+        )  # fmt: skip
 
     def _all(self, name: str, *values: Any, within: float) -> dict[Child, Any]:
         """Return what all workers reply that do so in time; they work on it beside each other.

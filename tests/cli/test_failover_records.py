@@ -102,7 +102,7 @@ def test_unforce_and_back(at: Run, process: Admin) -> None:
 
 
 def test_what_is_refused_is_said(at: Run, process: Admin) -> None:
-    process.says["POST /orders/unforce"] = reply({"error": "glob: nothing is forced by '*'"}, 409)
+    process.says["POST /orders/unforce"] = reply({"error": "nothing is forced by '*'"}, 409)
     ended = at("unforce", "*")
     assert ended.code == 1
     assert "nothing is forced" in ended.err

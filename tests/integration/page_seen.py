@@ -19,6 +19,7 @@ from consulfwd.ops.snapshot import (
     TargetSeen,
     UpstreamSeen,
     WatchSeen,
+    WorkerSeen,
     ZoneSeen,
 )
 
@@ -202,6 +203,12 @@ def records() -> tuple[RecordSeen, ...]:
                    forces=(), addresses=(up,), well=True)  # fmt: skip
     none = RecordSeen("c.example.com", held="this host's own line is cut", well=False)
     return moved, well, none
+
+
+def workers() -> tuple[WorkerSeen, ...]:
+    """Return two workers, of which the second just took another's place."""
+    return (WorkerSeen(1, 811, STARTED, True, 3_000_000),
+            WorkerSeen(2, 9127, TAKEN - 2, False, 0))  # fmt: skip
 
 
 def files(failing: bool = False) -> Snapshot:

@@ -177,6 +177,20 @@ async def test_names_that_move_say_who_answers_and_why(page: Page, served: Serve
     assert "And 2 records more." in await text(page, "#failover > p")
 
 
+async def test_workers_say_who_answers_and_how_many_were_replaced(
+    page: Page, served: Served
+) -> None:
+    await shown(page, served, page_seen.serve())
+    assert await page.value("document.querySelector('#workers')") is None
+    found = replace(page_seen.serve(), workers=page_seen.workers(), workers_replaced=1)
+    served.show(replace(found, taken=page_seen.TAKEN + 1))
+    await page.until("document.querySelector('#workers')")
+    rows = [await text(page, f"#workers tbody tr:nth-child({at})") for at in (1, 2)]
+    assert rows[0].startswith("Worker 1 process 811 answers 9 d 3,000,000 100 %")
+    assert rows[1].startswith("Worker 2 process 9127 does not answer yet")
+    assert "1 worker was replaced since the start." in await text(page, "#workers > p")
+
+
 async def test_a_fallen_agent_is_seen_at_once_and_told_once(page: Page, served: Served) -> None:
     await shown(page, served, page_seen.well())
     await page.value(
@@ -218,6 +232,7 @@ async def test_axe_finds_nothing(
     await page.prefer(prefers_color_scheme=colours, prefers_reduced_motion="reduce")
     both = replace(page_seen.serve(faults=("one", "two")), zones=page_seen.zones().zones)
     both = replace(both, failover=page_seen.records(), failover_in_all=3)
+    both = replace(both, workers=page_seen.workers(), workers_replaced=1)
     await shown(page, served, both)
     await page.value("document.querySelector('summary').click()")
     await page.value(axe())

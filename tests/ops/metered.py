@@ -45,7 +45,7 @@ def snapshot(
         verb, "1.2.3", os.getpid(), "web1", NOW - 60, NOW, "running", "all is well", True, faults,
         resolver, zones, rounds, {name: number for number, name in enumerate(ADMIN, 1)},
         () if resolver is None else (WorkerSeen(1, 7, NOW - 9, True, 50),), 3,
-        failover, len(failover),
+        0 if resolver is None else 2, failover, len(failover),
     )  # fmt: skip
 
 

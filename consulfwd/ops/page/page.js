@@ -6,6 +6,7 @@ import { fill, h } from "./tree.js";
 import { recordsView } from "./records.js";
 import { cacheView, failoversView, groupsView, queriesView, roundsView, serversView, verdictView, zonesView } from "./views.js";
 import { clock, duration, verdict } from "./words.js";
+import { workersView } from "./workers.js";
 
 // The server says something each 10 s. Without a word for longer nobody is there.
 const SILENCE_MS = 25_000;
@@ -78,6 +79,7 @@ function draw() {
     verdictView(status, verdict(status), now),
     resolver ? [groupsView(status), serversView(status, now), failoversView(status, now, chosen, open), queriesView(status, samples, now, live), cacheView(status, now, open)] : null,
     recordsView(status, now),
+    workersView(status, now),
     zonesView(status, now),
     roundsView(status, now),
   ]);
