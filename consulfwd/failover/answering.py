@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import random
 
 STATE_LABEL = "_failover"
-WAITS = (const.EDE_NOT_READY, "no address was checked yet, and nothing is remembered of them")
+WAITS = (const.EDE_NOT_READY, "not enough is known of its addresses yet")
 # All texts of an answer, in octets: it must go into a message.
 MOST_TEXT = 48 << 10
 # What follows the name of the server in a SOA: a mailbox, and numbers as in `replies.local_answer`.

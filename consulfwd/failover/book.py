@@ -315,7 +315,19 @@ class Book:
 
     def _view(self, record: Record, moment: Moment) -> RecordState:
         held = self._holding.of(record.name, record.tallies)
-        return view(record, moment, self.forces, held)
+        waits = self._waits(moment) if record.given is None else ""
+        return view(record, moment, self.forces, held, waits)
+
+    def _waits(self, moment: Moment) -> str:
+        """Return what a record without an answer waits for."""
+        checker = self._checker
+        if not checker.checkers:
+            return "not every address was checked yet"
+        heard = self._who_is_heard(moment)
+        if len(heard) < checker.wanted:
+            among = f"{len(heard)} of the checkers {', '.join(checker.checkers)}"
+            return f"{among} are heard, and {checker.wanted} must agree"
+        return "not enough checkers said yet how each address is"
 
     def _tell_state(
         self, record: Record, address: Address, found: Standing, moment: Moment
@@ -327,9 +339,12 @@ class Book:
     def _tell_silence(self, moment: Moment) -> None:
         checker = self._checker
         if checker.checkers and moment.now - self._began >= checker.max_age:
-            heard = [who for who, one in self._heard.items() if self._is_fresh(one, moment.now)]
+            heard = self._who_is_heard(moment)
             told = self._holding.heard(heard, checker.wanted, len(checker.checkers))
             self._tell_all(told, moment)
+
+    def _who_is_heard(self, moment: Moment) -> list[str]:
+        return [who for who, one in self._heard.items() if self._is_fresh(one, moment.now)]
 
     def _tell_all(self, told: list[Told], moment: Moment) -> None:
         for one in told:

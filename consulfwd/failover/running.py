@@ -84,6 +84,7 @@ class Running:
         self._connection: Asked | None = None
         # What of it decides who runs beside the checks.
         self._by: object = None
+        self._role = ""
 
     @property
     def me(self) -> str:
@@ -135,6 +136,7 @@ class Running:
     def _begin(self) -> None:
         assert self._keeping is not None
         book = self.book
+        self._tell_role()
         if self._keeping.note not in book.listeners:
             book.listeners.append(self._keeping.note)
         wanted = {
@@ -149,6 +151,17 @@ class Running:
                 made[target.name] = self._make_check(target.name, target.settings)
             self._checks[target] = self._task(self._look(target, made[target.name]))
         self._begin_beside()
+
+    def _tell_role(self) -> None:
+        """Have the log say who checks here: nothing else tells of a name that is amiss."""
+        checkers, role = self.book.checker.checkers, ""
+        if self.me:
+            role = f"this host checks as {self.me}, one of {len(checkers)}"
+        elif checkers:
+            role = f"this host ({self._host}) does not check: it follows {', '.join(checkers)}"
+        if role and role != self._role and self.book.names:
+            log.info("failover: %s; %d must agree", role, self.book.checker.wanted)
+        self._role = role
 
     def _begin_beside(self) -> None:
         assert self._keeping is not None

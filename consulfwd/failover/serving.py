@@ -95,6 +95,6 @@ class Serving:
 
 def _tell(change: Change) -> None:
     """Have the log say what changed."""
-    nobody = change.given is not None and change.given.pool is None
-    level = logging.WARNING if change.kind in _GRAVE or nobody else logging.INFO
+    away = change.given is not None and change.given.pool != 0
+    level = logging.WARNING if change.kind in _GRAVE or away else logging.INFO
     log.log(level, "failover: %s", change.said)

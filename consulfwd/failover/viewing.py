@@ -12,21 +12,26 @@ if TYPE_CHECKING:
     from consulfwd.failover.record import Moment, Record
 
 
-def view(record: Record, moment: Moment, forced: Sequence[Force], held: str) -> RecordState:
-    """Return what people see of a record; `held` is why its states are held, "" if they are not."""
+def view(
+    record: Record, moment: Moment, forced: Sequence[Force], held: str, waits: str
+) -> RecordState:
+    """Return what people see of a record; `held` is why its states are held, "" if they are not.
+
+    `waits` is why there is no answer yet, where there is none.
+    """
     given = record.given
     if given is not None:
         given = given._replace(ttl=record.ttl(moment.now))
-    waits = record.waiting()
-    at = None if waits is None else waits[1]
+    better = record.waiting()
+    at = None if better is None else better[1]
     return RecordState(
         name=record.name,
         given=given,
         since=record.since,
         pools=record.pools,
         addresses=tuple(_address(record, one, moment) for one in record.addresses),
-        why="not every address was checked yet" if given is None else given.why,
-        preferred=None if waits is None else waits[0],
+        why=waits if given is None else given.why,
+        preferred=None if better is None else better[0],
         back_at=None if at is None else moment.wall + at - moment.now,
         held=held,
         forces=tuple(

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from consulfwd.config.failover import CheckerSettings
 from consulfwd.dns import const
 from consulfwd.failover.model import RecordState
 from tests.failover.site import DAY, NAME, ONE, OTHER, TWO, Site, settings
@@ -35,6 +36,14 @@ def test_nothing_is_answered_before_a_full_round() -> None:
     assert site.ips() is None
     site.check(a2="ok")
     assert site.ips() == [ONE]
+
+
+def test_who_waits_for_checkers_says_for_whom() -> None:
+    site = Site(checker=CheckerSettings(checkers=("a", "b", "c")))
+    assert view(site).why == "0 of the checkers a, b, c are heard, and 2 must agree"
+    for who in "ab":
+        site.book.heard(who, {})
+    assert view(site).why == "not enough checkers said yet how each address is"
 
 
 def test_the_first_round_counts_at_once() -> None:

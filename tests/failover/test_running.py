@@ -288,6 +288,27 @@ def test_who_checks(values: dict[str, Any], host: str, me: str) -> None:
     assert checker_name(CheckerSettings(**values), host) == me
 
 
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("a", "this host checks as a, one of 3; 2 must agree"),
+        ("web-17", "this host (web-17) does not check: it follows a, b, c; 2 must agree"),
+    ],
+)
+def test_the_log_says_once_who_checks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, host: str, said: str
+) -> None:
+    async def main() -> None:
+        made = Host(tmp_path, settings(**FAST), CHECKERS, Agent(Store()), host)
+        await made.running.start()
+        await made.use(CHECKERS)
+        await made.running.stop()
+
+    with caplog.at_level(logging.INFO):
+        run(main())
+    assert caplog.text.count(said) == 1
+
+
 class Fleet:
     """Three checkers and a host that follows them."""
 

@@ -230,7 +230,8 @@ def log_formats() -> Iterator[str]:
     """The formats of every message from `info` up that the server logs."""
     package = ROOT / "consulfwd"
     yield from reported(package / "ops" / "text" / "logged.py")
-    names = ("net", "consul", "keep", "generate", "template", "ops", "ops/querylog", "workers")
+    names = ("net", "consul", "keep", "generate", "template", "ops", "ops/querylog", "workers",
+             "failover")
     rooms = [path for room in names for path in (package / room).glob("*.py")]
     alone = [package / f"{name}.py" for name in ("daemon", "server", "kept", "notify")]
     for path in [*alone, *rooms]:

@@ -112,6 +112,21 @@ async def test_what_is_known_outlives_a_reload() -> None:
             here.watched.order("unforce", {"glob": "*"})
 
 
+async def test_that_a_name_left_its_first_pool_is_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "consulfwd.failover")
+    async with world(failover={NAME: record()}) as here:
+        note(here, FIRST, Result.OK)
+        note(here, SECOND, Result.OK)
+        note(here, FIRST, Result.FAIL, Result.FAIL)
+        note(here, FIRST, Result.OK, Result.OK)
+    moves = [one for one in caplog.records if "is answered with" in one.getMessage()]
+    assert [(one.levelname, one.getMessage().split()[5]) for one in moves] == [
+        ("INFO", f"{FIRST}:"), ("WARNING", f"{SECOND}:"), ("INFO", f"{FIRST}:"),
+    ]  # fmt: skip
+
+
 async def test_orders() -> None:
     async with world(failover={NAME: record(failback="manual")}) as here:
         note(here, FIRST, Result.OK)
