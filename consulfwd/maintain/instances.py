@@ -23,6 +23,8 @@ NODE_CHECK, SERVICE_CHECK = "_node_maintenance", "_service_maintenance:"
 _SERF = "serfHealth"
 _LONGEST = 160
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+# An address, or the name of a host.
+_HOST = re.compile(r"[0-9A-Za-z_\[:][0-9A-Za-z_.:%\]-]{0,254}", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -114,6 +116,25 @@ class Unit:
     def check(self) -> str:
         """The check that its maintenance is."""
         return NODE_CHECK if self.whole else SERVICE_CHECK + self.instances[0].id
+
+    @property
+    def odd(self) -> str:
+        """What of it is nothing to hand to a command, "" where all is.
+
+        Whoever may register a service chooses its address and ID: `-oProxyCommand=...` is an order
+        to ssh, and what a variable of the environment cannot hold ends a run.
+        """
+        hosts, names = [("node's address", self.node_address)], [("node's name", self.node)]
+        if not self.whole:
+            hosts.append(("address", self.instances[0].address))
+            names.append(("ID", self.instances[0].id))
+        for what, text in hosts:
+            if not _HOST.fullmatch(text):
+                return f"its {what} is no address and no host name"
+        for what, text in names:
+            if text.startswith("-") or not text.isprintable():
+                return f"its {what} begins with a dash or has letters that cannot be shown"
+        return ""
 
     @property
     def healthy(self) -> bool:
