@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
+from consulfwd.consul import strict
 from consulfwd.consul.health import Entry
 from consulfwd.words import printable
 
@@ -23,8 +24,6 @@ NODE_CHECK, SERVICE_CHECK = "_node_maintenance", "_service_maintenance:"
 _SERF = "serfHealth"
 _LONGEST = 160
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-# An address, or the name of a host.
-_HOST = re.compile(r"[0-9A-Za-z_\[:][0-9A-Za-z_.:%\]-]{0,254}", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -124,13 +123,16 @@ class Unit:
         Whoever may register a service chooses its address and ID: `-oProxyCommand=...` is an order
         to ssh, and what a variable of the environment cannot hold ends a run.
         """
-        hosts, names = [("node's address", self.node_address)], [("node's name", self.node)]
+        names = [("node's name", self.node)]
+        hosts = [self.node_address]
         if not self.whole:
-            hosts.append(("address", self.instances[0].address))
             names.append(("ID", self.instances[0].id))
-        for what, text in hosts:
-            if not _HOST.fullmatch(text):
-                return f"its {what} is no address and no host name"
+            hosts.append(self.instances[0].address)
+        try:
+            for text in hosts:
+                strict.address(text, "its address")
+        except ValueError as error:
+            return str(error)
         for what, text in names:
             if text.startswith("-") or not text.isprintable():
                 return f"its {what} begins with a dash or has letters that cannot be shown"
