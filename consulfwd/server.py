@@ -11,7 +11,7 @@ import logging
 import random
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
 from consulfwd.config import Agent, Endpoint, Recursor, Settings
@@ -139,7 +139,7 @@ class Server:
         self.querylog.use(self.settings)
         if self._moving is not None:
             # Before the first query is read: what is remembered is better than nothing.
-            await self._moving.start(self.settings.consul.agents)
+            await self._whatever(self._moving.start(self.settings.consul.agents))
         await self._listening.open(sockets, self.engine.clock.now())
         self.engine.start()
         self._watch()
@@ -326,11 +326,18 @@ class Server:
         """Have checks follow the settings in force, after who had names move `before`."""
         agents = self.settings.consul.agents
         if before is not None and self._moving is None:
-            await before.stop()
+            await self._whatever(before.stop())
         elif self._moving is not None and before is None:
-            await self._moving.start(agents)
+            await self._whatever(self._moving.start(agents))
         elif self._moving is not None:
-            await self._moving.follow(agents)
+            await self._whatever(self._moving.follow(agents))
+
+    async def _whatever(self, done: Awaitable[None]) -> None:
+        """Have something done about checks; that it fails costs no query for another name."""
+        try:
+            await done
+        except Exception as error:
+            mishaps.note(self.engine.loop, "names that move are not looked after", error)
 
     def _alone(self) -> Iterable[Route]:
         return () if self._moving is None else self._moving.routes()
@@ -339,6 +346,11 @@ class Server:
     def book(self) -> Book | None:
         """Return what is known of names that move, None where there are none."""
         return None if self._moving is None else self._moving.book
+
+    @property
+    def moves(self) -> int:
+        """Return how often something has changed about names that move; 0: there are none."""
+        return 0 if self._moving is None else self._moving.changes
 
     def _know(self) -> None:
         """Tell those who ask over HTTP of the agents in force."""
@@ -480,7 +492,7 @@ class Server:
             self._follower.cancel()
         self._listening.stop()
         if self._moving is not None:
-            await self._moving.stop()
+            await self._whatever(self._moving.stop())
         await self._unwatch()
         self.engine.close()
         await self.querylog.close()

@@ -129,6 +129,67 @@ def test_what_is_not_wanted_any_more_is_let_go(
         sock.close()
 
 
+def closed(pairs: list[Pair]) -> None:
+    for one in pairs:
+        for sock in one:
+            sock.close()
+
+
+def test_of_each_address_there_are_as_many_as_workers(
+    manager: Manager, notifier: Notifier, pair: Pair
+) -> None:
+    endpoint = at(pair)
+    closed([pair])
+    kept = Kept(notifier, count=3)
+    found = kept.pairs(kept.bind([endpoint]).pairs[endpoint])
+    assert [at(one) for one in found] == [endpoint] * 3
+    assert all(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) for one in found
+               for sock in one)  # fmt: skip
+    name = f"dns-127.0.0.1-{endpoint.port}"
+    assert [manager.heard()[0][1] for _ in found] == [
+        f"FDNAME={name}", f"FDNAME={name}-1", f"FDNAME={name}-2",
+    ]  # fmt: skip
+    # Another server at that address is a fault as ever.
+    with pytest.raises(StartError, match="address already in use"):
+        Kept(Notifier(), count=3).bind([endpoint])
+    kept.let_go(endpoint)
+    assert [manager.heard()[0][1] for _ in found] == [
+        f"FDNAME={name}", f"FDNAME={name}-1", f"FDNAME={name}-2",
+    ]  # fmt: skip
+    closed(found)
+
+
+def test_fewer_workers_take_over_their_own_and_let_go_the_others(
+    manager: Manager, notifier: Notifier, pair: Pair
+) -> None:
+    endpoint = at(pair)
+    closed([pair])
+    before = Kept(Notifier(), count=3)
+    found = before.pairs(before.bind([endpoint]).pairs[endpoint])
+    name = f"dns-127.0.0.1-{endpoint.port}"
+    named = [name, name, f"{name}-1", f"{name}-1", f"{name}-2", f"{name}-2"]
+    # In whatever order the manager has them.
+    handed = [*zip([sock for one in found for sock in one], named, strict=True)][::-1]
+    kept = Kept(notifier, [one for one, _ in handed], [one for _, one in handed], count=2)
+    taken = kept.pairs(kept.bind([endpoint]).pairs[endpoint])
+    assert taken == found[:2]
+    assert manager.heard()[0] == ["FDSTOREREMOVE=1", f"FDNAME={name}-2"]
+    assert [sock.fileno() for sock in found[2]] == [-1, -1]
+    closed(taken)
+
+
+def test_more_workers_share_what_one_process_had(
+    manager: Manager, notifier: Notifier, pair: Pair
+) -> None:
+    endpoint = at(pair)
+    kept = Kept(notifier, pair, [f"dns-127.0.0.1-{endpoint.port}"] * 2, count=2)
+    taken = kept.pairs(kept.bind([endpoint]).pairs[endpoint])
+    assert taken[0] == pair
+    assert at(taken[1]) == endpoint
+    assert manager.heard()[0][1] == f"FDNAME=dns-127.0.0.1-{endpoint.port}-1"
+    closed(taken)
+
+
 def test_a_socket_of_another_family_is_closed(notifier: Notifier) -> None:
     first, second = socket.socketpair()
     with second:

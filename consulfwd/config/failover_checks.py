@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
+from consulfwd.config import failover_check_forms as check_forms
 from consulfwd.config import forms, zone_forms
 from consulfwd.config.addresses import DOMAIN, HANDED
-from consulfwd.config.forms import BadValue
-from consulfwd.config.keys import Objections, Reader, Section, key
+from consulfwd.config.keys import Section, key
 from consulfwd.config.objections import KeyPath, Objection
 from consulfwd.config.patterns import pattern
 from consulfwd.config.readers import (
@@ -25,8 +25,7 @@ from consulfwd.config.readers import (
     switch,
     text,
 )
-from consulfwd.config.wording import described, quoted
-from consulfwd.dns import const
+from consulfwd.config.wording import quoted
 
 Method = Literal["GET", "HEAD"]
 Exchange = Literal["udp", "tcp"]
@@ -35,100 +34,8 @@ OnWarningCheck = Literal["ok", "fail"]
 
 KINDS = ("http", "tcp", "dns", "command", "consul")
 
-_URL = "such as https://www.example.com/health"
 _PORT = number(int, 1, 65535)
-_TOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!#$%&'*+^`|~")
-# What a request says by itself, and what would show a secret to whoever sees the settings.
-_NOT_OURS = {"host": "write host", "connection": "", "content-length": "", "transfer-encoding": ""}
-_NOT_OURS |= {"accept-encoding": "", "expect": "", "te": "", "upgrade": ""}
-_SECRET = frozenset({"authorization", "cookie", "proxy-authorization"})
-_LONGEST = 1_024
-
-
-def _url(written: str) -> str:
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(written)
-        port = parts.port
-    except ValueError:
-        raise BadValue(f"{quoted(written)} is not a URL", _URL) from None
-    plain = written.isascii() and written.isprintable() and " " not in written
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or not plain:
-        raise BadValue(f"{quoted(written)} is not a URL of HTTP", _URL)
-    if parts.username is not None or parts.fragment or len(written) > _LONGEST:
-        raise BadValue(f"{quoted(written)} has more in it than a check can ask for", _URL)
-    host = parts.hostname
-    if ":" not in host:
-        forms.domain_name(host)
-    return written
-
-
-def _status(value: object, path: KeyPath, objections: Objections) -> object:
-    """Read 200 or "200-299"; returns text."""
-    written = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
-    least, ranged, most = written.partition("-")
-    most = most if ranged else least
-    fit = all(len(one) == 3 and one.isascii() and one.isdigit() for one in (least, most))
-    if not fit or not 100 <= int(least) <= int(most) <= 599:
-        said = quoted(value) if isinstance(value, str) else described(value)
-        objections.add(path, f"{said} is not a status of HTTP", 'such as 200 or "200-299"')
-        return ""
-    return written
-
-
-_STATUS = Reader(
-    _status,
-    shape={"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 100, "maximum": 599}]},
-)
-
-
-def _header(name: str) -> str:
-    if not name or len(name) > 64 or not _TOKEN.issuperset(name):
-        raise BadValue(f"{quoted(name)} is not the name of a header", "such as X-Probe")
-    if name.lower() in _SECRET:
-        what = f"{quoted(name)} would show a secret to whoever sees the settings"
-        raise BadValue(what, "have the page that is asked for need none")
-    if name.lower() in _NOT_OURS:
-        raise BadValue(
-            f"{quoted(name)} is said by the check itself", _NOT_OURS[name.lower()] or "take it out"
-        )
-    return name
-
-
-def _value(written: str) -> str:
-    if not written.isascii() or not written.isprintable() or len(written) > _LONGEST:
-        raise BadValue(f"{quoted(written)} is not a header's value", "letters of ASCII that show")
-    return written.strip()
-
-
-def _host(written: str) -> str:
-    host, port = forms.host_port(written)
-    if port is not None:
-        forms.port_number(port)
-    forms.upstream_address(host) if ":" in host else forms.domain_name(host)
-    return written
-
-
-def _sought(written: str) -> str:
-    if not written or len(written.encode()) > _LONGEST:
-        raise BadValue("a text that is looked for", f"1 to {_LONGEST} octets")
-    return written
-
-
-def _type(written: str) -> str:
-    if const.type_number(written) is None:
-        raise BadValue(f"{quoted(written)} is not a type of records", "such as A, AAAA or SOA")
-    return written.upper()
-
-
-def _rcode(written: str) -> str:
-    if written.upper() not in const.RCODES.values():
-        raise BadValue(f"{quoted(written)} is not a response code", "such as NOERROR or NXDOMAIN")
-    return written.upper()
-
-
-_SOUGHT = optional(text(_sought, "pool: in service"))
+_SOUGHT = optional(text(check_forms.sought, "pool: in service"))
 _PATTERN = optional(text(pattern, "status: *(ok|green)"))
 
 
@@ -136,7 +43,7 @@ class HttpCheck(Section):
     """A page is asked for over HTTP/1.1, at the address that is checked."""
 
     url: str = key(
-        text(_url, "https://www.example.com/health"),
+        text(check_forms.url, "https://www.example.com/health"),
         "what is asked for; its host is what the request, SNI and the certificate name,"
         " and is not looked up",
     )
@@ -144,15 +51,17 @@ class HttpCheck(Section):
         choice(*get_args(Method)), "HEAD: only the status is of interest", default="GET"
     )
     host: str | None = key(
-        optional(text(_host, "www.example.com")),
+        optional(text(check_forms.host, "www.example.com")),
         "header Host, if it is not that of `url`",
         default=None,
     )
     headers: dict[str, str] = key(
-        mapping(text(_header, "X-Probe"), text(_value, "yes"), 20), "more headers", default=None
+        mapping(text(check_forms.header, "X-Probe"), text(check_forms.header_value, "yes"), 20),
+        "more headers",
+        default=None,
     )
     status: tuple[str, ...] = key(
-        listing(_STATUS, 50, least=1), "statuses that are right", default=("200-299",)
+        listing(check_forms.STATUS, 50, least=1), "statuses that are right", default=("200-299",)
     )
     contains: str | None = key(
         _SOUGHT, "text that must be in the first 64 KB of the page", default=None
@@ -175,7 +84,9 @@ class TcpCheck(Section):
 
     port: int = key(_PORT, "where it is made")
     send: str | None = key(
-        optional(text(_sought, '"PING\\r\\n"')), "what is sent once it is made", default=None
+        optional(text(check_forms.sought, '"PING\\r\\n"')),
+        "what is sent once it is made",
+        default=None,
     )
     contains: str | None = key(
         _SOUGHT, "text that must be in the first 64 KB that come", default=None
@@ -187,14 +98,16 @@ class DnsCheck(Section):
     """A question is put to a DNS server at the address."""
 
     name: str = key(DOMAIN, "the name that is asked for")
-    type: str = key(text(_type, "A"), "the type of its records", default="A")
+    type: str = key(text(check_forms.record_type, "A"), "the type of its records", default="A")
     port: int = key(_PORT, "where the server answers", default=forms.DNS_PORT)
     transport: Exchange = key(
         choice(*get_args(Exchange)), "udp goes on over TCP where an answer is cut", default="udp"
     )
-    rcode: str = key(text(_rcode, "NOERROR"), "the response code that is right", default="NOERROR")
+    rcode: str = key(
+        text(check_forms.rcode, "NOERROR"), "the response code that is right", default="NOERROR"
+    )
     values: tuple[str, ...] = key(
-        listing(text(_sought, "192.0.2.10"), 100),
+        listing(text(check_forms.sought, "192.0.2.10"), 100),
         "data one of which must be in the answer; none: with NOERROR, any record will do",
         default=(),
     )

@@ -15,7 +15,7 @@ from consulfwd.dns import const, replies
 from consulfwd.dns.message import Message, assemble_message
 from consulfwd.dns.names import MAX_NAME, from_text
 from consulfwd.dns.records import build_record
-from consulfwd.failover.model import AddressState, Given, RecordState
+from consulfwd.failover.model import Address, AddressState, Given, RecordState
 from consulfwd.words import duration
 
 if TYPE_CHECKING:
@@ -65,7 +65,13 @@ class _Record:
 
 
 class Addresses(_Record):
-    """The name itself."""
+    """The name itself. What was given last is at hand for as long as it is the same."""
+
+    def __init__(
+        self, name: str, says: Says, wall: Callable[[], float], rng: random.Random
+    ) -> None:
+        super().__init__(name, says, wall, rng)
+        self._last: dict[int, tuple[int, tuple[Address, ...], Message]] = {}
 
     def answer(self, question: bytes) -> Moved:
         """Return the addresses of the family asked for; SERVFAIL before any is known."""
@@ -76,13 +82,19 @@ class Addresses(_Record):
         given = self._says.answer(self._name, qtype, self._rng)
         if given is None:
             return Moved(replies.empty(question, const.SERVFAIL), WAITS)
+        last = self._last.get(qtype)
+        if last is not None and last[:2] == (given.ttl, given.addresses):
+            return Moved(last[2])
         packed = (one.ip.packed for one in given.addresses if one.ip.version == version)
         # Two pools may have an address in common; an RRset has it once (RFC 2181 section 5).
         found = list(dict.fromkeys(packed))
         if not found:
             # Another pool may have some: this holds no longer than an address does.
-            return self._nothing(question, given.ttl)
-        return Moved(_made(question, qtype, given.ttl, found))
+            message = self._nothing(question, given.ttl).message
+        else:
+            message = _made(question, qtype, given.ttl, found)
+        self._last[qtype] = given.ttl, given.addresses, message
+        return Moved(message)
 
 
 class Texts(_Record):

@@ -45,6 +45,10 @@ class Line:
         self._targets: Collection[Hashable] = ()
         self._moment = 0.0
         self._well: set[Hashable] = set()
+        # In the order in which they could not be checked any more.
+        self._errors: dict[Hashable, None] = {}
+        # What `_together` returned last, as long as that holds.
+        self._known: tuple[bool, bool] | None = None
 
     def expect(self, targets: Collection[Hashable], moment: float) -> None:
         """Have these be all targets there are; what happens to them within `moment` seconds happens
@@ -66,7 +70,8 @@ class Line:
         bad_since = before.bad_since if was_bad and before is not None else now
         seen = _Seen(network_of(ip), outcome.result, outcome.reason, since, bad_since)
         self._seen[target] = seen
-        (self._well.add if outcome.result is Result.OK else self._well.discard)(target)
+        if not same:
+            self._sort(target, outcome.result)
         if outcome.result is Result.FAIL and self._is_cut():
             reason = f"the line of this host is cut, it seems ({outcome.reason})"
             self._seen[target] = seen._replace(reason=reason)
@@ -78,13 +83,11 @@ class Line:
         """Why nothing can be said of any target, "" where something can."""
         if self._well or len(self._seen) < len(self._targets) or not self._seen:
             return ""
-        seen = list(self._seen.values())
-        if all(one.result is Result.ERROR for one in seen):
-            return seen[0].reason
-        if not self._is_cut():
+        if len(self._errors) < len(self._seen) and not self._is_cut():
             return ""
-        errors = [one.reason for one in seen if one.result is Result.ERROR]
-        return errors[0] if errors else "there is no route, and no target answers"
+        for first in self._errors:
+            return self._seen[first].reason
+        return "there is no route, and no target answers"
 
     def blind(self, target: Hashable) -> tuple[float, str] | None:
         """Return since when a target cannot be checked, and why; None where it can."""
@@ -95,14 +98,30 @@ class Line:
 
     def _know(self, seen: Mapping[Hashable, _Seen]) -> None:
         self._seen = {key: one for key, one in seen.items() if key in self._targets}
-        self._well = {key for key, one in self._seen.items() if one.result is Result.OK}
+        self._well.clear()
+        self._errors.clear()
+        for key, one in self._seen.items():
+            self._sort(key, one.result)
+
+    def _sort(self, target: Hashable, result: Result) -> None:
+        self._known = None
+        (self._well.add if result is Result.OK else self._well.discard)(target)
+        if result is Result.ERROR:
+            self._errors.setdefault(target)
+        else:
+            self._errors.pop(target, None)
 
     def _is_cut(self) -> bool:
-        seen = self._seen.values()
-        if self._well or len(seen) < len(self._targets):
+        if self._well or len(self._seen) < len(self._targets):
             return False
-        latest = max(one.bad_since for one in seen)
-        together = [one for one in seen if latest - one.bad_since <= self._moment]
-        if len({one.network for one in together}) < 2:
-            return False
-        return any(one.result is Result.ERROR for one in together) or not self._routed()
+        if self._known is None:
+            self._known = self._together()
+        several, errors = self._known
+        return several and (errors or not self._routed())
+
+    def _together(self) -> tuple[bool, bool]:
+        """Return whether targets of several networks fell at once, and could not be checked."""
+        latest = max(one.bad_since for one in self._seen.values())
+        found = [one for one in self._seen.values() if latest - one.bad_since <= self._moment]
+        several = len({one.network for one in found}) > 1
+        return several, any(one.result is Result.ERROR for one in found)

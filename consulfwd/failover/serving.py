@@ -39,6 +39,8 @@ class Serving:
         self, settings: Settings, *, clock: Clock, wall: Clock, rng: random.Random
     ) -> None:
         self._clock, self._wall, self._rng = clock, wall, rng
+        # How often something has changed; other settings count, too.
+        self.changes = 0
         self.book = self._book(settings)
         self._making: Making | None = None
         self._running: Running | None = None
@@ -76,14 +78,19 @@ class Serving:
             yield from routes_of(name, self.book, self._wall, self._rng)
 
     def _book(self, settings: Settings) -> Book:
+        self.changes += 1
         return Book(
             settings.failover,
             settings.failover_checker,
             clock=self._clock,
             wall=self._wall,
-            changed=_tell,
+            changed=self._changed,
             routed=has_route,
         )
+
+    def _changed(self, change: Change) -> None:
+        self.changes += 1
+        _tell(change)
 
 
 def _tell(change: Change) -> None:

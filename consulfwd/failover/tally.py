@@ -64,7 +64,7 @@ def after(before: Tally, outcome: Outcome, now: float, wall: float, rules: Rules
     if looked.up is well:
         return looked._replace(in_a_row=0, proved=True)
     seen = looked.in_a_row + 1
-    if before.proved and seen < needed(before, now, rules):
+    if seen < needed(before, now, rules):
         return looked._replace(in_a_row=seen)
     # Of one that was never up it is no fall.
     falls = looked.falls if well or looked.up is None else (*looked.falls, now)[-_MOST_FALLS:]

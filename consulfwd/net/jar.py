@@ -126,6 +126,14 @@ class Jar:
         room = most if most == replies.STREAM_LIMIT else taken.size
         return Opened(taken.query, taken.asks, cookie, room)
 
+    def without(self, raw: bytes, most: int) -> bytes:
+        """Return a query (both without its ID) without its cookie, as questions are kept."""
+        try:
+            taken = take_cookie(b"\0\0" + raw, most)
+        except WireError:
+            return raw
+        return raw if taken is None else taken.query[2:]
+
     def challenge(self, data: bytes, address: bytes) -> bytes | None:
         """Return BADCOOKIE for a raw query whose server cookie is wrong (RFC 7873 section 5.2.4).
 

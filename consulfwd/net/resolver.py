@@ -7,6 +7,7 @@ keeps the second's tick, and takes new routes.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 from collections.abc import Sequence
@@ -41,6 +42,9 @@ from consulfwd.net.warmth import EPOCH, Warmth
 from consulfwd.words import duration
 
 log = logging.getLogger("consulfwd.resolver")
+
+# So many lookups that lasted may be left to the collector: a few MB.
+MOST_LASTING = 2000
 
 
 class Engine:
@@ -226,6 +230,16 @@ class Engine:
             self.reuse.freshness.age(leapt)
             self.reuse.overdue(now)
 
+    def _collect(self) -> None:
+        """Have lookups that are over collected: they and their attempts hold each other.
+
+        Those that last are old by then, and of what is old the collector looks for a million
+        first: under a flood, minutes later, at the cost of a second.
+        """
+        if self.table.lasting >= MOST_LASTING:
+            self.table.lasting = 0
+            gc.collect()
+
     def _tick(self) -> None:
         # First, so that whatever goes wrong below goes wrong once.
         self._ticker = self.loop.call_later(EPOCH, self._tick)
@@ -236,6 +250,7 @@ class Engine:
         self.jar.look()
         if self.reuse is not None:
             self.reuse.tick(now)
+        self._collect()
         if self.warmth.epoch > 1:
             self.table.second()
             self.prober.note_pace()

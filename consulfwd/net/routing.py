@@ -13,9 +13,10 @@ from consulfwd.core.limits import Rules
 from consulfwd.core.order import Group
 from consulfwd.core.public_resolvers import is_public
 from consulfwd.core.rebinding import Guard
-from consulfwd.core.routes import Kind, Route, Routes, longest
+from consulfwd.core.routes import Kind, Moved, Route, Routes, longest
 from consulfwd.core.special import private_routes, special_routes
 from consulfwd.core.upstreams import Upstream
+from consulfwd.dns import const, replies
 from consulfwd.dns.names import ROOT, from_text, reverse_zones
 
 Network = IPv4Network | IPv6Network
@@ -28,13 +29,14 @@ def build_routes(
     health: Health,
     known: Mapping[UpstreamKey, Upstream] | None = None,
     before: Routes | None = None,
-    alone: Iterable[Route] = (),
+    alone: Iterable[Route] | None = None,
 ) -> Routes:
     """Return the routes the settings ask for.
 
     `recursors` are those in force (from the settings or from resolv.conf); upstreams in `known`
     keep their state and measurements. What routes `before` gave stays good where the new ones say
-    the same. Those of `alone` are for single names.
+    the same. Those of `alone` are for single names; None is that nobody here knows how names that
+    move with health are.
     """
     pool: dict[UpstreamKey, Upstream] = dict(known or {})
     consul = settings.consul
@@ -76,7 +78,29 @@ def build_routes(
     for upstream in pool.values() if health.drained else ():
         # Who comes back, to the catalog for one, is still taken out for work.
         upstream.drained = upstream.key in health.drained
+    if alone is None:
+        alone = [
+            Route(from_text(name).lower(), Kind.MOVES, why="a failover record", moves=Unknown())
+            for name in settings.failover
+        ]
     return Routes([*reverse.values(), *usual.values(), *private.values()], before, alone)
+
+
+class Unknown:
+    """A name that moves with health where nothing is checked (see `core.routes.Moves`).
+
+    Whoever would be asked without it knows another answer, or none.
+    """
+
+    why = "it moves with health: the running resolver knows, ask that (--server)"
+
+    def answer(self, question: bytes) -> Moved:
+        """Return that it is not known here."""
+        return Moved(replies.empty(question, const.SERVFAIL), (const.EDE_NOT_READY, self.why))
+
+    def reasons(self) -> list[str]:
+        """Return the same in words."""
+        return [self.why]
 
 
 def _reverse(

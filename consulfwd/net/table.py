@@ -49,6 +49,8 @@ MAX_REFRESHING = 64
 # With a stale answer at hand: what part of the deadline is waited for a fresh one. Some programs
 # give up after little more than a second (RFC 8767 section 5, the client response timer).
 PATIENCE = 0.5
+# What lasts so long (seconds) outlives the collector's looks at what is young.
+LASTING_S = 0.25
 # How often (seconds) it is looked whether those of a listener that goes have their answers.
 LOOK_S = 0.05
 # Health.version it holds for, whom to ask, the way there, the query without its ID.
@@ -127,6 +129,8 @@ class Table:
         self.warmth = warmth
         self._outside: Room[Flight] = Room(MAX_OUTSIDE)
         self.shield = Shield()
+        # How many lookups have ended that had lasted, since the collector looked for such.
+        self.lasting = 0
         # So many may have joined others before it is counted again how many wait.
         self._joins_until = MAX_WAITERS_IN_ALL
         self._refreshing = 0
@@ -404,6 +408,8 @@ class Table:
         if self.flights.get(flight.ask.key) is flight:
             del self.flights[flight.ask.key]
         self._outside.give_back(flight)
+        if now - flight.started_at > LASTING_S:
+            self.lasting += 1
         if flight.refreshes:
             self._refreshing -= 1
         counters = self.counters

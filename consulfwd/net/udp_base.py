@@ -116,6 +116,9 @@ class BaseListener:
 
     def _is_new(self, raw: bytes) -> bool:
         """Return whether a query (without its ID) is for what had no answer lately."""
+        if self._baked and MARK in raw:
+            # Questions are kept without.
+            raw = self._jar.without(raw, self._most())
         ask = self.questions.asks.get(raw)
         return ask is None or not self.table.knows(ask)
 
@@ -185,14 +188,17 @@ class BaseListener:
         except Exception as error:
             self._failed(data, peer, waiter, error)
 
+    def _most(self) -> int:
+        """Return how long a reply may be, whatever a client says."""
+        return replies.DATAGRAM_LIMIT if self.on_host else replies.OWN_SIZE
+
     def _open(self, data: bytes, peer: Any, host: str) -> tuple[bytes, Any] | None:
         """Return a query without its cookie, and its peer with that; None where it is answered.
 
         Without it the query is as those of all who ask the same, so the hot table may know it.
         """
-        most = replies.DATAGRAM_LIMIT if self.on_host else replies.OWN_SIZE
         try:
-            opened = self._jar.open(data, host, most)
+            opened = self._jar.open(data, host, self._most())
         except WireError:
             self.send(replies.refuse(data, const.FORMERR), peer)
             return None

@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from consulfwd.failover.book import Book
 from consulfwd.failover.model import AddressState, Force, RecordState
+from consulfwd.failover.record import Record
 from consulfwd.ops.snapshot import AddressSeen, RecordSeen
 from consulfwd.ops.wrong import with_record
 from consulfwd.words import moment
 
-# Of more names those are shown first that are not well.
-MOST = 200
+# Of more names those are shown first that are not well: all of it keeps queries waiting.
+MOST = 100
 
 
-def see(states: Sequence[RecordState]) -> tuple[RecordSeen, ...]:
+def see(book: Book) -> tuple[RecordSeen, ...]:
     """Return the records that are shown, in the order of their names."""
-    found = [record(one) for one in states]
-    if len(found) > MOST:
-        found = sorted(found, key=lambda one: one.well)[:MOST]
-    return tuple(sorted(found, key=lambda one: one.name))
+    names = book.names
+    if len(names) > MOST:
+        names = tuple(one.name for one in sorted(book, key=_is_well)[:MOST])
+    return tuple(sorted((record(book.view(one)) for one in names), key=lambda one: one.name))
+
+
+def _is_well(found: Record) -> bool:
+    """Return whether a record surely is as it should be, at next to no cost."""
+    given = found.given
+    return given is not None and given.pool == 0 and all(one.up for one in found.standings.values())
 
 
 def record(state: RecordState) -> RecordSeen:

@@ -39,6 +39,8 @@ class WatchedServer:
         self._ahead = self._clock.wall() - self._clock.now()
         self._started = self._clock.wall()
         self._host = socket.gethostname()
+        # What is wrong with names that move, and after how many changes of them.
+        self._moved: tuple[int, list[str]] = 0, []
         # What the process around it has against it, such as a reload that was refused.
         self.beside: Callable[[], Sequence[str]] = tuple
 
@@ -53,6 +55,7 @@ class WatchedServer:
         seen = resolver.see(server, self._ahead, server.querylog.told())
         records, in_all = self._records()
         moved = wrong.with_records(records)
+        self._moved = server.moves, moved
         return self._picture(
             phase,
             self.line(),
@@ -76,8 +79,14 @@ class WatchedServer:
         # Imported late: few hosts have names that move.
         from consulfwd.ops import failover
 
-        views = book.views()
-        return failover.see(views), len(views)
+        return failover.see(book), len(book.names)
+
+    def _wrong_with_records(self) -> list[str]:
+        """Return what is wrong with names that move, found out anew after a change alone."""
+        moves = self._server.moves
+        if self._moved[0] != moves:
+            self._moved = moves, wrong.with_records(self._records()[0])
+        return self._moved[1]
 
     def _picture(
         self,
@@ -112,7 +121,7 @@ class WatchedServer:
         server = self._server
         if server.phase != "running":
             return server.phase
-        beside = (*wrong.with_records(self._records()[0]), *server.faults())
+        beside = (*self._wrong_with_records(), *server.faults())
         return logged.status(resolver.see_usual(server, self._ahead), beside)
 
     def report(self) -> None:

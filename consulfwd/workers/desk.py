@@ -56,8 +56,9 @@ class Asker:
         Raises Silent, and OrderError where that is the reply.
         """
         while True:
-            left = ends - time.monotonic()
-            if left <= 0 or not select.select([self._sock], [], [], left)[0]:
+            # What is there already is taken, however long another was waited for.
+            left = max(ends - time.monotonic(), 0.0)
+            if not select.select([self._sock], [], [], left)[0]:
                 raise Silent("it gives no reply")
             try:
                 data = self._sock.recv(_READ)

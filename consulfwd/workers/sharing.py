@@ -189,8 +189,9 @@ class Mirror(Reuse):
     def fetched(self, ask: Ask, entry: Entry, sent_at: float, now: float) -> None:
         fetched = self._as_fetched(ask, entry, sent_at, now)
         if fetched is not None:
-            # What hung on a watch does so still: a change may be told before the judgement.
+            # A change may be told before the judgement: what is ready as bytes goes with it.
             entry.until = entry.expires_at
+            entry.watched = True
             self._tell(("fetched", fetched))
 
     def heard(self, message: tuple[Any, ...]) -> None:
@@ -229,3 +230,5 @@ class Mirror(Reuse):
             # The head's proof has become too old, or is still to come.
             seconds = None
         self.grant(entry, came, seconds, watched=hangs)
+        if seconds == 0.0:
+            entry.cool()

@@ -29,7 +29,9 @@ from consulfwd.workers.merging import added, merged
 log = logging.getLogger("consulfwd")
 
 # How long (seconds) all workers together may take to say how they are, and to carry out an order.
-LOOK_S, ORDER_S = 1.0, 4.0
+LOOK_S, ORDER_S = 0.7, 4.0
+# One that was not heard for so long (seconds) is not waited for.
+UNHEARD = 2.0
 
 
 class WatchedHead(WatchedServer):
@@ -117,10 +119,12 @@ class WatchedHead(WatchedServer):
         Raises OrderError, where one does, once all have replied.
         """
         waiting: dict[Child, Callable[[float], Any]] = {}
+        now = time.monotonic()
         for child in self._answering():
-            with suppress(Silent):
-                waiting[child] = child.put(name, *values)
-        ends = time.monotonic() + within
+            if now - child.beat_at <= UNHEARD:
+                with suppress(Silent):
+                    waiting[child] = child.put(name, *values)
+        ends = now + within
         replies: dict[Child, Any] = {}
         refused: OrderError | None = None
         for child, reply in waiting.items():
@@ -143,7 +147,7 @@ class WatchedHead(WatchedServer):
         workers = self._answering()
         if not workers:
             raise OrderError(409, "no worker answers now: try again")
-        first = workers[0]
+        first = max(workers, key=lambda one: one.beat_at)
         try:
             if name == "explain":
                 return self._dict(first.ask("order", name, dict(values), within=ORDER_S))

@@ -32,17 +32,20 @@ class Store:
         self.changed.set()
         self.changed = asyncio.Event()
 
-    def entries(self, key: str, *, below: bool) -> list[dict[str, Any]] | None:
-        found = [
-            {
-                "Key": one,
-                "Value": base64.b64encode(value).decode(),
-                **{"Flags": 0, "ModifyIndex": index, "LockIndex": 0},
-            }
-            for one, (value, index) in sorted(self.keys.items())
-            if (one.startswith(key) if below else one == key)
-        ]
-        return found or None
+
+def entries(
+    keys: Mapping[str, tuple[bytes, int]], key: str, *, below: bool
+) -> list[dict[str, Any]] | None:
+    found = [
+        {
+            "Key": one,
+            "Value": base64.b64encode(value).decode(),
+            **{"Flags": 0, "ModifyIndex": index, "LockIndex": 0},
+        }
+        for one, (value, index) in sorted(keys.items())
+        if (one.startswith(key) if below else one == key)
+    ]
+    return found or None
 
 
 class Agent:
@@ -51,6 +54,8 @@ class Agent:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.cut = False
+        # What a server says that is behind, by keys and index; every other read is its.
+        self.behind: tuple[dict[str, tuple[bytes, int]], int] | None = None
         self.writes = self.reads = 0
 
     async def get(
@@ -65,8 +70,11 @@ class Agent:
                 pass
         self.reads += 1
         self._fail()
-        key = path.removeprefix("/v1/kv/")
-        return reply(self.store.entries(key, below="recurse" in params), index=self.store.index)
+        key, below = path.removeprefix("/v1/kv/"), "recurse" in params
+        if self.behind is not None and self.reads % 2 and "stale" in params:
+            keys, index = self.behind
+            return reply(entries(keys, key, below=below), index=index)
+        return reply(entries(self.store.keys, key, below=below), index=self.store.index)
 
     async def put(
         self,

@@ -414,6 +414,30 @@ def test_what_is_forced_is_forced_everywhere(tmp_path: Path) -> None:
     fleet(tmp_path, main)
 
 
+def test_a_server_that_is_behind_changes_nothing(tmp_path: Path) -> None:
+    async def main(made: Fleet) -> None:
+        host = made.hosts["x"]
+        assert host.agent is not None
+        host.agent.behind = dict(made.store.keys), made.store.index
+        made.hosts["a"].running.book.force("*/primary", "down", None, "", "eve")
+        await asyncio.sleep(5)
+        assert host.ips() == [OTHER]
+        told = len(host.told)
+        await asyncio.sleep(50)
+        assert host.told[told:] == []
+        # Nor does it renew a word.
+        for name in ("b", "c"):
+            await made.hosts[name].running.stop()
+        await asyncio.sleep(60)
+        assert host.running.book.view(NAME).addresses[0].votes == ("a: up",)
+        # One that lasts is another state, as of a snapshot that was restored.
+        made.store.keys, made.store.index = host.agent.behind
+        await asyncio.sleep(100)
+        assert host.ips() == [ONE]
+
+    fleet(tmp_path, main)
+
+
 def test_what_was_taken_back_meanwhile_does_not_come_back(tmp_path: Path) -> None:
     async def main(made: Fleet) -> None:
         made.hosts["a"].running.book.force("*/primary", "down", None, "", "eve")

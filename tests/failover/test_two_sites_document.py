@@ -1,13 +1,48 @@
-"""docs/case-two-sites.md: its picture is what the decisions make of its settings."""
+"""docs/case-two-sites.md: its picture and its times are what the decisions make of its settings."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+def drawing(project: Path) -> Any:
+    """The script as a module."""
+    loader = SourceFileLoader("draw_failover", str(project / "scripts" / "draw-failover"))
+    module = ModuleType("draw_failover")
+    module.__file__ = loader.path
+    exec(loader.get_code("draw_failover"), module.__dict__)  # type: ignore[arg-type]
+    return module
 
 
 def test_the_picture_is_current(project: Path) -> None:
     command = [sys.executable, str(project / "scripts" / "draw-failover"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_happens_when_is_what_is_said(project: Path) -> None:
+    document = (project / "docs" / "case-two-sites.md").read_text()
+    found = re.findall(r"^\| (\d+):(\d\d) \| ([^|]+) \| ([^|]+) \|$", document, re.MULTILINE)
+    said = {int(minutes) * 60 + int(seconds): does for minutes, seconds, _, does in found}
+    made = drawing(project)
+    played = made.play()
+    # What is told at the start is that both are up.
+    assert {at for at, _ in played.told if at} <= said.keys()
+    moves = [at for at in range(1, made.END) if played.given[at][0] != played.given[at - 1][0]]
+    assert moves == [at for at, does in said.items() if "is answered with" in does]
+    assert {made.DEAD[0], made.DEAD[1], *made.CUT} <= said.keys()
+    assert played.given[70][1] == 20
+
+
+def test_a_ttl_is_what_the_other_document_says(project: Path) -> None:
+    played = drawing(project).play()
+    well = [ttl for _, ttl in played.given[:60]]
+    assert (min(well), max(well)) == (20, 29)
+    document = (project / "docs" / "failover-records.md").read_text()
+    assert "| 10 s | 3 | 20 to 30 s | 30 s, and `timeout` |" in document

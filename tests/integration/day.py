@@ -275,13 +275,13 @@ class Day:
         for one in threads:
             one.join()
 
-    def look(self, like: Held | None = None) -> Held:
+    def look(self, like: Held | None = None, idle_s: float = IDLE_S) -> Held:
         """What the process holds at rest: as soon as that is `like` before, or at last.
 
-        At first it is what is left when connections that nobody uses are closed.
+        At first it is what is left after so many seconds, when what nobody uses is closed.
         """
         self.reload(bare(self._agents))
-        ends = time.monotonic() + (IDLE_S if like is None else LETS_GO_S)
+        ends = time.monotonic() + (idle_s if like is None else LETS_GO_S)
         while True:
             time.sleep(REST_S)
             held = self._held()

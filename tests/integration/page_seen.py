@@ -8,9 +8,11 @@ from dataclasses import replace
 
 from consulfwd.ops import wrong
 from consulfwd.ops.snapshot import (
+    AddressSeen,
     CacheSeen,
     ChangeSeen,
     GroupSeen,
+    RecordSeen,
     ResolverSeen,
     RoundsSeen,
     Snapshot,
@@ -179,6 +181,27 @@ def zones() -> Snapshot:
     return Snapshot("zone", "0.3.0", 812, "dns1.dc1.example.com", STARTED, TAKEN, "running", "",
                     True, faults, zones=(first, second),
                     rounds=RoundsSeen("zones", False, TAKEN - 41, TAKEN - 22 * MIN))  # fmt: skip
+
+
+def records() -> tuple[RecordSeen, ...]:
+    """Return names that move: one that has moved, one that is well, one that is not known yet."""
+    down = AddressSeen(
+        "192.0.2.11", "dc1", 1, False, TAKEN - 4 * MIN, TAKEN - 2, "fail", "HTTP 503", 0.011, 0, 2,
+        votes=("site-a: down", "site-b: up"),
+    )  # fmt: skip
+    up = AddressSeen(
+        "198.51.100.11", "dc2", 1, True, TAKEN - DAY, TAKEN - 3, "ok", "HTTP 200", 0.02, 1, 3,
+        given=True,
+    )  # fmt: skip
+    moved = RecordSeen(
+        "www.example.com", True, "dc2", 1, ("198.51.100.11",), 12, TAKEN - 4 * MIN,
+        "dc2 is well, 1 of 1 up; dc1: HTTP 503", "dc1", TAKEN + 90, "",
+        ("www.*/dc1 is down by order of anna: a drill",), (down, up), well=False,
+    )  # fmt: skip
+    well = replace(moved, name="b.example.com", pool="dc1", place=0, preferred="", back_at=0.0,
+                   forces=(), addresses=(up,), well=True)  # fmt: skip
+    none = RecordSeen("c.example.com", held="this host's own line is cut", well=False)
+    return moved, well, none
 
 
 def files(failing: bool = False) -> Snapshot:

@@ -14,10 +14,10 @@ from tests.integration.conftest import NEWEST
 from tests.integration.served import serve
 from tests.load_lock import only_load
 
-# Few enough to take some seconds on a busy machine, so many as some hosts ask in a day.
-QUERIES, RATE = 40_000, 8_000
+# Slow enough for a busy machine to keep up: it lasts as long on any.
+QUERIES, RATE = 30_000, 4_000
 # What there may be more of at the end: tables that are full are bounded, and heaps have holes. A
-# leak of one object in each query would be 40,000.
+# leak of one object in each query would be 30,000.
 MEMORY_MB, OBJECTS = 20.0, 3_000
 
 
@@ -30,7 +30,7 @@ def test_nothing_is_lost_and_nothing_stays(
     with only_load(), serve(day.variants(agents)[0], tmp_path, guard, python=inside_it) as served:
         alive = day.Day(served, agents)
         alive.warm(3_000, 1)
-        before = alive.look()
+        before = alive.look(idle_s=1.0)
         lived = alive.live(QUERIES, every_s=1.5, rate=RATE, like=before)
     for asked in (lived.udp, lived.tcp):
         assert (asked.lost, asked.wrong) == (0, {})
@@ -39,7 +39,7 @@ def test_nothing_is_lost_and_nothing_stays(
     assert lived.udp.rcodes[3] > 0
     assert lived.tcp.sent >= 100
     assert lived.reloads >= 3
-    assert lived.restarts >= 2
+    assert lived.restarts >= 1
     after = lived.held
     assert after.tasks == before.tasks
     assert after.files <= before.files

@@ -161,6 +161,22 @@ async def test_zones_show_pushes_faults_and_what_is_withheld(page: Page, served:
     assert await page.value("document.querySelector('details').open") is True
 
 
+async def test_names_that_move_say_who_answers_and_why(page: Page, served: Served) -> None:
+    found = page_seen.records()
+    await shown(page, served, replace(page_seen.serve(), failover=found, failover_in_all=5))
+    article = "#failover article:nth-of-type(1)"
+    assert await text(page, f"{article} .head") == "www.example.com dc2"
+    row = await text(page, f"{article} tbody tr:nth-child(1)")
+    assert row == (
+        "192.0.2.11 dc1 down for 4 min 2 s ago in 11.0 ms HTTP 503 site-a: down, site-b: up"
+    )
+    told = await text(page, f"{article} .told")
+    assert "dc1 is well, and takes over in 1 min" in told
+    assert "by order of anna: a drill" in told
+    assert "not answered yet" in await text(page, "#failover article:nth-of-type(3) .head")
+    assert "And 2 records more." in await text(page, "#failover > p")
+
+
 async def test_a_fallen_agent_is_seen_at_once_and_told_once(page: Page, served: Served) -> None:
     await shown(page, served, page_seen.well())
     await page.value(
@@ -201,6 +217,7 @@ async def test_axe_finds_nothing(
     # What fades or breathes has no colour to be judged.
     await page.prefer(prefers_color_scheme=colours, prefers_reduced_motion="reduce")
     both = replace(page_seen.serve(faults=("one", "two")), zones=page_seen.zones().zones)
+    both = replace(both, failover=page_seen.records(), failover_in_all=3)
     await shown(page, served, both)
     await page.value("document.querySelector('summary').click()")
     await page.value(axe())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import importlib
 import inspect
 import pkgutil
@@ -17,12 +18,13 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
+from dns.edns import GenericOption, OptionType
 
 import consulfwd.core
 import consulfwd.dns
 import consulfwd.net
-from consulfwd.core import access, failures, interest, limits
-from consulfwd.net import questions, relays, table, timers, udp_base, upstream
+from consulfwd.core import access, cookies, failures, interest, limits
+from consulfwd.net import questions, relays, resolver, table, timers, udp_base, upstream
 from tests.net.messages import question
 from tests.net.world import World, until, world
 
@@ -36,6 +38,7 @@ TABLES: Mapping[str, int] = {
     "UdpListener.waiting": SIZE,
     "Buckets._full_at": SIZE,
     "Cache.entries": SIZE,
+    "Cookies._known": SIZE,
     "Cache._negative": SIZE // 4,
     # The same as Questions.asks and Table.flights.
     "Engine.asks": SIZE,
@@ -55,6 +58,7 @@ TABLES: Mapping[str, int] = {
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (access, "MAX_SEEN"),
+        (cookies, "MAX_KNOWN"),
         (failures, "MAX_FAILURES"),
         (interest, "MAX_SEEN"),
         (limits, "MAX_BUCKETS"),
@@ -111,6 +115,7 @@ async def flood(here: World) -> None:
     """Have many clients ask for many names, in the way a listener hears them."""
     ((listener, _),) = here.server._listening.listeners.values()
     listener.on_host = False
+    listener.choose_way()
     listener.send = lambda reply, peer: None  # type: ignore[method-assign]
     listener.address = lambda peer: peer  # type: ignore[method-assign]
     limiter = here.server._access.limiter
@@ -121,7 +126,11 @@ async def flood(here: World) -> None:
             limiter.over(client.packed, now)
             limiter.over_new(client.packed, now)
         limiter.may_be_told(client.packed, now)
-        listener.query(question(f"x{number}.service.consul"), client.packed, str(client))
+        wall = here.engine.clock.wall()
+        cookie = here.engine.jar._cookies.reply(client.packed, bytes(8), wall) or b""
+        options = [GenericOption(OptionType.COOKIE, cookie)]
+        asked = question(f"x{number}.service.consul", options=options)
+        listener.query(asked, client.packed, str(client))
         if number % 50 == 0:
             # Answers come, and what is asked again at once becomes hot.
             await until(lambda: len(here.engine.flights) < SIZE // 2)
@@ -142,7 +151,7 @@ async def test_what_grows_with_a_flood_is_bounded(small: None, silent: bool) -> 
         assert {name for name in found if name not in TABLES} == set()
         assert {name: size for name, size in found.items() if size > TABLES[name]} == {}
         # Or nothing would be said by that.
-        most = {"Engine.asks", "Buckets._full_at", "Access.seen"}
+        most = {"Engine.asks", "Buckets._full_at", "Access.seen", "Cookies._known"}
         assert most <= found.keys()
         await until(lambda: not here.engine.flights)
 
@@ -190,3 +199,20 @@ async def test_what_is_answered_is_not_kept_to_its_deadline() -> None:
         assert len(made._heap) <= timers.CLEAR_OUT
     assert set(waits) <= {one for _, _, one in made._heap}
     made.cancel()
+
+
+async def test_lookups_that_lasted_are_collected_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver, "MOST_LASTING", 20)
+    collected: list[None] = []
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(None))
+    async with world(query={"deadline": 0.3}) as here, here.udp() as client:
+        for agent in here.agents:
+            agent.faults.frozen = True
+        for count in (19, 1):
+            for number in range(count):
+                client.send(question(f"y{number}.service.consul", ident=number))
+            for _ in range(count):
+                await client.receive()
+            assert collected == []
+            here.skip(10.0)
+        assert (collected, here.engine.table.lasting) == ([None], 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import dns.edns
 import dns.flags
@@ -10,11 +12,12 @@ import dns.message
 import dns.rcode
 import pytest
 
+from consulfwd.config import Endpoint
 from consulfwd.config.cookie_secrets import parse_secrets
 from consulfwd.core.cookies import server_cookie
 from consulfwd.errors import StartError
 from tests.net.messages import question
-from tests.net.world import TcpClient, UdpClient, World, settings, world
+from tests.net.world import TcpClient, UdpClient, World, settings, until, world
 
 NAME = "galeradb.service.consul"
 CLIENT = b"\1" * 8
@@ -88,6 +91,17 @@ async def test_all_who_ask_the_same_share_what_is_ready() -> None:
             assert (rcode, cookie[:8]) == ("NOERROR", other)
         assert here.counters.hot - hot == 4
         assert len(here.engine.asks) == asks
+
+
+async def test_what_is_known_is_known_whoever_shows_a_cookie() -> None:
+    async with world(cookies=ON) as here, here.udp() as client:
+        here.cluster.dns.service_ttl = 60
+        mine = await first(client)
+        ((listener, _),) = here.server._listening.listeners.values()
+        assert not listener._is_new(asking(mine)[2:])
+        assert not listener._is_new(asking(b"\5" * 8)[2:])
+        assert listener._is_new(asking(mine, "none.service.consul")[2:])
+        assert listener._is_new(asking(b"short")[2:])
 
 
 async def test_a_query_without_a_question_asks_for_a_cookie() -> None:
@@ -204,3 +218,33 @@ def test_the_file_is_read_strictly() -> None:
                   b"\xff\xfe", one + b"\n" + b" " * 5000):  # fmt: skip
         with pytest.raises(ValueError, match=r"holds|no secret|longer"):
             parse_secrets(wrong)
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "[::1]:0"])
+async def test_at_all_addresses_and_over_ipv6(listen: str) -> None:
+    async with world(cookies=ON, listen=[listen]) as here:
+        host = "127.0.0.1" if listen[0] == "0" else "::1"
+        at = Endpoint(host=host, port=here.at.port)
+        async with UdpClient(at) as client, TcpClient(at) as other:
+            mine = await first(client)
+            for one in (client, other):
+                for _ in range(3):
+                    assert await told(one, asking(mine)) == ("NOERROR", mine)
+            packed = ip_address(host).packed
+            made_at = int.from_bytes(mine[12:16], "big")
+            (secret,) = here.engine.jar._cookies.secrets
+            assert mine == server_cookie(secret, packed, CLIENT, made_at)
+
+
+async def test_queries_that_are_noted_have_theirs(tmp_path: Path) -> None:
+    file = tmp_path / "queries"
+    log: dict[str, Any] = {"log": {"queries": True}, "querylog": {"file": str(file)}}
+    async with world(cookies=ON, **log) as here, here.udp() as client, here.tcp() as other:
+        here.cluster.dns.service_ttl = 60
+        mine = await first(client)
+        for one in (client, other):
+            for _ in range(3):
+                assert await told(one, asking(mine)) == ("NOERROR", mine)
+        await until(lambda: file.exists() and len(file.read_text().splitlines()) == 7)
+        lines = file.read_text().splitlines()
+        assert [", hot" in one or "hot," in one for one in lines].count(True) >= 1

@@ -15,6 +15,9 @@ import pytest
 
 from consulfwd.failover.checks.making import Making
 from consulfwd.failover.model import Address, Check, Outcome, Result
+from consulfwd.failover.serving import Serving
+from consulfwd.net import mishaps
+from consulfwd.ops.text.ordered import explanation
 from consulfwd.ops.watched import OrderError
 from tests.net.recursor import Recursor
 from tests.net.world import World, world
@@ -82,7 +85,11 @@ async def test_a_name_moves_with_health(caplog: pytest.LogCaptureFixture) -> Non
         assert "is answered by secondary" in here.watched.line()
         told = here.watched.order("explain", {"name": NAME})
         assert told["kind"] == "answered here by health"
-        assert f"{FIRST} (primary): down" in told["now"]
+        assert told["now"] == f"{SECOND}: answered here"
+        assert any(f"{FIRST} (primary): down" in one for one in told["moves"])
+        lines = [text for _, text in explanation(told)]
+        assert lines[3].startswith("  moves   secondary, 192.0.2.2 for")
+        assert lines[4].startswith("          192.0.2.1 (primary): down for")
 
 
 async def test_what_is_known_outlives_a_reload() -> None:
@@ -169,3 +176,16 @@ async def test_what_is_remembered_is_answered_at_once() -> None:
                 note(here, SECOND, Result.OK)
             # The primary is down: nobody guesses that it is back.
             assert (await here.ask(NAME)).data == [SECOND]
+
+
+async def test_an_error_of_checks_costs_no_other_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: object) -> None:
+        raise RuntimeError("a test")
+
+    told: list[str] = []
+    monkeypatch.setattr(Serving, "start", fails)
+    monkeypatch.setattr(mishaps, "note", lambda loop, what, error: told.append(what))
+    async with world(agents=1, failover={NAME: record()}) as here:
+        assert (await here.ask("galeradb.service.consul")).rcode == "NOERROR"
+        assert (await here.ask(NAME)).rcode == "SERVFAIL"
+        assert told == ["names that move are not looked after"]

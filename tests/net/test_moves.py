@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
+from consulfwd.api import Resolver, Settings
 from consulfwd.core.routes import Kind, Moved, Route
 from consulfwd.dns import const, replies
 from consulfwd.dns.names import from_text
@@ -71,3 +73,16 @@ async def test_what_is_below_is_asked_elsewhere() -> None:
         await here.ask(f"static.{NAME}")
         await here.ask("example.com")
         assert len(recursor.asked) == 2
+
+
+async def test_where_nothing_is_checked_nobody_else_is_asked() -> None:
+    record: Any = {"pools": [{"addresses": ["192.0.2.1"]}], "check": {"tcp": {"port": 80}}}
+    async with Recursor() as recursor:
+        asked: Any = [f"{recursor.host}:{recursor.port}"]
+        settings = Settings(recursors=asked, failover={NAME: record})
+        async with Resolver(settings) as resolver:
+            answer = await resolver.resolve(NAME)
+        assert answer.rcode == "SERVFAIL"
+        assert answer.ede is not None
+        assert "the running resolver knows" in answer.ede[1]
+        assert not recursor.asked

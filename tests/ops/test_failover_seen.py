@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
+from consulfwd.config import Settings
+from consulfwd.config.failover import CheckerSettings
+from consulfwd.failover.book import Book
 from consulfwd.failover.model import (
     Address,
     AddressState,
@@ -18,7 +22,9 @@ from consulfwd.failover.model import (
 )
 from consulfwd.ops import failover, wrong
 from consulfwd.ops.snapshot import RecordSeen
+from consulfwd.ops.text.changed import changed_lines
 from consulfwd.ops.text.failover import explained, record_lines
+from tests.cli.admin import running
 
 NOW = 1_700_000_000.0
 FIRST = Address(ip_address("192.0.2.1"), 0)
@@ -50,7 +56,7 @@ MOVED = record(Given((OTHER,), 30, 1, "moved"), DOWN)
 
 
 def test_what_is_seen() -> None:
-    (seen,) = failover.see([MOVED])
+    seen = failover.record(MOVED)
     assert seen.known
     assert (seen.pool, seen.place, seen.answer) == ("secondary", 1, ("192.0.2.2",))
     down, up = seen.addresses
@@ -86,26 +92,34 @@ def test_what_is_seen() -> None:
     ],
 )
 def test_what_is_wrong(state: RecordState, faults: list[str]) -> None:
-    assert wrong.with_records(failover.see([state])) == faults
+    assert wrong.with_records([failover.record(state)]) == faults
 
 
 def test_that_states_are_held_is_said_once() -> None:
     held = [dataclasses.replace(WELL, name=f"{at}.example.com", held="cut off") for at in range(30)]
-    assert wrong.with_records(failover.see(held)) == ["failover: states are held: cut off"]
+    assert wrong.with_records(map(failover.record, held)) == ["failover: states are held: cut off"]
 
 
 def test_of_many_faults_some_are_told() -> None:
     many = [dataclasses.replace(MOVED, name=f"{at}.example.com") for at in range(30)]
-    faults = wrong.with_records(failover.see(many))
+    faults = wrong.with_records(map(failover.record, many))
     assert len(faults) == wrong.MOST_OF_RECORDS
     assert faults[-1] == "failover: 41 more things are wrong"
 
 
 def test_of_hundreds_those_are_seen_that_are_not_well() -> None:
-    many = [dataclasses.replace(WELL, name=f"a{at}.example.com") for at in range(500)]
-    seen = failover.see([*many, MOVED])
+    check: Any = {"tcp": {"port": 80}}
+    made: Any = {
+        f"{name}.example.com": {"pools": [{"addresses": ["192.0.2.1"]}], "check": check}
+        for name in (*(f"a{at}" for at in range(failover.MOST + 50)), "www")
+    }
+    records = Settings(failover=made).failover
+    book = Book(records, CheckerSettings(), clock=lambda: 1.0, wall=lambda: NOW)
+    for name, one in [*book.targets()]:
+        book.noted(name, one, GONE if name.startswith("www") else FINE)
+    seen = failover.see(book)
     assert len(seen) == failover.MOST
-    assert seen[-1].name == "www.example.com"
+    assert [one.name for one in seen if not one.well] == ["www.example.com"]
 
 
 def lines(seen: RecordSeen) -> list[str]:
@@ -135,9 +149,22 @@ def test_as_text() -> None:
 
 def test_of_many_that_are_well_it_is_said_how_many() -> None:
     many = [dataclasses.replace(WELL, name=f"a{at}.example.com") for at in range(20)]
-    seen = failover.see([*many, MOVED])
+    seen = [failover.record(one) for one in (*many, MOVED)]
     told = [text for _, text in record_lines(seen, 21, NOW, whole=False)]
     assert told[0].startswith("  failover www.example.com:")
     assert told[-1] == "  (and 20 failover records more)"
     whole = [text for _, text in record_lines(seen, 21, NOW, whole=True) if "failover" in text]
     assert len(whole) == 21
+
+
+def test_what_changed_is_told_once_and_without_ttls() -> None:
+    before, after = failover.record(WELL), failover.record(MOVED)
+    told = dataclasses.replace(running(), failover=(before,))
+    counted = dataclasses.replace(before, ttl=3)
+    assert list(changed_lines(dataclasses.replace(told, failover=(counted,)), told)) == []
+    moved = dataclasses.replace(told, failover=(after,))
+    (line,) = changed_lines(moved, told)
+    assert line == (
+        "bad", "  failover www.example.com: secondary, 192.0.2.2 (TTL 30), because",
+    )  # fmt: skip
+    assert list(changed_lines(moved, moved)) == []

@@ -6,13 +6,15 @@ What belongs here: looking for them piece by piece, giving way to whatever else 
 from __future__ import annotations
 
 import asyncio
+import time
 
 from consulfwd.failover.checks.automaton import Automaton, Search
 
 # Octets of a page, or of what a connection gives, that are looked at.
 LIMIT = 65_536
-# Looked at without giving way: 0.1 ms, some ms at the very worst.
-_SLICE = 2_048
+# Looked at without a look at the clock: 3 us, and 3 ms for the worst of patterns; after so long
+# (seconds) the loop has its turn, since it answers queries as well.
+_SLICE, _TURN = 64, 0.001
 
 
 class Sought:
@@ -64,11 +66,14 @@ class Looking:
                 self._tail = seen[-len(self._text) :]
         if self._search is None:
             return
+        begun = time.perf_counter()
         for at in range(0, len(octets), _SLICE):
             if self._search.found:
                 break
             self._search.feed(octets[at : at + _SLICE])
-            await asyncio.sleep(0)
+            if time.perf_counter() - begun > _TURN:
+                await asyncio.sleep(0)
+                begun = time.perf_counter()
 
     def end(self) -> None:
         """Note that the text has ended: a pattern may be anchored there."""
