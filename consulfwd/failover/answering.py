@@ -100,7 +100,7 @@ class Addresses(_Record):
 
 
 class Texts(_Record):
-    """`_failover.` and the name. What it says is up to `KEPT` old: to make it takes milliseconds."""
+    """`_failover.` and the name; what it says may be `KEPT` old, as to make it takes milliseconds."""
 
     def __init__(
         self, name: str, says: Says, wall: Callable[[], float], rng: random.Random
