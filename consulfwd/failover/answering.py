@@ -100,7 +100,7 @@ class Addresses(_Record):
 
 
 class Texts(_Record):
-    """`_failover.` and the name; what it says may be `KEPT` old, as to make it takes milliseconds."""
+    """`_failover.` and the name; up to `KEPT` old, as to make what it says takes milliseconds."""
 
     def __init__(
         self, name: str, says: Says, wall: Callable[[], float], rng: random.Random
