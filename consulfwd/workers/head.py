@@ -65,6 +65,9 @@ class _Held:
     def use(self, *_: object) -> None:
         """Do nothing: nobody is listened to here."""
 
+    def choose_way(self) -> None:
+        """Do nothing: nobody asks here."""
+
     def stop_reading(self) -> None:
         """Do nothing: nothing is read here."""
 
