@@ -34,6 +34,7 @@ def explain(engine: Engine, ask: Ask) -> dict[str, Any]:
     | `order` | `server`, `state`, `why`, `wait`: for how long (s) until the next is asked too |
     | `deadline` | after how long (s) a client is told that there is no answer |
     | `now` | what a client would get |
+    | `moves` | of a name that moves with health: why that is the answer, in lines |
     """
     now = engine.clock.now()
     table = engine.table
@@ -51,12 +52,13 @@ def explain(engine: Engine, ask: Ask) -> dict[str, Any]:
         "in_flight": None,
         "order": [],
         "deadline": 0.0,
+        "moves": [],
     }
     here = ask.here()
     if here is not None:
         told["now"] = f"{cached.what(here.message, ask.question)}: answered here"
         if ask.moves is not None:
-            told["now"] += f", {'; '.join(ask.moves.reasons())}"
+            told["moves"] = ask.moves.reasons()
         return told
     entry = engine.cache.get(ask.key)
     stale = engine.cache.stale(ask.key, now, ask.sibling)

@@ -66,7 +66,7 @@ class _Held:
         """Do nothing: nobody is listened to here."""
 
     def choose_way(self) -> None:
-        """Do nothing: nobody asks here."""
+        """Do nothing: nothing is sent here."""
 
     def stop_reading(self) -> None:
         """Do nothing: nothing is read here."""

@@ -17,6 +17,7 @@ from consulfwd.failover.checks.making import Making
 from consulfwd.failover.model import Address, Check, Outcome, Result
 from consulfwd.failover.serving import Serving
 from consulfwd.net import mishaps
+from consulfwd.ops.text.ordered import explanation
 from consulfwd.ops.watched import OrderError
 from tests.net.recursor import Recursor
 from tests.net.world import World, world
@@ -84,7 +85,11 @@ async def test_a_name_moves_with_health(caplog: pytest.LogCaptureFixture) -> Non
         assert "is answered by secondary" in here.watched.line()
         told = here.watched.order("explain", {"name": NAME})
         assert told["kind"] == "answered here by health"
-        assert f"{FIRST} (primary): down" in told["now"]
+        assert told["now"] == f"{SECOND}: answered here"
+        assert any(f"{FIRST} (primary): down" in one for one in told["moves"])
+        lines = [text for _, text in explanation(told)]
+        assert lines[3].startswith("  moves   secondary, 192.0.2.2 for")
+        assert lines[4].startswith("          192.0.2.1 (primary): down for")
 
 
 async def test_what_is_known_outlives_a_reload() -> None:

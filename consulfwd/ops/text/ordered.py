@@ -57,9 +57,11 @@ def explanation(found: Told) -> Iterator[Line]:
     yield mood, f"  now     {_text(found, 'now')}"
     then = _text(found, "then")
     yield "plain", f"  rule    {_text(found, 'rule')}" + (f"; else {then}" if then else "")
+    moves = _texts(found, "moves")
+    yield from (("plain", f"  {'' if at else 'moves':8}{one}") for at, one in enumerate(moves))
     if (entry := _part(found, "cache")) is not None:
         yield "plain", f"  cache   {_kept(entry)}"
-    else:
+    elif not moves:
         yield "plain", "  cache   nothing is kept"
     if alias := _text(found, "alias"):
         yield "plain", f"  alias   {alias}"
