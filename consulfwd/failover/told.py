@@ -8,6 +8,7 @@ all processes of this host have in common.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,8 +28,10 @@ _WAITS = "the process that checks has told nothing of it yet"
 
 
 class Told(NamedTuple):
-    """A record as it was `at` a moment: `given` surely stays `until` then, with these limits of its
-    TTL; `one` of its addresses is in an answer, or all. `state` is what people see.
+    """A record as it was `at` a moment: `given` surely stays `until` then.
+
+    Its TTL has these limits; `one` of its addresses is in an answer, or all. `packed` is its state
+    for people: few look, and whoever is told of it has queries to answer.
     """
 
     at: float
@@ -37,7 +40,13 @@ class Told(NamedTuple):
     ttl: int
     ttl_min: int
     one: bool
-    state: RecordState
+    packed: bytes
+
+    def state(self) -> RecordState:
+        """Return what people see."""
+        found = pickle.loads(self.packed)
+        assert isinstance(found, RecordState)
+        return found
 
 
 def told(record: Record, state: RecordState, now: float) -> Told:
@@ -50,7 +59,7 @@ def told(record: Record, state: RecordState, now: float) -> Told:
         settings.ttl,
         settings.ttl_min,
         settings.answer == "one",
-        state,
+        pickle.dumps(state, pickle.HIGHEST_PROTOCOL),
     )
 
 
@@ -93,7 +102,7 @@ class Records:
         known = self._told.get(name)
         if known is None:
             return RecordState(name, None, 0.0, (), (), _WAITS)
-        state = known.state
+        state = known.state()
         if state.given is not None:
             state = replace(state, given=state.given._replace(ttl=self._ttl(known)))
         silent = self._silent()
