@@ -47,6 +47,8 @@ log = logging.getLogger("consulfwd")
 # So long (seconds) a worker may take to begin, say nothing before it counts as hung, and take
 # other settings.
 BEGIN, HANG, RELOAD = 20.0, 10.0, 15.0
+# So long (seconds) an upgrade waits until checks have ended and what they found is written down.
+HAND_OVER = 5.0
 # One that ends within so long (seconds) of its beginning is replaced at once, and from then on
 # after ever longer pauses.
 SHORT_LIVED, PAUSE, LONGEST_PAUSE = 5.0, 0.1, 5.0
@@ -169,7 +171,8 @@ class Head(Server):
     async def hand_over(self) -> None:
         """Write down what the next program is to know."""
         if self._moving is not None:
-            await self._whatever(self._moving.stop())
+            stopping = asyncio.ensure_future(self._whatever(self._moving.stop()))
+            await asyncio.wait({stopping}, timeout=HAND_OVER)
 
     def _rank(self, upstream: Upstream, reason: str) -> None:
         super()._rank(upstream, reason)
