@@ -68,7 +68,7 @@ def _made(settings: Settings, kept: Kept) -> tuple[Server, WatchedServer]:
     return head, WatchedHead(head)
 
 
-def _become_new(server: Server, admin: Admin, environ: dict[str, str]) -> None:
+async def _become_new(server: Server, admin: Admin, environ: dict[str, str]) -> None:
     """Become the program that is installed now. Raises OSError."""
     from consulfwd.workers import upgrade
     from consulfwd.workers.head import Head
@@ -76,6 +76,7 @@ def _become_new(server: Server, admin: Admin, environ: dict[str, str]) -> None:
     assert isinstance(server, Head)
     log.info("renewed: the program that is installed now takes over")
     admin.end()
+    await server.hand_over()
     upgrade.become_new(server, environ)
 
 
@@ -191,7 +192,7 @@ async def serve(
     try:
         stopped_by = await stopping
         if stopped_by == signal.SIGUSR2:
-            _become_new(server, admin, environ)
+            await _become_new(server, admin, environ)
         log.info("stopping: answering what is in flight")
         manager.stopping()
     finally:

@@ -11,8 +11,8 @@ import logging
 import random
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from consulfwd.config import Agent, Endpoint, Recursor, Settings
 from consulfwd.config.cookie_secrets import read_secrets
@@ -51,12 +51,38 @@ from consulfwd.ops.querylog.control import QueryLog
 
 if TYPE_CHECKING:
     from consulfwd.failover.book import Book
-    from consulfwd.failover.serving import Serving
 
 log = logging.getLogger("consulfwd")
 
 FOLLOW_EVERY = 1.0
 DRAIN_SECONDS = 5.0
+
+
+class Moving(Protocol):
+    """Who has names move (`failover.serving.Serving`); `book` is None where others decide."""
+
+    @property
+    def book(self) -> Book | None:
+        """Return what is known of names."""
+
+    @property
+    def changes(self) -> int:
+        """Return how often something has changed."""
+
+    async def start(self, agents: Sequence[Agent]) -> None:
+        """Begin."""
+
+    def take(self, settings: Settings) -> None:
+        """Take other settings."""
+
+    async def follow(self, agents: Sequence[Agent]) -> None:
+        """Go by the settings taken last."""
+
+    async def stop(self) -> None:
+        """End."""
+
+    def routes(self) -> Iterable[Route]:
+        """Yield the routes of all names."""
 
 
 class Server:
@@ -78,7 +104,7 @@ class Server:
         self._rng = rng or random.Random()
         self.querylog = QueryLog(self._observe, random.Random())
         self._watcher: Watcher | None = None
-        self._moving: Serving | None = None
+        self._moving: Moving | None = None
         self._health = Health()
         self._listening = Listening(kept or Kept(Notifier()), self._listen)
         self._access = Access(())
@@ -111,7 +137,7 @@ class Server:
         running = asyncio.get_running_loop()
         self._shown = renewal.here()
         QueryLog.check(self.settings)
-        secrets = read_secrets(self.settings.cookies.secret_file)
+        secrets = self._secrets(self.settings)
         sockets = self._listening.bind(self.settings.listen)
         try:
             bound()
@@ -177,6 +203,10 @@ class Server:
         """Have clients ask as often as the settings say."""
         self._access.limiter.use(client_rules(self.settings), host.own_addresses())
         self.engine.table.shield.most = self.settings.limits.unknown
+
+    def _secrets(self, settings: Settings) -> tuple[bytes, ...]:
+        """Return what cookies are made by, nothing: a secret of our own. Raises StartError."""
+        return read_secrets(settings.cookies.secret_file)
 
     def _room_for(self, settings: Settings) -> int:
         """Return how many TCP connections each address may have, and tell if that is less.
@@ -267,7 +297,7 @@ class Server:
         due = self._new_here or self._listening.due(self.engine.clock.now())
         if not under_way and due:
             self._looking = running.create_task(self._look())
-        self._limited.look(self.engine.counters.shielded, self.engine.clock.now())
+        self._tell_limited()
         if self._resolv_conf is not None and self._resolv_conf.changed():
             recursors = self._resolv_conf.recursors
             path = self.settings.resolv_conf
@@ -279,6 +309,10 @@ class Server:
                     "recursors changed: none (%s): names outside Consul get SERVFAIL", path
                 )
             self._rebuild(self.settings, recursors)
+
+    def _tell_limited(self) -> None:
+        """Have the log tell of clients that asked too much."""
+        self._limited.look(self.engine.counters.shielded, self.engine.clock.now())
 
     async def _look(self) -> None:
         """Listen on what this host has by now."""
@@ -309,20 +343,23 @@ class Server:
         )
         self._know()
 
-    def _moving_by(self, settings: Settings) -> Serving | None:
+    def _moving_by(self, settings: Settings) -> Moving | None:
         """Return who has names move by these settings; what is known of those there are stays."""
         if not settings.failover:
             return None
         if self._moving is not None:
             self._moving.take(settings)
             return self._moving
+        return self._mover(settings)
+
+    def _mover(self, settings: Settings) -> Moving:
         # Imported late: few hosts have such names.
         from consulfwd.failover.serving import Serving
 
         clock = Clock()
         return Serving(settings, clock=clock.now, wall=clock.wall, rng=self._rng)
 
-    async def _move_on(self, before: Serving | None) -> None:
+    async def _move_on(self, before: Moving | None) -> None:
         """Have checks follow the settings in force, after who had names move `before`."""
         agents = self.settings.consul.agents
         if before is not None and self._moving is None:
@@ -344,7 +381,7 @@ class Server:
 
     @property
     def book(self) -> Book | None:
-        """Return what is known of names that move, None where there are none."""
+        """Return what is known of names that move, None where nothing is decided of any."""
         return None if self._moving is None else self._moving.book
 
     @property
@@ -411,7 +448,7 @@ class Server:
             return
         # Whatever may fail comes first: nothing is to be done by halves.
         QueryLog.check(settings)
-        secrets = read_secrets(settings.cookies.secret_file)
+        secrets = self._secrets(settings)
         sockets = self._listening.bind(settings.listen)
         try:
             recursors = self._recursors(settings)

@@ -13,7 +13,8 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
-_ADDRESS = re.compile(r"[A-Za-z0-9._:-]{1,255}")
+# None begins with a dash: commands would take that for an option.
+_ADDRESS = re.compile(r"[A-Za-z0-9._:][A-Za-z0-9._:-]{0,254}")
 # Control characters, lone surrogates, and what else ends a line.
 _ENDS_LINES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # Is told what is left out of a value, and why.

@@ -153,10 +153,14 @@ def _addresses(rtype: int, rdata: bytes) -> Iterator[Address]:
         if len(rdata) == 16:
             yield IPv6Address(rdata)
     else:
+        at = 2
         try:
-            at = skip_name(rdata, 2, pointers=False)
-        except (IndexError, WireError):
+            # A pointer must not be there (RFC 9460 section 2.2), but some follow it all the same.
+            while (length := rdata[at]) and length < 0xC0:
+                at += 1 + length
+        except IndexError:
             return
+        at += 2 if length else 1
         while at + 4 <= len(rdata):
             key = int.from_bytes(rdata[at : at + 2], "big")
             size = int.from_bytes(rdata[at + 2 : at + 4], "big")

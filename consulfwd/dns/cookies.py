@@ -18,8 +18,8 @@ from consulfwd.errors import WireError
 CLIENT_SIZE, SERVER_SIZE = 8, 16
 # What both cookies take in a reply, as one option.
 OPTION_SIZE = 4 + CLIENT_SIZE + SERVER_SIZE
-# What a query with one must hold: its number, and a length below 256.
-MARK = const.COOKIE.to_bytes(2, "big") + b"\0"
+# What a query with one must hold: its number.
+MARK = const.COOKIE.to_bytes(2, "big")
 _LONGEST = CLIENT_SIZE + 32
 _TYPE_OPT = b"\0" + const.OPT.to_bytes(2, "big")
 _OPT_HEAD = 11

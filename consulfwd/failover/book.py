@@ -45,6 +45,8 @@ class Book:
         self._clock, self.wall = clock, wall
         # Whoever else is told of changes, in this order.
         self.listeners: list[Callable[[Change], None]] = [changed]
+        # Called with the name of each record that something was noted or decided of.
+        self.touched: Callable[[str], None] = lambda name: None
         self._checker = checker
         began = clock()
         self._began = began
@@ -127,7 +129,9 @@ class Book:
         outcome = self._holding.judged(target, outcome, moment.now)
         record.noted(address.ip, outcome, moment)
         # With a quorum, one's own word counts once the others can hear it, too.
-        if not self._checker.checkers:
+        if self._checker.checkers:
+            self.touched(name)
+        else:
             self._settle(record, moment)
         self._tell_all(self._holding.checked(target, outcome, moment.now), moment)
 
@@ -286,6 +290,7 @@ class Book:
             listed = ", ".join(str(one.ip) for one in now.addresses) or "no address"
             said = f"{record.name} is answered with {listed}: {now.why}"
             self._tell(record.name, "answer", said, moment, now)
+        self.touched(record.name)
 
     def _take_forces(self, found: tuple[Force, ...], moment: Moment) -> None:
         self._forces = found

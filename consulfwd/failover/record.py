@@ -83,7 +83,8 @@ class Record:
         self.since = 0.0
         # Whether a first round is over, or what is remembered is young enough to do without.
         self.begun = False
-        self._until = 0.0
+        # What is given surely stays so until then (of the book's clock).
+        self.until = 0.0
         self._of_type: dict[int, tuple[Address, ...]] = {}
 
     def noted(self, ip: IP, outcome: Outcome, moment: Moment) -> None:
@@ -175,26 +176,19 @@ class Record:
             const.A: tuple(one for one in given if one.ip.version == 4),
             const.AAAA: tuple(one for one in given if one.ip.version == 6),
         }
-        self._until = self._stays_until(given)
+        self.until = self._stays_until(given)
 
     def answer(self, rtype: int, rng: Random, now: float) -> Given | None:
         """Return what a query of a type is answered with: addresses in an order by weight."""
         given = self.given
         if given is None:
             return None
-        found = self._of_type.get(rtype, ())
-        if len(found) > 1:
-            # The order of Efraimidis and Spirakis: each comes first in proportion to its weight.
-            found = tuple(sorted(found, key=lambda one: -(rng.random() ** (1.0 / one.weight))))
-            if self.settings.answer == "one":
-                found = found[:1]
+        found = spread(self._of_type.get(rtype, ()), rng, one=self.settings.answer == "one")
         return Given(found, self.ttl(now), given.pool, given.why)
 
     def ttl(self, now: float) -> int:
         """Return the TTL of an answer given now: as long as it surely stays, within its limits."""
-        left = max(self._until - now, 0.0)
-        whole = self.settings.ttl if math.isinf(left) else int(left)
-        return max(self.settings.ttl_min, min(self.settings.ttl, whole))
+        return lasting(self.until - now, self.settings.ttl, self.settings.ttl_min)
 
     def due(self) -> float | None:
         """Return when a better pool takes over by itself, of the book's clock."""
@@ -303,6 +297,21 @@ class Record:
     def needed(self, ip: IP, now: float) -> int:
         """Return how many checks in a row it takes until an address is the other thing."""
         return needed(self.tallies[ip], now, self.rules)
+
+
+def spread(found: tuple[Address, ...], rng: Random, *, one: bool) -> tuple[Address, ...]:
+    """Return addresses as an answer has them: in an order by weight, or `one` of them."""
+    if len(found) < 2:
+        return found
+    # The order of Efraimidis and Spirakis: each comes first in proportion to its weight.
+    found = tuple(sorted(found, key=lambda each: -(rng.random() ** (1.0 / each.weight))))
+    return found[:1] if one else found
+
+
+def lasting(left: float, ttl: int, ttl_min: int) -> int:
+    """Return the TTL of what surely stays for so many seconds more, within its limits."""
+    whole = ttl if math.isinf(left) else int(max(left, 0.0))
+    return max(ttl_min, min(ttl, whole))
 
 
 def _vote(tally: Tally) -> Vote:

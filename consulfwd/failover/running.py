@@ -171,7 +171,13 @@ class Running:
             self._connection = self._votes = None
             if checker.checkers and self._agents:
                 self._connection = self._connect(self._agents)
-                self._votes = Votes(self._connection, self.me, self._process, rng=self._rng)
+                self._votes = Votes(
+                    self._connection,
+                    self.me,
+                    self._process,
+                    rng=self._rng,
+                    in_thread=self._in_thread,
+                )
         self._by = by
         if self._votes is not None:
             self.book.listeners.append(self._votes.note)

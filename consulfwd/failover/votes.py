@@ -27,6 +27,7 @@ from consulfwd.core.alarms import Alarms
 from consulfwd.errors import ApplyError, ConsulError
 from consulfwd.failover import forces, reports
 from consulfwd.failover.book import Book
+from consulfwd.failover.keeping import InThread
 from consulfwd.failover.model import Change, Force
 from consulfwd.failover.reports import Words
 from consulfwd.failover.verdict import Report
@@ -42,6 +43,8 @@ TOGETHER, FOLLOWING = 0.1, 1.0
 AGAIN, LONGEST = 0.5, 10.0
 # Octets of all words, in base64.
 LIMIT = (reports.MOST_CHECKERS + 1) * reports.LARGEST * 3 // 2
+# Words longer than so many octets take milliseconds to read, and are read beside the event loop.
+LONG = 4_096
 # A server may be behind for so many seconds; an older state that lasts is a new one.
 BEHIND = 60.0
 
@@ -62,8 +65,10 @@ class Votes:
         process: str,
         *,
         rng: random.Random,
+        in_thread: InThread = asyncio.to_thread,
     ) -> None:
         self._connection = connection
+        self._in_thread = in_thread
         self._me, self._process = me, process
         self._rng = rng
         self._news = asyncio.Event()
@@ -117,18 +122,18 @@ class Votes:
             if self._alarms.well("read"):
                 log.info("failover: what checkers say can be read again")
             index, pause = below.at, AGAIN
-            self._heard(book, below.entries)
+            await self._heard(book, below.entries)
             self._take_forced(book, below.entries.get(FORCED), below.at)
             await asyncio.sleep(TOGETHER if self._me else FOLLOWING * self._rng.uniform(0.5, 1.0))
 
-    def _heard(self, book: Book, entries: Mapping[str, Entry]) -> None:
+    async def _heard(self, book: Book, entries: Mapping[str, Entry]) -> None:
         for name in book.checker.checkers:
             entry, before = entries.get(f"{CHECKERS}{name}"), self._seen.get(name)
             if entry is None or (before is not None and before.at_index == entry.modify_index):
                 continue
             document = f"{book.checker.prefix}/{CHECKERS}{name}"
             try:
-                words = reports.load(entry.value, document)
+                words = await self._words(entry.value, document)
             except ApplyError as error:
                 self._tell(document, f"what a checker says cannot be read: {error}")
                 continue
@@ -142,6 +147,12 @@ class Votes:
                 # What a process before this one wrote is seen once, at first.
                 self._tell("twice", f"another process says it is the checker {name}")
             book.heard(name, words.report, 0.0 if before else self._age(words, book))
+
+    async def _words(self, text: bytes, document: str) -> Words:
+        if len(text) <= LONG:
+            return reports.load(text, document)
+        words: Words = await self._in_thread(lambda: reports.load(text, document))
+        return words
 
     def _age(self, words: Words, book: Book) -> float:
         age = book.wall() - words.at

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
+from consulfwd.consul import strict
 from consulfwd.consul.health import Entry
 from consulfwd.words import printable
 
@@ -114,6 +115,28 @@ class Unit:
     def check(self) -> str:
         """The check that its maintenance is."""
         return NODE_CHECK if self.whole else SERVICE_CHECK + self.instances[0].id
+
+    @property
+    def odd(self) -> str:
+        """What of it is nothing to hand to a command, "" where all is.
+
+        Whoever may register a service chooses its address and ID: `-oProxyCommand=...` is an order
+        to ssh, and what a variable of the environment cannot hold ends a run.
+        """
+        names = [("node's name", self.node)]
+        hosts = [self.node_address]
+        if not self.whole:
+            names.append(("ID", self.instances[0].id))
+            hosts.append(self.instances[0].address)
+        try:
+            for text in hosts:
+                strict.address(text, "its address")
+        except ValueError as error:
+            return str(error)
+        for what, text in names:
+            if text.startswith("-") or not text.isprintable():
+                return f"its {what} begins with a dash or has letters that cannot be shown"
+        return ""
 
     @property
     def healthy(self) -> bool:

@@ -83,6 +83,8 @@ def read(data: bytes) -> Journal:
 def _word(fields: Mapping[str, object], name: str) -> str:
     if not isinstance(found := fields.get(name), str):
         raise ValueError(f"{name} is no text")
+    # Half a letter raises ValueError, too: it could not be asked for.
+    found.encode()
     return found
 
 
@@ -102,6 +104,7 @@ def _texts(found: object) -> tuple[str, ...]:
     texts = [one for one in _list(found) if isinstance(one, str)]
     if len(texts) != len(_list(found)):
         raise ValueError("something in a list is no text")
+    "".join(texts).encode()
     return tuple(texts)
 
 

@@ -94,6 +94,8 @@ def owner(unit: Unit, limits: Limits, *, run: str, now: float) -> Mark | None:
 
     Raises Refused where somebody else has taken it out, or nobody can.
     """
+    if odd := unit.odd:
+        raise Refused(f"{unit}: {odd}; who registered that?")
     if unit.instances and not any(one.has_agent for one in unit.instances):
         raise Refused(f"{unit} is in the catalog alone: it has no agent, which maintenance is of")
     notes = next((n for one in unit.instances if (n := one.notes(unit.check)) is not None), None)

@@ -5,6 +5,7 @@ What belongs here: ending them. Must not know: what the run does that ends them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from consulfwd.errors import ConsulfwdError
@@ -47,10 +48,12 @@ async def clear(
     if (out := journal.out) is None:
         return
     called = f"{out.id or 'node'} on {out.node}"
-    if await requests.services_on(out.node) is None:
+    if (found := await requests.services_on(out.node)) is None:
         tell(Event("gone", f"{called}: the node is not registered any more"))
         return
     try:
+        # Where its agent is Consul says: the token is not for whoever wrote into the journal.
+        out = replace(out, address=found[0])
         await put_back(out, called, {journal.run}, requests, tell, times)
     except Stopped as stopped:
         hint = f"if that host is gone for good, remove {book.path}"

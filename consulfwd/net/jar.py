@@ -7,7 +7,7 @@ What makes a cookie right is `core.cookies`'s.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
@@ -60,7 +60,14 @@ class Jar:
         self._counters = counters
         self.on_loopback = False
         self._own = True
+        # Called when a secret of our own was replaced.
+        self.replaced: Callable[[], None] = lambda: None
         self._cookies = Cookies((os.urandom(SECRET_SIZE),), clock.wall())
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """Return the secrets in force, the one that cookies are made by first."""
+        return self._cookies.secrets
 
     def use(self, enabled: Auto, secrets: Sequence[bytes] = ()) -> None:
         """Go by settings from now on; `secrets` are those of a site, none: our own.
@@ -80,6 +87,7 @@ class Jar:
         now = self._clock.wall()
         if self.on and self._own and self._cookies.due(now):
             self._cookies.replace(os.urandom(SECRET_SIZE), now)
+            self.replaced()
 
     def serves(self, host: str) -> bool:
         """Return whether the cookies of who asks from an address are looked at.

@@ -50,6 +50,9 @@ class Child:
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[str] = loop.create_future()
         self.counters: Mapping[str, float] = {}
+        # How many queries were over their clients' limits, of which address the last one.
+        self.over = 0
+        self.last_over = b""
         self.seen: ResolverSeen | None = None
         self.admin: Mapping[str, float] = {}
         ours, theirs = socket.socketpair()

@@ -14,6 +14,7 @@ import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from math import ceil
 from typing import Any, NamedTuple
 
 from consulfwd.ops.watched import OrderError
@@ -35,6 +36,9 @@ class Asker:
         self._sock = sock
         self._frames = Frames()
         self._number = 0
+        # Not by `select`, which knows no descriptor from 1024 on.
+        self._ready = select.poll()
+        self._ready.register(sock, select.POLLIN)
 
     def put(self, name: str, *values: Any, sockets: Sequence[socket.socket] = ()) -> int:
         """Ask; return the number of the question. Raises Silent."""
@@ -58,7 +62,7 @@ class Asker:
         while True:
             # What is there already is taken, however long another was waited for.
             left = max(ends - time.monotonic(), 0.0)
-            if not select.select([self._sock], [], [], left)[0]:
+            if not self._ready.poll(ceil(left * 1000)):
                 raise Silent("it gives no reply")
             try:
                 data = self._sock.recv(_READ)

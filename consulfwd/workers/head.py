@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from consulfwd.config import Endpoint, Settings
 from consulfwd.core.carriers import WatchLimits
@@ -22,26 +22,33 @@ from consulfwd.core.upstreams import Upstream
 from consulfwd.errors import StartError
 from consulfwd.kept import Kept, name_of
 from consulfwd.net.binding import Pair
+from consulfwd.net.clock import Clock
 from consulfwd.net.listening import Listeners
 from consulfwd.net.noting import Observer
 from consulfwd.net.reuse import Reuse
 from consulfwd.ops.querylog.control import QueryLog
 from consulfwd.process import processes_for
-from consulfwd.server import DRAIN_SECONDS, Server
+from consulfwd.server import DRAIN_SECONDS, Moving, Server
 from consulfwd.words import duration
 from consulfwd.workers.child import Child
 from consulfwd.workers.desk import Silent
 from consulfwd.workers.line import Message
 from consulfwd.workers.merging import Past
+from consulfwd.workers.parts import share
 from consulfwd.workers.sharing import Shared
 from consulfwd.workers.telling import Once, is_of_a_query
 from consulfwd.workers.worker import Key, Start
+
+if TYPE_CHECKING:
+    from consulfwd.workers.moving import Telling
 
 log = logging.getLogger("consulfwd")
 
 # So long (seconds) a worker may take to begin, say nothing before it counts as hung, and take
 # other settings.
 BEGIN, HANG, RELOAD = 20.0, 10.0, 15.0
+# So long (seconds) an upgrade waits until checks have ended and what they found is written down.
+HAND_OVER = 5.0
 # One that ends within so long (seconds) of its beginning is replaced at once, and from then on
 # after ever longer pauses.
 SHORT_LIVED, PAUSE, LONGEST_PAUSE = 5.0, 0.1, 5.0
@@ -59,6 +66,9 @@ class _Held:
 
     def use(self, *_: object) -> None:
         """Do nothing: nobody is listened to here."""
+
+    def choose_way(self) -> None:
+        """Do nothing: nothing is sent here."""
 
     def stop_reading(self) -> None:
         """Do nothing: nothing is read here."""
@@ -107,6 +117,7 @@ class Head(Server):
         self._spare: Child | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._looks: asyncio.TimerHandle | None = None
+        self._moves: Telling | None = None
 
     # -- as a server ----------------------------------------------------------------------------
 
@@ -116,6 +127,7 @@ class Head(Server):
             logging.getLogger(name).addFilter(self._note_own)
         await super().start(bound)
         self._answers = False
+        self.engine.jar.replaced = lambda: self._to_all(("secrets", self.engine.jar.secrets))
         children = [self._begin(number) for number in range(self.count)]
         faults = [fault for one in children if (fault := await self._begun(one))]
         if faults:
@@ -142,6 +154,25 @@ class Head(Server):
 
     def _reuse(self, rules: WatchLimits, domains: list[bytes]) -> Reuse:
         return Shared(self._to_all, rules, self.engine, domains)
+
+    def _moving_by(self, settings: Settings) -> Moving | None:
+        moving = super()._moving_by(settings)
+        if moving is not None and moving.book is not None:
+            if self._moves is None:
+                from consulfwd.workers.moving import Telling
+
+                self._moves = Telling(self._to_each, asyncio.get_running_loop(), Clock().now)
+            self._moves.use(moving.book)
+        elif self._moves is not None:
+            self._moves.close()
+            self._moves = None
+        return moving
+
+    async def hand_over(self) -> None:
+        """Write down what the next program is to know."""
+        if self._moving is not None:
+            stopping = asyncio.ensure_future(self._whatever(self._moving.stop()))
+            await asyncio.wait({stopping}, timeout=HAND_OVER)
 
     def _rank(self, upstream: Upstream, reason: str) -> None:
         super()._rank(upstream, reason)
@@ -184,6 +215,8 @@ class Head(Server):
         self._stopped = True
         if self._looks is not None:
             self._looks.cancel()
+        if self._moves is not None:
+            self._moves.close()
         for task in list(self._tasks):
             task.cancel()
         children = self._everyone()
@@ -211,16 +244,24 @@ class Head(Server):
         for child in self._living():
             child.line.send(message)
 
+    def _to_each(self, message: Message) -> None:
+        """Tell those that begin, too."""
+        for child in self.children.values():
+            child.line.send(message)
+
     def _now(self) -> Start:
         missing = {one: f"cannot listen on {one}" for one in self.missing}
         in_force = self._overseer.in_force(self.settings)
         drained = dict(self._health.drained)
-        return Start(self._share(self.settings), in_force, missing, dict(self._poor), drained)
-
-    def _share(self, settings: Settings) -> Settings:
-        """Return a worker's settings: its part of what all may have together."""
-        most = -(-settings.tcp.max_connections // self.count)
-        return settings.replace(tcp=settings.tcp.replace(max_connections=most))
+        return Start(
+            share(self.settings, self.count),
+            in_force,
+            missing,
+            dict(self._poor),
+            drained,
+            self.engine.jar.secrets,
+            {} if self._moves is None else self._moves.all(),
+        )
 
     def _begin(self, number: int) -> Child:
         """Begin a worker; it is the one of its number once it is ready."""
@@ -268,6 +309,9 @@ class Head(Server):
             log.warning("worker %d: %s", child.number + 1, error)
 
     def _tell_known(self, child: Child) -> None:
+        child.line.send(("secrets", self.engine.jar.secrets))
+        if self._moves is not None:
+            child.line.send(self._moves.whole())
         if isinstance(self.engine.reuse, Shared):
             for message in self.engine.reuse.known():
                 child.line.send(message)
@@ -277,9 +321,12 @@ class Head(Server):
             case ("fetched", fetched):
                 if isinstance(self.engine.reuse, Shared):
                     self.engine.reuse.fetched_elsewhere(fetched, child.line.send)
-            case ("beat", counters, heard):
+            case ("beat", counters, heard, over, last_over):
                 child.beat_at = time.monotonic()
                 child.counters = counters
+                if over != child.over:
+                    child.over, child.last_over = over, last_over
+                    self._access.limiter.last = last_over
                 upstreams = self._upstreams()
                 for key, at in heard.items():
                     if key in upstreams and at > upstreams[key].last_reply:
@@ -318,6 +365,7 @@ class Head(Server):
         self._failed(child, f"worker {child.number + 1} ended as it began ({how})")
         child.close()
         self.past.add(child.counters, child.admin, child.seen)
+        self.past.over += child.over
         if child is self._spare:
             self._spare = None
             self._do(self._make_spare(LONGEST_PAUSE))
@@ -358,6 +406,14 @@ class Head(Server):
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _tell_limited(self) -> None:
+        living = self.children.values()
+        # Nobody asks the head: its own limiter stands for all workers'.
+        self._access.limiter.over_in_all = self.past.over + sum(one.over for one in living)
+        shielded = [self.past.counters, *(one.counters for one in living)]
+        total = sum(int(one.get("shielded", 0)) for one in shielded)
+        self._limited.look(total, self.engine.clock.now())
 
     def _look_after(self) -> None:
         """End workers that hang: queries wait in their sockets for the next."""

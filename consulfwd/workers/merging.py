@@ -35,6 +35,8 @@ class Past:
         self.sent: Counter[tuple[str, str, int]] = Counter()
         self.changes: Counter[tuple[str, str, int]] = Counter()
         self.times: dict[str, TimesSeen] = {}
+        # Queries over their clients' limits.
+        self.over = 0
 
     def add(
         self,

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from consulfwd.ops import resolver, wrong
+from consulfwd.ops import forcing, resolver, wrong
 from consulfwd.ops.orders import Orders
 from consulfwd.ops.snapshot import ResolverSeen, Snapshot, WorkerSeen
 from consulfwd.ops.taking import WatchedServer
@@ -52,6 +52,8 @@ class WatchedHead(WatchedServer):
         clock = self._head.engine.clock
         self._keep_time(clock)
         seen, admin, faults = self._look(whole=True)
+        records, in_all = self._records()
+        self._moved = self._head.moves, wrong.with_records(records)
         beside = self._wrong_beside()
         picture = self._picture(
             phase,
@@ -59,6 +61,8 @@ class WatchedHead(WatchedServer):
             (*self.beside(), *faults, *beside),
             ready=phase == "running" and wrong.is_ready(seen) and bool(self._answering()),
             seen=seen,
+            records=records,
+            in_all=in_all,
         )
         return self._with_workers(picture, admin)
 
@@ -97,7 +101,8 @@ class WatchedHead(WatchedServer):
         head = self._head
         there = {one.number for one in self._answering()}
         gone = [one + 1 for one in range(head.count) if one not in there]
-        return [*(f"worker {one} is being replaced" for one in gone), *head.faults()]
+        replaced = (f"worker {one} is being replaced" for one in gone)
+        return [*replaced, *self._wrong_with_records(), *head.faults()]
 
     def _with_workers(self, picture: Snapshot, admin: Mapping[str, float]) -> Snapshot:
         head = self._head
@@ -147,6 +152,9 @@ class WatchedHead(WatchedServer):
         """Carry out an order, return what came of it (`ops.watched`). Raises OrderError."""
         if self._head.phase != "running":
             raise OrderError(409, f"this process is {self._head.phase}")
+        if name in forcing.KEYS:
+            # Workers hear of it as of all else that moves a name.
+            return Orders(self._head).carry_out(name, values)
         workers = self._answering()
         if not workers:
             raise OrderError(409, "no worker answers now: try again")

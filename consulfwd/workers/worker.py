@@ -11,8 +11,8 @@ import asyncio
 import logging
 import random
 import socket
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from consulfwd.config import Endpoint, Settings
 from consulfwd.consul.overseer import Overseer
@@ -21,13 +21,17 @@ from consulfwd.core.states import State
 from consulfwd.core.upstreams import Upstream
 from consulfwd.errors import ConsulfwdError, StartError
 from consulfwd.net.binding import Bound, Pair
+from consulfwd.net.clock import Clock
 from consulfwd.ops import resolver, wrong
 from consulfwd.ops.orders import Orders
 from consulfwd.process import make_room, quieten_collector, take_short_turns
-from consulfwd.server import Server
+from consulfwd.server import Moving, Server
 from consulfwd.workers.desk import Asked, Replier
 from consulfwd.workers.line import Line, Message
 from consulfwd.workers.sharing import Mirror
+
+if TYPE_CHECKING:
+    from consulfwd.failover.told import Records, Told
 
 log = logging.getLogger("consulfwd")
 
@@ -41,7 +45,8 @@ class Start(NamedTuple):
     """All that a worker begins with, or goes by from now on.
 
     `in_force` are the settings with the agents of the catalog; `missing` says why an address is
-    not there; `poor` whose data is old, and why; `drained` who is taken out for work.
+    not there; `poor` whose data is old, and why; `drained` who is taken out for work; by `secrets`
+    all make cookies; `records` is how names that move with health are.
     """
 
     settings: Settings
@@ -49,6 +54,8 @@ class Start(NamedTuple):
     missing: dict[Endpoint, str]
     poor: dict[Key, str]
     drained: dict[Key, str]
+    secrets: tuple[bytes, ...]
+    records: Mapping[str, Told]
 
 
 class Handed:
@@ -99,20 +106,50 @@ class _Instructed(Overseer):
 class WorkerServer(Server):
     """A server with the head's eyes. `tell` reaches the head."""
 
-    def __init__(self, start: Start, handed: Handed, tell: Callable[[Message], None]) -> None:
+    def __init__(
+        self,
+        start: Start,
+        handed: Handed,
+        tell: Callable[[Message], None],
+        records: Callable[[], Records],
+    ) -> None:
         super().__init__(start.settings, kept=handed, room=make_room)
+        self._records = records
         self._handed = handed
         self._told = _Instructed(start.in_force)
         self._overseer = self._told
         self._head = tell
         self._health.drained.update(start.drained)
         self._poor = start.poor
+        self._given = start.secrets
 
     async def start(self, bound: Callable[[], None] = lambda: None) -> None:
         """Begin to answer. Raises StartError."""
         await super().start(bound)
         self.engine.prober.on_change = self._changed
         self.poor(self._poor)
+
+    def _secrets(self, settings: Settings) -> tuple[bytes, ...]:
+        return self._given
+
+    def _mover(self, settings: Settings) -> Moving:
+        from consulfwd.workers.moving import Following
+
+        return Following(settings, self._records(), Clock().wall, self._rng)
+
+    def bake_by(self, secrets: tuple[bytes, ...]) -> None:
+        """Make cookies by other secrets from now on, as all workers do."""
+        self._given = secrets
+        self.engine.jar.use(self.settings.cookies.enabled, secrets)
+
+    def _tell_limited(self) -> None:
+        """Do nothing: the head tells of all together."""
+
+    @property
+    def over(self) -> tuple[int, bytes]:
+        """Return how many queries were over their clients' limits, and of whom the last one."""
+        limiter = self._access.limiter
+        return limiter.over_in_all, limiter.last
 
     def _watch_by(self, rules: WatchLimits, domains: list[bytes]) -> None:
         self.engine.reuse_by(Mirror(self._head, rules, self.engine, domains))
@@ -142,6 +179,7 @@ class WorkerServer(Server):
         """Take other settings. Raises StartError; then the old ones stay in force."""
         self._told.now_in_force = start.in_force
         self._handed.missing = start.missing
+        self._given = start.secrets
         await self.reload(start.settings)
         self.poor(start.poor)
 
@@ -169,6 +207,7 @@ class Worker:
         self._begun: asyncio.Future[Start] = self._loop.create_future()
         self._handed = Handed()
         self._server: WorkerServer | None = None
+        self._told_of: Records | None = None
         self._orders: Orders | None = None
         self._tails: dict[int, Callable[[], None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -198,7 +237,7 @@ class Worker:
             return 0
         start = self._begun.result()
         _log_from(start.settings.log.level)
-        server = WorkerServer(start, self._handed, self._tell)
+        server = WorkerServer(start, self._handed, self._tell, self._records)
         try:
             await server.start()
         except ConsulfwdError as error:
@@ -218,6 +257,15 @@ class Worker:
         self._desk.close()
         return 0
 
+    def _records(self) -> Records:
+        """Return what is told of names that move."""
+        if self._told_of is None:
+            # Imported late: few hosts have such names.
+            from consulfwd.failover.told import Records
+
+            self._told_of = Records(Clock().now)
+        return self._told_of
+
     def _tell(self, message: Message) -> None:
         self._line.send(message, may_be_lost=True)
 
@@ -230,8 +278,9 @@ class Worker:
     def _count(self) -> None:
         if self._server is None:
             return
-        engine = self._server.engine
-        self._tell(("beat", dict(vars(engine.counters)), self._server.heard_from()))
+        server = self._server
+        counters = dict(vars(server.engine.counters))
+        self._tell(("beat", counters, server.heard_from(), *server.over))
 
     # -- what the head says ---------------------------------------------------------------------
 
@@ -240,6 +289,9 @@ class Worker:
         match message:
             case ("end",):
                 self._ending.set()
+            case ("records", at, told, whole):
+                # Before it answers, too: it may be newer than what it begins with.
+                self._records().take(at, told, whole=whole)
             case ("reload", number, start) if server is not None:
                 self._do(self._reload(server, number, start))
             case ("came",) if server is not None:
@@ -248,6 +300,8 @@ class Worker:
                 server.agents(in_force)
             case ("poor", reasons) if server is not None:
                 server.poor(reasons)
+            case ("secrets", secrets) if server is not None:
+                server.bake_by(secrets)
             case ("health", key, state) if server is not None:
                 server.elsewhere(key, state)
             case _ if server is not None and isinstance(server.engine.reuse, Mirror):
@@ -280,6 +334,8 @@ class Worker:
                 return None
             case "begin", (start,):
                 self._handed.missing = start.missing
+                if start.records:
+                    self._records().take(0.0, start.records)
                 self._begun.set_result(start)
                 return None
         server = self._server

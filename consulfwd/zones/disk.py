@@ -6,6 +6,7 @@ What belongs here: where it is, reading and replacing it. Must not know what is 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -63,6 +64,9 @@ def only_one(path: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     at = os.open(path, flags, _MODE)
     try:
+        if os.fstat(at).st_nlink > 1:
+            # Root would give somebody else's file to the user of the service.
+            raise OSError(errno.EMLINK, "it is a hard link", str(path))
         hand_over(at, path.parent)
         fcntl.flock(at, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException:

@@ -38,6 +38,12 @@ assert words[0][0] == "@" and words[1] == "-p" and not words[3].startswith(("-",
 query = dns.message.make_query(*(words[3:] + ["A"])[:2])
 print(ask(query, words[0][1:], timeout=5, port=int(words[2])))
 """
+# And of curl.
+CURL = """
+import sys, urllib.request
+assert sys.argv[1:3] == ["-X", "POST"] and len(sys.argv) == 4, sys.argv
+urllib.request.urlopen(urllib.request.Request(sys.argv[3], method="POST"), timeout=5).read()
+"""
 
 
 @contextmanager
@@ -96,14 +102,38 @@ def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
 
 
+def moves(shell: str, commands: list[str]) -> None:
+    """The name that moves does so when it is told to, as all commands say."""
+
+    def said(command: str) -> str:
+        ended = subprocess.run(
+            ["bash", "-c", shell + command], capture_output=True, text=True, timeout=20
+        )
+        assert (ended.returncode, ended.stderr) in ((0, ""), (1, "")), command
+        return ended.stdout
+
+    asked, as_text, ill, well, shown = commands
+    for order, address in (("", "127.0.0.11"), (ill, "127.0.0.12"), (well, "127.0.0.11")):
+        if order:
+            said(order)
+        deadline = time.monotonic() + 10
+        while address not in said(asked):
+            assert time.monotonic() < deadline, (order, said(shown))
+            time.sleep(0.05)
+    assert "127.0.0.12" in said(as_text)
+    assert "www.demo.test" in said(shown)
+
+
 def works_to_the_letter(folder: Path) -> None:
     """What the embedded default prints for a user to try does what is expected."""
     with served(folder, "--dev") as (process, port):
         commands = hints(process)
         assert [command.split()[0].rsplit("/", 1)[-1] for command in commands] == [
             "dig", "dig", "dig", "consulfwd", "consulfwd", "consulfwd",
+            "dig", "dig", "curl", "curl", "consulfwd",
         ]  # fmt: skip
         shell = f'consulfwd() {{ {shlex.join(PROGRAM)} "$@"; }}\n'
+        moves(shell, [commands.pop(6) for _ in range(5)])
         status = commands.pop()
         for command in commands:
             ended = subprocess.run(
@@ -127,11 +157,12 @@ def works_to_the_letter(folder: Path) -> None:
 def test_what_the_embedded_default_prints_works_to_the_letter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "bin" / "dig"
-    program.parent.mkdir()
-    program.write_text(f"#!{sys.executable}\n{DIG}")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in (("dig", DIG), ("curl", CURL)):
+        (programs / name).write_text(f"#!{sys.executable}\n{text}")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
     works_to_the_letter(tmp_path)
 
 

@@ -216,6 +216,7 @@ N2 = instance("n2")["Node"]
             "Meta of node 'n1' holds control characters",
         ),
         (instance(Address="10.0.0.1; evil"), "instance of 'web' on 'n1': '10.0.0.1; evil' is neit"),
+        (instance(Address="-x"), "instance of 'web' on 'n1': '-x' is neither an IP address"),
         (instance(Address='"x"'), "instance of 'web' on 'n1': '\"x\"' is neither an IP address"),
         (instance(ID="a\nb"), "the ID of instance of 'web' on 'n1' holds control characters"),
         (instance(Service="we\x85b"), "Service holds control characters: 'we\\x85b'"),

@@ -106,6 +106,20 @@ def test_signatures_of_what_lost_a_record_go_and_nothing_is_authentic() -> None:
     assert not held.message.flags & dns.flags.AD
 
 
+def test_a_hint_behind_a_compressed_name_counts() -> None:
+    one = ask(qtype="HTTPS")
+    hint = b"\0\4\0\4\x0a\0\0\1"
+    for target in (b"\xc0\x0c", b"\1a\xc0\x0c"):
+        data = b"\0\1" + target + hint
+        record = b"\xc0\x0c\0\x41\0\1\0\0\0\x3c\0" + bytes([len(data)]) + data
+        head = b"\0\0\x81\x80\0\1\0\1\0\0\0\0"
+        reply = read_reply(head + one.question + record, one.question)
+        assert Guard().found(one, reply) is not None
+        held = Guard().hold_back(one, reply)
+        assert held is not None
+        assert held.message.answers == 0
+
+
 def test_hints_beside_a_service_count() -> None:
     for hint in ("ipv4hint=192.0.2.1,10.0.0.1", 'alpn="h2" ipv6hint=fd00::1'):
         one = ask(qtype="HTTPS")

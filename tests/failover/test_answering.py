@@ -108,6 +108,27 @@ def test_the_state_is_text() -> None:
     assert soa == SOA.format(60)
 
 
+def test_who_asks_again_and_again_costs_no_new_text() -> None:
+    book, wall = Book(Given((FIRST,), 7, 0, ""), FINE), [NOW]
+    _, other = answering.routes_of(NAME, book, lambda: wall[0], random.Random(1))
+    assert other.moves is not None
+    question = from_text(f"_failover.{NAME}") + b"\0\x10\0\1"
+
+    def texts() -> bytes:
+        assert other.moves is not None
+        return other.moves.answer(question)[0].body
+
+    first = texts()
+    book.addresses = (ILL,)
+    wall[0] += answering.KEPT / 2
+    assert texts() == first
+    # The time of day was set back: how old it is nobody knows.
+    for moment in (NOW + answering.KEPT, NOW - 60):
+        wall[0] = moment
+        assert texts() != first
+        first, book.addresses = texts(), (FINE,)
+
+
 def test_texts_go_into_a_message() -> None:
     last = Outcome(Result.OK, "x" * 200, 0.0)
     long = AddressState(FIRST, True, NOW, last, NOW, 0, 3, why="y" * 900)

@@ -20,7 +20,7 @@ from consulfwd.failover.book import Book
 from consulfwd.failover.model import Address, Change, Check, Outcome, Result
 from consulfwd.failover.running import Running, checker_name
 from consulfwd.failover.verdict import Vote
-from tests.failover.site import DAY, NAME, ONE, OTHER, RESULTS, settings
+from tests.failover.site import DAY, NAME, ONE, OTHER, RESULTS, ip, settings
 from tests.failover.store import Agent, Store
 from tests.zones.publish.world import now, play
 
@@ -536,6 +536,32 @@ def test_an_old_word_does_not_count_after_a_restart(tmp_path: Path) -> None:
         assert made.hosts["x"].ips() == [ONE]
         await late.running.stop()
         await made.hosts["x"].running.stop()
+
+    run(main())
+
+
+def test_long_words_are_read_beside_the_loop(tmp_path: Path) -> None:
+    async def main() -> None:
+        threads: list[bool] = []
+
+        async def beside(work: Callable[[], Any]) -> Any:
+            threads.append(True)
+            return await at_once(work)
+
+        made = Fleet(tmp_path)
+        late = Host(tmp_path, made.hosts["x"].record, CHECKERS, Agent(made.store), "y")
+        late.running._in_thread = beside
+        others = {f"r{n}.test": {ip("192.0.2.1"): Vote(True)} for n in range(200)}
+        votes = {NAME: {ip(ONE): Vote(False), ip(OTHER): Vote(True)}}
+        for name in NAMED:
+            words = reports.Words("p", late.running.book.wall(), {**others, **votes})
+            made.store.put(f"consulfwd/failover/checkers/{name}", reports.write(words))
+        await late.running.start()
+        before = len(threads)
+        await asyncio.sleep(5)
+        assert late.ips() == [OTHER]
+        assert len(threads) >= before + len(NAMED)
+        await late.running.stop()
 
     run(main())
 

@@ -69,6 +69,7 @@ def test_octets_that_are_no_journal(data: bytes) -> None:
         {"form": 2}, {"run": "../../x"}, {"session": "x"}, {"begun": True}, {"begun": -1},
         {"command": "sh"}, {"command": [1]}, {"done": [["n1"]]}, {"done": {}}, {"out": []},
         {"out": {"node": 1}}, {"locks": None}, {"name": None},
+        {"name": "\ud800"}, {"locks": ["\ud800"]},
     ],
 )  # fmt: skip
 def test_a_journal_that_somebody_wrote_into(change: dict[str, Any]) -> None:

@@ -436,6 +436,42 @@ def test_one_in_the_catalog_alone_is_nobody_s_to_take_out(tmp_path: Path) -> Non
     nothing_left(world, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Address": "-oProxyCommand=touch x"}, {"Address": "a b"}, {"Address": "10.0.0.1\n"},
+        {"ID": "-x"}, {"ID": "x\0"}, {"ID": "x\x1b[31m"},
+    ],
+)  # fmt: skip
+def test_what_is_an_order_to_a_command_is_handed_to_none(
+    fields: dict[str, str], tmp_path: Path
+) -> None:
+    world = World()
+    world.registered["n2"] = fields
+    world.run(tmp_path, rolling=True)
+    assert world.begun == ["n1", "n3"]
+    assert any("who registered that?" in one.text for one in world.events)
+    with pytest.raises(Stopped, match="who registered that"):
+        world.run(tmp_path, node="n2", force=True)
+    assert world.begun == ["n1", "n3"]
+    nothing_left(world, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["web", "other"])
+def test_no_journal_says_where_the_token_goes(name: str, tmp_path: Path) -> None:
+    world = World(services=("web", "other"))
+    world.meanwhile["n2"] = lambda: setattr(world, "dead", True)
+    with pytest.raises(Killed):
+        asyncio.run(world.running(tmp_path, node="n2").run())
+    (file,) = tmp_path.glob("*.json")
+    file.write_text(file.read_text().replace("127.9.0.2", "127.9.9.9"))
+    world.run(tmp_path, name=name, node="n1")
+    assert "127.9.0.2" in world.asked
+    assert "127.9.9.9" not in world.asked
+    assert world.begun == ["n2", "n1"]
+    nothing_left(world, tmp_path)
+
+
 def test_a_node_that_is_gone(tmp_path: Path) -> None:
     world = World()
     world.meanwhile["n1"] = lambda: setattr(world, "dead", True)

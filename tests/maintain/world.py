@@ -49,6 +49,9 @@ class World:
         self.denied: tuple[str, ...] = ()
         self.unreachable: set[str] = set()
         self.without_agent: set[str] = set()
+        # By node: fields of its instances that somebody registered otherwise.
+        self.registered: dict[str, dict[str, str]] = {}
+        self.asked: set[str] = set()
         self.now = 0.0
         self.steps: list[str] = []
         self.kill_at: int | None = None
@@ -92,6 +95,7 @@ class World:
         return Records(tuple(found), self.ttl if found else 0)
 
     def connect(self, agent: Agent) -> Client:
+        self.asked.add(agent.address)
         return Client(self, agent)
 
     def running(self, folder: Path, agents: int = 1, **wanted: Any) -> Running:
@@ -323,6 +327,7 @@ class Client:
                 if (notes := world.out.get((node, id))) is not None:
                     checks.append({"CheckID": check, "Status": "critical", "Notes": notes})
             instance = {"ID": service, "Service": service, "Address": "", "Port": 80}
+            instance |= world.registered.get(node, {})
             at = {"Node": node, "Address": address}
             found.append({"Node": at, "Service": instance, "Checks": checks})
         return found

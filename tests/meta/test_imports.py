@@ -49,7 +49,9 @@ ALLOWED: dict[str, set[str]] = {
     "checks": {"config", "consul", "dns", "ops", "zones"},
     "dev": {"dns", "core", "config"},
     "server": {"dns", "core", "config", "net", "consul", "failover", "kept", "notify", "ops"},
-    "workers": {"config", "consul", "core", "net", "kept", "ops", "process", "server"},
+    "workers": {
+        "config", "consul", "core", "failover", "kept", "net", "ops", "process", "server",
+    },
     "daemon": {
         "config", "hangups", "net", "kept", "notify", "ops", "process", "server", "workers",
     },

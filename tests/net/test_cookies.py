@@ -73,8 +73,10 @@ async def test_over_tcp_it_is_the_same() -> None:
         mine = await first(client)
         assert await told(client, asking(mine)) == ("NOERROR", mine)
         assert await told(other, asking(mine, "none.service.consul")) == ("NXDOMAIN", mine)
-        assert (await told(client, asking(b"short")))[0] == "FORMERR"
-        assert (await told(other, asking(b"short")))[0] == "FORMERR"
+        for wrong in (b"short", bytes(300)):
+            assert (await told(client, asking(wrong)))[0] == "FORMERR"
+        for wrong in (b"short", bytes(300)):
+            assert (await told(other, asking(wrong)))[0] == "FORMERR"
 
 
 async def test_all_who_ask_the_same_share_what_is_ready() -> None:

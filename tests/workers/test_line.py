@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -13,6 +16,7 @@ import pytest
 from consulfwd.ops.watched import OrderError
 from consulfwd.workers import line as line_module
 from consulfwd.workers.desk import Asked, Asker, Replier, Silent
+from consulfwd.workers.frames import frame
 from consulfwd.workers.line import Line
 
 
@@ -108,6 +112,21 @@ def asked(loop: asyncio.AbstractEventLoop) -> Iterator[Asker]:
     yield asker
     replier.close()
     asker.close()
+
+
+def test_a_process_with_thousands_of_files_has_its_replies() -> None:
+    ours, theirs = socket.socketpair()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    try:
+        number = fcntl.fcntl(ours.fileno(), fcntl.F_DUPFD_CLOEXEC, 1500)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with ours, theirs, contextlib.closing(Asker(socket.socket(fileno=number))) as asker:
+        with pytest.raises(Silent):
+            asker.reply(1, time.monotonic() + 0.01)
+        theirs.sendall(frame((1, "reply", "here")))
+        assert asker.reply(1, time.monotonic() + 5.0) == "here"
 
 
 def test_each_question_has_its_reply(loop: asyncio.AbstractEventLoop, asked: Asker) -> None:

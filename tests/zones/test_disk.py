@@ -10,7 +10,7 @@ import pytest
 
 from consulfwd.errors import ApplyError
 from consulfwd.zones.alone import is_taken
-from consulfwd.zones.disk import FOLDER, Document, have_folder, name_of, state_folder
+from consulfwd.zones.disk import FOLDER, Document, have_folder, name_of, only_one, state_folder
 from consulfwd.zones.publish.audit import Audit
 from consulfwd.zones.store import Store, Times
 from consulfwd.zones.writing import files_of
@@ -120,3 +120,12 @@ def test_a_memory_that_cannot_be_used_is_told_with_what_begins_anew(tmp_path: Pa
     with pytest.raises(ApplyError) as caught:
         store.load()
     assert str(caught.value).endswith(f"(`rm '{document.path}'` begins anew, without it)")
+
+
+def test_a_lock_is_no_hard_link_to_what_is_somebody_else_s(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("root's")
+    lock = tmp_path / "zone.lock"
+    os.link(other, lock)
+    with pytest.raises(OSError, match="hard link"):
+        only_one(lock)

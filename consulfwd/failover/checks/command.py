@@ -1,8 +1,8 @@
-"""A command run to check an address: without a shell, within its time, ended with all it started.
+"""A command run to check an address: without a shell, within its time, ended with its group.
 
 What belongs here: its life, and what its exit code is worth. Unlike a command of `apply` it runs
 beside a resolver on one event loop, every few seconds: nothing here waits in a thread, and nothing
-it left behind is let run on.
+it left behind is let run on, but for what has made a session of its own (`setsid`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from consulfwd.failover.model import Address
 
 # Octets of its output that are kept; of these the first line that says something is told.
 KEPT = 4_096
+# Whoever prints more than so many octets goes on until its time is over, which costs a core.
+MOST = 16 << 20
 # Of the environment it gets what says where things are, and no secrets, sockets or credentials.
 _PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -84,8 +86,10 @@ async def _run(words: list[str], environment: Mapping[str, str]) -> tuple[int, s
     output = process.stdout.fileno()
     os.set_blocking(output, False)
     kept = bytearray()
+    printed = 0
 
     def readable() -> None:
+        nonlocal printed
         try:
             data = os.read(output, 65_536)
         except BlockingIOError:
@@ -94,8 +98,11 @@ async def _run(words: list[str], environment: Mapping[str, str]) -> tuple[int, s
             data = b""
         # What is more is read and thrown away, so that it does not wait for us.
         kept.extend(data[: KEPT - len(kept)])
-        if not data:
+        printed += len(data)
+        if not data or printed > MOST:
             loop.remove_reader(output)
+        if printed > MOST:
+            _kill(process.pid)
 
     loop.add_reader(output, readable)
     try:
@@ -105,11 +112,17 @@ async def _run(words: list[str], environment: Mapping[str, str]) -> tuple[int, s
     finally:
         loop.remove_reader(output)
         # It is not waited for before, so that the group's number is nobody else's.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process.pid)
         code = await _reaped(process)
         process.stdout.close()
+    if printed > MOST:
+        raise Unasked(f"the command prints without end: more than {MOST >> 20} MB")
     return code, kept.decode(errors="replace")
+
+
+def _kill(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
 
 
 async def _reaped(process: subprocess.Popen[bytes]) -> int:

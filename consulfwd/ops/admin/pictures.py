@@ -67,11 +67,20 @@ class Picture:
 
 
 class _Errand(Generic[Value]):
-    """One call at a time on the process's loop; those who come meanwhile wait for the same."""
+    """One call at a time on the process's loop; those who come meanwhile wait for the same.
 
-    def __init__(self, process: asyncio.AbstractEventLoop, call: Callable[[], Value]) -> None:
+    `then` gets what it returned before anybody who waits does, and before another may begin.
+    """
+
+    def __init__(
+        self,
+        process: asyncio.AbstractEventLoop,
+        call: Callable[[], Value],
+        then: Callable[[Value], None] = lambda value: None,
+    ) -> None:
         self._process = process
         self._call = call
+        self._then = then
         self._pending: asyncio.Future[Value] | None = None
         # When the last one was sent, by the clock of this loop.
         self.began = 0.0
@@ -90,8 +99,8 @@ class _Errand(Generic[Value]):
 
     def _through(self, pending: asyncio.Future[Value]) -> None:
         self._pending = None
-        if not pending.cancelled():
-            pending.exception()
+        if not pending.cancelled() and pending.exception() is None:
+            self._then(pending.result())
 
 
 def _sent(
@@ -153,7 +162,7 @@ class Pictures:
         self._process = process
         self._counts = counts
         self._patience = patience
-        self._look = _Errand(process, watched.snapshot)
+        self._look = _Errand(process, watched.snapshot, self._see)
         self._alive = _Errand(process, lambda: None)
         self._newest: Picture | None = None
         self._orders = 0
@@ -169,17 +178,18 @@ class Pictures:
         now = asyncio.get_running_loop().time()
         while not self._is_fresh(now):
             try:
-                snapshot = await self._look.done(self._patience)
+                await self._look.done(self._patience)
             except HttpError:
                 raise
             except Exception:
                 log.exception("no picture could be taken:")
                 raise HttpError(500, "no picture could be taken: see the log") from None
-            if self._newest is None or self._newest.taken != self._look.began:
-                seen = replace(snapshot, admin={**snapshot.admin, **self._counts()})
-                self._newest = Picture(seen, self._look.began)
         assert self._newest is not None
         return self._newest
+
+    def _see(self, snapshot: Snapshot) -> None:
+        seen = replace(snapshot, admin={**snapshot.admin, **self._counts()})
+        self._newest = Picture(seen, self._look.began)
 
     def _is_fresh(self, now: float) -> bool:
         newest = self._newest

@@ -64,6 +64,11 @@ async def test_however_much_it_prints_it_does_not_wait_for_us() -> None:
     assert len(outcome.reason) == 200
 
 
+async def test_one_that_prints_without_end_is_ended() -> None:
+    outcome = await checked("command", argv=["yes"], timeout=30)
+    assert told(outcome) == (ERROR, "the command prints without end: more than 16 MB")
+
+
 def _alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
