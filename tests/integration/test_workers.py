@@ -183,6 +183,7 @@ def test_killed_exchanged_and_reloaded_under_load(
         assert lost < LOST
         assert mended < MENDED_S
         assert after["workers_replaced"] == 1
+        assert after["workers_wanted"] == 2
         assert not after["faults"]
         counted = [one["resolver"]["counters"]["queries"] for one in (before, after)]
         assert counted[0] <= counted[1]
