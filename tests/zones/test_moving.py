@@ -11,8 +11,11 @@ from consulfwd.config import Settings
 from consulfwd.config.zones import BudgetSettings
 from consulfwd.dns import names
 from consulfwd.errors import ConfigError
+from consulfwd.zones.memory import Memory
 from consulfwd.zones.moving import UNKNOWN, Placed
-from tests.zones.made import ORIGIN, records, service
+from consulfwd.zones.reasons import Reasons
+from consulfwd.zones.zone import Zone
+from tests.zones.made import ORIGIN, catalog, records, service, settings
 from tests.zones.test_zone import Play, done, held
 
 WWW = f"www.{ORIGIN}"
@@ -116,6 +119,17 @@ def test_what_is_said() -> None:
         f"the failover record {WWW}: it has no address: as it is"
     ]
     assert play.zone.moving.said(names.from_text("a.example")) == ""
+
+
+def test_a_person_who_asks_is_told() -> None:
+    zone = Zone(settings(failover=[WWW]), 0)
+    zone.see(catalog(service("web", "a 10.0.0.1")), 0)
+    meant = Reasons(zone, Memory()).of("www")
+    assert meant.names == (names.from_text(WWW),)
+    assert meant.said[0] == f"{WWW} is a failover record: {UNKNOWN}"
+    zone.moved({WWW: at("192.0.2.1")})
+    assert Reasons(zone, Memory()).of(WWW).said == (f"{WWW} is a failover record: as it is",)
+    assert not any("failover" in one for one in Reasons(zone, Memory()).of("web").said)
 
 
 RECORD: Any = {"pools": [{"addresses": ["192.0.2.1"]}], "check": {"tcp": {"port": 80}}}
