@@ -51,7 +51,9 @@ async def developed(loaded: Loaded, params: dict[str, Any]) -> AsyncIterator[Wan
             for agent in cluster.agents
         ]
         with tempfile.TemporaryDirectory(prefix="consulfwd-zones-") as folder:
-            yield Wanted(agents, zones, Folder(Path(folder)))
+            settings = loaded.settings
+            records, checker = settings.failover, settings.failover_checker
+            yield Wanted(agents, zones, Folder(Path(folder)), records, checker)
 
 
 @contextlib.asynccontextmanager

@@ -79,7 +79,9 @@ async def _shown(dev: bool, params: dict[str, Any]) -> list[tuple[ZoneSettings, 
     found = []
     async with zone_dev.looking(dev, params) as wanted:
         for settings in wanted.zones:
-            async with looked_at(wanted.agents, settings, removals=False) as zone:
+            moves = wanted.moves(settings, looking=True)
+            looked = looked_at(wanted.agents, settings, removals=False, moves=moves)
+            async with looked as zone:
                 found.append((settings, dict(zone.wanted), objections(zone), zone.doubt))
     return found
 

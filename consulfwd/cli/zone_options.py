@@ -69,7 +69,9 @@ def wanted(loaded: Loaded, params: Mapping[str, object]) -> Wanted:
     view = params.get("view")
     zones = picked(settings, names, None if view is None else str(view))
     folder = Folder(state_folder(os.environ, settings.zones_state))
-    return Wanted(settings.consul.agents, zones, folder)
+    return Wanted(
+        settings.consul.agents, zones, folder, settings.failover, settings.failover_checker
+    )
 
 
 def picked(settings: Settings, names: Sequence[str], view: str | None) -> list[ZoneSettings]:

@@ -167,9 +167,10 @@ class Settings(Section):
         yield from conflicts.open_to_others(self.admin, self.listen)
         if self.zones:
             # Imported late: few hosts publish zones.
-            from consulfwd.config import zone_conflicts
+            from consulfwd.config import zone_conflicts, zone_failover
 
             yield from zone_conflicts.conflicts(self.zones)
+            yield from zone_failover.conflicts(self.zones, self.failover)
         if self.failover:
             # As few have such names.
             from consulfwd.config import failover_conflicts, failover_rules

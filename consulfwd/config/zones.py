@@ -247,6 +247,11 @@ class ZoneSettings(Section):
         "CNAME records, by name below the origin: the name they stand for, below it too",
         default=None,
     )
+    failover: tuple[str, ...] = key(
+        listing(DOMAIN, 10_000),
+        "names of `failover` that are in it, each with the addresses that health gives it",
+        default=(),
+    )
     names_in: str | None = key(
         optional(DOMAIN), "of a reverse zone: the zone whose names its records have", default=None
     )

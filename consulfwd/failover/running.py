@@ -55,7 +55,8 @@ class Running:
     """All that runs for a book: make it, `start` it, have it `use` another book, `stop` it.
 
     `make_check` makes the check of a record. What is remembered is restored by `start`, before
-    anything is checked. All of it belongs to one event loop.
+    anything is checked, and written down unless `writes` is false. All of it belongs to one event
+    loop.
     """
 
     def __init__(
@@ -69,10 +70,11 @@ class Running:
         rng: random.Random | None = None,
         connect: Callable[[Sequence[Agent]], Asked] = Several,
         in_thread: InThread = asyncio.to_thread,
+        writes: bool = True,
     ) -> None:
         self.book = book
         self._make_check, self._agents, self._connect = make_check, agents, connect
-        self._in_thread = in_thread
+        self._in_thread, self._writes = in_thread, writes
         self._environ, self._host = environ, host or socket.gethostname()
         self._rng = rng or random.Random()
         self._process = secrets.token_hex(8)
@@ -127,7 +129,7 @@ class Running:
         self._checks.clear()
         await _ended(checks)
         await self._end_beside(keep=False)
-        if self._keeping is not None:
+        if self._keeping is not None and self._writes:
             await self._keeping.save(self.book)
 
     def _kept(self, checker: CheckerSettings) -> Keeping:
@@ -182,7 +184,8 @@ class Running:
         if self._votes is not None:
             self.book.listeners.append(self._votes.note)
             self._tasks.append(self._task(self._votes.run(self.book)))
-        self._tasks.append(self._task(self._keeping.run(self.book)))
+        if self._writes:
+            self._tasks.append(self._task(self._keeping.run(self.book)))
         self._tasks.append(self._task(self._turn()))
 
     async def _end_beside(self, *, keep: bool) -> None:

@@ -176,6 +176,7 @@ def _joined(
 
 
 def _objection(name: bytes, loser: str, winner: str, rank: Rank) -> Objection:
-    whose = "an address" if rank is Rank.HOST else ascii(winner) if winner else "an alias"
+    fixed = {Rank.HOST: "an address", Rank.MOVING: "a failover record"}
+    whose = fixed.get(rank) or (ascii(winner) if winner else "an alias")
     subject = ascii(loser) if loser else "an alias"
     return Objection(subject, f"the name {names.to_text(name)} is that of {whose}")

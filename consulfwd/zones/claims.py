@@ -42,15 +42,16 @@ class Objection(NamedTuple):
 class Rank(IntEnum):
     """Whose a name is where several claim it: the lowest. Those of HOST are the same for all.
 
-    What the settings say comes before what strangers may register; a datacenter's name before a
-    tag, which may be any.
+    What the settings say (MOVING: failover records, ALIAS) comes before what strangers may
+    register; a datacenter's name before a tag, which may be any.
     """
 
     HOST = 0
-    ALIAS = 1
-    SERVICE = 2
-    DATACENTER = 3
-    PART = 4
+    MOVING = 1
+    ALIAS = 2
+    SERVICE = 3
+    DATACENTER = 4
+    PART = 5
 
 
 class Claim(NamedTuple):
@@ -61,7 +62,7 @@ class Claim(NamedTuple):
 
 
 class Contribution(NamedTuple):
-    """What one service has in the zone, by name; "" are the settings' own names (aliases)."""
+    """What one service has in the zone, by name; "" are the settings' own names."""
 
     service: str
     claims: Mapping[bytes, Claim]

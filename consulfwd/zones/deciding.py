@@ -16,6 +16,7 @@ from consulfwd.zones.claims import Group
 from consulfwd.zones.explaining import Explaining, Origin
 from consulfwd.zones.guards import LEADING, Kind, Reason
 from consulfwd.zones.model import ADDRESSES, Act, Key, Records
+from consulfwd.zones.moving import UNKNOWN, Moving
 from consulfwd.zones.spots import quoted
 
 
@@ -26,7 +27,7 @@ class Deciding:
     `doubt` is that of the catalog, `doubt_of` that of a service, `doubtful` a service in doubt (""
     for none), `there` whether anybody in the catalog goes by a name, `offered` whether anybody is
     offered under it. `certain` are names that no service has any more, each with the one that had
-    it, which was in no doubt.
+    it, which was in no doubt. What becomes of names that move (`moving`) no service decides.
     """
 
     doubt: str
@@ -39,9 +40,12 @@ class Deciding:
     srv: bool
     explaining: Explaining
     assembly: Assembly
+    moving: Moving
 
     def reason(self, act: Act) -> Reason | None:
         """Return why what an act withdraws must stay, None if it may go."""
+        if act.key.name in self.moving:
+            return None if self.moving.is_known(act.key.name) else (Kind.DOUBT, UNKNOWN)
         origin = self.explaining.origin(act)
         return self._doubted(act, origin) or self._last(act, origin)
 
@@ -59,6 +63,8 @@ class Deciding:
                 gone.update(dict.fromkeys(theirs, service))
 
         def own(act: Act) -> str:
+            if act.key.name in self.moving:
+                return _plain(act)
             found = self._unit(act)
             return gone.get(act.key.name, found) if found == _plain(act) else found
 

@@ -6,7 +6,7 @@ know services, nor why anything is wanted. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from consulfwd.zones.budget import Budget, Wish
 from consulfwd.zones.deciding import addresses_of
@@ -16,12 +16,18 @@ from consulfwd.zones.target import Base
 
 
 class Known:
-    """One target. `totals` are those of when it was last compared or pushed to."""
+    """One target. `totals` are those of when it was last compared or pushed to.
 
-    __slots__ = ("_begun", "budget", "mark", "totals", "touched")
+    `replaced` says whether what goes at a name is replaced by that, which the budget is not for.
+    """
 
-    def __init__(self, budget: Budget) -> None:
+    __slots__ = ("_begun", "_replaced", "budget", "mark", "totals", "touched")
+
+    def __init__(
+        self, budget: Budget, replaced: Callable[[bytes], bool] = lambda name: False
+    ) -> None:
         self.budget = budget
+        self._replaced = replaced
         self.mark: str | None = None
         self.totals = NONE
         self.touched: set[Key] = set()
@@ -49,7 +55,7 @@ class Known:
 
     def begun(self, plan: Plan, now: float) -> bool:
         """Note that a plan is about to be carried out; return whether anything goes by it."""
-        lost, _ = _moved(plan)
+        lost, _ = self._moved(plan)
         if not (lost.names or lost.addresses):
             return False
         self._begun = True
@@ -62,7 +68,7 @@ class Known:
         Return whether the plan was the last one.
         """
         self._begun = False
-        self.budget.done(*_moved(plan), now)
+        self.budget.done(*self._moved(plan), now)
         if self.mark != plan.mark:
             self.mark = None
             return False
@@ -75,8 +81,9 @@ class Known:
         }
         return True
 
-
-def _moved(plan: Plan) -> tuple[Wish, Wish]:
-    """Return what went and came by a plan."""
-    went, came = (addresses_of(plan.acts, went=one) for one in (True, False))
-    return Wish(plan.vanish, went), Wish(plan.appear, came)
+    def _moved(self, plan: Plan) -> tuple[Wish, Wish]:
+        """Return what went and came by a plan."""
+        went, came = (addresses_of(plan.acts, went=one) for one in (True, False))
+        gone = plan.vanish
+        counted = frozenset(one for one in went if one[0] in gone or not self._replaced(one[0]))
+        return Wish(gone, counted), Wish(plan.appear, came)

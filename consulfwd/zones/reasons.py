@@ -79,7 +79,7 @@ class Reasons:
         addresses = self._addresses(name) if name else set()
         if addresses:
             found = [one for one in found if one.address in addresses]
-        named = bool(groups) or self._has(name)
+        named = bool(groups) or self._has(name) or name in self._zone.moving
         if not found and not named:
             found = [one for one in self._of_services(self._zone.names()) if _is(one, plain)]
         there = {name} if named and name else {one for each in found for one in self._own(each)}
@@ -214,6 +214,8 @@ class Reasons:
         zone, settings = self._zone, self._settings
         services = sorted({one.service for one in groups})
         subjects = {quoted(one) for one in services} | {"an alias"}
+        if moving := zone.moving.said(name):
+            yield moving
         for one in self._objections:
             if one.subject in subjects or (name and is_about(one.why, name)):
                 yield clearer(str(one))
@@ -223,7 +225,7 @@ class Reasons:
                     yield f"{quoted(service)}: nothing of it is withdrawn: {each.doubt}"
         if zone.doubt:
             yield f"no name goes just now: {zone.doubt}"
-        if found or self._has(name):
+        if found or self._has(name) or moving:
             return
         tags = Globs(settings.tags)
         for group in groups:

@@ -10,23 +10,24 @@ it (by its mark).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from consulfwd.config.zones import ZoneSettings
 from consulfwd.dns import const, names
 from consulfwd.zones.assembly import Assembly
 from consulfwd.zones.budget import Allowance, Budget
 from consulfwd.zones.certain import Certain
-from consulfwd.zones.claims import Group, Objection, told
+from consulfwd.zones.claims import Contribution, Group, Objection, told
 from consulfwd.zones.deciding import Deciding, balance, wishes
 from consulfwd.zones.explaining import Explaining
-from consulfwd.zones.guards import Judged, Kind, clear_of, consistent, withhold
+from consulfwd.zones.guards import Judged, Kind, Reason, clear_of, consistent, withhold
 from consulfwd.zones.known import Known
 from consulfwd.zones.lasting import Lasting, Offered
 from consulfwd.zones.layout import Layout
 from consulfwd.zones.listed import Listed
 from consulfwd.zones.memory import Memory
 from consulfwd.zones.model import Act, Key, Records
+from consulfwd.zones.moving import Moving, Placed
 from consulfwd.zones.naming import Naming
 from consulfwd.zones.plan import Plan, Totals
 from consulfwd.zones.seen import Catalog, Service, Whose
@@ -58,9 +59,11 @@ class Zone:
         self._doubt = "Consul was not heard yet"
         self._targets: dict[str, Known] = {}
         self._certain = Certain()
+        self.moving = Moving(() if self.naming.reverse else settings.failover)
         for target, spent in known.spent.items():
-            self._targets[target] = Known(Budget(settings.budget, now, spent))
-        self._assembly.put(self._layout.aliases())
+            budget = Budget(settings.budget, now, spent)
+            self._targets[target] = Known(budget, self.moving.goes_on)
+        self._put_own()
 
     @property
     def wanted(self) -> Records:
@@ -150,6 +153,16 @@ class Zone:
                 again.add(service.name)
         return self._lay_out(again)
 
+    def moved(self, placed: Mapping[str, Placed | None]) -> bool:
+        """Take where names are that move with health; return whether there is something to push."""
+        if not self.moving.take(placed):
+            return False
+        keys = self._put_own()
+        for target in self._targets.values():
+            target.touch(keys)
+        # What waited may wait no more.
+        return True
+
     def wake(self, now: float) -> bool:
         """Note that time has passed; return whether there may be something to push."""
         found = [one.budget.due() for one in self._targets.values()]
@@ -179,11 +192,16 @@ class Zone:
         known = self._target(target, now)
         acts = known.compare(base, self._assembly.wanted)
         deciding = self._deciding()
-        reason = deciding.reason if not hold else lambda act: (Kind.MEMORY, hold)
+
+        def reason(act: Act) -> Reason | None:
+            if hold and not self.moving.goes_on(act.key.name):
+                return Kind.MEMORY, hold
+            return deciding.reason(act)
+
         judged = clear_of(base.foreign, self.naming.origin, acts)
         judged = _further(judged, withhold(judged.acts, reason), base)
         unit = deciding.units(judged.acts)
-        wanted = wishes(judged.acts, base.ours, unit)
+        wanted = wishes(self._counted(judged.acts, base), base.ours, unit)
         verdict = known.budget.judge(wanted, known.totals, now, allowance)
         if verdict.of:
             spent = Kind.BUDGET, verdict.why
@@ -255,8 +273,29 @@ class Zone:
 
     def _target(self, target: str, now: float) -> Known:
         if target not in self._targets:
-            self._targets[target] = Known(Budget(self.settings.budget, now))
+            budget = Budget(self.settings.budget, now)
+            self._targets[target] = Known(budget, self.moving.goes_on)
         return self._targets[target]
+
+    def _put_own(self) -> set[Key]:
+        """Put in what no service has: aliases, and names that move; return what differs."""
+        found = self._layout.aliases()
+        own = Contribution(
+            "",
+            {**found.claims, **self.moving.claims()},
+            (*found.objections, *self.moving.objections()),
+        )
+        return self._assembly.put(own)
+
+    def _counted(self, acts: list[Act], base: Base) -> list[Act]:
+        """Return the acts that the budget is for: not those by which a name moves, and stays."""
+        if not any(self.moving.goes_on(act.key.name) for act in acts):
+            return acts
+        lost, _ = balance(acts, base.ours)
+        return [
+            act for act in acts
+            if act.key.name in lost.names or not self.moving.goes_on(act.key.name)
+        ]  # fmt: skip
 
     def _forget(self) -> None:
         """Forget whose names were that nobody has: once they are gone, or if it is too many."""
@@ -276,6 +315,7 @@ class Zone:
             srv=self.settings.srv,
             explaining=self._explaining,
             assembly=self._assembly,
+            moving=self.moving,
         )
 
     def _doubt_of(self, name: str) -> str:

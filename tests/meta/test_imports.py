@@ -41,7 +41,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "lint": {"config", "core", "dns", "servers"},
     "zones": {
-        "apply", "config", "consul", "core", "dns", "hangups", "keep", "ops", "process", "upkeep",
+        "apply", "config", "consul", "core", "dns", "failover", "hangups", "keep", "ops", "process",
+        "upkeep",
     },
     "locking": {"config", "consul", "core", "notify"},
     "maintain": {"config", "consul", "dns", "locking", "zones"},
@@ -70,7 +71,8 @@ PURE = {"dns", "core"}
 PURE_OF_ZONES = {
     "assembly", "budget", "certain", "claims", "deciding", "due", "explaining", "globs", "guards",
     "known",
-    "lasting", "layout", "listed", "memory", "model", "naming", "orders", "penalties", "plan",
+    "lasting", "layout", "listed", "memory", "model", "moving", "naming", "orders", "penalties",
+    "plan",
     "plan_file", "rdata", "seen", "sliding", "spots", "steady", "stepwise", "strict", "target",
     "zone", "serials",
     "primary.answering", "primary.content", "primary.finding", "primary.journal",

@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from consulfwd.config import Agent
 from consulfwd.config.zones import ZoneSettings
@@ -35,6 +35,9 @@ from consulfwd.zones.shared import Status as Publishers
 from consulfwd.zones.store import Store, Times
 from consulfwd.zones.target import Base
 from consulfwd.zones.zone import Zone
+
+if TYPE_CHECKING:
+    from consulfwd.zones.publish.moves import Moves
 
 
 class Planned(NamedTuple):
@@ -68,6 +71,7 @@ async def looked_at(
     memory: Memory | None = None,
     *,
     removals: bool = True,
+    moves: Moves | None = None,
 ) -> AsyncIterator[Zone]:
     """A zone that has seen what Consul says, beyond doubt if that came about in time.
 
@@ -77,15 +81,22 @@ async def looked_at(
     sources = Sources(agents, [zone])
     try:
         source = sources.of(zone)
+        if moves is not None:
+            await moves.start()
         await source.ready(PATIENCE)
         made = Zone(zone, boot_time(), memory)
         made.see(source.catalog(), boot_time())
+        if moves is not None:
+            await moves.known()
+            moves.tell(made)
         await certain(made, source, boot_time, PATIENCE, removals=removals)
         if made.doubt and not made.wanted:
             faults = sources.feed.faults()
             raise ConsulError(agents[0].name, 0, faults[0] if faults else made.doubt)
         yield made
     finally:
+        if moves is not None:
+            await moves.close()
         await sources.feed.close()
 
 
@@ -113,7 +124,8 @@ class Asked:
         """Return a plan for each target, or for one. Raises ConsulError where there can be none."""
         memory = await self.remembered()
         ordered = None if allow is None else Allowance(allow, boot_time() + ALLOWED_FOR)
-        async with looked_at(self._wanted.agents, self._zone, memory) as zone:
+        moves = self._wanted.moves(self._zone, looking=True)
+        async with looked_at(self._wanted.agents, self._zone, memory, moves=moves) as zone:
             found = await self.compared(zone, memory, target, ordered)
         return [Planned(one.where, one.plan, one.fault) for one in found]
 

@@ -85,7 +85,8 @@ async def explain(wanted: Wanted, zone: ZoneSettings, word: str) -> Explained:
         memory = await asked.remembered()
     except ConsulfwdError as error:
         faults.append(f"what publishers remember is not known: {error}")
-    async with looked_at(wanted.agents, zone, memory) as looked:
+    moves = wanted.moves(zone, looking=True)
+    async with looked_at(wanted.agents, zone, memory, moves=moves) as looked:
         reasons = Reasons(looked, memory)
         meant = reasons.of(word)
         compared: Sequence[Compared] = ()

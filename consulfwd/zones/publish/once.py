@@ -76,9 +76,12 @@ class Once:
         tools = Tools(audit=audit.write, progress=self._progress)
         making = Making(self._wanted.folder.root)
         places: list[Place] = []
+        moves = self._wanted.moves(self._zone, looking=True)
         begun = asyncio.Event()
         try:
             places = making.places(self._zone, serials)
+            if moves is not None:
+                await moves.start()
             source = sources.of(self._zone)
             tell = Brief(name_of(self._zone), tools.alarms, tools.clock)
 
@@ -88,7 +91,9 @@ class Once:
                     mend = "`consulfwd zone resume` goes on"
                     raise ApplyError(self._zone.origin, writing.orders.paused, mend)
                 await source.ready(PATIENCE)
-                turn = Turn(self._zone, places, source, writing, serials, tools, tell)
+                if moves is not None:
+                    await moves.known()
+                turn = Turn(self._zone, places, source, writing, serials, tools, tell, moves)
                 if allow is not None:
                     for place in places:
                         place.allowance = Allowance(allow, boot_time() + ALLOWED_FOR)
@@ -101,6 +106,8 @@ class Once:
                 place.target.close()
             if making.primaries is not None:
                 await making.primaries.close()
+            if moves is not None:
+                await moves.close()
             await sources.feed.close()
 
     async def _write(self, connection: Several, work: Work, begun: asyncio.Event) -> None:

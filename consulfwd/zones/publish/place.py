@@ -50,6 +50,7 @@ class Place:
     | what happens | it is attended to |
     |---|---|
     | `call`: there may be something to push | at once, but `interval` after it `wrote` |
+    | `hurry`: something moved | at once |
     | `failed`, all of it or a part | after a pause that doubles; after a `call` RETRY later |
     | `attended` | after `look` seconds, or the next `call` |
     """
@@ -77,6 +78,7 @@ class Place:
     why: set[str] = field(default_factory=set)
     _called: bool = False
     _not_before: float = -inf
+    _paced: float = -inf
     _next: float = -inf
     _pause: float = RETRY
 
@@ -90,9 +92,14 @@ class Place:
         self.why.add(why)
         self._called = True
 
+    def hurry(self, why: str) -> None:
+        """Have it attended to, however soon that is after the last time."""
+        self.call(why)
+        self._paced = -inf
+
     def due(self) -> float:
         """Return when it is to be attended to."""
-        return max(-inf if self._called else self._next, self._not_before)
+        return max(-inf if self._called else self._next, self._not_before, self._paced)
 
     def begun(self) -> frozenset[str]:
         """Note that it is attended to now; return why."""
@@ -102,7 +109,7 @@ class Place:
 
     def wrote(self, now: float) -> None:
         """Note that something was written."""
-        self._not_before = now + self.interval
+        self._paced = now + self.interval
 
     def attended(self, now: float) -> None:
         """Note that all is well."""

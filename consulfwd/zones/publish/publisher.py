@@ -7,6 +7,7 @@ settings files, locks (`writing.Writing` says whether it may), kinds of targets.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from consulfwd.config.zones import ZoneSettings
 from consulfwd.zones.publish import status, telling
@@ -16,6 +17,9 @@ from consulfwd.zones.publish.telling import Teller
 from consulfwd.zones.publish.tools import Source, Tools
 from consulfwd.zones.publish.turn import Turn
 from consulfwd.zones.writing import Writing
+
+if TYPE_CHECKING:
+    from consulfwd.zones.publish.moves import Moves
 
 # So long (seconds) the first look at Consul may take until targets are attended to all the same:
 # nothing is withdrawn then.
@@ -32,6 +36,7 @@ class Publisher:
         source: Source,
         tools: Tools,
         serials: Serials,
+        moves: Moves | None = None,
     ) -> None:
         self.settings = settings
         self.places = list(places)
@@ -39,6 +44,9 @@ class Publisher:
         self._source = source
         self._tools = tools
         self._serials = serials
+        self._moves = moves
+        if moves is not None:
+            moves.follow(source.changed)
         self.tell = Teller(self.name, tools.alarms, tools.clock)
         # While this program is the one that writes.
         self.turn: Turn | None = None
@@ -74,6 +82,8 @@ class Publisher:
     async def work(self, writing: Writing) -> None:
         """Publish until cancelled, while this program is the one that writes the zone."""
         await self._source.ready(FIRST_LOOK)
+        if self._moves is not None:
+            await self._moves.known()
         self.turn = Turn(
             self.settings,
             self.places,
@@ -82,6 +92,7 @@ class Publisher:
             self._serials,
             self._tools,
             self.tell,
+            self._moves,
         )
         try:
             await self.turn.run()
@@ -109,6 +120,7 @@ class Publisher:
             objections=tuple(map(str, objections[: status.MOST])),
             objections_in_all=len(objections),
             held=() if plan is None else tuple(map(str, plan.held[: status.MOST])),
+            moving=() if turn is None else turn.zone.moving.told()[: status.MOST],
         )
 
 

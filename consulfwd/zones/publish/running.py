@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from consulfwd.config import Agent
+from consulfwd.config.failover import CheckerSettings, FailoverSettings
 from consulfwd.config.zones import ZoneSettings
 from consulfwd.errors import ConsulfwdError
 from consulfwd.hangups import HangUps
@@ -23,15 +25,34 @@ from consulfwd.zones.publish.place import LOOK
 from consulfwd.zones.publish.site import Site
 from consulfwd.zones.publish.telling import name_of
 
+if TYPE_CHECKING:
+    from consulfwd.zones.publish.moves import Moves
+
 log = logging.getLogger("consulfwd.publish")
 
 
 class Wanted(NamedTuple):
-    """What is to be published, by whom Consul is asked, and where it is written down."""
+    """What is to be published, by whom Consul is asked, and where it is written down.
+
+    `records` are all that move with health, and `checker` says who checks them.
+    """
 
     agents: Sequence[Agent]
     zones: Sequence[ZoneSettings]
     folder: Folder
+    records: Mapping[str, FailoverSettings] = MappingProxyType({})
+    checker: CheckerSettings = CheckerSettings()
+
+    def moves(self, *zones: ZoneSettings, looking: bool = False) -> Moves | None:
+        """Return the records that these zones have, None if they have none."""
+        names = {name for zone in zones for name in zone.failover}
+        found = {name: one for name, one in self.records.items() if name in names}
+        if not found:
+            return None
+        # Imported late: few zones have any.
+        from consulfwd.zones.publish.moves import Moves
+
+        return Moves(found, self.checker, self.agents, self.folder.root, looking=looking)
 
 
 class Running:
@@ -127,6 +148,7 @@ class Running:
             kinds=self._kinds,
             look=self._look,
             rounds=self._rounded,
+            moves=wanted.moves(*wanted.zones),
         )
         await site.start()
         return site

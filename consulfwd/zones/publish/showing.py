@@ -154,3 +154,5 @@ def status_lines(status: Status) -> Iterator[Line]:
         yield "wait", f"  and {status.objections_in_all - len(status.objections)} more"
     for each in status.held:
         yield "plain", f"  held: {each}"
+    for each in status.moving:
+        yield "plain", f"  {each}"

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from consulfwd.config import Agent
 from consulfwd.config.zones import ZoneSettings
@@ -34,6 +35,9 @@ from consulfwd.zones.publish.serials import Serials
 from consulfwd.zones.publish.tools import Tools, in_thread, wait
 from consulfwd.zones.store import Times
 from consulfwd.zones.writer import Writer, form_of
+
+if TYPE_CHECKING:
+    from consulfwd.zones.publish.moves import Moves
 
 log = logging.getLogger("consulfwd.publish")
 
@@ -59,6 +63,7 @@ class Site:
         kinds: Iterable[str] = KINDS,
         look: float = LOOK,
         rounds: Callable[[], None] = lambda: None,
+        moves: Moves | None = None,
     ) -> None:
         self.agents = agents
         self.zones = zones
@@ -68,6 +73,7 @@ class Site:
         self._kinds = tuple(kinds)
         self._look = look
         self._rounds = rounds
+        self._moves = moves
         self._alarms = Alarms()
         self._sources: Sources | None = None
         self._connection: Several | None = None
@@ -87,6 +93,8 @@ class Site:
             audit = Audit(self._folder.audit)
             for zone in self.zones:
                 self.kept.append(self._made(zone, self._sources, audit))
+            if self._moves is not None:
+                await self._moves.start()
             if self.making.primaries is not None:
                 self.making.primaries.bind()
                 await self.making.primaries.start()
@@ -131,6 +139,8 @@ class Site:
         if self._warming is not None:
             self._warming.cancel()
             await asyncio.gather(self._warming, return_exceptions=True)
+        if self._moves is not None:
+            await self._moves.close()
         if self.making.primaries is not None:
             await self.making.primaries.close()
         for one in self.kept:
@@ -147,7 +157,7 @@ class Site:
         serials = Serials()
         places = self.making.places(zone, serials, self._kinds, self._look)
         tools = Tools(audit=audit.write, round=self._said, alarms=self._alarms)
-        publisher = Publisher(zone, places, sources.of(zone), tools, serials)
+        publisher = Publisher(zone, places, sources.of(zone), tools, serials, self._moves)
         times = Times(boot_time, time.time)
         files = self._folder.files(zone)
         writer: Writer | Alone

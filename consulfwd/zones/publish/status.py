@@ -66,6 +66,8 @@ class Status:
     objections: tuple[str, ...] = ()
     objections_in_all: int = 0
     held: tuple[str, ...] = ()
+    # Failover records in it, where each is.
+    moving: tuple[str, ...] = ()
     written: float = field(default=0.0, compare=False)
 
 
@@ -135,6 +137,7 @@ def to_json(status: Status) -> dict[str, Any]:
         "objections": [*status.objections],
         "objections_in_all": status.objections_in_all,
         "held": [*status.held],
+        "moving": [*status.moving],
         "written": status.written,
     }
 
@@ -177,5 +180,9 @@ def load(data: bytes, document: str) -> Status:
         objections=tuple(one.text(_LONGEST) for one in root["objections"].items(MOST)),
         objections_in_all=root["objections_in_all"].integer(0, 2**40),
         held=tuple(one.text(_LONGEST) for one in root["held"].items(MOST)),
+        # Written by none before 0.3.
+        moving=tuple(
+            one.text(_LONGEST) for one in (root["moving"].items(MOST) if "moving" in root else ())
+        ),
         written=root["written"].number(0, 1e12),
     )

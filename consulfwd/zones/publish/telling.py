@@ -17,7 +17,7 @@ log = logging.getLogger("consulfwd.publish")
 
 # Why a target is attended to, as the audit log says it.
 FIRST, TIME, LOOKED = "the first look", "time has passed", "a look now and then"
-ORDERED = "an order"
+ORDERED, MOVED = "an order", "a failover record moved"
 # Objections, and what is withheld for other reasons than the budget, told each by itself.
 MOST = 10
 _SERVICES = 5

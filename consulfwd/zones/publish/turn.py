@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from math import inf
+from typing import TYPE_CHECKING
 
 from consulfwd.config.zones import ZoneSettings
 from consulfwd.errors import ApplyError, ConsulfwdError
@@ -20,10 +21,13 @@ from consulfwd.zones.publish.place import Leading, Place, Told
 from consulfwd.zones.publish.pushing import Pushing
 from consulfwd.zones.publish.remembering import OFTEN, Remembering
 from consulfwd.zones.publish.serials import Serials
-from consulfwd.zones.publish.telling import FIRST, ORDERED, TIME, Teller
+from consulfwd.zones.publish.telling import FIRST, MOVED, ORDERED, TIME, Teller
 from consulfwd.zones.publish.tools import Source, Tools, certain, wait
 from consulfwd.zones.writing import Writing
 from consulfwd.zones.zone import Zone
+
+if TYPE_CHECKING:
+    from consulfwd.zones.publish.moves import Moves
 
 # What is due stays so until there is a plan: it is not acted on again sooner than this (seconds).
 AGAIN = 1.0
@@ -43,6 +47,7 @@ class Turn:
         serials: Serials,
         tools: Tools,
         tell: Teller,
+        moves: Moves | None = None,
     ) -> None:
         self.zone = Zone(settings, tools.clock(), writing.memory)
         self.writing = writing
@@ -50,6 +55,7 @@ class Turn:
         self._settings = settings
         self._places = places
         self._source = source
+        self._moves = moves
         self._tools = tools
         self._tell = tell
         self._wakes = [asyncio.Event() for _ in places]
@@ -68,6 +74,12 @@ class Turn:
         """Have every target attended to."""
         for place, wake in zip(self._places, self._wakes, strict=True):
             place.call(why)
+            wake.set()
+
+    def _hurry(self, why: str) -> None:
+        """Have every target attended to, though it was just now."""
+        for place, wake in zip(self._places, self._wakes, strict=True):
+            place.hurry(why)
             wake.set()
 
     async def run(self) -> None:
@@ -121,6 +133,11 @@ class Turn:
             self.zone.changed(every[at : at + SOME], clock())
             await asyncio.sleep(0)
         self.zone.see(catalog, clock())
+        self._see_moves()
+
+    def _see_moves(self) -> bool:
+        """Have the zone see where names are that move; return whether there may be a push by it."""
+        return self._moves is not None and self._moves.tell(self.zone)
 
     async def _follow(self) -> None:
         """Have the zone see what changes, and have targets attended to when it may matter."""
@@ -132,6 +149,8 @@ class Turn:
             if changed.is_set():
                 changed.clear()
                 pace.changed(now)
+                if self._see_moves():
+                    self._hurry(MOVED)
             due, quiet = zone.due(), pace.due_at
             at = inf if due is None else max(due, again if due == handled else due)
             if quiet is not None and quiet <= now:

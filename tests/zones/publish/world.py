@@ -20,6 +20,7 @@ from consulfwd.zones.memory import Memory
 from consulfwd.zones.model import Act, Key, RRset, applied
 from consulfwd.zones.orders import Allow, Orders
 from consulfwd.zones.plan import Plan
+from consulfwd.zones.publish.moves import Moves
 from consulfwd.zones.publish.place import Place
 from consulfwd.zones.publish.publisher import Publisher
 from consulfwd.zones.publish.serials import Serials
@@ -291,6 +292,7 @@ class Published:
         *targets: Target,
         writing: Writing | None = None,
         in_thread: InThread = _at_once,
+        moves: Moves | None = None,
     ) -> None:
         self.lines: list[str] = []
         self.rounds = 0
@@ -306,7 +308,7 @@ class Published:
             round=self._rounded,
         )
         places = [Place(one, settings.interval, counts=True) for one in targets]
-        self.publisher = Publisher(settings, places, consul, tools, self._serials)
+        self.publisher = Publisher(settings, places, consul, tools, self._serials, moves)
         self._task: asyncio.Task[None] | None = None
 
     def _rounded(self) -> None:
