@@ -257,8 +257,8 @@ A name that moves with the health of two web servers; have the first be ill, and
 
   {dig} {NAME}
   {dig} _failover.{NAME} TXT
-  curl -X POST http://{first}ill
-  curl -X POST http://{first}well
+  curl -s -X POST http://{first}ill
+  curl -s -X POST http://{first}well
 {asked}"""
 
 

@@ -41,8 +41,8 @@ print(ask(query, words[0][1:], timeout=5, port=int(words[2])))
 # And of curl.
 CURL = """
 import sys, urllib.request
-assert sys.argv[1:3] == ["-X", "POST"] and len(sys.argv) == 4, sys.argv
-urllib.request.urlopen(urllib.request.Request(sys.argv[3], method="POST"), timeout=5).read()
+assert sys.argv[1:4] == ["-s", "-X", "POST"] and len(sys.argv) == 5, sys.argv
+urllib.request.urlopen(urllib.request.Request(sys.argv[4], method="POST"), timeout=5).read()
 """
 
 

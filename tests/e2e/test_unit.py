@@ -120,12 +120,13 @@ def test_it_writes_nowhere_and_sees_nothing_of_others(service: Machine) -> None:
     assert not {"secret", "someone", "fuse", "tun", "net"} & set(seen.split()), seen
     # Nothing lies anywhere but what was now put where it may.
     service.sh(f"nsenter --target {pid} --mount setpriv --reuid {uid} touch /var/tmp/its")
-    # The folder for a query log is its own, and empty.
-    logs, written = sorted(
+    # Folders for what is remembered of names that move and for a query log are its own, and empty.
+    remembered, logs, written = sorted(
         one.relative_to(service.layer)
         for one in service.layer.rglob("*")
         if str(one.lstat().st_uid) == uid
     )
+    assert str(remembered) == "var/lib/private/consulfwd-serve"
     assert str(logs) == "var/log/private/consulfwd"
     assert written.match("var/tmp/systemd-private-*/tmp/its")
     limits = service.sh(f"cat /proc/{pid}/limits")

@@ -69,6 +69,9 @@ class Proxy:
         if self._server is not None:
             self._server.close()
             self._server = None
+        # Those that were accepted at this moment begin first, and end with the others.
+        for _ in range(5):
+            await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -79,6 +82,9 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if self._server is None:
+            writer.transport.abort()
+            return
         self._tasks.add(task)
         self._writers.add(writer)
         try:
