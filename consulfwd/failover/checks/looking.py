@@ -36,6 +36,8 @@ _EITHER = frozenset({errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT, errno
 # A check that is ended so much (seconds) after its time was held up by this host: the loop did not
 # turn, or the machine stood still, and the answer may have been waiting all along.
 STALLED = 0.25
+# Its time is counted in so many parts, of so many seconds at least.
+_PARTS, _PART_S = 8, 0.02
 
 
 class Progress:
@@ -89,7 +91,7 @@ class TimedCheck:
         # Not by wait_for, which before Python 3.12 may lose that it was cancelled itself.
         task = asyncio.ensure_future(self._kind.look(address, progress))
         try:
-            await asyncio.wait({task}, timeout=self._timeout_s)
+            await self._wait(task)
             if not task.done():
                 return self._late(address, progress, time.monotonic() - begun)
             return Result.OK, task.result()
@@ -110,6 +112,16 @@ class TimedCheck:
                 await asyncio.wait({task}, timeout=0.1)
             if not task.cancelled():
                 task.exception()  # seen, also where it came too late
+
+    async def _wait(self, task: asyncio.Future[str]) -> None:
+        """Wait for as long as is allowed, in parts: what the loop stands still takes one at most.
+
+        A program that has just begun stands still now and then, and its answers wait for it.
+        """
+        left, part = self._timeout_s, max(self._timeout_s / _PARTS, _PART_S)
+        while left > 0 and not task.done():
+            await asyncio.wait({task}, timeout=min(part, left))
+            left -= part
 
     def _late(self, address: Address, progress: Progress, took: float) -> tuple[Result, str]:
         stalled = took - self._timeout_s

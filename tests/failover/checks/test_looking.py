@@ -89,6 +89,20 @@ async def test_whoever_held_up_this_host_is_not_the_target() -> None:
     assert outcome.reason.startswith("this host was held up for ")
 
 
+class Held:
+    """Answers 30 ms after this host stood still for 120 ms."""
+
+    async def look(self, address: Address, progress: Progress) -> str:
+        time.sleep(0.12)
+        await asyncio.sleep(0.03)
+        return "well"
+
+
+async def test_while_this_host_stands_still_no_time_passes_for_a_target() -> None:
+    outcome = await TimedCheck(Held(), 0.12)(HERE)
+    assert (outcome.result, outcome.reason) == (OK, "well")
+
+
 async def test_who_does_not_end_when_told_is_told_again() -> None:
     outcome = await TimedCheck(Look(None, stubborn=True), 0.01)(HERE)
     assert told(outcome) == (FAIL, "no answer within 10 ms (connecting)")
