@@ -16,6 +16,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -61,6 +62,17 @@ LOGS = """
     channel queries {{ file "{folder}/queries.log"; }};
     category queries {{ queries; }};
     category update {{"""
+MOVING = """
+    failover: [www.{origin}]
+failover:
+  www.{origin}:
+    pools: [{{addresses: [127.0.0.11]}}, {{addresses: [127.0.0.12]}}]
+    check: {{tcp: {{port: {port}}}}}
+    interval: 0.5
+    fall: 2
+    rise: 2
+    ttl: 60
+"""
 pytestmark = pytest.mark.timeout(150)
 
 
@@ -76,6 +88,8 @@ class Site:
         self.new_token()
         self._numbers = itertools.count(1)
         self.quiescence = 0.2
+        # Of the port where addresses of a name that moves are checked, if there is one.
+        self.checked = 0
 
     def new_token(self) -> str:
         """Let the publisher have a token, which is returned."""
@@ -112,6 +126,7 @@ zones:
           key_name: {KEY_NAME}
           key_file: {self.folder}/key
 """
+            + (MOVING.format(origin=ORIGIN, port=self.checked) if self.checked else "")
         )
         return file
 
@@ -246,7 +261,7 @@ def site(all_of_it: Site) -> Iterator[Site]:
     cluster.register_all(INSTANCES)
     yield all_of_it
     cluster.heal()
-    all_of_it.quiescence = 0.2
+    all_of_it.quiescence, all_of_it.checked = 0.2, 0
     # Whoever comes next knows nothing of what went.
     cluster.http("DELETE", "/v1/kv/consulfwd?recurse")
     for state in ("one", "two"):
@@ -295,6 +310,40 @@ def test_an_instance_that_stops_leaves_the_zone_and_comes_back(
     assert {one["result"] for one in lines} == {"done"}
     assert all(one["lock"] >= 1 and one["holder"] and one["why"] for one in lines)
     assert any("Consul: crowd" in one["why"] for one in lines)
+
+
+@NEWEST
+def test_a_name_that_moves_is_in_the_zone_at_once_and_after_a_restart(
+    site: Site, record_property: Callable[[str, object], None]
+) -> None:
+    """What Consul says waits for 30 s meanwhile; the first server is down at the restart."""
+    one, two = ({**WHOLE, "www A": {f"127.0.0.1{at}"}} for at in (1, 2))
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(socket.socket()) for _ in range(2))
+        first.bind(("127.0.0.11", 0))
+        site.checked, site.quiescence = first.getsockname()[1], 30
+        second.bind(("127.0.0.12", site.checked))
+        first.listen()
+        second.listen()
+        with site.publishing() as child:
+            site.becomes(child, one)
+            first.close()
+            took = site.becomes(child, two)
+            record_property("a name moved after", f"{took:.2f}")
+            assert took < 2 * 0.5 + 0.25 + SOON
+            site.wait(child, lambda: "secondary is well" in str(site.status()["moving"]), "told")
+        pushes = site.updates()
+        with site.publishing() as child:
+            site.wait(child, lambda: site.is_("active", "one"), "active")
+            again = stack.enter_context(socket.socket())
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            site.wait(child, lambda: bool(site.status()["moving"]), "looked at")
+            assert site.holds() == two
+            again.bind(("127.0.0.11", site.checked))
+            again.listen()
+            # It does not go where nobody listened, before somebody does.
+            assert site.updates() == pushes
+            site.becomes(child, one)
 
 
 def _snapshot(site: Site, data: bytes | None = None) -> bytes:
