@@ -1,4 +1,4 @@
-"""docs/case-two-sites.md: its picture and its times are what the decisions make of its settings."""
+"""docs/case-two-sites.md: its picture and its times are those of a run, and as decided."""
 
 from __future__ import annotations
 
@@ -31,13 +31,24 @@ def test_what_happens_when_is_what_is_said(project: Path) -> None:
     found = re.findall(r"^\| (\d+):(\d\d) \| ([^|]+) \| ([^|]+) \|$", document, re.MULTILINE)
     said = {int(minutes) * 60 + int(seconds): does for minutes, seconds, _, does in found}
     made = drawing(project)
-    played = made.play()
-    # What is told at the start is that both are up.
-    assert {at for at, _ in played.told if at} <= said.keys()
-    moves = [at for at in range(1, made.END) if played.given[at][0] != played.given[at - 1][0]]
-    assert moves == [at for at, does in said.items() if "is answered with" in does]
+    run, played = made.recorded(), made.play()
+
+    def moves(given: list[tuple[int | None, int]]) -> list[int]:
+        assert len(given) == made.END
+        return [at for at in range(1, made.END) if given[at][0] != given[at - 1][0]]
+
+    assert moves(run.given) == [at for at, does in said.items() if "is answered with" in does]
     assert {made.DEAD[0], made.DEAD[1], *made.CUT} <= said.keys()
-    assert played.given[70][1] == 20
+    ill = [round(at) for at, result in run.checks if result is made.Result.FAIL]
+    assert {ill[0], ill[2]} <= said.keys()
+    # Real checks come a little before each interval is over, and begin at any time of it.
+    both = zip(moves(run.given), moves(played.given), strict=True)
+    apart = [abs(at - other) for at, other in both]
+    assert len(apart) == 2
+    assert max(apart) <= 12
+    # Whoever kept an answer of before has dropped it when the name moves.
+    moved = moves(run.given)[0]
+    assert max(at + ttl for at, (_, ttl) in enumerate(run.given[:moved])) <= moved + 1
 
 
 def test_a_ttl_is_what_the_other_document_says(project: Path) -> None:
