@@ -1,4 +1,4 @@
-"""Many datagrams per system call: Linux's recvmmsg(2) and sendmmsg(2) through ctypes.
+"""Many datagrams per system call: Linux's recvmmsg(2) and sendmmsg(2), compiled or by ctypes.
 
 Addresses stay the kernel's own bytes (struct sockaddr): what came in goes out again unparsed.
 Knows nothing of DNS. Where the calls are missing, `available` says so.
@@ -15,7 +15,9 @@ import sys
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from consulfwd.net.fastlane import fast
 
 BATCH = 64
 # Of a query, so much stands in the block that is copied at once (small: it must not push
@@ -47,7 +49,7 @@ _CALLS = _functions()
 available = _CALLS is not None
 
 
-class Batch:
+class PureBatch:
     """Buffers for receiving and sending on one socket.
 
     A datagram longer than `size` goes on in the spill, `message` puts it together; one longer
@@ -211,6 +213,9 @@ class Batch:
             # ECONNREFUSED is news of an earlier message; this one is tried again, once.
             failure = number
         return failure
+
+
+Batch = PureBatch if TYPE_CHECKING or fast is None else fast.Batch
 
 
 def _address(buffer: bytearray | memoryview) -> int:
