@@ -215,7 +215,10 @@ class PureBatch:
         return failure
 
 
-Batch = PureBatch if TYPE_CHECKING or fast is None else fast.Batch
+if TYPE_CHECKING or fast is None:  # noqa: SIM108 - a type checker reads it
+    Batch = PureBatch
+else:
+    Batch = fast.Batch
 
 
 def _address(buffer: bytearray | memoryview) -> int:
