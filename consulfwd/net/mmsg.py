@@ -46,7 +46,7 @@ def _functions() -> tuple[Any, Any] | None:
 
 
 _CALLS = _functions()
-available = _CALLS is not None
+available = fast is not None or _CALLS is not None
 
 
 class PureBatch:
@@ -140,6 +140,8 @@ class PureBatch:
 
     def messages(self) -> list[bytes]:
         """Return the messages of the last `receive`."""
+        if max(self.lengths, default=0) > self._size:
+            return [self.message(index) for index in range(len(self.lengths))]
         view = self._in
         starts = range(0, BATCH * self._size, self._size)
         return [bytes(view[at : at + length]) for at, length in zip(starts, self.lengths)]  # noqa: B905
