@@ -232,6 +232,8 @@ class Watcher:
                 # After a doubt too: agents said what was no longer so, for a whole TTL perhaps.
                 self._watching.drop(keys, changed=known and decision.verdict is Verdict.CHANGED)
                 armed = known = True
+            # Read, it takes three times what it did as text, and the next one may be hours away.
+            del reply, read
 
     def _shown(
         self, subject: Subject, reply: Reply, read: Sequence[Entry] | None
