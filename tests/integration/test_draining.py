@@ -14,8 +14,8 @@ from consulfwd.core.health import DRAINED
 from consulfwd.dev.real import RealCluster
 from consulfwd.ops.taking import WatchedServer
 from consulfwd.server import Server
+from tests.coreless import coreless_s
 from tests.integration.conftest import NEWEST
-from tests.integration.counted import coreless_s
 from tests.integration.faulted import QUESTIONS, consul
 from tests.load_lock import only_load
 from tests.net.messages import parse, question
