@@ -7,6 +7,7 @@ time takes off what the machine kept it waiting: nothing on a quiet machine.
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from tests.stolen import stolen_s
@@ -23,7 +24,7 @@ def coreless_s(pid: int | str = "self") -> float:
 
 
 class HeldUp:
-    """What became of these processes, and of their children, since it was made."""
+    """What became of these processes, with their children, and of this one, since it was made."""
 
     def __init__(self, *pids: int) -> None:
         self._pids = pids
@@ -38,13 +39,17 @@ class HeldUp:
 
     def _threads(self) -> dict[Path, float]:
         found: dict[Path, float] = {}
-        left = list(self._pids)
+        own = PROC / str(os.getpid())
+        left = [own, *(PROC / str(pid) for pid in self._pids)]
         while left:
-            for task in _those_in(PROC / str(left.pop()) / "task"):
+            process = left.pop()
+            for task in _those_in(process / "task"):
                 # Whoever ends meanwhile is held up no more.
                 with contextlib.suppress(OSError):
                     found[task] = _waited_s(task / "schedstat")
-                    left += map(int, (task / "children").read_text().split())
+                    if process != own:
+                        children = (task / "children").read_text().split()
+                        left += [PROC / child for child in children]
         return found
 
 

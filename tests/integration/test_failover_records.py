@@ -7,7 +7,6 @@ What is measured is what is promised: from a server's death to the last answer w
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -226,7 +225,7 @@ def test_a_name_leaves_what_is_dead_or_wrong_and_comes_back(
             (lambda: first.say(PAGE), first, RISE_S),
         )
         for step, to, allowed in steps:
-            held = HeldUp(os.getpid(), served.pid)
+            held = HeldUp(served.pid)
             at = time.monotonic()
             step()
             took = direct.until(to.address, 20.0) - at
@@ -322,7 +321,7 @@ def test_our_own_line_cut_moves_nothing_and_is_said_once(
         # Nothing of it is left: what is dead once it is mended is left in time.
         first.kill()
         hosts.mend(us)
-        slowed = HeldUp(os.getpid(), served.pid)
+        slowed = HeldUp(served.pid)
         at = time.monotonic()
         with client(served.at) as asking:
             took = asking.until(second.address, 20.0) - at
@@ -382,7 +381,7 @@ def test_one_of_three_checkers_moves_nothing(
         for asking in clients:
             assert {one.addresses for one in asking.seen} == {(first.address,)}
         assert sum("held" in line for line in served[2].said().splitlines()) == 1
-        held = HeldUp(os.getpid(), *(one.pid for one in served))
+        held = HeldUp(*(one.pid for one in served))
         at = time.monotonic()
         first.kill()
         for asking in clients[:2]:

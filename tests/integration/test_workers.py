@@ -173,7 +173,7 @@ def test_killed_exchanged_and_reloaded_under_load(
             time.sleep(2.5)
             before = workers.status()
             victim = workers.pids()[0]
-            held = HeldUp(os.getpid(), served.pid)
+            held = HeldUp(served.pid)
             os.kill(victim, signal.SIGKILL)
             began = time.monotonic()
             served.wait_until(lambda: "answers again" in served.said(), "mended")
@@ -267,7 +267,7 @@ def test_changes_and_orders_reach_all(workers: Workers, cluster: RealCluster) ->
         for number in range(2, 6):
             address = f"10.77.0.{number}"
             register(address)
-            held = HeldUp(os.getpid(), workers.served.pid)
+            held = HeldUp(workers.served.pid)
             began = time.monotonic()
             while answers() != {address} and time.monotonic() < began + 20.0:
                 pass

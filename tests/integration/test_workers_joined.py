@@ -174,7 +174,7 @@ def test_workers_answer_by_what_one_process_knows(
     site.until({primary.address}, 20.0)
 
     primary.end()
-    held = HeldUp(os.getpid(), served.pid)
+    held = HeldUp(served.pid)
     took = site.until({secondary.address}, 20.0)
     print(f"moved after {took:.2f} s")
     assert took < INTERVAL * FALL + 1.0 + held.seconds()
