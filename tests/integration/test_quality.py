@@ -61,6 +61,12 @@ def until(served: Served, condition: Callable[[], object], patience_s: float) ->
         time.sleep(0.05)
 
 
+def ask_for(served: Served, seconds: float) -> None:
+    """The same, for so long."""
+    ends = time.monotonic() + seconds
+    until(served, lambda: time.monotonic() > ends, seconds + 10.0)
+
+
 @pytest.mark.parametrize("which", ["a follower", "the leader"])
 def test_a_server_that_lost_the_others_is_told_so(
     cluster: RealCluster,
@@ -117,8 +123,7 @@ def test_nothing_is_said_of_agents_that_are_well(
         client_cluster.wait_ready()
         before = elections(client_cluster)
         with looked_at(tmp_path, guard, *client_cluster.agents, policy="round_robin") as served:
-            ends = time.monotonic() + 4
-            until(served, lambda: time.monotonic() > ends, 10.0)
+            ask_for(served, 4.0)
             lines = [line for line in served.said().splitlines() if not SLOW.search(line)]
         found = [line for line in lines if "ranked" in line or "WARNING agent" in line]
         # A busy machine may have cost them their leader: that is told, and right.
@@ -167,8 +172,7 @@ def test_a_token_that_is_refused_is_told_once_and_costs_no_answer(
     with serve({"consul": section}, tmp_path, guard) as served:
         first = acl_cluster.servers[0]
         until(served, lambda: told(served, first, "refuses the token of .*: HTTP 403"), 8.0)
-        ends = time.monotonic() + 4
-        until(served, lambda: time.monotonic() > ends, 10.0)
+        ask_for(served, 4.0)
         assert told(served, first, "refuses the token") == 1
         assert told(served, first, "cannot be asked") == 0
         assert told(served, first, "ranked") == 0
