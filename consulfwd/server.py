@@ -297,6 +297,7 @@ class Server:
         if not under_way and due:
             self._looking = asyncio.get_running_loop().create_task(self._look())
         self._tell_limited()
+        self._overseer.look()
         if self._resolv_conf is not None and self._resolv_conf.changed():
             recursors = self._resolv_conf.recursors
             path = self.settings.resolv_conf
