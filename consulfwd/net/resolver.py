@@ -7,7 +7,6 @@ keeps the second's tick, and takes new routes.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import random
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from consulfwd.core.rebinding import Guard
 from consulfwd.core.routes import Kind, Routes
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.wire import Query, skip_name
+from consulfwd.net import collecting
 from consulfwd.net.answers import Answers
 from consulfwd.net.clock import Clock, ClockSet
 from consulfwd.net.driver import Driver
@@ -43,9 +43,6 @@ from consulfwd.net.warmth import EPOCH, Warmth
 from consulfwd.words import duration
 
 log = logging.getLogger("consulfwd.resolver")
-
-# So many lookups that lasted may be left to the collector: a few MB.
-MOST_LASTING = 2000
 
 
 class Engine:
@@ -93,7 +90,7 @@ class Engine:
         questions = Questions(self.table, self.asks, self.loop_tests)
         self.jar = Jar(self.clock, self.counters)
         self.front = Front(questions, self.table, self.driver, self.warmth, rng, self.jar)
-        self.ticks = Ticks(loop, self.clock, self._tick, self.warmth.rest)
+        self.ticks = Ticks(loop, self.clock, self._tick, self._rest)
         # What else is to be done each second; it returns whether that may wait while nobody asks.
         self.on_second: Callable[[float], bool] = lambda now: True
         self._asked = 0
@@ -234,15 +231,17 @@ class Engine:
             self.reuse.freshness.age(leapt)
             self.reuse.overdue(now)
 
-    def _collect(self) -> None:
-        """Have lookups that are over collected: they and their attempts hold each other.
+    def _collect(self, *, resting: bool = False) -> None:
+        """Have what lookups left behind collected, in a moment that nobody waits for an answer."""
+        table = self.table
+        # Who has woken this up does.
+        waiting = bool(self.flights) or self.ticks.waking
+        if collecting.look(waiting=waiting, lasting=table.lasting, resting=resting):
+            table.lasting = 0
 
-        Those that last are old by then, and of what is old the collector looks for a million
-        first: under a flood, minutes later, at the cost of a second.
-        """
-        if self.table.lasting >= MOST_LASTING:
-            self.table.lasting = 0
-            gc.collect()
+    def _rest(self) -> None:
+        self.warmth.rest()
+        self._collect(resting=True)
 
     def _tick(self, late: float) -> bool:
         """Do what is done each second; return whether nobody asked, and nothing is under way."""
@@ -253,13 +252,13 @@ class Engine:
         self.jar.look()
         if self.reuse is not None:
             self.reuse.tick(now)
-        self._collect()
         if self.warmth.epoch > 1:
             self.table.second()
             self.prober.note_pace()
             self.prober.look(now)
             self.prober.measure(now)
             self.pulse.look(self.table.routes.shown, now)
+        self._collect()
         return self.on_second(now) and self._quiet()
 
     def _quiet(self) -> bool:

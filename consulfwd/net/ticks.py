@@ -31,7 +31,7 @@ class Ticks:
         tick: Callable[[float], bool],
         rest: Callable[[], None],
     ) -> None:
-        self.resting = False
+        self.resting = self.waking = False
         self._loop = loop
         self._clock = clock
         self._tick = tick
@@ -64,10 +64,13 @@ class Ticks:
         if not self.resting or self._timer is None:
             return
         self._calm = 0
+        self.waking = True
         try:
             self.go()
         except Exception as error:
             mishaps.note(self._loop, "what is done each second failed", error)
+        finally:
+            self.waking = False
 
     def cancel(self) -> None:
         """Make no more ticks."""
