@@ -14,9 +14,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.choice import CACHED_TTL, CASES, HARMS, KINDS, plan
 from benchmarks.measure import QUIET
 from benchmarks.peers import PEERS, consulfwd_command
-from benchmarks.suite import CACHED_TTL, CASES, HARMS, KINDS, Suite, plan, work_directory
+from benchmarks.suite import Suite, work_directory
 from consulfwd.errors import ConsulfwdError
 from tests.load_lock import only_load
 
@@ -60,6 +61,11 @@ def parser() -> argparse.ArgumentParser:
         help="light C agents, real Consul, or a table of each (stub; miss: both; failover, fresh,"
         " staleness, idle: real)",
     )
+    made.add_argument(
+        "--veth",
+        action="store_true",
+        help="miss, cached: light agents off the host, behind a veth pair (as root)",
+    )
     made.add_argument("--consul", metavar="VERSION", help="which installed Consul (the newest)")
     made.add_argument(
         "--ttl", type=_natural, help=f"of the answers ({CACHED_TTL}; with real Consul: 0)"
@@ -97,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     began = time.monotonic()
     try:
-        steps = plan(options.what, options.upstream)
+        steps = plan(options.what, options.upstream, veth=options.veth)
         # Not beside a test that measures, nor beside another of these.
         with work_directory(options.dir) as directory, only_load():
             suite = Suite(options, directory, steps)

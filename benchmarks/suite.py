@@ -1,7 +1,7 @@
 """What each benchmark consists of: its load, its agents, its servers, its cores.
 
-What belongs here: defaults, the choice of servers and cores, the order of things. What does not:
-options and printing (`__main__`), measuring (`measure`, `startup`), formatting (`report`).
+What belongs here: the order of things. What does not: what is chosen (`choice`), options and
+printing (`__main__`), measuring (`measure`, `startup`), formatting (`report`).
 """
 
 from __future__ import annotations
@@ -17,54 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import failover, fresh, idle, measure, report, staleness, startup
+from benchmarks import failover, fresh, idle, measure, report, staleness, startup, veth
 from benchmarks.asking import Load
-from benchmarks.peers import ALIASES, FLOOR, OURS, PEERS, UNWATCHED, Peer, consulfwd_version
+from benchmarks.choice import (
+    CACHED_TTL,
+    KINDS,
+    PEER_ROUNDS,
+    UNBOUND,
+    Kind,
+    Step,
+    chosen,
+    chosen_cases,
+    cores,
+)
+from benchmarks.peers import FLOOR, OURS, UNWATCHED, Peer, consulfwd_version
 from benchmarks.process import busy_share
 from benchmarks.tools import require
 from benchmarks.upstream import Upstream, consul_binary, real, service_names, stub
-from consulfwd.errors import StartError, UsageError
-
-CACHED_TTL = 60
-# Rounds of `failover` for those it is not about.
-PEER_ROUNDS = 1
-HARMS = {"freeze": ("freeze",), "kill": ("kill",), "both": failover.TURNS}
-CASES = ("turns", "cold", "dark")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Defaults of one benchmark; `rounds` are starts for `startup`."""
-
-    title: str
-    seconds: int
-    rounds: int
-    outstanding: int
-    ttl: int
-    upstreams: tuple[str, ...]
-
-
-KINDS = {
-    "cached": Kind("cached A answers", 1, 14, 100, CACHED_TTL, ("stub",)),
-    "miss": Kind("forwarded misses", 1, 10, 20, 0, ("stub", "real")),
-    "startup": Kind("start and weight", 10, 5, 100, CACHED_TTL, ("stub",)),
-    "failover": Kind("failing agents", 0, 5, 0, 0, ("real",)),
-    "fresh": Kind("watched answers of TTL 0", 1, 10, 20, 0, ("real",)),
-    "staleness": Kind("changes under load", 0, 12, 0, 0, ("real",)),
-    "idle": Kind("watches while nobody asks", 66, 1, 20, 0, ("real",)),
-}
-# Light agents do not fail as Consul does, and serve no HTTP.
-REAL_ONLY = ("failover", "fresh", "staleness", "idle")
-# Where nothing is bound to a core, because it is times that count, or idleness.
-UNBOUND = ("failover", "staleness", "idle")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One table: a benchmark against one sort of agents, "stub" or "real"."""
-
-    name: str
-    upstream: str
 
 
 @dataclass(frozen=True)
@@ -73,54 +42,6 @@ class Outcome:
 
     text: str
     as_json: dict[str, Any]
-
-
-def plan(what: str, upstream: str | None) -> list[Step]:
-    """The tables to make for one of KINDS or "all"; `upstream` "stub", "real", "both" or None.
-
-    Raises UsageError when nothing is left to do: some can be done with real Consul only.
-    """
-    asked = {None: None, "both": ("stub", "real")}.get(upstream, (str(upstream),))
-    names = list(KINDS) if what == "all" else [what]
-    steps = [Step(name, kind) for name in names for kind in asked or KINDS[name].upstreams]
-    steps = [step for step in steps if step.name not in REAL_ONLY or step.upstream == "real"]
-    if not steps:
-        raise UsageError(f"{what} needs real Consul: --upstream real, or leave it out")
-    return steps
-
-
-def chosen_cases(cases: str, harm: str) -> list[str]:
-    """The methods of Failover to run; UsageError for a case that is not known."""
-    names = [name for name in cases.replace(" ", "").split(",") if name]
-    unknown = [name for name in names if name not in CASES]
-    if unknown or not names:
-        raise UsageError(
-            f"--cases: {', '.join(unknown) or 'none'} is not one of {', '.join(CASES)}"
-        )
-    wanted = [name for name in CASES if name in names]
-    return [one for name in wanted for one in (HARMS[harm] if name == "turns" else (name,))]
-
-
-def chosen(text: str) -> list[Peer]:
-    """The servers named; UsageError for one that is not known."""
-    names = [ALIASES.get(name, name) for name in text.replace(" ", "").split(",") if name]
-    unknown = [name for name in names if name not in PEERS]
-    if unknown or not names:
-        raise UsageError(
-            f"--peers: {', '.join(unknown) or 'nobody'} is not one of {', '.join(PEERS)}"
-        )
-    return [PEERS[name] for name in dict.fromkeys(names)]
-
-
-def cores(server: int | None, load: int | None) -> tuple[int, int]:
-    """The server's core and the load's; StartError when there are not two."""
-    allowed = sorted(os.sched_getaffinity(0))
-    server = allowed[0] if server is None else server
-    others = [core for core in allowed if core != server]
-    load = load if load is not None or not others else others[0]
-    if server not in allowed or load not in others:
-        raise StartError(f"two different cores are needed; this process may use {allowed}")
-    return server, load
 
 
 @contextlib.contextmanager
@@ -153,6 +74,7 @@ class Suite:
         require(["taskset", "dnsperf", "cc"] if loaded else [])
         if FLOOR in self.peers:
             require(["cc"])
+        require(["ip"] if options.veth else [])
         if any(step.upstream == "real" for step in steps):
             consul_binary(options.consul)
         self.core, self.load_core = cores(options.server_core, options.load_core)
@@ -290,15 +212,21 @@ class Suite:
         names = self.options.names
         return stub(directory, self.programs, self.load_core, names=names, ttl=CACHED_TTL)
 
-    def _upstream(
-        self, step: Step, directory: Path, ttl: int
-    ) -> contextlib.AbstractContextManager[Upstream]:
+    @contextlib.contextmanager
+    def _upstream(self, step: Step, directory: Path, ttl: int) -> Iterator[Upstream]:
         names = self._names(step)
         if step.upstream == "real":
-            return real(directory, self.options.consul, names=names, ttl=ttl)
+            with real(directory, self.options.consul, names=names, ttl=ttl) as cluster:
+                yield cluster
+            return
         spare = sorted(os.sched_getaffinity(0) - {self.load_core})
         core = spare[0] if spare else self.load_core
-        return stub(directory, self.programs, core, names=names, ttl=ttl)
+        apart = veth.apart() if self.options.veth else contextlib.nullcontext(veth.here)
+        with (
+            apart as there,
+            stub(directory, self.programs, core, names=names, ttl=ttl, there=there) as agents,
+        ):
+            yield agents
 
 
 def _settings(load: Load) -> dict[str, Any]:
