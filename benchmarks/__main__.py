@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.choice import CACHED_TTL, CASES, HARMS, KINDS, plan
-from benchmarks.measure import QUIET
 from benchmarks.peers import PEERS, consulfwd_command
+from benchmarks.samples import QUIET
 from benchmarks.suite import Suite, work_directory
 from consulfwd.errors import ConsulfwdError
 from tests.load_lock import only_load
@@ -36,12 +36,16 @@ def parser() -> argparse.ArgumentParser:
         help="the servers to run, comma-separated (default: %(default)s)",
     )
     made.add_argument(
-        "--seconds", type=_positive, help="length of one slice (1; startup 10; idle 66)"
+        "--seconds",
+        type=_positive,
+        help="length of one slice (1; startup 10; idle 66; memory 30; steady: below 500/s 3, and"
+        " 10 at least of consulfwd with TTL 0)",
     )
     made.add_argument(
         "--rounds",
         type=_positive,
-        help="slices or starts per server (cached 14, miss and fresh 10, startup 5, idle 1;"
+        help="slices or starts per server (cached 14, miss and fresh 10, startup and sizes 5,"
+        " steady 3 or 4, idle 1;"
         " failover: 5 for consulfwd, 1 for the others); staleness: changes (12)",
     )
     made.add_argument(
@@ -54,6 +58,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--clients", type=_positive, default=4, help="dnsperf's clients (4)")
     made.add_argument("--outstanding", type=_positive, help="queries in flight (100; miss: 20)")
     made.add_argument("--rate", type=_positive, help="queries/s (default: as fast as answered)")
+    made.add_argument(
+        "--rates",
+        help="steady: queries/s, comma-separated (100,1000,5000; TTL 0: 500, too); --rate is one",
+    )
     made.add_argument("--edns", action="store_true", help="ask with EDNS")
     made.add_argument(
         "--upstream",

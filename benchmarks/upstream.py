@@ -67,10 +67,18 @@ def service_names(count: int) -> list[str]:
 
 @contextlib.contextmanager
 def stub(
-    directory: Path, programs: Path, core: int, *, names: int, ttl: int, there: There = here
+    directory: Path,
+    programs: Path,
+    core: int,
+    *,
+    names: int,
+    ttl: int,
+    there: There = here,
+    records: Sequence[int] = (INSTANCES,),
 ) -> Iterator[Upstream]:
     """Three light agents in one process, on this host or `there`, behind a veth pair.
 
+    Of several numbers of `records` each name has the one after that of the name before it.
     With a TTL they set RA, as Consul with recursors does: dnsmasq caches nothing without it.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -79,7 +87,8 @@ def stub(
     command = [str(compile_c("stub", programs)), str(counters)]
     with there():
         port = free_port(*addresses)
-        command += [str(port), str(ttl), str(int(ttl > 0)), str(names), *addresses]
+        command += [str(port), str(ttl), str(int(ttl > 0)), str(names)]
+        command += [",".join(map(str, records)), *addresses]
         process = Process(command, core, directory / "log", directory)
         # Nobody listens for HTTP: what a server would ask there is refused at once.
         http_port = free_port(*addresses)
