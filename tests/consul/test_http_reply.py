@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consulfwd.failover.checks.http_reply import HEAD, BadReply, HttpReply
+from consulfwd.consul.http_reply import HEAD, BadReply, HttpReply
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A:  b \r\n\r\nhello, and more"
 _CHUNKS = b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -1,7 +1,8 @@
 """A reply of HTTP/1.1 read from octets that anybody may have written (RFC 9112).
 
 What belongs here: its head, and which octets are its body. Must not know: where they come from, and
-what the reply is worth. Pure, and bounded: a head of `HEAD` octets, interim replies of so many.
+what the reply is worth. Pure, and bounded: a head of `HEAD` octets or fewer, so many interim
+replies.
 """
 
 from __future__ import annotations
@@ -32,19 +33,39 @@ class _Body(Enum):
 class HttpReply:
     """One reply. `status` is 0 and `headers` (names in lower case) are empty before its head came.
 
-    `whole` says that its body has ended.
+    `whole` says that its body has ended. A head of more than `most` octets is none.
     """
 
-    def __init__(self, *, head_only: bool = False) -> None:
+    __slots__ = (
+        "_buffer", "_head_only", "_interim", "_kind", "_left", "_most", "_version", "headers",
+        "status", "whole",
+    )  # fmt: skip
+
+    def __init__(self, *, head_only: bool = False, most: int = HEAD) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.whole = False
         self._head_only = head_only
+        self._most = most
+        self._version = ""
         self._buffer = bytearray()
         self._interim = 0
         self._kind = _Body.CLOSE
         # Octets to come of the body, or of the chunk; -1: the line with a chunk's size.
         self._left = 0
+
+    @property
+    def lasting(self) -> bool:
+        """Whether another reply may follow on this connection (RFC 9112 section 9.3).
+
+        Only where this one is whole, and nothing behind it: what is there might be taken for the
+        reply to what is asked next.
+        """
+        ended = b"\r\n" if self._kind is _Body.CHUNKED else b""
+        told = self._kind is not _Body.CLOSE or self.status in _WITHOUT_BODY
+        options = self.headers.get("connection", "").lower().replace(" ", "").split(",")
+        kept = self._version == "HTTP/1.1" and "close" not in options
+        return self.whole and told and kept and self._buffer == ended
 
     def feed(self, octets: bytes) -> bytes:
         """Return what belongs to the body of what came. Raises BadReply."""
@@ -68,8 +89,8 @@ class HttpReply:
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0 and not b"HTTP/1.".startswith(bytes(self._buffer[:7])):
             raise BadReply("what came is not HTTP")
-        if end > HEAD or (end < 0 and len(self._buffer) > HEAD):
-            raise BadReply(f"its head has more than {HEAD} octets")
+        if end > self._most or (end < 0 and len(self._buffer) > self._most):
+            raise BadReply(f"its head has more than {self._most} octets")
         if end < 0:
             return False
         first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
@@ -83,6 +104,7 @@ class HttpReply:
                 raise BadReply("it goes on saying that it is at it (HTTP 1xx)")
             return True
         self.status = status
+        self._version = first.partition(" ")[0]
         for line in lines:
             self._header(line)
         self._begin()
