@@ -16,7 +16,9 @@ from consulfwd.consul.http_reply import BadReply, HttpReply
 
 # Octets of a reply's head at most; those of Consul are below 1,000.
 HEAD = 8_192
-# And of what is said before anything is asked.
+# Of its chunks on the average at least, where they are many: Consul's have 2,048 or more.
+CHUNK = 32
+# Octets at most of what is said before anything is asked.
 EARLY = 2 * HEAD
 
 
@@ -117,7 +119,7 @@ class HttpConnection(asyncio.Protocol):
                 self.abort()
             return
         if self._reply is None:
-            self._reply = HttpReply(most=HEAD)
+            self._reply = HttpReply(most=HEAD, least=CHUNK)
         try:
             part = self._reply.feed(data)
         except BadReply:

@@ -13,6 +13,7 @@ HEAD = 32_768
 INTERIM = 8
 # A line of chunked coding: its size, and extensions nobody uses.
 _LINE = 256
+_MANY = 1_000
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 _DIGITS = frozenset("0123456789")
 _WITHOUT_BODY = frozenset({204, 304})
@@ -33,20 +34,25 @@ class _Body(Enum):
 class HttpReply:
     """One reply. `status` is 0 and `headers` (names in lower case) are empty before its head came.
 
-    `whole` says that its body has ended. A head of more than `most` octets is none.
+    `whole` says that its body has ended. A head of more than `most` octets is none. Where `least`
+    is given, many chunks of fewer octets on the average are none, either: to put them together
+    takes longer than anybody is to wait.
     """
 
     __slots__ = (
-        "_buffer", "_head_only", "_interim", "_kind", "_left", "_most", "_version", "headers",
-        "status", "whole",
+        "_buffer", "_chunked", "_head_only", "_interim", "_kind", "_least", "_left", "_most",
+        "_version", "headers", "status", "whole",
     )  # fmt: skip
 
-    def __init__(self, *, head_only: bool = False, most: int = HEAD) -> None:
+    def __init__(self, *, head_only: bool = False, most: int = HEAD, least: int = 0) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.whole = False
         self._head_only = head_only
         self._most = most
+        self._least = least
+        # How many chunks came, and of how many octets.
+        self._chunked = (0, 0)
         self._version = ""
         self._buffer = bytearray()
         self._interim = 0
@@ -137,17 +143,20 @@ class HttpReply:
     def _body(self) -> bytes:
         if self._kind is _Body.CHUNKED:
             return self._chunks()
-        found = bytes(self._buffer)
-        if self._kind is _Body.LENGTH:
-            found = found[: self._left]
+        if self._kind is _Body.CLOSE:
+            found = bytes(self._buffer)
+        else:
+            found = bytes(memoryview(self._buffer)[: self._left])
             self._left -= len(found)
             self.whole = not self._left
-        self._buffer.clear()
+        # What is behind it stays, and is seen.
+        del self._buffer[: len(found)]
         return found
 
     def _chunks(self) -> bytes:
         found = bytearray()
         at, buffer = 0, self._buffer
+        count, octets = self._chunked
         while not self.whole:
             if self._left < 0:
                 end = buffer.find(b"\r\n", at, at + _LINE)
@@ -157,6 +166,9 @@ class HttpReply:
                     break
                 self._left = _size(bytes(buffer[at:end]))
                 at = end + 2
+                count, octets = count + 1, octets + max(self._left - 2, 0)
+                if count > _MANY and octets < count * self._least:
+                    raise BadReply("its page comes in crumbs")
                 # Trailers after the last are of no interest.
                 self.whole = self._left == 0
                 continue
@@ -171,6 +183,7 @@ class HttpReply:
                 raise BadReply("a chunk of its page is longer than it says")
             at += 2
             self._left = -1
+        self._chunked = count, octets
         del buffer[:at]
         return bytes(found)
 
