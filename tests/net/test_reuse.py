@@ -22,8 +22,8 @@ from consulfwd.core.proofs import LIFE
 from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import Subject
 from consulfwd.core.watches import REUSE, REUSE_NEGATIVE
-from consulfwd.dev import DevAgent
 from consulfwd.core.worth import Worth
+from consulfwd.dev import DevAgent
 from consulfwd.dns.names import from_text
 from consulfwd.net.clock import Clock
 from consulfwd.net.relays import KEEP_AGAIN
