@@ -110,10 +110,17 @@ def test_the_table_of_ttl_0_tells_who_is_fresh_and_what_the_agents_paid() -> Non
     assert "consulfwd, by perf: epoll_wait 2.00, recvmmsg 1.00" in text
 
 
-def test_calls_of_a_server_that_counting_slowed_down_are_marked() -> None:
-    assert cells(steady(Paced(500, servers(), None), misses=True), "dnsdist")["calls/answer"] == (
-        "4.00*"
-    )
+def test_figures_of_less_load_than_was_asked_for_are_marked() -> None:
+    found = servers()
+    text = steady(Paced(500, found, None), misses=True)
+    assert cells(text, "dnsdist")["calls/answer"] == "4.00*"
+    assert cells(text, "consulfwd")["calls/answer"] == "3.00"
+    found[2].calls = None
+    assert "*" not in steady(Paced(500, found, None), misses=True)
+    found[2].samples = [sample(rate=480.0)]
+    text = steady(Paced(500, found, None), misses=True)
+    assert cells(text, "dnsdist")["answers/s"] == "480*"
+    assert "* fewer answers than the rate" in text
 
 
 def test_the_table_of_cached_answers_has_no_agents() -> None:
