@@ -105,6 +105,6 @@ class Result:
 
     def as_json(self) -> dict[str, object]:
         """Everything, with the medians beside the samples."""
-        columns = [column for column in Sample.__dataclass_fields__ if self.of(column)]
+        columns = [one for one in (*Sample.__dataclass_fields__, "whole_us") if self.of(one)]
         medians = {column: self.middle(column) for column in columns}
         return {**asdict(self), "quiet": len(self.quiet), "median": medians}

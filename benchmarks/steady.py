@@ -19,7 +19,7 @@ from statistics import median
 from benchmarks import calls
 from benchmarks.asking import Load, dnsperf
 from benchmarks.measure import Bench, Entry, Running, measured, started
-from benchmarks.peers import OURS, Site
+from benchmarks.peers import KEEPS, OURS, Site
 from benchmarks.process import Process
 from benchmarks.samples import Result
 from benchmarks.telling import told
@@ -48,8 +48,8 @@ class Paced:
     rest_share: float | None
 
     def as_json(self) -> dict[str, object]:
-        """Everything."""
-        servers = [one.as_json() for one in self.results]
+        """Everything; `keeps_ttl_0` are those whose answers of TTL 0 are from a cache."""
+        servers = [{**one.as_json(), "keeps_ttl_0": one.note == KEEPS} for one in self.results]
         return {"rate": self.rate, "rest_share": self.rest_share, "servers": servers}
 
 

@@ -123,6 +123,13 @@ def test_figures_of_less_load_than_was_asked_for_are_marked() -> None:
     assert "* fewer answers than the rate" in text
 
 
+def test_json_tells_who_keeps_answers_of_ttl_0() -> None:
+    told = Paced(500, servers(), 0.024).as_json()
+    assert (told["rate"], told["rest_share"]) == (500, 0.024)
+    assert isinstance(told["servers"], list)
+    assert [one["name"] for one in told["servers"] if one["keeps_ttl_0"]] == ["knot"]
+
+
 def test_the_table_of_cached_answers_has_no_agents() -> None:
     text = steady(Paced(500, servers(), None), misses=False)
     assert "fresh" not in cells(text, "consulfwd")
