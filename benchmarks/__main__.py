@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--veth",
         action="store_true",
-        help="miss, cached: light agents off the host, behind a veth pair (as root)",
+        help="light agents off the host, behind a veth pair (as root); for miss",
     )
     made.add_argument("--consul", metavar="VERSION", help="which installed Consul (the newest)")
     made.add_argument(

@@ -7,7 +7,7 @@ printing (`tables`), memory of idle watches (`idle`), of a start (`startup`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.asking import Load, dnsperf, first_answer
@@ -62,7 +62,7 @@ def _measure(bench: Bench, load: Load, peer: Peer, datafile: Path) -> Held:
     try:
         first_answer(process, site.port, load.names[0])
         first_mb = rss_mb(process.pid)
-        command = replace(load, rate=load.rate or RATE).command(datafile, site.port)
+        command = load.command(datafile, site.port)
         report = dnsperf(command)
         process.check()
         return Held(

@@ -78,12 +78,25 @@ def servers() -> list[Result]:
 def test_who_is_least_serves_fresh_answers() -> None:
     found = servers()
     assert [serves_fresh(one) for one in found] == [False, True, True, False]
-    first, whole = least(found, "cpu_us"), least(found, "whole_us")
+    first, whole = least(found, "cpu_us", 1000), least(found, "whole_us", 1000)
     assert first is not None
     assert first.name == "dnsdist"
     assert whole is not None
     assert whole.name == "consulfwd"
-    assert least([found[0], found[3]], "cpu_us") is None
+    assert least([found[0], found[3]], "cpu_us", 1000) is None
+
+
+def test_who_is_least_had_the_load_of_the_rate() -> None:
+    found = servers()
+    found[2].samples = [sample(cpu_us=10.0, rate=800.0)]
+    first = least(found, "cpu_us", 1000)
+    assert first is not None
+    assert first.name == "consulfwd"
+    # Where nobody had it, all are alike.
+    found[1].samples = [sample(cpu_us=20.0, rate=900.0)]
+    first = least(found, "cpu_us", 1000)
+    assert first is not None
+    assert first.name == "dnsdist"
 
 
 def cells(text: str, name: str) -> dict[str, str]:
