@@ -23,6 +23,7 @@ from benchmarks.peers import KEEPS, OURS, Site
 from benchmarks.process import Process
 from benchmarks.samples import Result
 from benchmarks.telling import told
+from consulfwd.errors import StartError
 
 # One slice (seconds), longer where there are few answers in a second.
 SLICE_S, SLOW_S, SLOW = 1, 3, 500
@@ -105,11 +106,9 @@ def run(
                     result.samples.append(measured(one, result.load_command, share))
             if by:
                 bench.say(f"{rate}/s, system calls, by {by}")
-                briefly = replace(at_rate, seconds=SLICE_S)
                 for result, one in zip(results, servers, strict=True):
                     _lead_in(at_rate, datafile, one)
-                    command = briefly.command(datafile, one.port)
-                    result.calls = calls.count(by, one.process.pid, command, bench.directory)
+                    result.calls = _calls(by, one, replace(at_rate, seconds=SLICE_S), datafile)
             yield Paced(rate, results, rest.median if rest is not None else None)
 
 
@@ -152,6 +151,17 @@ def _result(
     assert load.rate is not None
     chosen = replace(load, seconds=slice_s(load.rate, seconds, watched=watched))
     return one.result(chosen.command(datafile, one.port))
+
+
+def _calls(by: str, one: Running, load: Load, datafile: Path) -> calls.Calls | None:
+    command = load.command(datafile, one.port)
+    try:
+        return calls.count(by, one.process.pid, command, one.bench.directory)
+    except StartError as error:
+        # What was measured is not lost for that.
+        one.process.check()
+        one.bench.say(f"{one.peer.name}: system calls not counted: {error}")
+        return None
 
 
 def _lead_in(load: Load, datafile: Path, one: Running) -> None:
