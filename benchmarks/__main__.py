@@ -87,6 +87,12 @@ def parser() -> argparse.ArgumentParser:
         default=consulfwd_command(),
         help="how to start consulfwd, to compare another build or Python",
     )
+    made.add_argument(
+        "--beside",
+        metavar="COMMAND",
+        type=shlex.split,
+        help="another build of consulfwd in the same rounds, to see what a change does",
+    )
     made.add_argument("--dir", type=Path, help="keep configurations and logs here")
     made.add_argument("--json", action="store_true", help="print JSON, all samples included")
     return made

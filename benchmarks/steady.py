@@ -19,7 +19,7 @@ from statistics import median
 from benchmarks import calls
 from benchmarks.asking import Load, dnsperf
 from benchmarks.measure import Bench, Entry, Running, measured, started
-from benchmarks.peers import KEEPS, OURS, Site
+from benchmarks.peers import KEEPS, Site
 from benchmarks.process import Process
 from benchmarks.samples import Result
 from benchmarks.telling import told
@@ -86,7 +86,7 @@ def run(
     datafile = load.write(bench.directory / "queries")
     ready = _watched(bench, load) if watching else None
     entries = [
-        Entry(bench, peer, ready, tells=True) if peer is OURS else Entry(bench, peer)
+        Entry(bench, peer, ready, tells=True) if peer.own else Entry(bench, peer)
         for peer in bench.peers
     ]
     with started(entries, load) as servers:
@@ -147,7 +147,7 @@ class Rest:
 def _result(
     one: Running, load: Load, seconds: int | None, datafile: Path, watching: bool
 ) -> Result:
-    watched = watching and one.peer is OURS
+    watched = watching and one.peer.own
     assert load.rate is not None
     chosen = replace(load, seconds=slice_s(load.rate, seconds, watched=watched))
     return one.result(chosen.command(datafile, one.port))
