@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
-from itertools import permutations
+import struct
+from itertools import islice, permutations
 
 import dns.message
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consulfwd.core.known import FEW, Known
+from consulfwd.core.known import FEW, Instances, Known, instances
 from consulfwd.dns import const
-from consulfwd.dns.message import read_reply
+from consulfwd.dns.message import Message, read_reply
+from consulfwd.dns.names import from_text
 from consulfwd.dns.replies import respond
 from tests.core.play import QUESTION, edns, query
 
@@ -138,6 +140,7 @@ def test_what_is_passed_on_is_what_a_reply_that_is_read_makes(count: int, limit:
     for seed in range(5):
         random.Random(seed).shuffle(records)
         data = reply(records)
+        assert pieces is not None
         head, begin, end, tail = pieces
         made = head + data[begin:end] + tail
         assert made == respond(asked, b"", read_reply(data, QUESTION), limit)
@@ -150,3 +153,132 @@ def test_all_orders_of_four() -> None:
     one = known(reply(records))
     assert all(one.is_in(reply(list(order))) for order in permutations(records))
     assert not one.is_in(reply(records).replace(b"web", b"Web"))
+
+
+# -- instances, each with what belongs to it ------------------------------------------------------
+
+SRV = QUESTION[:-4] + b"\0\x21\0\1"
+# Port, node, and its metadata as texts. Two are on one node.
+HOSTS = [
+    (8000, "n1.node.dc1.consul", []), (8001, "node-2.node.dc1.consul", [b"a=b"]),
+    (8002, "x.node.dc1.consul", [b"a", b"b"]), (8003, "0a000004.addr.dc1.consul", []),
+    (9000, "n1.node.dc1.consul", []), (8005, "node-2.node.dc2.consul", [b"a=b"]),
+]  # fmt: skip
+Host = tuple[int, str, list[bytes]]
+
+
+def given_by_consul(hosts: list[Host], *, bare: bool = False, ttl: int = 0) -> bytes:
+    """The reply as Consul packs it: addresses and texts in the order of the SRV records, and a
+    pointer leads to where a name is first."""
+    answers, more, count = b"", b"", 0
+    first: dict[str, bytes] = {}
+    age = struct.pack("!I", ttl)
+    for port, target, texts in hosts:
+        name = from_text(target)
+        place = BEGIN + len(answers) + 18
+        pointer = first.setdefault(target, (0xC000 | place).to_bytes(2, "big"))
+        fixed = struct.pack("!HHHH", 6 + len(name), 1, 1, port)
+        answers += b"\xc0\x0c\0\x21\0\1" + age + fixed + name
+        if not bare:
+            more += pointer + b"\0\1\0\1" + age + b"\0\4\x0a\0" + struct.pack("!H", port)
+            for text in texts:
+                more += pointer + b"\0\x10\0\1\0\0\0\0"
+                more += struct.pack("!HB", 1 + len(text), len(text)) + text
+            count += 1 + len(texts)
+    counts = struct.pack("!HHHH", 1, len(hosts), 0, count + 1)
+    return b"id\x85\x80" + counts + SRV + answers + more + OPT
+
+
+def by_instances(data: bytes) -> Instances | None:
+    message = read_reply(data, SRV)
+    return instances(Known(message, "A", 0, 60, data, BEGIN), data, SRV)
+
+
+def told(message: Message) -> list[list[bytes]]:
+    return [sorted(section) for section in message.sections(SRV)]
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_instances_are_known_in_any_order(bare: bool) -> None:
+    hosts = list(HOSTS)
+    one = by_instances(given_by_consul(hosts, bare=bare))
+    assert one is not None
+    asked = query("WEB.service.Consul", const.SRV, edns=edns(4096))
+    for order in islice(permutations(hosts), 0, 720, 7):
+        data = b"ID" + given_by_consul(list(order), bare=bare)[2:]
+        assert one.is_in(data)
+        came = one.as_came(data)
+        assert told(came) == told(one.message)
+        pieces = one.pieces(asked, 4096)
+        assert pieces is not None
+        head, begin, end, tail = pieces
+        made = head + data[begin:end] + tail
+        assert made == respond(asked, b"", came, 4096)
+        if order[0] is hosts[3]:
+            dns.message.from_wire(b"id" + made, ignore_trailing=False)
+    # Each is cut where its own records end.
+    assert one.pieces(asked, 250) is None
+
+
+@given(st.permutations(HOSTS), st.data())
+def test_whatever_else_is_changed_no_instance_is_known(
+    hosts: list[Host], data: st.DataObject
+) -> None:
+    one = by_instances(given_by_consul(HOSTS))
+    assert one is not None
+    shuffled = given_by_consul(hosts)
+    assert one.is_in(shuffled)
+    at = data.draw(st.integers(2, len(shuffled) - 1))
+    octet = data.draw(st.integers(1, 255))
+    mutated = bytearray(shuffled)
+    mutated[at] ^= octet
+    inserted = shuffled[:at] + bytes((octet,)) + shuffled[at:]
+    for other in (bytes(mutated), inserted, shuffled[:at], shuffled[:at] + shuffled[at + 1 :]):
+        assert not one.is_in(other)
+    twice = bytearray(shuffled)
+    two = data.draw(st.integers(BEGIN, len(shuffled) - 2)), at
+    for place, value in zip(two, data.draw(st.binary(min_size=2, max_size=2)), strict=True):
+        twice[place] = value
+    # What is known says the same as what it is known as.
+    if one.is_in(bytes(twice)):
+        assert told(read_reply(bytes(twice), SRV)) == told(one.message)
+
+
+def test_what_belongs_to_another_is_not_known() -> None:
+    """As many octets, and the same records: but the addresses of two have changed places."""
+    one = by_instances(given_by_consul(HOSTS))
+    assert one is not None
+    data = given_by_consul(HOSTS)
+    swapped = data.replace(b"\x0a\0\x1f\x40", b"????").replace(b"\x0a\0\x1f\x41", b"\x0a\0\x1f\x40")
+    swapped = swapped.replace(b"????", b"\x0a\0\x1f\x41")
+    assert len(swapped) == len(data)
+    assert swapped != data
+    assert not one.is_in(swapped)
+    # An instance twice and another not at all.
+    assert not one.is_in(given_by_consul([HOSTS[0], HOSTS[0], *HOSTS[2:]]))
+    assert not one.is_in(given_by_consul(HOSTS, ttl=1))
+
+
+FEW_HOSTS = HOSTS[:FEW]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        given_by_consul(FEW_HOSTS),
+        # One with no address, and one whose text has another owner.
+        given_by_consul(HOSTS).replace(
+            b"\0\1\0\1\0\0\0\0\0\4\x0a\0\x1f\x42", b"\0\x10\0\1\0\0\0\0\0\4\3abc"
+        ),
+        given_by_consul(HOSTS)[:-27] + b"\xc0\x0c" + given_by_consul(HOSTS)[-25:],
+    ],
+)  # fmt: skip
+def test_others_are_not_known_by_instances(data: bytes) -> None:
+    read_reply(data, SRV)
+    assert by_instances(data) is None
+
+
+def test_targets_beyond_the_reach_of_pointers() -> None:
+    hosts: list[Host] = [(number, f"node-{number}.node.dc1.consul", []) for number in range(400)]
+    assert by_instances(given_by_consul(hosts[:300])) is not None
+    assert by_instances(given_by_consul(hosts, bare=True)) is None
