@@ -18,7 +18,8 @@ from consulfwd.dns.message import Message
 from consulfwd.dns.wire import Query
 
 if TYPE_CHECKING:
-    from consulfwd.core.known import Instances, Known
+    from consulfwd.core.instances import Instances
+    from consulfwd.core.known import Known
     from consulfwd.core.subjects import Form
 
 # Loopback carries any size; elsewhere no datagram is to come in fragments (RFC 9715).

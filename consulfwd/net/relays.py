@@ -9,7 +9,8 @@ from __future__ import annotations
 from consulfwd.core.aliases import leads_on
 from consulfwd.core.ask import Ask
 from consulfwd.core.attempts import Attempt
-from consulfwd.core.known import Instances, Known, instances
+from consulfwd.core.instances import Instances, instances
+from consulfwd.core.known import Known
 from consulfwd.core.upstreams import Upstream
 from consulfwd.core.verdict import ANSWERS, lame, left_out
 from consulfwd.dns.message import Message, read_reply
