@@ -288,3 +288,51 @@ def test_the_second_steps_differ_from_round_to_round() -> None:
     orders = [[*islice(turns(7, rng), 7)] for _ in range(20)]
     steps = {(one[1][0] - one[0][0]) % 7 for one in orders}
     assert len(steps) > 3
+
+
+def pointer(place: int) -> bytes:
+    return (0xC000 | place).to_bytes(2, "big")
+
+
+def crafted(*more: tuple[int, bytes], target: bytes = b"\x05ab\x09xy\0") -> Message:
+    """Three SRV records, the second one's target crafted, and additional (type, record) behind."""
+    asked = query(const.SRV).question
+    targets = [from_text("a.node"), target, from_text("ccc.node")]
+    rows = b"".join(
+        b"\xc0\x0c\0\x21\0\1\0\0\0\0" + struct.pack("!HHHH", 6 + len(one), 1, 1, 1) + one
+        for one in targets
+    )
+    head = struct.pack("!HHHHHH", 1, 0x8180, 1, 3, 0, len(more))
+    return read_reply(head + asked + rows + b"".join(one for _, one in more), asked)
+
+
+BEGIN = 12 + len(query(const.SRV).question)
+SECOND = BEGIN + 18 + len(from_text("a.node"))
+ADDRESS = b"\0\1\0\1\0\0\0\0\0\4\x0a\0\0\1"
+TEXT_AT = SECOND + 18 + len(b"\1b\0") + 18 + len(from_text("ccc.node")) + 12
+CRAFTED = {
+    # From within a label on, through the record behind, whichever that is.
+    "through the next record": crafted((1, pointer(SECOND + 21) + ADDRESS)),
+    # From the port on.
+    "from within the data": crafted((1, pointer(SECOND + 17) + ADDRESS), target=b"\2\1b\0"),
+    # To a text with a pointer in it, which nobody takes for one, to a name in the answers.
+    "by way of a text": crafted(
+        (16, pointer(12) + b"\0\x10\0\1\0\0\0\0\0\3\2" + pointer(SECOND + 18)),
+        (1, pointer(TEXT_AT + 1) + ADDRESS),
+        target=b"\1b\0",
+    ),
+    # The type that was asked for, taken for the length of a label, and on through what is behind.
+    "through the end of the question": crafted(target=b"\3abc" + pointer(BEGIN - 3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CRAFTED)
+def test_a_name_stays_what_it_is_whatever_it_leads_through(what: str) -> None:
+    asked, message = query(const.SRV), CRAFTED[what]
+    right = [sorted(one) for one in message.sections(asked.question)]
+    firsts = set()
+    for reply in islice(in_turn(asked, message, 4096, message.body, random.Random(1)), 30):
+        found = read(reply, asked)
+        assert [sorted(one) for one in found] == right
+        firsts.add(found[0][0])
+    assert len(firsts) == 3
