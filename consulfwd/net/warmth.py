@@ -58,6 +58,11 @@ class Warmth:
             else:
                 age(now, self.epoch_ends)
 
+    def rest(self) -> None:
+        """Keep nothing ready: whoever asks next finds it overdue, so that what was left is done."""
+        self.clear()
+        self.good_until = 0.0
+
     def keep_good(self, watched_until: float) -> None:
         """Note until when answers that are watched may be used."""
         self._watched_until = watched_until
