@@ -19,8 +19,8 @@ from consulfwd.dns import const
 from consulfwd.dns.message import Message, assemble_message
 from consulfwd.dns.names import from_text
 from consulfwd.dns.records import build_record, read_records
-from consulfwd.net.fastlane import fast
-from tests.core.hot_twins import BOTH, compiled, entry, given, make, table_of
+from consulfwd.net import _fast
+from tests.core.hot_twins import BOTH, entry, given, make, table_of
 from tests.core.play import NAME, QUESTION, address, answer, denial, edns, query
 
 # The 0.999 quantiles of the chi-squared distribution, by degrees of freedom.
@@ -261,7 +261,6 @@ def test_answers_that_must_be_read_are_made_as_they_are_asked_for(
     assert [one.replace(b"\0\0\1\x27", b"\0\0\1\x2c") for one in later] == answers[:16]
 
 
-@compiled
 @settings(max_examples=60, deadline=None)
 @forall(
     st.integers(2, 40), st.integers(0, 2**31 - 1), st.integers(0, 2**32), st.booleans(),
@@ -294,44 +293,40 @@ def test_twins_give_the_same(count: int, ttl: int, seed: int, cut: bool, age: in
         assert sorted(firsts) == list(range(count))
 
 
-@compiled
 @settings(max_examples=200, deadline=None)
 @forall(st.binary(max_size=80), st.binary(max_size=64), st.integers(0, 40), st.integers(0, 40))
 def test_what_is_no_message_is_refused(
     reply: bytes, records: bytes, begin: int, size: int
 ) -> None:
-    assert fast is not None
     try:
-        ready = fast.Ready([reply], begin, size, records, 1)
+        ready = _fast.Ready([reply], begin, size, records, 1)
     except ValueError:
         return
     ready.age(1)
     assert len(ready()) == len(reply)
 
 
-@compiled
 @pytest.mark.parametrize("shift", range(-3, 4))
 @pytest.mark.parametrize("size", [0, 1, 16, 28])
 def test_records_are_within_the_reply(shift: int, size: int) -> None:
-    assert fast is not None
     message = answer(3)
     (reply,) = given(make("python", query(), message, 512), 1)
     begin = 10 + len(QUESTION) + 16 * shift
     bodies = (message.body, message.body[:16], message.body[:-1], message.body * 2, b"")
     for body in bodies:
         try:
-            ready = fast.Ready([reply], begin, size, body, 0)
+            ready = _fast.Ready([reply], begin, size, body, 0)
         except ValueError:
             continue
         for _ in range(8):
             assert len(ready()) == len(reply)
     for wrong in ([], [reply] * 65, [b""], [bytes(65534)], [reply[:-1]]):
         with pytest.raises(ValueError, match=r"none|no longer|no message"):
-            fast.Ready(wrong)
+            _fast.Ready(wrong)
     with pytest.raises(ValueError, match="are bytes"):
-        fast.Ready([None])
+        _fast.Ready([None])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="back"):
-        fast.Ready([reply]).age(-1)
+        _fast.Ready([reply]).age(-1)
 
 
 @BOTH

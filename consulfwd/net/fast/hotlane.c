@@ -187,7 +187,7 @@ static int round_of(HotLane *self, int64_t now, int *more, int *taken)
 
     *more = count >= WORTH_ANOTHER;
     if (count < 0) {
-        /* News of what was sent; if it is more than that Python will be told so, too. */
+        /* News of what was sent; if it is more than that, Python is told the same. */
         PyErr_Clear();
         return LEFT;
     }
@@ -256,7 +256,8 @@ static int set_taker(HotLane *self, PyObject *taker, void *Py_UNUSED(closure))
 {
     PyObject *before = (PyObject *)self->taker;
 
-    if (taker == NULL || (taker != Py_None && !PyObject_TypeCheck(taker, &TakerType))) {
+    if (taker == NULL || (taker != Py_None
+        && (!PyObject_TypeCheck(taker, &TakerType) || ((Taker *)taker)->take == NULL))) {
         PyErr_SetString(PyExc_TypeError, "a taker is needed, or None");
         return -1;
     }
