@@ -1,16 +1,18 @@
 """The hot table: whole datagrams (but their ID) to ready answers, nothing parsed on a hit.
 
 One table per listener. Each second it is gone through: TTLs count down, and what would run out
-before the next second goes, so no expiry is checked on a hit. Whatever leaves the cache leaves it.
+before the next second is put aside or goes, so no expiry is checked on a hit. Whatever leaves the
+cache leaves it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain, cycle, islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, cast
 
+from consulfwd.core.ready import Compiled, PureReady, Ready, Timed, Variant
 from consulfwd.dns.message import Message, assemble_message
 from consulfwd.dns.records import is_rrset, orders, read_records, rotations, size_of_addresses
 from consulfwd.dns.replies import STREAM_LIMIT, fits, respond
@@ -34,82 +36,6 @@ MAX_IN_TURN, EACH_IN_TURN = 8192, 8
 _ZERO = bytes(4)
 # Where a reply without its ID has the number of its answers.
 _ANCOUNT = slice(4, 6)
-Variant = Callable[[], bytes]
-
-
-class Ready(Protocol):
-    """Answers to one datagram; `hits` counts those given, `octets` is what they take."""
-
-    hits: int
-
-    @property
-    def octets(self) -> int:
-        """Return what they take."""
-
-    def given(self) -> Variant:
-        """Return what gives the next one."""
-
-    def age(self, seconds: int) -> bool:
-        """Count their TTLs down; False where that takes longer than to make them anew."""
-
-
-class Compiled(Protocol):
-    """Makes ready answers of replies that take turns, or of one and its plain RRset's records.
-
-    These stand at `begin`, each of `size` octets; there may be more than fit into the reply.
-    """
-
-    def __call__(
-        self,
-        replies: Sequence[bytes],
-        begin: int = 0,
-        size: int = 0,
-        records: bytes = b"",
-        seed: int = 1,
-    ) -> Ready:
-        """Return them. Raises ValueError for what is no message."""
-
-
-class PureReady:
-    """Answers that are made while they are asked for, `most` at most, then given again in turn.
-
-    Those that `fade` have TTLs that count down; of a `part` not every record comes first.
-    """
-
-    __slots__ = ("_fades", "_made", "_most", "hits", "octets", "part", "replies", "whole")
-
-    def __init__(
-        self, made: Iterator[bytes], most: int, octets: int, *, fades: bool, part: bool
-    ) -> None:
-        self.hits = 0
-        self.octets = octets
-        self.replies: list[bytes] = []
-        # Whether they are all made.
-        self.whole = False
-        self._made = made
-        self._most = most
-        self._fades = fades
-        self.part = part
-
-    def given(self) -> Variant:
-        return self._turns().__next__
-
-    def _turns(self) -> Iterator[bytes]:
-        replies = self.replies
-        for reply in islice(self._made, self._most):
-            if replies and reply is replies[0]:
-                # The same again is what has no order to vary.
-                break
-            replies.append(reply)
-            self.hits += 1
-            yield reply
-        self.whole = True
-        for reply in cycle(replies):
-            self.hits += 1
-            yield reply
-
-    def age(self, seconds: int) -> bool:
-        return not self.part and not (seconds and self._fades)
 
 
 class Place:
@@ -126,40 +52,66 @@ class Place:
 
 
 class HotTable:
-    """`answers` is what the listener's loop looks in; the rest keeps it bounded and true."""
+    """`answers` is what the listener's loop looks in; the rest keeps it bounded and true.
+
+    `ending` are answers that end within this second: for who looks whether they have.
+    """
 
     def __init__(self, compiled: Compiled | None = None) -> None:
         self.answers: dict[bytes, Variant] = {}
+        self.ending: dict[bytes, Timed] = {}
         self.octets = 0
         self._compiled = compiled
         self._places: dict[bytes, Place] = {}
 
-    def has_room(self, message: Message) -> bool:
-        """Return whether there is room for an answer."""
-        if len(self._places) >= MAX_ENTRIES:
+    def take(self, datagram: bytes) -> Variant | None:
+        """Return what gives the next answer to a datagram (without its ID) if that is fresh."""
+        place = self._places.get(datagram)
+        return None if place is None else self.answers.get(datagram) or place.ready.given()
+
+    def has_room(self, entry: Entry, ends: float) -> bool:
+        """Return whether there is room for an answer that is to be good up to `ends`."""
+        message = entry.message
+        if len(self._places) >= MAX_ENTRIES or (self._compiled is None and entry.expires_at < ends):
             return False
         return self.octets + NOTED + _times(message) * len(message.body) <= MAX_OCTETS
 
-    def put(self, datagram: bytes, key: bytes, entry: Entry, age: int, ready: Ready) -> Variant:
+    def put(
+        self, datagram: bytes, key: bytes, entry: Entry, age: int, ready: Ready, ends: float
+    ) -> Variant:
         """Have a datagram (without its ID) answered by an entry, which is so many seconds old.
 
-        `key` is the entry's. Return what gives the next answer.
+        `key` is the entry's; the second ends at `ends`. Return what gives the next answer.
         """
         self.remove(datagram)
         octets = NOTED + len(datagram) + ready.octets
         self._places[datagram] = Place(ready, entry, key, age, octets)
         self.octets += octets
-        give = self.answers[datagram] = ready.given()
         if entry.hot is None:
             entry.hot = set()
         entry.hot.add((self, datagram))
+        give = ready.given()
+        if entry.expires_at >= ends:
+            self.answers[datagram] = give
+        elif not self._ends(datagram, ready, entry.expires_at):
+            self.remove(datagram)
         return give
+
+    def _ends(self, datagram: bytes, ready: Ready, at: float) -> bool:
+        """Put aside what is not good for a whole second; False where that cannot be."""
+        if isinstance(ready, PureReady):
+            return False
+        self.answers.pop(datagram, None)
+        timed = self.ending[datagram] = cast("Timed", ready)
+        timed.until = at
+        return True
 
     def remove(self, datagram: bytes) -> None:
         """Forget the answer to a datagram, if there is one."""
         place = self._places.pop(datagram, None)
         if place is not None:
-            del self.answers[datagram]
+            self.answers.pop(datagram, None)
+            self.ending.pop(datagram, None)
             self.octets -= place.octets
             if place.entry.hot is not None:
                 place.entry.hot.discard((self, datagram))
@@ -187,9 +139,12 @@ class HotTable:
                 continue
             entry = place.entry
             age = int(now - entry.stored_at)
-            if entry.expires_at < ends or not self._grows_older(datagram, place, age - place.age):
+            if entry.expires_at <= now or not self._grows_older(datagram, place, age - place.age):
                 gone.append(datagram)
+                continue
             place.age = age
+            if entry.expires_at < ends and not self._ends(datagram, place.ready, entry.expires_at):
+                gone.append(datagram)
         for datagram in gone:
             self.remove(datagram)
         return used

@@ -23,6 +23,7 @@ class Batch:
 
 class Ready:
     hits: int
+    until: float
     @property
     def octets(self) -> int: ...
     def __init__(
@@ -47,6 +48,7 @@ class HotLane(Lane):
         self,
         batch: Batch,
         answers: dict[bytes, Callable[[], bytes]],
+        ending: dict[bytes, Ready],
         access: object,
         warmth: object,
         clock: object,

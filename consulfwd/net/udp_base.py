@@ -279,16 +279,16 @@ class BaseListener:
         entry = result.entry
         assert entry is not None
         ask.warm = warmth.epoch
-        give = hot.answers.get(ask.raw)
+        # Asked for twice in one batch, or about to end, it is there already.
+        give = hot.take(ask.raw)
         if give is None:
-            now = self._clock.now()
+            now, ends = self._clock.now(), warmth.epoch_ends
             body = self.table.cache.body(entry, now)
             message = entry.message
-            if entry.expires_at < warmth.epoch_ends or not hot.has_room(message):
+            if not hot.has_room(entry, ends):
                 return ident + next(in_turn(ask.query, message, limit, body, self._rng))
             ready = hot.make(ask.query, message, limit, body, self._rng)
-            give = hot.put(ask.raw, ask.key, entry, int(now - entry.stored_at), ready)
-        # Else it was asked for twice in one batch.
+            give = hot.put(ask.raw, ask.key, entry, int(now - entry.stored_at), ready, ends)
         return ident + give()
 
     def _second(self, now: float, ends: float) -> None:

@@ -8,7 +8,8 @@ from itertools import islice
 import pytest
 
 from consulfwd.core.cache import Entry
-from consulfwd.core.hot import HotTable, Ready
+from consulfwd.core.hot import HotTable
+from consulfwd.core.ready import Ready
 from consulfwd.dns.message import Message
 from consulfwd.dns.wire import Query
 from consulfwd.net import _fast

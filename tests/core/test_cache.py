@@ -369,7 +369,7 @@ def ready(cache: Cache, table: HotTable, key: bytes, message: Message) -> None:
     """Keep an answer, and have it ready in a hot table."""
     entry = cache.put(key, message, NOW, "A")
     made = table.make(query(), message, 4096, message.body, random.Random(1))
-    table.put(key, key, entry, 0, made)
+    table.put(key, key, entry, 0, made, NOW)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from consulfwd.core import hot
-from consulfwd.core.hot import MAX_ENTRIES, MAX_OCTETS, MAX_VARIANTS, HotTable, PureReady, in_turn
+from consulfwd.core.hot import MAX_ENTRIES, MAX_OCTETS, MAX_VARIANTS, HotTable, in_turn
+from consulfwd.core.ready import PureReady
 from consulfwd.dns import const
 from consulfwd.dns.message import Message, assemble_message
 from consulfwd.dns.names import from_text
@@ -146,7 +147,7 @@ def put(
     kept = entry(message, NOW, ttl)
     body = message.body
     ready = table.make(query(), message, 512, body, random.Random(1))
-    return table.put(datagram, key, kept, 0, ready)()
+    return table.put(datagram, key, kept, 0, ready, NOW + 1)()
 
 
 def ttls(table: HotTable, datagram: bytes) -> set[int]:
@@ -180,8 +181,14 @@ def test_what_ends_before_the_next_second_leaves(twin: str) -> None:
     table.age(NOW + 1, NOW + 2)
     assert [*table.answers] == [b"in time"]
     assert table.octets > 0
+    # Whoever looks may have it to its end.
+    assert {one: ready.until for one, ready in table.ending.items()} == (
+        {b"too soon": NOW + 1.9} if twin == "compiled" else {}
+    )
+    put(table, b"new", answer(3), ttl=0.5)
+    assert (table.take(b"new") is None) is (twin == "python")
     table.age(NOW + 2, NOW + 3)
-    assert (table.answers, table.octets) == ({}, 0)
+    assert (table.answers, table.ending, table.octets) == ({}, {}, 0)
 
 
 @BOTH
@@ -189,7 +196,7 @@ def test_the_table_is_bounded(twin: str, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(hot, "MAX_ENTRIES", 40)
     table, message = table_of(twin), answer(1)
     number = 0
-    while table.has_room(message):
+    while table.has_room(entry(message), NOW + 1):
         put(table, number.to_bytes(2, "big"), message, key=number.to_bytes(2, "big"))
         number += 1
     assert number == len(table.answers) == 40
@@ -203,7 +210,7 @@ def test_the_table_is_bounded(twin: str, monkeypatch: pytest.MonkeyPatch) -> Non
     table.age(NOW, NOW + 1)
     assert sorted(table.answers) == asked
     table.clear()
-    assert (table.answers, table.octets, table.has_room(message)) == ({}, 0, True)
+    assert (table.answers, table.octets, table.has_room(entry(message), NOW + 1)) == ({}, 0, True)
     assert MAX_ENTRIES == 4096
 
 
@@ -212,9 +219,9 @@ def test_the_table_is_bounded_in_octets(twin: str) -> None:
     table, message = table_of(twin), answer(1000)
     number = 0
     asked = query(edns=edns(65535))
-    while table.has_room(message):
+    while table.has_room(entry(message), NOW + 1):
         ready = table.make(asked, message, 65535, message.body, random.Random(1))
-        table.put(number.to_bytes(2, "big"), b"key", entry(message), 0, ready)
+        table.put(number.to_bytes(2, "big"), b"key", entry(message), 0, ready, NOW + 1)
         number += 1
         assert table.octets <= MAX_OCTETS + hot.NOTED
     assert 100 <= number < MAX_OCTETS // 16_000
@@ -243,7 +250,7 @@ def test_answers_that_must_be_read_are_made_as_they_are_asked_for(
     message = assemble_message(question, ([srv(port, 300) for port in range(4)], [], []), flags=0)
     table = table_of(twin)
     ready = table.make(asked, message, 512, message.body, random.Random(1))
-    give = table.put(b"srv", b"key", entry(message), 0, ready)
+    give = table.put(b"srv", b"key", entry(message), 0, ready, NOW + 1)
     assert isinstance(ready, PureReady)
     assert len(ready.replies) == 0
     answers = [give() for _ in range(40)]

@@ -99,6 +99,7 @@ typedef struct {
     uint32_t *ends;        /* where each reply ends */
     int count, turn;       /* how many, and whose turn it is */
     unsigned hits;         /* how often one was given since it was set to 0 */
+    double until;          /* when its answer is not fresh any more, where that is to be looked at */
     uint32_t in_all;
     /* Of a plain RRset: where its records begin, how large each is, how many there are and how many
      * fit, and in which order they come next. */
@@ -133,6 +134,7 @@ typedef struct HotLane {
     Lane lane;
     Batch *batch;
     PyObject *answers; /* dict[bytes, what gives the next reply without its ID] */
+    PyObject *ending;  /* dict[bytes, Ready]: the same of what ends within this second */
     PyObject *access, *warmth, *clock, *usual_now, *counters;
     PyObject *trusted; /* the networks with which all clients of this socket may ask, or None */
     Taker *taker;

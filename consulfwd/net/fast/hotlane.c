@@ -128,15 +128,29 @@ static void forget_rest(HotLane *self)
     }
 }
 
+/* What is ready for a message (borrowed); NULL, with an exception set or not, where nothing is. */
+static PyObject *look_up(const HotLane *self, PyObject *key, int64_t now)
+{
+    PyObject *ready = PyDict_GetItemWithError(self->answers, key);
+
+    if (ready != NULL || PyErr_Occurred() || !PyDict_GET_SIZE(self->ending))
+        return ready;
+    ready = PyDict_GetItemWithError(self->ending, key);
+    if (ready != NULL && Py_IS_TYPE(ready, &ReadyType)
+        && (double)now * 1e-9 < ((Ready *)ready)->until)
+        return ready;
+    return NULL;
+}
+
 /* Look one message up and queue its reply: 1, or leave it to others: 0; -1 with an exception set. */
-static int answer_one(HotLane *self, int index)
+static int answer_one(HotLane *self, int index, int64_t now)
 {
     PyObject *key = batch_key(self->batch, index), *ready;
     int done;
 
     if (key == NULL)
         return -1;
-    ready = PyDict_GetItemWithError(self->answers, key);
+    ready = look_up(self, key, now);
     if (ready != NULL) {
         Py_INCREF(ready);
         done = answer(self, index, ready);
@@ -160,12 +174,12 @@ static int answer_one(HotLane *self, int index)
 }
 
 /* Answer what is hot of a batch; 0, or -1 with an exception set. */
-static int answer_batch(HotLane *self, int count)
+static int answer_batch(HotLane *self, int count, int64_t now)
 {
     int hits = 0, done = 0;
 
     for (int i = 0; i < count && done >= 0; i++) {
-        done = answer_one(self, i);
+        done = answer_one(self, i, now);
         hits += done > 0;
     }
     batch_flush(self->batch);
@@ -191,7 +205,7 @@ static int round_of(HotLane *self, int64_t now, int *more, int *taken)
         PyErr_Clear();
         return LEFT;
     }
-    if (answer_batch(self, count) < 0)
+    if (answer_batch(self, count, now) < 0)
         return FAILED;
     if (self->left && self->taker != NULL) {
         *taken = 1;
@@ -288,13 +302,13 @@ static int know_names(void)
 static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *words)
 {
     static char *names[] = {
-        "batch", "answers", "access", "warmth", "clock", "usual_now", "counters", NULL};
-    PyObject *batch, *answers, *access, *warmth, *clock, *usual_now, *counters;
+        "batch", "answers", "ending", "access", "warmth", "clock", "usual_now", "counters", NULL};
+    PyObject *batch, *answers, *ending, *access, *warmth, *clock, *usual_now, *counters;
     HotLane *self;
 
     if (!PyArg_ParseTupleAndKeywords(
-            args, words, "O!O!OOOOO", names, &BatchType, &batch, &PyDict_Type, &answers, &access,
-            &warmth, &clock, &usual_now, &counters)
+            args, words, "O!O!O!OOOOO", names, &BatchType, &batch, &PyDict_Type, &answers,
+            &PyDict_Type, &ending, &access, &warmth, &clock, &usual_now, &counters)
         || know_names() < 0)
         return NULL;
     if (((Batch *)batch)->name_size == 0) {
@@ -308,6 +322,7 @@ static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *words)
     Py_INCREF(batch);
     self->batch = (Batch *)batch;
     self->answers = Py_NewRef(answers);
+    self->ending = Py_NewRef(ending);
     self->access = Py_NewRef(access);
     self->warmth = Py_NewRef(warmth);
     self->clock = Py_NewRef(clock);
@@ -320,6 +335,7 @@ static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *words)
 static int traverse(HotLane *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->answers);
+    Py_VISIT(self->ending);
     Py_VISIT(self->access);
     Py_VISIT(self->warmth);
     Py_VISIT(self->clock);
@@ -336,6 +352,7 @@ static void dealloc(HotLane *self)
     forget_rest(self);
     Py_XDECREF(self->batch);
     Py_XDECREF(self->answers);
+    Py_XDECREF(self->ending);
     Py_XDECREF(self->access);
     Py_XDECREF(self->warmth);
     Py_XDECREF(self->clock);

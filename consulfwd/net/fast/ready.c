@@ -328,6 +328,7 @@ static PyMethodDef METHODS[] = {
 
 static PyMemberDef MEMBERS[] = {
     {"hits", T_UINT, offsetof(Ready, hits), 0, NULL},
+    {"until", T_DOUBLE, offsetof(Ready, until), 0, NULL},
     {"octets", T_UINT, offsetof(Ready, in_all), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };

@@ -31,13 +31,14 @@ class World:
         self.client.setblocking(False)
         self.batch = _fast.Batch(self.sock)
         self.answers: dict[bytes, Callable[[], bytes]] = {HOT: _fast.Ready([REPLY])}
+        self.ending: dict[bytes, _fast.Ready] = {}
         self.access = Held(networks=("all",), limiter=Held(own_host=False))
         self.warmth = Held(good_until=float("inf"))
         self.clock = Clock()
         self.counters = Held(hot=0, queries=0)
         self.lane = _fast.HotLane(
-            self.batch, self.answers, self.access, self.warmth, self.clock, usual_now,
-            self.counters,
+            self.batch, self.answers, self.ending, self.access, self.warmth, self.clock,
+            usual_now, self.counters,
         )  # fmt: skip
         self.lane.trusted = self.access.networks
 
@@ -154,6 +155,19 @@ def test_closed_it_receives_nothing(why: str, there: World) -> None:
     assert there.ask(b"\1\2" + HOT)[0]
 
 
+def test_what_ends_within_the_second_is_given_to_its_end(there: World) -> None:
+    there.clock.now = lambda: 50.0
+    ready = there.ending[HOT] = _fast.Ready([REPLY])
+    del there.answers[HOT]
+    assert there.ask(b"\1\2" + HOT) == (False, [0], [])
+    ready.until = 50.001
+    assert there.ask(b"\1\2" + HOT) == (True, [], [b"\1\2" + REPLY])
+    ready.until = 50.0
+    assert there.ask(b"\1\2" + HOT) == (False, [0], [])
+    there.ending[HOT] = lambda: REPLY  # type: ignore[assignment]
+    assert there.ask(b"\1\2" + HOT) == (False, [0], [])
+
+
 def test_an_answer_that_fails_is_left_to_python(there: World) -> None:
     turns = iter([REPLY])
     there.answers[HOT] = turns.__next__
@@ -198,8 +212,9 @@ def test_a_closed_socket(there: World) -> None:
 
 
 def test_what_it_is_made_of(there: World) -> None:
-    pairs: list[tuple[Any, Any]] = [
-        (None, {}), (there.batch, None), (_fast.Batch(there.sock, named=False), {}),
+    pairs: list[tuple[Any, Any, Any]] = [
+        (None, {}, {}), (there.batch, None, {}), (there.batch, {}, []),
+        (_fast.Batch(there.sock, named=False), {}, {}),
     ]  # fmt: skip
     for wrong in pairs:
         with pytest.raises((TypeError, ValueError)):
