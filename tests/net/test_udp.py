@@ -179,6 +179,39 @@ async def test_hot_answers_depend_on_the_whole_datagram() -> None:
         assert here.counters.hot == 3
 
 
+@pytest.mark.usefixtures("twin")
+async def test_what_is_hot_counts_as_used() -> None:
+    """The cache forgets what was used least recently, and does not see what is hot being used."""
+    async with world(cache={"size": 4}) as here:
+        here.cluster.dns.service_ttl = 300
+        here.skip(0)
+        await repeat(here, 3)
+        for qtype in ("A", "AAAA", "SRV"):
+            await here.ask("web.service.consul", qtype)
+        (key, *others) = here.engine.cache.entries
+        assert len(others) == 3
+        await repeat(here, 1)
+        here.tick()
+        await here.ask("consul.service.consul")
+        assert key in here.engine.cache.entries
+        assert others[0] not in here.engine.cache.entries
+
+
+@pytest.mark.usefixtures("twin")
+async def test_answers_are_hot_from_one_second_to_the_next() -> None:
+    async with world() as here:
+        here.cluster.dns.service_ttl = 30
+        here.skip(0)
+        await repeat(here, 2)
+        cached = here.counters.cached
+        for second in range(1, 6):
+            here.skip(1)
+            assert [reply.ttls for reply in await repeat(here, 3)] == [{30 - second}] * 3
+        # Python makes anew each second what counts down.
+        assert here.counters.cached - cached in (0, 5)
+        assert here.asked() == ["1 udp"]
+
+
 async def test_made_up_names_do_not_fill_the_memory() -> None:
     async with world() as here:
         for number in range(10_000):
