@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain, cycle, islice
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from consulfwd.core.ready import Compiled, PureReady, Ready, Timed, Variant
 from consulfwd.dns.message import Message, assemble_message
@@ -21,8 +21,6 @@ from consulfwd.errors import WireError
 
 if TYPE_CHECKING:
     import random
-
-    from consulfwd.core.cache import Entry
 
 MAX_ENTRIES = 4096
 # What they may take in all (octets); what one takes by itself; and all orders of one answer.
@@ -38,12 +36,21 @@ _ZERO = bytes(4)
 _ANCOUNT = slice(4, 6)
 
 
+class Kept(Protocol):
+    """An answer as the cache keeps it (`cache.Entry`), and where it is hot."""
+
+    expires_at: float
+    stored_at: float
+    message: Message
+    hot: set[tuple[HotTable, bytes]] | None
+
+
 class Place:
     """What is known of a datagram in the table; `age` is how old its TTLs tell the entry to be."""
 
     __slots__ = ("age", "entry", "key", "octets", "ready")
 
-    def __init__(self, ready: Ready, entry: Entry, key: bytes, age: int, octets: int) -> None:
+    def __init__(self, ready: Ready, entry: Kept, key: bytes, age: int, octets: int) -> None:
         self.ready = ready
         self.entry = entry
         self.key = key
@@ -69,7 +76,7 @@ class HotTable:
         place = self._places.get(datagram)
         return None if place is None else self.answers.get(datagram) or place.ready.given()
 
-    def has_room(self, entry: Entry, ends: float) -> bool:
+    def has_room(self, entry: Kept, ends: float) -> bool:
         """Return whether there is room for an answer that is to be good up to `ends`."""
         message = entry.message
         if len(self._places) >= MAX_ENTRIES or (self._compiled is None and entry.expires_at < ends):
@@ -77,7 +84,7 @@ class HotTable:
         return self.octets + NOTED + _times(message) * len(message.body) <= MAX_OCTETS
 
     def put(
-        self, datagram: bytes, key: bytes, entry: Entry, age: int, ready: Ready, ends: float
+        self, datagram: bytes, key: bytes, entry: Kept, age: int, ready: Ready, ends: float
     ) -> Variant:
         """Have a datagram (without its ID) answered by an entry, which is so many seconds old.
 
