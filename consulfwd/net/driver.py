@@ -17,7 +17,7 @@ from consulfwd.core.probe import Probe
 from consulfwd.core.upstreams import NO_INTERFACE
 from consulfwd.dns.message import read_reply
 from consulfwd.errors import WireError
-from consulfwd.net.channel import OTHER_ID, OUR_SHORTAGE
+from consulfwd.net.channel import OTHER_ID, OUR_SHORTAGE, Passing
 from consulfwd.net.channels import Channels
 from consulfwd.net.clock import Clock
 from consulfwd.net.flight import Flight
@@ -41,7 +41,8 @@ class Driver:
     """The owner of the channels (`channel.Owner`), and the table's carrier (`table.Carrier`).
 
     `on_health` is called when an upstream's health has changed, or is to be looked into; what
-    becomes of relays is told to whom the other `on_` attributes are set to.
+    becomes of relays is told to whom the other `on_` attributes are set to. `passing` is the
+    compiled lane, where there is one.
     """
 
     on_relayed: Callable[[Waiter, bytes, float], bool]
@@ -53,6 +54,7 @@ class Driver:
     def __init__(self, table: Table, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
         self.clock = clock
         self.batching = False
+        self.passing: Passing | None = None
         self.channels = Channels(loop, self)
         self._table = table
         self._health = table.health
@@ -127,7 +129,7 @@ class Driver:
         if channel is None:
             return None
         tail = ask.plain() if upstream.plain else ask.tail(upstream)
-        lane = (self._health.version, upstream, channel.relay, tail)
+        lane = (self._health.version, upstream, channel.relay, tail, channel.way)
         if group.policy == "ordered":
             ask.lane = lane
         if upstream.changed_at:

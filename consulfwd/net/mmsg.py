@@ -140,6 +140,8 @@ class PureBatch:
 
     def messages(self) -> list[bytes]:
         """Return the messages of the last `receive`."""
+        if max(self.lengths, default=0) > self._size:
+            return [self.message(index) for index in range(len(self.lengths))]
         view = self._in
         starts = range(0, BATCH * self._size, self._size)
         return [bytes(view[at : at + length]) for at, length in zip(starts, self.lengths)]  # noqa: B905

@@ -48,8 +48,14 @@ class Relays:
         if reuse is not None and reuse.freshness.settling and reuse.settles(ask, now):
             self._decide(relay, known.message, False, now)
             return False
-        if (now >= ask.kept_until or not known.positive) and not self._keep(relay, known, now):
+        if (now >= ask.kept_until or not known.positive) and not self.keep(relay, known, now):
             return False
+        self.pass_back(relay, known)
+        return True
+
+    def pass_back(self, relay: Waiter, known: Known) -> None:
+        """Give those who wait a reply; the question is in flight no longer."""
+        ask = relay.ask
         key = ask.key
         table = self._table
         flights = table.flights
@@ -63,9 +69,8 @@ class Relays:
             table.delivery.give(relay.all(), lambda waiter: waiter.relayed(ask, known))
         if table.draining is not None:
             table.look_whether_drained()
-        return True
 
-    def _keep(self, relay: Waiter, known: Known, now: float) -> bool:
+    def keep(self, relay: Waiter, known: Known, now: float) -> bool:
         """Put a reply into the cache; a doubtful one is handed over to a lookup: False."""
         table = self._table
         ask = relay.ask

@@ -121,6 +121,11 @@ class UdpListener(BaseListener):
     def _ask(self, rest: list[int]) -> None:
         """Hand those of a batch to the table that the hot table did not know."""
         batch = self._batch
+        passing = self.driver.passing
+        if passing is not None:
+            rest = passing.ask(self, batch, rest)
+            if not rest:
+                return
         data, peers, lengths, size = batch.data, batch.names, batch.lengths, batch.name_size
         asks, submit = self.questions.asks, self.table.submit
         now = self._clock.now()

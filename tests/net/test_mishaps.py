@@ -210,6 +210,8 @@ async def test_at_one_query_of_many(
                 client.send(packet)
             await answers(client, 21)
             here.skip(301)
+            # The compiled lane would not come by there.
+            here.engine.driver.passing = None
         for where in ("submit",) if known else ("submit", "prepare"):
             if not known:
                 here.engine.asks.clear()

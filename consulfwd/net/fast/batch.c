@@ -58,7 +58,7 @@ static PyObject *receive(Batch *self, PyObject *Py_UNUSED(ignored))
     return count < 0 ? NULL : PyLong_FromLong(count);
 }
 
-static PyObject *whole(const Batch *self, int index)
+PyObject *batch_whole(const Batch *self, int index)
 {
     size_t length = batch_length(self, index), first = length;
     PyObject *made;
@@ -86,7 +86,7 @@ static PyObject *message(Batch *self, PyObject *number)
         PyErr_SetString(PyExc_IndexError, "no such message");
         return NULL;
     }
-    return whole(self, (int)index);
+    return batch_whole(self, (int)index);
 }
 
 static PyObject *messages(Batch *self, PyObject *Py_UNUSED(ignored))
@@ -94,7 +94,7 @@ static PyObject *messages(Batch *self, PyObject *Py_UNUSED(ignored))
     PyObject *made = PyList_New(self->count);
 
     for (int i = 0; made != NULL && i < self->count; i++) {
-        PyObject *one = whole(self, i);
+        PyObject *one = batch_whole(self, i);
 
         if (one == NULL)
             Py_CLEAR(made);
@@ -216,7 +216,7 @@ unsigned char *batch_put(
         send_queued(self);
     to = self->out + self->used;
     memcpy(to, ident, 2);
-    if (length)
+    if (tail != NULL && length)
         memcpy(to + 2, tail, length);
     head = self->out_heads + self->queued;
     head->msg_hdr.msg_iov->iov_base = to;

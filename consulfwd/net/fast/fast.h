@@ -63,11 +63,15 @@ static inline const unsigned char *batch_name(const Batch *self, int index)
 /*
  * Queue a message of two octets and a tail to an address (ignored on a connected socket); when
  * there is no room what was queued is sent first. Return the tail's place to be changed until the
- * next call, NULL when no message may be as long.
+ * next call, NULL when no message may be as long. A tail that is NULL is written there by the
+ * caller.
  */
 unsigned char *batch_put(
     Batch *self, const unsigned char *ident, const unsigned char *tail, size_t length,
     const unsigned char *name);
+
+/* Message `index` of the last receive as bytes; NULL with an exception set. */
+PyObject *batch_whole(const Batch *self, int index);
 
 /* Send what is queued; return the errno of the last failure since the last call, or 0. */
 int batch_flush(Batch *self);
@@ -88,5 +92,18 @@ typedef struct Lane {
 
 extern PyTypeObject LaneType;
 extern PyTypeObject PollerType;
+
+/*
+ * Relays of one engine (`fast.Relays`): what listeners pass on to upstreams. `begin`, then `ask`
+ * for each query of a batch, then `end`, with nothing of Python's run between them. `begin` and
+ * `end` return 0, or -1 with an exception set; `ask` whether the query is on its way: if not it is
+ * Python's (`UdpListener._ask`). `message` says which query of the batch, received from a client
+ * who may ask.
+ */
+typedef struct Relays Relays;
+
+int relays_begin(Relays *self);
+int relays_ask(Relays *self, PyObject *listener, Batch *batch, int message);
+int relays_end(Relays *self);
 
 #endif

@@ -1,5 +1,5 @@
 /* The module `consulfwd.net._fast`: optional, and used by its twins in Python where it is there. */
-#include "fast.h"
+#include "relay.h"
 
 PyTypeObject LaneType = {
     PyVarObject_HEAD_INIT(NULL, 0)
@@ -34,7 +34,9 @@ PyMODINIT_FUNC PyInit__fast(void)
     if (module == NULL)
         return NULL;
     if (add(module, &LaneType, "Lane") < 0 || add(module, &BatchType, "Batch") < 0
-        || add(module, &PollerType, "Poller") < 0) {
+        || add(module, &PollerType, "Poller") < 0
+        || add(module, &RelaysType, "Relays") < 0 || add(module, &WayType, "Way") < 0
+        || relay_ready() < 0) {
         Py_DECREF(module);
         return NULL;
     }
