@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from consulfwd.core.ask import Ask, Known
+from consulfwd.core.ask import Ask
 from consulfwd.core.cache import Entry
+from consulfwd.core.known import Known
 from consulfwd.net.channel import Passing
 from consulfwd.net.clock import Clock
 from consulfwd.net.fastlane import fast

@@ -11,12 +11,16 @@
 
 struct Way;
 
+/* No reply is longer without its ID. */
+#define MOST_TAIL 65533
+
 /* Where the attributes stand that classes of Python have in slots, and these classes. */
 typedef struct {
     PyTypeObject *ask, *entry, *known, *waiter;
-    Py_ssize_t ask_local, ask_key, ask_lane, ask_known, ask_kept_until;
+    Py_ssize_t ask_local, ask_key, ask_lane, ask_known, ask_alike, ask_kept_until;
     Py_ssize_t entry_expires_at;
-    Py_ssize_t known_positive, known_on_host, known_off_host;
+    Py_ssize_t known_positive, known_on_host, known_off_host, known_length, known_size;
+    Py_ssize_t known_begin, known_end, known_head, known_tail, known_ordered;
     Py_ssize_t listener, waiter_ask, client_id, peer, upstream, sent_at, others, ident;
 } Shapes;
 
@@ -94,5 +98,21 @@ static inline double number(PyObject *one, Py_ssize_t at)
 
     return value != NULL && PyFloat_CheckExact(value) ? PyFloat_AS_DOUBLE(value) : Py_NAN;
 }
+
+/*
+ * Return the reply seen before that a message of a question is (borrowed), or NULL, maybe with an
+ * exception set: the twin of what `Relays.on_relayed` begins with.
+ */
+PyObject *relay_recognise(
+    const Shapes *at, PyObject *ask, const unsigned char *data, size_t length);
+
+/* What a reply to a client is made of behind its ID (`known.Pieces`; borrowed). */
+typedef struct {
+    const unsigned char *head, *middle, *tail;
+    size_t head_size, middle_size, tail_size;
+} Pieces;
+
+/* Find the pieces of the reply that a message makes; return whether they are there. */
+int relay_pieces(PyObject *pieces, const unsigned char *data, size_t length, Pieces *found);
 
 #endif

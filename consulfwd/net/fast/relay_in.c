@@ -6,7 +6,6 @@
 
 #define ROUNDS 64
 #define LISTENERS 8
-#define MOST_TAIL 65533
 
 /* A listener that replies go out by. */
 typedef struct {
@@ -26,8 +25,9 @@ typedef struct {
 
 /* A reply that is to be passed back as it is (all borrowed). */
 typedef struct {
-    PyObject *relay, *ask, *known, *wire;
+    PyObject *relay, *ask, *known, *pieces;
     Place *place;
+    Pieces parts;
     int is_kept; /* the cache has it already */
 } Usual;
 
@@ -91,20 +91,6 @@ static Place *place_of(Round *round, PyObject *listener)
     return place;
 }
 
-/* Return the reply seen before that a message is (borrowed), or NULL. */
-static PyObject *recognise(
-    const Shapes *at, PyObject *ask, const unsigned char *data, size_t length)
-{
-    PyObject *all = slot(ask, at->ask_known), *key, *known;
-
-    if (all == NULL || !PyDict_CheckExact(all))
-        return NULL;
-    key = PyBytes_FromStringAndSize((const char *)data + 2, (Py_ssize_t)length - 2);
-    known = key == NULL ? NULL : PyDict_GetItemWithError(all, key);
-    Py_XDECREF(key);
-    return known != NULL && Py_IS_TYPE(known, at->known) ? known : NULL;
-}
-
 /* Return whether a relay has to do with nobody but the one client that waits. */
 static int is_alone(const Relays *relays, PyObject *relay, PyObject *ask)
 {
@@ -136,16 +122,15 @@ static int is_usual(Way *self, Round *round, int index, PyObject *ident, Usual *
         return 0;
     found->relay = relay;
     found->ask = ask;
-    found->known = recognise(at, ask, batch_message(batch, index), length);
+    found->known = relay_recognise(at, ask, batch_message(batch, index), length);
     if (found->known == NULL)
         return 0;
     found->place = place_of(round, slot(relay, at->listener));
     if (found->place == NULL || PyBytes_GET_SIZE(peer) != found->place->batch->name_size)
         return 0;
-    found->wire = slot(
+    found->pieces = slot(
         found->known, found->place->on_host ? at->known_on_host : at->known_off_host);
-    if (found->wire == NULL || !PyBytes_CheckExact(found->wire)
-        || PyBytes_GET_SIZE(found->wire) > MOST_TAIL)
+    if (!relay_pieces(found->pieces, batch_message(batch, index), length, &found->parts))
         return 0;
     found->is_kept = slot(found->known, at->known_positive) == Py_True
         && relays->now < number(ask, at->ask_kept_until);
@@ -172,21 +157,21 @@ static int tell_broken(Way *self, PyObject *relay)
 }
 
 /* Have a reply kept by Python; return whether it is still to be passed back from here. */
-static int keep(Way *self, Round *round, PyObject *relay, PyObject *known)
+static int keep(Way *self, Round *round, PyObject *relay, PyObject *known, PyObject *data)
 {
     Relays *relays = self->relays;
     PyObject *ask = slot(relay, relays->at.waiter_ask), *done;
     int still;
 
     done = PyObject_CallMethodObjArgs(
-        relays->relays, relay_names.keep, relay, known, relays->moment, NULL);
+        relays->relays, relay_names.keep, relay, known, data, relays->moment, NULL);
     still = done == NULL ? -1 : PyObject_IsTrue(done);
     Py_XDECREF(done);
     if (still > 0 && relays_look(relays) < 0)
         still = -1;
     if (still > 0 && !is_alone(relays, relay, ask)) {
         done = PyObject_CallMethodObjArgs(
-            relays->relays, relay_names.pass_back, relay, known, NULL);
+            relays->relays, relay_names.pass_back, relay, known, data, NULL);
         still = done == NULL ? -1 : 0;
         Py_XDECREF(done);
         if (done != NULL) {
@@ -198,34 +183,48 @@ static int keep(Way *self, Round *round, PyObject *relay, PyObject *known)
     return still < 0 ? tell_broken(self, relay) : still;
 }
 
+static void put_reply(Batch *batch, PyObject *client, PyObject *peer, const Pieces *parts)
+{
+    unsigned char *to = batch_put(
+        batch, (const unsigned char *)PyBytes_AS_STRING(client), NULL,
+        parts->head_size + parts->middle_size + parts->tail_size,
+        (const unsigned char *)PyBytes_AS_STRING(peer));
+
+    memcpy(to, parts->head, parts->head_size);
+    memcpy(to + parts->head_size, parts->middle, parts->middle_size);
+    memcpy(to + parts->head_size + parts->middle_size, parts->tail, parts->tail_size);
+}
+
 /* Pass a reply back; return -1 when an exception is to end the reading. */
-static int pass_back(Way *self, Round *round, PyObject *ident, const Usual *found)
+static int pass_back(
+    Way *self, Round *round, const Batch *batch, int index, PyObject *ident, const Usual *found)
 {
     Relays *relays = self->relays;
-    PyObject *relay = found->relay, *known = found->known, *wire = found->wire;
-    PyObject *ask = found->ask, *client = slot(relay, relays->at.client_id);
+    PyObject *relay = found->relay, *known = found->known;
+    PyObject *pieces = found->pieces, *ask = found->ask, *client = slot(relay, relays->at.client_id);
     PyObject *peer = slot(relay, relays->at.peer);
     int still = 1;
 
     Py_INCREF(relay); /* which holds the question, the client's ID and its address */
     Py_INCREF(known);
-    Py_INCREF(wire);
+    Py_INCREF(pieces);
     if (PyDict_DelItem(self->pending, ident) < 0)
         PyErr_Clear();
-    if (!found->is_kept)
-        still = keep(self, round, relay, known);
+    if (!found->is_kept) {
+        PyObject *data = batch_whole(batch, index);
+
+        still = data == NULL ? -1 : keep(self, round, relay, known, data);
+        Py_XDECREF(data);
+    }
     if (still > 0) {
         if (PyDict_DelItem(relays->flights, slot(ask, relays->at.ask_key)) < 0)
             PyErr_Clear();
-        batch_put(
-            found->place->batch, (const unsigned char *)PyBytes_AS_STRING(client),
-            (const unsigned char *)PyBytes_AS_STRING(wire), (size_t)PyBytes_GET_SIZE(wire),
-            (const unsigned char *)PyBytes_AS_STRING(peer));
+        put_reply(found->place->batch, client, peer, &found->parts);
         Py_INCREF(relay);
         Py_XSETREF(round->sample, relay);
         round->passed++;
     }
-    Py_DECREF(wire);
+    Py_DECREF(pieces);
     Py_DECREF(known);
     Py_DECREF(relay);
     return still < 0 ? -1 : 0;
@@ -280,7 +279,7 @@ static int take(Way *self, Round *round, const Batch *batch, int count)
         }
         if (state == 0) {
             PyErr_Clear();
-            state = usual ? pass_back(self, round, ident, &found) : leave(round, batch, i);
+            state = usual ? pass_back(self, round, batch, i, ident, &found) : leave(round, batch, i);
         }
         Py_XDECREF(ident);
     }

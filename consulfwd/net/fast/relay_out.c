@@ -5,7 +5,6 @@
 #include "relay.h"
 
 #define LEAST 12 /* octets of a header */
-#define MOST_TAIL 65533
 
 /* Return the question made ready (borrowed), NULL where there is none to be asked for now. */
 static PyObject *ask_of(Relays *self, const unsigned char *message, size_t length)
