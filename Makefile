@@ -93,6 +93,9 @@ $(VENV)/.test: $(BIN)/python setup.py setup.cfg pyproject.toml $(FAST) $(wildcar
 	@$(PIP) --require-hashes --requirement requirements/test.txt
 	@$(PIP) --no-deps --require-hashes --requirement requirements/files.txt
 	@$(OURSELF)
+	@$(BIN)/python -c 'import consulfwd.net._fast' 2>/dev/null || { printf '%s: %s\n' \
+	    'the tests need the compiled fast lane, which could not be built; on Debian and Ubuntu' \
+	    'apt install gcc libc6-dev python3-dev' >&2; exit 1; }
 	@touch $(VENV)/.run $@
 
 $(BIN)/python:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from benchmarks.asking import Load, dnsperf
-from benchmarks.measure import Bench, Entry, Result, run_all
+from benchmarks.measure import Bench, Entry, run_all
 from benchmarks.peers import OURS, Site, ours
 from benchmarks.process import Process
+from benchmarks.samples import Result
 from benchmarks.telling import told
 from benchmarks.upstream import Upstream
 

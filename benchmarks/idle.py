@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from benchmarks.asking import Load, dnsperf, first_answer
 from benchmarks.measure import Bench
 from benchmarks.peers import OURS, Peer, ours
-from benchmarks.process import Process, cpu_ns, machine_cpu_s, rss_mb
+from benchmarks.process import Process, cpu_ns, machine_cpu_s, rss_mb, wakeups
 from benchmarks.telling import told
 from consulfwd.dev.real import RealCluster
 from consulfwd.errors import StartError
@@ -31,9 +31,10 @@ STEP_S = 1.0
 class Idle:
     """One way to watch; CPU as shares of a core while idle, memory in MB.
 
-    `busiest` is the worst ten seconds of `share`. `leader_share` and `others_share` are of
-    Consul's leader, and of its other servers together. `few_mb` and `mb` are resident memory with
-    `few` watches and with `watches`; `consul_mb` is Consul's, all servers.
+    `busiest` is the worst ten seconds of `share`, `wakes` how often a second it was woken.
+    `leader_share` and `others_share` are of Consul's leader, and of its other servers together.
+    `few_mb` and `mb` are resident memory with `few` watches and with `watches`; `consul_mb` is
+    Consul's, all servers.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Idle:
     watches: int
     share: float
     busiest: float
+    wakes: float
     leader_share: float
     others_share: float
     few: int
@@ -107,7 +109,7 @@ def _measure(bench: Bench, cluster: RealCluster, load: Load, way: Peer) -> Idle:
         leader = cluster.leader()
         others = [one.pid for one in cluster.servers if one is not leader]
         ticks: list[float] = []
-        began, machine = time.monotonic(), machine_cpu_s()
+        began, machine, woken = time.monotonic(), machine_cpu_s(), wakeups(process.pid)
         used = _used(process, leader.pid, others)
         last = used[0]
         while time.monotonic() - began < load.seconds:
@@ -115,7 +117,7 @@ def _measure(bench: Bench, cluster: RealCluster, load: Load, way: Peer) -> Idle:
             ticks.append(cpu_ns(process.pid) / 1e9 - last)
             last += ticks[-1]
         seconds = time.monotonic() - began
-        machine = machine_cpu_s() - machine
+        machine, woken = machine_cpu_s() - machine, wakeups(process.pid) - woken
         after = _used(process, leader.pid, others)
         spent = [now - then for now, then in zip(after, used, strict=True)]
         process.check()
@@ -133,6 +135,7 @@ def _measure(bench: Bench, cluster: RealCluster, load: Load, way: Peer) -> Idle:
         watches=armed,
         share=spent[0] / seconds,
         busiest=max(ten),
+        wakes=woken / seconds,
         leader_share=spent[1] / seconds,
         others_share=spent[2] / seconds,
         few=few,

@@ -24,13 +24,6 @@ OUR_SHORTAGE = {TOO_MANY, BUFFER_FULL} | {
 }
 
 
-class Passing(Protocol):
-    """What passes queries on, and plain replies back, without Python (`passing.compiled`)."""
-
-    def ask(self, listener: object, batch: object, which: list[int]) -> list[int]:
-        """Pass on those of a listener's batch that need nothing else; return which are left."""
-
-
 class Owner(Protocol):
     """Who is told what became of an attempt.
 
@@ -40,7 +33,7 @@ class Owner(Protocol):
     """
 
     batching: bool
-    passing: Passing | None
+    passing: object | None
 
     def on_reply(self, attempt: Attempt, data: bytes) -> bool:
         """Take a message with the attempt's ID; False, and nothing done, if it is a false one."""

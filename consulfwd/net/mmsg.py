@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import socket
 import struct
@@ -46,7 +47,7 @@ def _functions() -> tuple[Any, Any] | None:
 
 
 _CALLS = _functions()
-available = _CALLS is not None
+available = fast is not None or _CALLS is not None
 
 
 class PureBatch:
@@ -72,12 +73,12 @@ class PureBatch:
         self.data = b""
         self.names = b""
         self.lengths: list[int] = []
-        self._in = memoryview(bytearray(BATCH * size))
+        self._in = memoryview(_reserved(BATCH * size))
         self._in_names = memoryview(bytearray(BATCH * self.name_size + 1))
-        self._spill = memoryview(bytearray(BATCH * spill + 1))
+        self._spill = memoryview(_reserved(BATCH * spill + 1))
         self._in_iovecs = bytearray(BATCH * 32)
         self._in_headers = bytearray(BATCH * _HEADER)
-        self._out = bytearray(SEND_BUFFER)
+        self._out = _reserved(SEND_BUFFER)
         self._out_names = bytearray(BATCH * self.name_size + 1)
         self._out_iovecs = bytearray(BATCH * 16)
         self._out_headers = bytearray(BATCH * _HEADER)
@@ -223,7 +224,16 @@ else:
     Batch = fast.Batch
 
 
-def _address(buffer: bytearray | memoryview) -> int:
+def _reserved(size: int) -> mmap.mmap:
+    """Return a buffer that takes no more memory than what is written into it, page by page.
+
+    A `bytearray` is filled with zeros: the 64 longest datagrams there may be were 4 MB of each
+    agent's socket, of which a page or two were ever used.
+    """
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def _address(buffer: bytearray | mmap.mmap | memoryview) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from consulfwd.core.ask import Ask
 from consulfwd.core.cache import Entry
 from consulfwd.core.known import Known
-from consulfwd.net.channel import Passing
-from consulfwd.net.clock import Clock
+from consulfwd.net.clock import usual_now
 from consulfwd.net.fastlane import fast
 from consulfwd.net.table import FOR_CONSUL, MAX_FLIGHTS, Table
 from consulfwd.net.udp_waiters import DatagramWaiter
@@ -21,12 +20,12 @@ if TYPE_CHECKING:
     from consulfwd.net.relays import Relays
 
 
-def compiled(table: Table, asks: dict[bytes, Ask], relays: Relays) -> Passing | None:
+def compiled(table: Table, asks: dict[bytes, Ask], relays: Relays) -> object | None:
     """Return what passes on queries of a table, None where that is Python's."""
     if fast is None:
         return None
     outside = table.outside
-    made: Passing = fast.Relays(
+    made: object = fast.Relays(
         ask=Ask,
         entry=Entry,
         known=Known,
@@ -43,7 +42,7 @@ def compiled(table: Table, asks: dict[bytes, Ask], relays: Relays) -> Passing | 
         clock=table.clock,
         counters=table.counters,
         relays=relays,
-        exact_clock=Clock().now,
+        exact_clock=usual_now,
         # Those that others than Consul are asked may be no more than that.
         most=MAX_FLIGHTS - FOR_CONSUL,
         outside=outside.size,

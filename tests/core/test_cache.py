@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Callable
 
@@ -21,7 +22,7 @@ from consulfwd.dns import const
 from consulfwd.dns.message import Message, assemble_message
 from consulfwd.dns.names import from_text
 from consulfwd.dns.records import build_record
-from tests.core.play import NAME, QUESTION, answer, denial, failure
+from tests.core.play import NAME, QUESTION, answer, denial, failure, query
 
 NOW = 1000.0
 KEY = b"\3key\0\0\1\0\1" + bytes(5)
@@ -367,8 +368,8 @@ LATER = named("later", 7)
 def ready(cache: Cache, table: HotTable, key: bytes, message: Message) -> None:
     """Keep an answer, and have it ready in a hot table."""
     entry = cache.put(key, message, NOW, "A")
-    table.put(key, [b"answer"])
-    entry.hot = {(table, key)}
+    made = table.make(query(), message, 4096, message.body, random.Random(1))
+    table.put(key, key, entry, 0, made)
 
 
 @pytest.mark.parametrize(

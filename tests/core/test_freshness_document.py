@@ -39,8 +39,9 @@ def test_what_is_told_in_passing(text: str) -> None:
     assert "is asked once a second for something small" in text
     assert freshness.PROVE_FOR == 15
     assert "15 seconds after the last question proofs end" in text
-    assert (blocking.WAIT, watch.SPREAD) == (60, 1)
-    assert "which Consul answers after 60 to 120 s, each at a time of its own" in text
+    assert (watch.WAIT_HERE, watch.WAIT, watch.SPREAD) == (300, 60, 1)
+    waits = "which Consul answers after 300 to 600 s, an agent on another host after 60 to 120 s"
+    assert f"{waits}, each at a time of its own" in text
     assert 3 * carriers.CONNECTIONS <= 200
     assert "Consul allows one host 200 connections" in text
     assert freshness.NEGATIVE_SHARE == 4

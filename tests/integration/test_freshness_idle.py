@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -34,8 +35,16 @@ def armed(served: Served) -> int:
     """How many watches would tell of a change, by what it logs when it is asked to."""
     said = len(served.said())
     os.kill(served.pid, signal.SIGUSR1)
-    time.sleep(0.5)
+    # The servers come behind all watches.
+    last = f" agent {last_of(served)}: "
+    served.wait_until(lambda: last in served.said()[said:], "reporting", 10.0)
     return len(re.findall(r" watch of .*: armed ", served.said()[said:]))
+
+
+def last_of(served: Served) -> str:
+    """The name of the agent that is last in its settings."""
+    agent = json.loads(served.file.read_text())["consul"]["agents"][-1]
+    return f"{agent['address']}:{agent['dns_port']}"
 
 
 def watch(served: Served, names: list[str], total: int) -> None:

@@ -134,12 +134,12 @@ async def test_repeated_cached_answers_are_hot_and_take_turns() -> None:
     async with world() as here:
         here.cluster.dns.service_ttl = 30
         here.skip(0)
-        replies = await repeat(here, 3 + 12)
-        assert (here.counters.hot, here.asked()) == (12, ["1 udp"])
+        replies = await repeat(here, 1 + 12)
+        assert (here.counters.hot, here.asked()) == (11, ["1 udp"])
         assert {tuple(reply.data) for reply in replies} == {tuple(GALERA)}
-        first = [reply.answers[0].split()[3] for reply in replies[3:]]
+        first = [reply.answers[0].split()[3] for reply in replies[1:]]
         assert {address: first.count(address) for address in GALERA} == dict.fromkeys(GALERA, 4)
-        assert len({tuple(reply.answers) for reply in replies[3:]}) >= 3
+        assert len({tuple(reply.answers) for reply in replies[1:]}) >= 3
 
 
 async def test_hot_answers_count_down_and_end() -> None:
@@ -170,7 +170,7 @@ async def test_hot_answers_depend_on_the_whole_datagram() -> None:
         plain = await here.ask("galeradb.service.consul", edns=None)
         upper = await here.ask("GALERADB.service.consul")
         assert (plain.edns, upper.name) == (None, "GALERADB.service.consul.")
-        assert here.counters.hot == 2
+        assert here.counters.hot == 3
 
 
 async def test_made_up_names_do_not_fill_the_memory() -> None:
@@ -233,9 +233,9 @@ async def test_the_query_log_tells_every_query(caplog: pytest.LogCaptureFixture)
         found = re.fullmatch(r"(.*), \d+\.\d ms, 232 octets", rest)
         assert found is not None
         ways.append(found[1])
-    # Two at least come from the cache before the answer is made ready as octets, for a second.
-    assert ways[:3] == [f"agent {name}", f"cache of {name}", f"cache of {name}"]
-    assert "hot" in ways[3:]
+    # One at least comes from the cache before the answer is ready as octets.
+    assert ways[:2] == [f"agent {name}", f"cache of {name}"]
+    assert "hot" in ways[2:]
     assert logged[8].startswith("localhost. AAAA from 127.0.0.1 over tcp: NOERROR, here, ")
 
 

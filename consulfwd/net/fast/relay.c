@@ -202,53 +202,6 @@ int relays_end(Relays *self)
     return -1;
 }
 
-/* Pass on what can be of some queries of a batch, and list the others; return -1 on an exception. */
-static int ask_each(Relays *self, PyObject *listener, Batch *batch, PyObject *which, PyObject *left)
-{
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(which); i++) {
-        PyObject *one = PyList_GET_ITEM(which, i);
-        long index = PyLong_AsLong(one);
-
-        if (index == -1 && PyErr_Occurred())
-            return -1;
-        if (index < 0 || index >= batch->count) {
-            PyErr_SetString(PyExc_IndexError, "no such message");
-            return -1;
-        }
-        if (!relays_ask(self, listener, batch, (int)index) && PyList_Append(left, one) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* ask(listener, batch, which) -> which of these queries of a batch are left to Python. */
-static PyObject *ask(Relays *self, PyObject *const *args, Py_ssize_t count)
-{
-    PyObject *left;
-
-    if (self->asks == NULL || count != 3 || !Py_IS_TYPE(args[1], &BatchType) || !PyList_Check(args[2])) {
-        PyErr_SetString(PyExc_TypeError, "ask(listener, batch, which)");
-        return NULL;
-    }
-    left = PyList_New(0);
-    if (left == NULL)
-        return NULL;
-    if (relays_begin(self) < 0 || ask_each(self, args[0], (Batch *)args[1], args[2], left) < 0)
-        Py_CLEAR(left);
-    if (left == NULL) {
-        PyObject *type, *error, *trace;
-
-        PyErr_Fetch(&type, &error, &trace);
-        if (relays_end(self) < 0)
-            PyErr_WriteUnraisable((PyObject *)self);
-        PyErr_Restore(type, error, trace);
-    } else if (relays_end(self) < 0) {
-        /* Those that are left are to be asked all the same. */
-        PyErr_WriteUnraisable((PyObject *)self);
-    }
-    return left;
-}
-
 static int init(Relays *self, PyObject *args, PyObject *keywords)
 {
     static char *words[] = {
@@ -278,7 +231,10 @@ static int init(Relays *self, PyObject *args, PyObject *keywords)
     }
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         Py_INCREF(*kept[i]);
-    return find_shapes(&self->at);
+    if (find_shapes(&self->at) == 0)
+        return 0;
+    self->at.ask_local = 0; /* so it is not made */
+    return -1;
 }
 
 static int traverse(Relays *self, visitproc visit, void *arg)
@@ -327,11 +283,6 @@ static void dealloc(Relays *self)
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
-static PyMethodDef METHODS[] = {
-    {"ask", (PyCFunction)(void (*)(void))ask, METH_FASTCALL, NULL},
-    {NULL, NULL, 0, NULL},
-};
-
 PyTypeObject RelaysType = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "consulfwd.net._fast.Relays",
@@ -341,5 +292,4 @@ PyTypeObject RelaysType = {
     .tp_init = (initproc)init,
     .tp_dealloc = (destructor)dealloc,
     .tp_traverse = (traverseproc)traverse,
-    .tp_methods = METHODS,
 };

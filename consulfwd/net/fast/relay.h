@@ -25,7 +25,7 @@ typedef struct {
 } Shapes;
 
 /* What relays need of one engine. */
-struct Relays {
+typedef struct {
     PyObject_HEAD
     Shapes at;
     PyObject *asks, *entries, *flights, *failures, *firm, *loose;
@@ -39,7 +39,7 @@ struct Relays {
     char plain; /* nothing settles, nobody drains */
     long asked;
     struct Way *dirty;
-};
+} Relays;
 
 /* The way to one upstream: a socket's lane that passes replies back. */
 typedef struct Way {
@@ -54,7 +54,14 @@ typedef struct Way {
     unsigned char ids[2048];
 } Way;
 
-extern PyTypeObject RelaysType, WayType;
+/* Takes of a listener's datagrams what can be passed on. */
+typedef struct {
+    Taker taker;
+    Relays *relays;
+    PyObject *listener;
+} Passer;
+
+extern PyTypeObject RelaysType, WayType, PasserType;
 
 /* Names of attributes, interned. */
 #define RELAY_NAMES(each)                                                                       \
@@ -72,6 +79,15 @@ int relay_ready(void);
 
 /* Note how things are now (for replies: the time, and whether all is plain); return 0, or -1. */
 int relays_look(Relays *self);
+
+/*
+ * `begin`, then `ask` for each query of a batch, then `end`, with nothing of Python's run between
+ * them. `begin` and `end` return 0, or -1 with an exception set; `ask` whether the query is on its
+ * way: if not it is Python's (`UdpListener._ask`). `key` is what message `index` is without its ID.
+ */
+int relays_begin(Relays *self);
+int relays_ask(Relays *self, PyObject *listener, const Batch *batch, int index, PyObject *key);
+int relays_end(Relays *self);
 
 /* The next random ID, or NULL with an exception set. */
 const unsigned char *way_ident(Way *self);

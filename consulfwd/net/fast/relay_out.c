@@ -4,19 +4,14 @@
  */
 #include "relay.h"
 
-#define LEAST 12 /* octets of a header */
+#define LEAST 10 /* octets of a header without its ID */
 
 /* Return the question made ready (borrowed), NULL where there is none to be asked for now. */
-static PyObject *ask_of(Relays *self, const unsigned char *message, size_t length)
+static PyObject *ask_of(Relays *self, PyObject *key)
 {
-    PyObject *key, *ask, *value, *entry;
+    PyObject *ask = PyDict_GetItemWithError(self->asks, key), *value, *entry;
     int there;
 
-    key = PyBytes_FromStringAndSize((const char *)message + 2, (Py_ssize_t)length - 2);
-    if (key == NULL)
-        return NULL;
-    ask = PyDict_GetItemWithError(self->asks, key);
-    Py_DECREF(key);
     if (ask == NULL || !Py_IS_TYPE(ask, self->at.ask) || slot(ask, self->at.ask_local) != Py_None)
         return NULL;
     value = slot(ask, self->at.ask_key);
@@ -58,7 +53,7 @@ static Way *way_of(Relays *self, PyObject *lane)
 
 /* A `DatagramWaiter` that is on its way, or NULL with an exception set. */
 static PyObject *make_waiter(
-    Relays *self, PyObject *listener, Batch *batch, int index, PyObject *ask, PyObject *ident)
+    Relays *self, PyObject *listener, const Batch *batch, int index, PyObject *ask, PyObject *ident)
 {
     const Shapes *at = &self->at;
     PyObject *client, *peer, *made;
@@ -99,7 +94,7 @@ static int note(Relays *self, Way *way, PyObject *key, PyObject *ident, PyObject
 }
 
 static int pass_on(
-    Relays *self, PyObject *listener, Batch *batch, int index, PyObject *ask, Way *way)
+    Relays *self, PyObject *listener, const Batch *batch, int index, PyObject *ask, Way *way)
 {
     PyObject *lane = slot(ask, self->at.ask_lane), *tail = PyTuple_GET_ITEM(lane, 3);
     const unsigned char *octets = way_ident(way);
@@ -125,15 +120,14 @@ static int pass_on(
     return done;
 }
 
-int relays_ask(Relays *self, PyObject *listener, Batch *batch, int index)
+int relays_ask(Relays *self, PyObject *listener, const Batch *batch, int index, PyObject *key)
 {
-    size_t length = batch_length(batch, index);
     PyObject *ask = NULL;
     Way *way = NULL;
     int done = 0;
 
-    if (length >= LEAST && length <= batch->size && PyDict_GET_SIZE(self->flights) < self->room)
-        ask = ask_of(self, batch_message(batch, index), length);
+    if (PyBytes_GET_SIZE(key) >= LEAST && PyDict_GET_SIZE(self->flights) < self->room)
+        ask = ask_of(self, key);
     if (ask != NULL)
         way = way_of(self, slot(ask, self->at.ask_lane));
     if (way != NULL && PyDict_GET_SIZE(way->pending) < way->window)

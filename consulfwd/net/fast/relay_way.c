@@ -65,7 +65,7 @@ static int init(Way *self, PyObject *args, PyObject *keywords)
             args, keywords, "O!OOO!n", words, &RelaysType, &relays, &channel, &owner,
             &PyDict_Type, &pending, &window))
         return -1;
-    if (((Relays *)relays)->asks == NULL || self->relays != NULL) {
+    if (((Relays *)relays)->at.ask_local == 0 || self->relays != NULL) {
         PyErr_SetString(PyExc_TypeError, "made already, or relays that are not made");
         return -1;
     }
