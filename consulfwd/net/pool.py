@@ -1,0 +1,297 @@
+"""The way to a server off the host: each query from a random port of a pool (RFC 5452).
+
+A port is lent to one query at a time and taken back with the reply, so that what comes by it can be
+the reply to one query only. A port that anything else came by, or whose query was given up, is
+closed, and the next one is the kernel's choice again. Must not decide anything about failover.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from functools import partial
+
+from consulfwd.core.attempts import Attempt
+from consulfwd.core.upstreams import Upstream
+from consulfwd.net.channel import (
+    BUFFER_FULL,
+    FALSE_REPLY,
+    OTHER_ID,
+    TOO_MANY,
+    Owner,
+    random_ids,
+)
+from consulfwd.net.loop import unwatch, watch
+from consulfwd.net.ports import PORTS, Port, Ports, connected
+from consulfwd.net.scopes import reason
+from consulfwd.net.waiter import Waiter
+
+RECEIVE_SIZE = 65535
+# Replies this late no longer tell anything about an upstream's health.
+FORGET_AFTER = 5.0
+
+
+class PortPool:
+    """Sockets to one upstream off this host, for attempts and for relays (see `SharedUdp`).
+
+    `ports` are the sockets of all such upstreams; `awake` is called when there is something to
+    sweep again.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        loop: asyncio.AbstractEventLoop,
+        owner: Owner,
+        ports: Ports,
+        awake: Callable[[PortPool], None],
+    ) -> None:
+        self._upstream = upstream
+        self._loop = loop
+        self._owner = owner
+        self._ports = ports
+        self._awake = awake
+        self._ids = random_ids()
+        self._chance = random_ids()
+        # By the ID of what they are lent to, the longest lent first; and those at hand.
+        self._lent: dict[bytes, Port] = {}
+        self._idle: list[Port] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- out ----------------------------------------------------------------------------------
+
+    def send(self, attempt: Attempt, tail: bytes) -> str | None:
+        """Send a query given without its ID; return why it could not be sent, or None."""
+        return self._send(attempt, tail, attempt.sent_at)
+
+    def relay(self, relay: Waiter, tail: bytes) -> bool:
+        """Send a relay's query; False when that has to go the long way: nobody gives way to it."""
+        if self._ports.full and not self._idle:
+            return False
+        if self._send(relay, tail, relay.sent_at) is not None:
+            return False
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._upstream.hedge_after(), self._look_after)
+        return True
+
+    def _send(self, item: Attempt | Waiter, tail: bytes, now: float) -> str | None:
+        port = self._at_hand(now)
+        while port is not None:
+            ident = self._new_id(port)
+            try:
+                port.sock.send(ident + tail)
+                self._lend(port, ident, item, now)
+                return None
+            except BlockingIOError:
+                self._idle.append(port)
+                return BUFFER_FULL
+            except OSError:
+                # What came by it meanwhile, or has become of our address since, is not the fate
+                # of this query: another port will tell.
+                self.drop(port)
+                port = self._at_hand(now)
+        if self._ports.full and not self._ports.make_room(now):
+            return TOO_MANY
+        try:
+            sock = connected(self._upstream)
+        except OSError as error:
+            return reason(error)
+        port = Port(sock, self, now)
+        ident = self._new_id(port)
+        try:
+            sock.send(ident + tail)
+        except OSError as error:
+            sock.close()
+            return BUFFER_FULL if isinstance(error, BlockingIOError) else reason(error)
+        watch(self._loop, sock, partial(self._readable, port), first=True)
+        self._awake(self)
+        self._lend(port, ident, item, now)
+        return None
+
+    def _at_hand(self, now: float) -> Port | None:
+        """Take one of the ports at hand, by chance; None where another one is to be opened."""
+        idle = self._idle
+        while idle and (len(idle) + len(self._lent) >= PORTS or self._ports.full):
+            place = int.from_bytes(next(self._chance), "big") % len(idle)
+            port, idle[place] = idle[place], idle[-1]
+            idle.pop()
+            if not port.worn(now):
+                return port
+            self.drop(port)
+        return None
+
+    def _new_id(self, port: Port) -> bytes:
+        """Return an ID that nothing else has here, and nothing had by this port."""
+        ident = next(self._ids)
+        while ident in self._lent or ident in port.past:
+            ident = next(self._ids)
+        return ident
+
+    def _lend(self, port: Port, ident: bytes, item: Attempt | Waiter, now: float) -> None:
+        self._ports.lend(port, now)
+        self._lent[ident] = port
+        port.ident, port.item = ident, item
+        if item.__class__ is not Attempt:
+            item.ident = ident  # type: ignore[union-attr]
+
+    # -- in -----------------------------------------------------------------------------------
+
+    def _readable(self, port: Port) -> None:
+        try:
+            data = port.sock.recv(RECEIVE_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._failed(port, error)
+            return
+        item = port.item
+        if item is None or data[:2] != port.ident:
+            self._unexpected(port, data[:2])
+            return
+        owner = self._owner
+        if isinstance(item, Attempt):
+            if not owner.on_reply(item, data):
+                port.spent = True
+                owner.on_stray(item, FALSE_REPLY)
+                if not item.result:
+                    return  # the true one may still come
+        else:
+            now = owner.clock.now()
+            try:
+                if owner.on_relayed(item, data, now):
+                    owner.on_drained(item, 1, now)
+            except Exception as error:
+                owner.on_broken(item, error)
+            left = port.item
+            if isinstance(left, Attempt) and not left.result:
+                # A lookup has taken over, as this was no reply: what else comes is its own.
+                port.spent = True
+                return
+        self._take_back(port)
+
+    def _unexpected(self, port: Port, ident: bytes) -> None:
+        """Take note of what is no reply to the query a port is lent to: the port is known."""
+        port.spent = True
+        item, owner = port.item, self._owner
+        if item is None or ident in port.past:
+            # To one that has its answer: the network, or a server, says things twice.
+            owner.on_unasked(1)
+        elif isinstance(item, Attempt):
+            owner.on_stray(item, OTHER_ID)
+        else:
+            owner.on_relay_stray(item, OTHER_ID)
+        left = port.item
+        if left is None or (isinstance(left, Attempt) and left.result):
+            self.drop(port)
+
+    def _failed(self, port: Port, error: OSError) -> None:
+        item = port.item
+        self.drop(port)
+        if item is None:
+            return
+        why = os.strerror(error.errno or 0).lower()
+        refused = isinstance(error, ConnectionRefusedError)
+        if isinstance(item, Attempt):
+            self._owner.on_failure(item, why, refused=refused)
+        else:
+            self._owner.on_relay_failed(item, why, refused=refused)
+
+    def _take_back(self, port: Port) -> None:
+        """Keep a port for another query, as the one it was lent to has its reply."""
+        if self._lent.get(port.ident) is not port:
+            return  # closed meanwhile
+        port.past.add(port.ident)
+        now = self._owner.clock.now()
+        if port.worn(now) or not self._ports.rest(port):
+            self.drop(port)
+            return
+        del self._lent[port.ident]
+        port.item = None
+        self._idle.append(port)
+
+    # -- relays -------------------------------------------------------------------------------
+
+    def adopt(self, ident: bytes, attempt: Attempt) -> None:
+        """Put an attempt in the place of the relay that was sent with this ID."""
+        port = self._lent.get(ident)
+        if port is not None and isinstance(port.item, Waiter):
+            port.item = attempt
+
+    def reopen(self, ident: bytes, attempt: Attempt) -> None:
+        """Let an attempt wait on for the reply to a relay; what came for that was none."""
+        self.adopt(ident, attempt)
+
+    def forget(self, relay: Waiter) -> None:
+        """Take no reply to a relay any more: it has had its answer."""
+        port = self._lent.get(relay.ident)
+        if port is not None and port.item is relay:
+            self.drop(port)
+
+    def flush(self) -> None:
+        """Send the queries collected meanwhile: there are none, each has left by its own port."""
+
+    def _look_after(self) -> None:
+        """Tell of relays that have waited for longer than is usual here."""
+        self._timer = None
+        late = self._owner.clock.now() - self._upstream.hedge_after()
+        due: list[tuple[Port, Waiter]] = []
+        for port in self._lent.values():
+            item = port.item
+            if not isinstance(item, Waiter):
+                continue
+            if item.sent_at > late:
+                pause = max(item.sent_at - late, 0.001)
+                self._timer = self._loop.call_later(pause, self._look_after)
+                break
+            due.append((port, item))
+        for port, relay in due:
+            if port.item is not relay:
+                continue  # what became of one before it has taken this one over, too
+            try:
+                self._owner.on_relay_due(relay)
+            except Exception as error:
+                self._owner.on_broken(relay, error)
+        self._owner.flush()
+
+    # -- ends ---------------------------------------------------------------------------------
+
+    def drop(self, port: Port) -> None:
+        """Close a port; what it was lent to is told nothing. Harmless where that was done."""
+        self._ports.forget(port)
+        if self._lent.get(port.ident) is port:
+            del self._lent[port.ident]
+        elif port in self._idle:
+            self._idle.remove(port)
+        port.item, port.spent = None, True
+        unwatch(self._loop, port.sock)
+        port.sock.close()
+
+    def give_way(self, port: Port) -> None:
+        """Close a port; what it was lent to had to give way."""
+        item = port.item
+        self.drop(port)
+        if isinstance(item, Attempt):
+            self._owner.on_gave_way(item)
+        elif item is not None:
+            self._owner.on_relay_gave_way(item)
+
+    def sweep(self, now: float) -> bool:
+        """Forget attempts that will not be answered any more; return whether others are left."""
+        for port in [one for one in self._idle if one.worn(now)]:
+            self.drop(port)
+        for port in list(self._lent.values()):
+            item = port.item
+            if item is not None and item.sent_at > now - FORGET_AFTER:
+                break
+            if isinstance(item, Attempt) and item.lookup.outcome is not None:
+                self.drop(port)
+        return bool(self._lent or self._idle)
+
+    def close(self) -> None:
+        """Let go of every socket."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for port in [*self._lent.values(), *self._idle]:
+            self.drop(port)

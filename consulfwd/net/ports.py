@@ -1,0 +1,119 @@
+"""Connected sockets to servers off the host: each at a random port, lent to one query at a time.
+
+The kernel draws the port (RFC 6056) when a socket is connected, and takes nothing but what comes
+from the server's address. How long a port is used, and how many sockets there may be to all servers
+of one kind, is decided here; what comes by them is `pool`'s.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Protocol
+
+from consulfwd.core.attempts import Attempt
+from consulfwd.core.room import Room
+from consulfwd.core.upstreams import Upstream
+from consulfwd.net.scopes import family, socket_address
+from consulfwd.net.waiter import Waiter
+
+# A query is sent from one of so many ports at least, where so many were sent within LIFE.
+PORTS = 32
+# A port is given up after so many queries and seconds: whoever finds it out has little of it.
+USES, LIFE = 64, 5.0
+# Of all sockets one in so many may be at hand and lent to nobody.
+IDLE_SHARE = 4
+
+
+class Lender(Protocol):
+    """Whose a port is."""
+
+    def drop(self, port: Port) -> None:
+        """Close it; what it was lent to is told nothing."""
+
+    def give_way(self, port: Port) -> None:
+        """Close it; what it was lent to had to give way."""
+
+
+class Port:
+    """A socket, and what it is lent to: `item`, sent with the ID `ident`; None while it is idle.
+
+    `past` are the IDs of what was answered by it before; `spent` says that it is not lent again.
+    """
+
+    __slots__ = ("ends_at", "ident", "item", "lender", "past", "sock", "spent")
+
+    def __init__(self, sock: socket.socket, lender: Lender, now: float) -> None:
+        self.sock = sock
+        self.lender = lender
+        self.ends_at = now + LIFE
+        self.item: Attempt | Waiter | None = None
+        self.ident = b""
+        self.past: set[bytes] = set()
+        self.spent = False
+
+    def worn(self, now: float) -> bool:
+        """Return whether another query should leave from another port."""
+        return self.spent or now >= self.ends_at or len(self.past) >= USES
+
+
+class Ports:
+    """The sockets there are to all servers of one kind, lent ones and idle ones: `size` at most."""
+
+    def __init__(self) -> None:
+        self.room: Room[Port] = Room(1)
+        self._idle: dict[Port, None] = {}
+
+    def __len__(self) -> int:
+        return len(self.room) + len(self._idle)
+
+    @property
+    def full(self) -> bool:
+        """Return whether one has to be closed before another is opened."""
+        return len(self.room) + len(self._idle) >= self.room.size
+
+    def rest(self, port: Port) -> bool:
+        """Keep a port that came back for the next query; False where there are enough of those."""
+        if len(self._idle) >= max(self.room.size // IDLE_SHARE, 1):
+            return False
+        self.room.give_back(port)
+        self._idle[port] = None
+        return True
+
+    def lend(self, port: Port, now: float) -> None:
+        """Note that a port is lent."""
+        self._idle.pop(port, None)
+        self.room.take(port, now)
+
+    def forget(self, port: Port) -> None:
+        """Note that a port is no more."""
+        self._idle.pop(port, None)
+        self.room.give_back(port)
+
+    def make_room(self, now: float) -> bool:
+        """Close an idle one, one nobody waits for any more, or else one that gives way."""
+        for port in self._idle:
+            port.lender.drop(port)
+            return True
+        for port in self.room.oldest():
+            if isinstance(port.item, Attempt) and port.item.lookup.outcome is not None:
+                port.lender.drop(port)
+                return True
+        older = self.room.gives_way(now)
+        if older is not None:
+            older.lender.give_way(older)
+        return older is not None
+
+
+def connected(upstream: Upstream) -> socket.socket:
+    """Return a socket that is connected to a server, at a port of the kernel's choice.
+
+    Raises OSError.
+    """
+    address = upstream.address
+    sock = socket.socket(family(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        sock.connect(socket_address(address, upstream.port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
