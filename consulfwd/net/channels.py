@@ -38,7 +38,15 @@ class Channels:
         # What recursors are slow at must not take the sockets that agents may need.
         self._ports = {one: Ports() for one in (True, False)}
         self._lines: dict[bool, Places[Connection]] = {one: Places(1, 1) for one in (True, False)}
+        self._mixed_case = True
         self.use(2 * (MAX_SOCKETS + MAX_CONNECTIONS))
+
+    def spell(self, *, mixed_case: bool) -> None:
+        """Have names be spelled by chance where servers off the host repeat that, or not."""
+        self._mixed_case = mixed_case
+        for channel in self._datagram.values():
+            if isinstance(channel, PortPool):
+                channel.speller.on = mixed_case
 
     def use(self, sockets: int) -> None:
         """Have no more than so many open from now on, connections among them."""
@@ -74,7 +82,9 @@ class Channels:
     def _new(self, upstream: Upstream) -> SharedUdp | PortPool:
         if not upstream.on_host:
             ports = self._ports[upstream.is_agent]
-            return PortPool(upstream, self._loop, self._owner, ports, self._busy.add)
+            pool = PortPool(upstream, self._loop, self._owner, ports, self._busy.add)
+            pool.speller.on = self._mixed_case
+            return pool
         return SharedUdp(upstream, self._loop, self._owner)
 
     def direct(self, upstream: Upstream) -> SharedUdp | PortPool | None:

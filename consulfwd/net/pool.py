@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 
-from consulfwd.core.attempts import Attempt
+from consulfwd.core.attempts import SPELLED, Attempt
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net.channel import (
     BUFFER_FULL,
@@ -25,6 +25,7 @@ from consulfwd.net.channel import (
 from consulfwd.net.loop import unwatch, watch
 from consulfwd.net.ports import PORTS, Port, Ports, connected
 from consulfwd.net.scopes import reason
+from consulfwd.net.speller import Speller
 from consulfwd.net.waiter import Waiter
 
 RECEIVE_SIZE = 65535
@@ -36,7 +37,7 @@ class PortPool:
     """Sockets to one upstream off this host, for attempts and for relays (see `SharedUdp`).
 
     `ports` are the sockets of all such upstreams; `awake` is called when there is something to
-    sweep again.
+    sweep again; `speller` spells names by chance where the upstream repeats that.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class PortPool:
         self._awake = awake
         self._ids = random_ids()
         self._chance = random_ids()
+        self.speller = Speller()
         # By the ID of what they are lent to, the longest lent first; and those at hand.
         self._lent: dict[bytes, Port] = {}
         self._idle: list[Port] = []
@@ -80,7 +82,7 @@ class PortPool:
         while port is not None:
             ident = self._new_id(port)
             try:
-                port.sock.send(ident + tail)
+                port.sock.send(ident + self.speller.spell(port, item, tail, now))
                 self._lend(port, ident, item, now)
                 return None
             except BlockingIOError:
@@ -100,7 +102,7 @@ class PortPool:
         port = Port(sock, self, now)
         ident = self._new_id(port)
         try:
-            sock.send(ident + tail)
+            sock.send(ident + self.speller.spell(port, item, tail, now))
         except OSError as error:
             sock.close()
             return BUFFER_FULL if isinstance(error, BlockingIOError) else reason(error)
@@ -150,12 +152,16 @@ class PortPool:
             self._unexpected(port, data[:2])
             return
         owner = self._owner
+        if port.spelled is not None or port.again:
+            told = self.speller.read(port, data, owner.clock.now())
+            if told is None:
+                self._stray(port, item, SPELLED)
+                return
+            data = told
         if isinstance(item, Attempt):
             if not owner.on_reply(item, data):
-                port.spent = True
-                owner.on_stray(item, FALSE_REPLY)
-                if not item.result:
-                    return  # the true one may still come
+                self._stray(port, item, FALSE_REPLY)
+                return
         else:
             now = owner.clock.now()
             try:
@@ -172,15 +178,23 @@ class PortPool:
 
     def _unexpected(self, port: Port, ident: bytes) -> None:
         """Take note of what is no reply to the query a port is lent to: the port is known."""
+        item = port.item
+        if item is not None and ident not in port.past:
+            self._stray(port, item, OTHER_ID)
+            return
+        # To one that has its answer, if any: the network, or a server, says things twice.
         port.spent = True
-        item, owner = port.item, self._owner
-        if item is None or ident in port.past:
-            # To one that has its answer: the network, or a server, says things twice.
-            owner.on_unasked(1)
-        elif isinstance(item, Attempt):
-            owner.on_stray(item, OTHER_ID)
+        self._owner.on_unasked(1)
+        if item is None:
+            self.drop(port)
+
+    def _stray(self, port: Port, item: Attempt | Waiter, why: str) -> None:
+        """Wait past what came in place of a reply, if it is still worth waiting."""
+        port.spent = True
+        if isinstance(item, Attempt):
+            self._owner.on_stray(item, why)
         else:
-            owner.on_relay_stray(item, OTHER_ID)
+            self._owner.on_relay_stray(item, why)
         left = port.item
         if left is None or (isinstance(left, Attempt) and left.result):
             self.drop(port)

@@ -38,9 +38,14 @@ class Port:
     """A socket, and what it is lent to: `item`, sent with the ID `ident`; None while it is idle.
 
     `past` are the IDs of what was answered by it before; `spent` says that it is not lent again.
+    `spelled` is the name asked for as it was sent and as it is kept, where that differs, and
+    whether it was sure to be repeated; `again` says that it went in small letters since in mixed
+    ones there was no reply.
     """
 
-    __slots__ = ("ends_at", "ident", "item", "lender", "past", "sock", "spent")
+    __slots__ = (
+        "again", "ends_at", "ident", "item", "lender", "past", "sock", "spelled", "spent",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket, lender: Lender, now: float) -> None:
         self.sock = sock
@@ -49,7 +54,8 @@ class Port:
         self.item: Attempt | Waiter | None = None
         self.ident = b""
         self.past: set[bytes] = set()
-        self.spent = False
+        self.spent = self.again = False
+        self.spelled: tuple[bytes, bytes, bool] | None = None
 
     def worn(self, now: float) -> bool:
         """Return whether another query should leave from another port."""

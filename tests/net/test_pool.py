@@ -24,7 +24,7 @@ from consulfwd.net.ports import LIFE, PORTS, USES, Ports, connected
 from consulfwd.net.waiter import Waiter
 from tests.net.world import open_sockets
 
-TAIL = b"a query"
+TAIL = b"\1\0\0\1\0\0\0\0\0\0\3www\4test\0\0\1\0\1"
 
 
 class Wire:
@@ -82,6 +82,7 @@ class World:
         owner: Any = self
         self.clock = SimpleNamespace(now=lambda: self.now)
         self.pool = PortPool(self.upstream, loop, owner, self.ports, self._awake)
+        self.pool.speller.on = False
 
     def _later(self, pause: float, call: Callable[[], None]) -> Any:
         self.timers.append(call)
