@@ -18,12 +18,12 @@ UNHEARD = 3
 
 
 class Spelling:
-    """What is known of one server."""
+    """What is known of one server; `missed` is how many in a row were answered in small letters."""
 
-    __slots__ = ("_exact", "_pause", "_unheard", "_until")
+    __slots__ = ("_exact", "_pause", "_until", "missed")
 
     def __init__(self) -> None:
-        self._exact = self._unheard = 0
+        self._exact = self.missed = 0
         self._until = 0.0
         self._pause = TRIAL
 
@@ -45,7 +45,7 @@ class Spelling:
     def repeated(self) -> None:
         """Note a reply that repeats the question as it was spelled by chance."""
         self._exact += 1
-        self._unheard = 0
+        self.missed = 0
         if self._exact <= ENOUGH:
             self._until, self._pause = 0.0, TRIAL
 
@@ -60,7 +60,7 @@ class Spelling:
 
     def unheard(self, now: float) -> None:
         """Note that a question was answered in small letters, and was not in mixed ones."""
-        self._unheard += 1
-        if self._unheard >= UNHEARD and self.known:
-            self._exact = self._unheard = 0
+        self.missed += 1
+        if self.missed >= UNHEARD and self.known:
+            self._exact = self.missed = 0
             self._until = now + AGAIN

@@ -9,40 +9,33 @@ from __future__ import annotations
 from consulfwd.dns.wire import HEADER_SIZE
 
 # Octets that say how long a label is are below all letters.
+_START = HEADER_SIZE - 2
 _CASE = bytes(0x20 if 0x41 <= octet & ~0x20 <= 0x5A else 0 for octet in range(256))
 
 
-def name_of(tail: bytes) -> bytes:
-    """Return the name asked in a query without its ID, up to the first octet of 0.
+class Letters:
+    """A query without its ID, taken apart: `name` is what may be spelled in many ways, `size` long.
 
-    That is all of it but for its end, unless a label holds such an octet.
+    It is given folded, and up to the first octet of 0: that is all of it but for its end, unless a
+    label holds such an octet. `head` and `behind` are what is around it.
     """
-    start = HEADER_SIZE - 2
-    return tail[start : tail.index(0, start)]
 
+    __slots__ = ("_case", "_name", "behind", "head", "name", "size")
 
-def mixed(name: bytes, chance: bytes) -> bytes:
-    """Return a folded name with capitals where `chance` has them: bit 0x20 of the octet there.
+    def __init__(self, tail: bytes) -> None:
+        end = tail.index(0, _START)
+        self.head, self.name, self.behind = tail[:_START], tail[_START:end], tail[end:]
+        self.size = len(self.name)
+        self._name = int.from_bytes(self.name, "big")
+        self._case = int.from_bytes(self.name.translate(_CASE), "big")
 
-    `chance` is as long as the name at least. Raises ValueError where it is not.
-    """
-    size = len(name)
-    if len(chance) < size:
-        raise ValueError("not enough chance for a name")
-    letters = int.from_bytes(name.translate(_CASE), "big")
-    turned = letters & int.from_bytes(chance[:size], "big")
-    return (int.from_bytes(name, "big") ^ turned).to_bytes(size, "big")
+    def by(self, chance: bytes) -> bytes:
+        """Return the name with capitals where `chance` has them: bit 0x20 of the octet there.
 
-
-def with_name(tail: bytes, name: bytes) -> bytes:
-    """Return a query without its ID with its name spelled as in `name`, which is as long."""
-    start = HEADER_SIZE - 2
-    return tail[:start] + name + tail[start + len(name) :]
-
-
-def asks_as(reply: bytes, name: bytes) -> bool:
-    """Return whether a reply repeats a name octet by octet."""
-    return reply.startswith(name, HEADER_SIZE)
+        `chance` is as long as the name.
+        """
+        turned = self._name ^ (self._case & int.from_bytes(chance, "big"))
+        return turned.to_bytes(self.size, "big")
 
 
 def asks_for(reply: bytes, name: bytes) -> bool:

@@ -69,8 +69,6 @@ class PortPool:
 
     def relay(self, relay: Waiter, tail: bytes) -> bool:
         """Send a relay's query; False when that has to go the long way: nobody gives way to it."""
-        if self._ports.full and not self._idle:
-            return False
         if self._send(relay, tail, relay.sent_at) is not None:
             return False
         if self._timer is None:
@@ -83,17 +81,19 @@ class PortPool:
             ident = self._new_id(port)
             try:
                 port.sock.send(ident + self.speller.spell(port, item, tail, now))
-                self._lend(port, ident, item, now)
-                return None
             except BlockingIOError:
-                self._idle.append(port)
+                self._keep(port)
                 return BUFFER_FULL
             except OSError:
                 # What came by it meanwhile, or has become of our address since, is not the fate
                 # of this query: another port will tell.
                 self.drop(port)
                 port = self._at_hand(now)
-        if self._ports.full and not self._ports.make_room(now):
+                continue
+            self._lend(port, ident, item, now)
+            return None
+        ports = self._ports
+        if ports.full and (not isinstance(item, Attempt) or not ports.make_room(now)):
             return TOO_MANY
         try:
             sock = connected(self._upstream)
@@ -113,15 +113,26 @@ class PortPool:
 
     def _at_hand(self, now: float) -> Port | None:
         """Take one of the ports at hand, by chance; None where another one is to be opened."""
-        idle = self._idle
-        while idle and (len(idle) + len(self._lent) >= PORTS or self._ports.full):
+        idle, ports = self._idle, self._ports
+        while idle and (len(idle) + len(self._lent) >= PORTS or ports.full):
             place = int.from_bytes(next(self._chance), "big") % len(idle)
             port, idle[place] = idle[place], idle[-1]
             idle.pop()
-            if not port.worn(now):
+            ports.at_hand -= 1
+            if not idle:
+                del ports.keepers[self]
+            if not port.spent and now < port.ends_at:
                 return port
             self.drop(port)
         return None
+
+    def _keep(self, port: Port) -> None:
+        """Have a port at hand."""
+        idle, ports = self._idle, self._ports
+        if not idle:
+            ports.keepers[self] = None
+        idle.append(port)
+        ports.at_hand += 1
 
     def _new_id(self, port: Port) -> bytes:
         """Return an ID that nothing else has here, and nothing had by this port."""
@@ -131,7 +142,7 @@ class PortPool:
         return ident
 
     def _lend(self, port: Port, ident: bytes, item: Attempt | Waiter, now: float) -> None:
-        self._ports.lend(port, now)
+        self._ports.room.take(port, now)
         self._lent[ident] = port
         port.ident, port.item = ident, item
         if item.__class__ is not Attempt:
@@ -152,8 +163,9 @@ class PortPool:
             self._unexpected(port, data[:2])
             return
         owner = self._owner
+        now = owner.clock.now()
         if port.spelled is not None or port.again:
-            told = self.speller.read(port, data, owner.clock.now())
+            told = self.speller.read(port, data, now)
             if told is None:
                 self._stray(port, item, SPELLED)
                 return
@@ -163,7 +175,6 @@ class PortPool:
                 self._stray(port, item, FALSE_REPLY)
                 return
         else:
-            now = owner.clock.now()
             try:
                 if owner.on_relayed(item, data, now):
                     owner.on_drained(item, 1, now)
@@ -174,7 +185,7 @@ class PortPool:
                 # A lookup has taken over, as this was no reply: what else comes is its own.
                 port.spent = True
                 return
-        self._take_back(port)
+        self._take_back(port, now)
 
     def _unexpected(self, port: Port, ident: bytes) -> None:
         """Take note of what is no reply to the query a port is lent to: the port is known."""
@@ -211,18 +222,18 @@ class PortPool:
         else:
             self._owner.on_relay_failed(item, why, refused=refused)
 
-    def _take_back(self, port: Port) -> None:
+    def _take_back(self, port: Port, now: float) -> None:
         """Keep a port for another query, as the one it was lent to has its reply."""
         if self._lent.get(port.ident) is not port:
             return  # closed meanwhile
         port.past.add(port.ident)
-        now = self._owner.clock.now()
-        if port.worn(now) or not self._ports.rest(port):
+        if port.worn(now) or self._ports.enough:
             self.drop(port)
             return
         del self._lent[port.ident]
+        self._ports.room.give_back(port)
         port.item = None
-        self._idle.append(port)
+        self._keep(port)
 
     # -- relays -------------------------------------------------------------------------------
 
@@ -272,11 +283,15 @@ class PortPool:
 
     def drop(self, port: Port) -> None:
         """Close a port; what it was lent to is told nothing. Harmless where that was done."""
-        self._ports.forget(port)
+        ports = self._ports
         if self._lent.get(port.ident) is port:
             del self._lent[port.ident]
+            ports.room.give_back(port)
         elif port in self._idle:
             self._idle.remove(port)
+            ports.at_hand -= 1
+            if not self._idle:
+                del ports.keepers[self]
         port.item, port.spent = None, True
         unwatch(self._loop, port.sock)
         port.sock.close()
@@ -289,6 +304,10 @@ class PortPool:
             self._owner.on_gave_way(item)
         elif item is not None:
             self._owner.on_relay_gave_way(item)
+
+    def spare(self) -> None:
+        """Close one of those at hand, which there are."""
+        self.drop(self._idle[0])
 
     def sweep(self, now: float) -> bool:
         """Forget attempts that will not be answered any more; return whether others are left."""

@@ -33,6 +33,9 @@ class Lender(Protocol):
     def give_way(self, port: Port) -> None:
         """Close it; what it was lent to had to give way."""
 
+    def spare(self) -> None:
+        """Close one of those at hand, which there are."""
+
 
 class Port:
     """A socket, and what it is lent to: `item`, sent with the ID `ident`; None while it is idle.
@@ -63,42 +66,35 @@ class Port:
 
 
 class Ports:
-    """The sockets there are to all servers of one kind, lent ones and idle ones: `size` at most."""
+    """The sockets there are to all servers of one kind: lent ones, and `at_hand` idle ones.
+
+    `room` says how many in all. `keepers` are whose the idle ones are.
+    """
+
+    __slots__ = ("at_hand", "keepers", "room")
 
     def __init__(self) -> None:
         self.room: Room[Port] = Room(1)
-        self._idle: dict[Port, None] = {}
+        self.at_hand = 0
+        self.keepers: dict[Lender, None] = {}
 
     def __len__(self) -> int:
-        return len(self.room) + len(self._idle)
+        return len(self.room) + self.at_hand
 
     @property
     def full(self) -> bool:
         """Return whether one has to be closed before another is opened."""
-        return len(self.room) + len(self._idle) >= self.room.size
+        return len(self.room) + self.at_hand >= self.room.size
 
-    def rest(self, port: Port) -> bool:
-        """Keep a port that came back for the next query; False where there are enough of those."""
-        if len(self._idle) >= max(self.room.size // IDLE_SHARE, 1):
-            return False
-        self.room.give_back(port)
-        self._idle[port] = None
-        return True
-
-    def lend(self, port: Port, now: float) -> None:
-        """Note that a port is lent."""
-        self._idle.pop(port, None)
-        self.room.take(port, now)
-
-    def forget(self, port: Port) -> None:
-        """Note that a port is no more."""
-        self._idle.pop(port, None)
-        self.room.give_back(port)
+    @property
+    def enough(self) -> bool:
+        """Return whether one that comes back is to be closed: so many are at hand."""
+        return self.at_hand >= max(self.room.size // IDLE_SHARE, 1)
 
     def make_room(self, now: float) -> bool:
         """Close an idle one, one nobody waits for any more, or else one that gives way."""
-        for port in self._idle:
-            port.lender.drop(port)
+        for lender in self.keepers:
+            lender.spare()
             return True
         for port in self.room.oldest():
             if isinstance(port.item, Attempt) and port.item.lookup.outcome is not None:
