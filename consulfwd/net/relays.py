@@ -200,6 +200,16 @@ class Relays:
         attempt = self._escalate(relay, self._table.clock.now())
         self._carrier.on_failure(attempt, reason, refused=refused)
 
+    def on_relay_stray(self, relay: Waiter, reason: str) -> None:
+        """Somebody else's reply came in place of a relay's: from here on a lookup decides."""
+        attempt = self._escalate(relay, self._table.clock.now())
+        self._carrier.on_stray(attempt, reason)
+
+    def on_relay_gave_way(self, relay: Waiter) -> None:
+        """A relay had to give way to newer queries: its lookup ends at once."""
+        attempt = self._escalate(relay, self._table.clock.now())
+        self._carrier.on_gave_way(attempt)
+
     def on_drained(self, sample: Waiter, relayed: int, now: float) -> None:
         """Count relays answered in one go; they are one sign of life, one round-trip time."""
         near = not sample.ask.datacenter
