@@ -35,8 +35,9 @@ def test_both_twins_do_the_same(seed: int) -> None:
     # What is used after it was given back, or written beside, is found by the debugging allocator.
     *compiled, passed = played(seed, PYTHONMALLOC="debug")
     *pure, all_done = played(seed, **{VARIABLE: "no"})
-    assert len(compiled) == len(pure) == STEPS + 1
+    assert len(compiled) == len(pure) > STEPS
     for one, other in zip(compiled, pure, strict=True):
         assert one == other
+    # Nor would it be worth anything if the compiled one left all to Python.
     for what, count in all_done.items():
-        assert passed[what] < count
+        assert passed[what] < count * 0.7
