@@ -193,13 +193,15 @@ def watch(
     callback: Callable[[], None],
     *,
     first: bool = False,
-    lane: object = None,
+    lane: Any = None,
 ) -> None:
     """Run `callback` whenever `sock` is readable, the short way where the loop has it."""
     if isinstance(loop, ServerLoop):
         loop.watch(sock, callback, first=first, lane=lane)
-    else:
+    elif lane is None:
         loop.add_reader(sock, callback)
+    else:
+        loop.add_reader(sock, lambda: None if lane.serve() else callback())
 
 
 def unwatch(loop: asyncio.AbstractEventLoop, sock: Watched) -> None:

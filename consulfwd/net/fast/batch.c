@@ -58,22 +58,37 @@ static PyObject *receive(Batch *self, PyObject *Py_UNUSED(ignored))
     return count < 0 ? NULL : PyLong_FromLong(count);
 }
 
-static PyObject *whole(const Batch *self, int index)
+/* A message from octet `from` (0 to 2) on. */
+static PyObject *since(const Batch *self, int index, size_t from)
 {
     size_t length = batch_length(self, index), first = length;
     PyObject *made;
     char *to;
 
+    if (length < from)
+        from = length;
     if (first > self->size)
         first = self->size;
-    made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
+    if (length == first)
+        return PyBytes_FromStringAndSize(
+            (const char *)batch_message(self, index) + from, (Py_ssize_t)(length - from));
+    made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(length - from));
     if (made == NULL)
         return NULL;
     to = PyBytes_AS_STRING(made);
-    memcpy(to, batch_message(self, index), first);
-    if (length > first)
-        memcpy(to + first, self->beside + (size_t)index * self->spill, length - first);
+    memcpy(to, batch_message(self, index) + from, first - from);
+    memcpy(to + first - from, self->beside + (size_t)index * self->spill, length - first);
     return made;
+}
+
+static PyObject *whole(const Batch *self, int index)
+{
+    return since(self, index, 0);
+}
+
+PyObject *batch_key(const Batch *self, int index)
+{
+    return since(self, index, 2);
 }
 
 static PyObject *message(Batch *self, PyObject *number)
