@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MAX_ENTRIES = 4096
 # What they may take in all (octets); what one takes by itself; and all orders of one answer.
 MAX_OCTETS, NOTED, MAX_OF_ONE = 4 << 20, 512, 64 << 10
+# One in so many of both is for what was asked for once, too.
+FOR_ALL = 4
 MAX_VARIANTS = 16
 # What making variants may cost: so many records in all of them. Larger answers keep their order.
 MAX_RECORDS = 2048
@@ -76,12 +78,18 @@ class HotTable:
         place = self._places.get(datagram)
         return None if place is None else self.answers.get(datagram) or place.ready.given()
 
-    def has_room(self, entry: Kept, ends: float) -> bool:
-        """Return whether there is room for an answer that is to be good up to `ends`."""
-        message = entry.message
-        if len(self._places) >= MAX_ENTRIES or (self._compiled is None and entry.expires_at < ends):
+    def has_room(self, entry: Kept, ends: float, *, again: bool) -> bool:
+        """Return whether there is room for an answer that is to be good up to `ends`.
+
+        A part is for what was asked for `again` alone: there are clients of which each datagram is
+        another one, and made-up spellings are cheap.
+        """
+        if self._compiled is None and entry.expires_at < ends:
             return False
-        return self.octets + NOTED + _times(message) * len(message.body) <= MAX_OCTETS
+        message = entry.message
+        octets = self.octets + NOTED + _times(message) * len(message.body)
+        part = 1 if again else FOR_ALL
+        return len(self._places) < MAX_ENTRIES // part and octets <= MAX_OCTETS // part
 
     def put(
         self, datagram: bytes, key: bytes, entry: Kept, age: int, ready: Ready, ends: float
