@@ -7,17 +7,15 @@ cache leaves it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
-from itertools import chain, cycle, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol, cast
 
 from consulfwd.core.ready import Compiled, PureReady, Ready, Timed, Variant
-from consulfwd.dns.message import Message, assemble_message
-from consulfwd.dns.records import is_rrset, orders, read_records, rotations, size_of_addresses
-from consulfwd.dns.replies import STREAM_LIMIT, fits, respond
+from consulfwd.dns.message import Message
+from consulfwd.dns.records import size_of_addresses
+from consulfwd.dns.replies import STREAM_LIMIT, respond
+from consulfwd.dns.turns import in_turn
 from consulfwd.dns.wire import HEADER_SIZE, Query
-from consulfwd.errors import WireError
 
 if TYPE_CHECKING:
     import random
@@ -30,9 +28,6 @@ FOR_ALL = 4
 MAX_VARIANTS = 16
 # What making variants may cost: so many records in all of them. Larger answers keep their order.
 MAX_RECORDS = 2048
-# The same where they are made one by one, as long as somebody asks; then they are given again. Of
-# few records no more than so many for each, or they would be kept by the thousand.
-MAX_IN_TURN, EACH_IN_TURN = 8192, 8
 _ZERO = bytes(4)
 # Where a reply without its ID has the number of its answers.
 _ANCOUNT = slice(4, 6)
@@ -209,46 +204,3 @@ def _times(message: Message) -> int:
     most = min(MAX_VARIANTS, MAX_OF_ONE // max(len(message.body), 1))
     most = max(min(most, MAX_RECORDS // max(len(message.ends), 1)), 1)
     return most // answers * answers or most
-
-
-def in_turn(
-    query: Query, message: Message, limit: int, body: bytes, rng: random.Random
-) -> Iterator[bytes]:
-    """Yield answers to `query` without their ID, without end, an RRset's records in varied order.
-
-    Each instance comes first equally often, also where the message must be cut to `limit` (not
-    every client asks again over TCP). One that holds more than a plain RRset has the one answer.
-    """
-    size = size_of_addresses(body, len(message.ends))
-    if size and message.answers == len(message.ends) > 1:
-        for other in rotations(body, size, rng):
-            yield respond(query, b"", message, limit, body=other)
-    yield from cycle(_read_in_turn(query, message, limit, body, rng))
-
-
-def _read_in_turn(
-    query: Query, message: Message, limit: int, body: bytes, rng: random.Random
-) -> Iterator[bytes]:
-    """Yield the answers to be given in turn for want of a cheaper way: records must be read."""
-    plain = respond(query, b"", message, limit, body=body)
-    records = len(message.ends)
-    sections: tuple[list[bytes], ...] = ([],)
-    if message.answers > 1 and records <= MAX_RECORDS:
-        whole = respond(query, b"\0\0", message, STREAM_LIMIT, body=body)
-        # A name that borrows its labels from a TTL field is another one a second later.
-        with suppress(WireError):
-            sections = read_records(whole, HEADER_SIZE + len(query.question))
-    if not is_rrset(sections[0]):
-        yield plain
-        return
-    most = max(min(MAX_IN_TURN // records, EACH_IN_TURN * records), 1)
-    whole_fits = fits(query, message, limit)
-    for order in islice(orders(sections[0], rng), most):
-        other = assemble_message(
-            query.question, (order, *sections[1:]), flags=message.flags, rcode=message.rcode
-        )
-        if whole_fits and not fits(query, other, limit):
-            # Names are spelled out here that the message as it came has compressed.
-            yield plain
-            return
-        yield respond(query, b"", other, limit)

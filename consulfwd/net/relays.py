@@ -9,6 +9,7 @@ from __future__ import annotations
 from consulfwd.core.aliases import leads_on
 from consulfwd.core.ask import Ask
 from consulfwd.core.attempts import Attempt
+from consulfwd.core.instances import Instances, instances
 from consulfwd.core.known import Known
 from consulfwd.core.upstreams import Upstream
 from consulfwd.core.verdict import ANSWERS, lame, left_out
@@ -49,7 +50,7 @@ class Relays:
         else:
             found = ask.known.get(data[2:]) if ask.known is not None else None
             if found is None:
-                found = self._learn(relay, data, now)
+                found = _among(ask.instances, data) or self._learn(relay, data, now)
                 if found is None:
                     return False
             known = found
@@ -143,7 +144,8 @@ class Relays:
         if ask.known is None:
             # Only what is asked again is worth remembering: made-up names are not.
             ask.known = {}
-        elif known.size or known.length <= KNOWN_SIZE:
+        else:
+            known = instances(known, data, ask.question) or known
             self._remember(ask, known, data)
         return known
 
@@ -151,7 +153,11 @@ class Relays:
         """Keep a reply to be recognised, within what all of them may take."""
         if known.size:
             ask.alike = (known, *ask.alike[: KNOWN_ALIKE - 1])
-        elif ask.known is not None:
+        elif isinstance(known, Instances):
+            ask.instances = (known, *ask.instances[: KNOWN_ALIKE - 1])
+        elif ask.known is None or known.length > KNOWN_SIZE:
+            return
+        else:
             if len(ask.known) >= KNOWN_REPLIES:
                 ask.known.clear()
             ask.known[data[2:]] = known
@@ -213,3 +219,10 @@ class Relays:
         # From here on it is the lookup's to answer.
         relay.ident = b""
         return attempt
+
+
+def _among(known: tuple[Instances, ...], data: bytes) -> Known | None:
+    for one in known:
+        if one.is_in(data):
+            return one
+    return None

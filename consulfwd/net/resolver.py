@@ -251,6 +251,7 @@ class Engine:
         self.channels.sweep(now)
         self.jar.look()
         if self.reuse is not None:
+            self.reuse.count(self.counters.queries, now)
             self.reuse.tick(now)
         if self.warmth.epoch > 1:
             self.table.second()
