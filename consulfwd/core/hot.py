@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from consulfwd.core.ready import Compiled, PureReady, Ready, Timed, Variant
 from consulfwd.dns.message import Message
-from consulfwd.dns.records import size_of_addresses
 from consulfwd.dns.replies import STREAM_LIMIT, respond
-from consulfwd.dns.turns import in_turn
+from consulfwd.dns.turns import in_turn, plan_of
 from consulfwd.dns.wire import HEADER_SIZE, Query
 
 if TYPE_CHECKING:
@@ -176,17 +175,15 @@ class HotTable:
         self, query: Query, message: Message, limit: int, body: bytes, rng: random.Random
     ) -> Ready:
         """Return ready answers to `query`, at most `limit` octets long, with the TTLs of `body`."""
-        compiled = self._compiled
+        compiled, plan = self._compiled, plan_of(message, query.question)
+        if compiled is not None and isinstance(plan, int):
+            reply = respond(query, b"", message, limit, body=body)
+            if plan and any(reply[_ANCOUNT]) and len(body) <= STREAM_LIMIT:
+                begin = HEADER_SIZE - 2 + len(query.question)
+                return compiled((reply,), begin, plan, body, rng.getrandbits(64))
+            return compiled((reply,))
         turns = in_turn(query, message, limit, body, rng)
         if compiled is not None:
-            records = len(message.ends)
-            plain = message.answers == records > 1 and len(body) <= STREAM_LIMIT
-            size = size_of_addresses(body, records) if plain else 0
-            if size:
-                reply = respond(query, b"", message, limit, body=body)
-                if any(reply[_ANCOUNT]):
-                    begin = HEADER_SIZE - 2 + len(query.question)
-                    return compiled((reply,), begin, size, body, rng.getrandbits(64))
             first, second = next(turns), next(turns)
             if first is second:
                 return compiled((first,))

@@ -14,12 +14,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from consulfwd.core import hot
-from consulfwd.core.hot import MAX_ENTRIES, MAX_OCTETS, MAX_VARIANTS, HotTable, in_turn
+from consulfwd.core.hot import MAX_ENTRIES, MAX_OCTETS, MAX_VARIANTS, HotTable
 from consulfwd.core.ready import PureReady
 from consulfwd.dns import const
 from consulfwd.dns.message import Message, assemble_message
 from consulfwd.dns.names import from_text
-from consulfwd.dns.records import build_record, read_records
+from consulfwd.dns.records import build_record
+from consulfwd.dns.turns import in_turn
 from consulfwd.net import _fast
 from tests.core.hot_twins import BOTH, entry, given, make, table_of
 from tests.core.play import NAME, QUESTION, address, answer, denial, edns, query
@@ -102,8 +103,11 @@ def test_who_is_second_varies(twin: str) -> None:
     ready = given(make(twin, query(), answer(4), 512), 400)
     for one in ready:
         seen.setdefault(nth_address(one, 0), set()).add(nth_address(one, 1))
-    least = min if twin == "compiled" else max
-    assert least(len(one) for one in seen.values()) == 3
+    if twin == "compiled":
+        assert {len(one) for one in seen.values()} == {3}
+    else:
+        # There are 16 orders until they are made anew.
+        assert max(len(one) for one in seen.values()) >= 2
 
 
 ALIAS = build_record(NAME, const.CNAME, 0, from_text("www.example"))
@@ -212,7 +216,8 @@ def test_the_table_is_bounded(twin: str, monkeypatch: pytest.MonkeyPatch) -> Non
     table.age(NOW, NOW + 1)
     assert sorted(table.answers) == asked
     table.clear()
-    assert (table.answers, table.octets, table.has_room(entry(message), NOW + 1, again=True)) == ({}, 0, True)
+    assert (table.answers, table.octets) == ({}, 0)
+    assert table.has_room(entry(message), NOW + 1, again=True)
     assert MAX_ENTRIES == 4096
 
 
@@ -237,16 +242,7 @@ def srv(port: int, ttl: int) -> bytes:
 
 
 @BOTH
-def test_answers_that_must_be_read_are_made_as_they_are_asked_for(
-    twin: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reads: list[int] = []
-
-    def reading(data: bytes, start: int) -> tuple[list[bytes], list[bytes], list[bytes]]:
-        reads.append(start)
-        return read_records(data, start)
-
-    monkeypatch.setattr(hot, "read_records", reading)
+def test_other_answers_are_made_as_they_are_asked_for(twin: str) -> None:
     question = NAME + b"\0\x21\0\1"
     asked = query(qtype=const.SRV)
     message = assemble_message(question, ([srv(port, 300) for port in range(4)], [], []), flags=0)
@@ -259,7 +255,6 @@ def test_answers_that_must_be_read_are_made_as_they_are_asked_for(
     assert len(ready.replies) == 16
     assert answers[:16] == answers[16:32]
     assert answers[:8] == answers[32:]
-    assert len(reads) == 1
     table.age(NOW + 5, NOW + 6)
     if twin == "python":
         assert table.answers == {}

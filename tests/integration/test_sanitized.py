@@ -22,7 +22,7 @@ ENVIRON = {
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 # What comes from the network reaches C here.
-TESTS = ("tests/net/fast", "tests/net/test_udp.py")
+TESTS = ("tests/core/test_hot.py", "tests/net/fast", "tests/net/test_udp.py")
 
 
 def runtime(library: str) -> str:
