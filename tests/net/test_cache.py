@@ -191,10 +191,10 @@ async def test_a_part_of_the_list_that_comes_late_is_not_kept() -> None:
         here.cluster.catalog.set_check("galera1", "critical")
         await all_back(here)
         for agent in here.agents:
-            agent.faults.any.delay.on(0.3)
+            agent.faults.any.delay.on(0.7)
         assert [code for code, _ in (await here.ask(NAME)).ede] == [STALE]
         strays = here.engine.counters.stray_replies
-        await asyncio.sleep(0.35)
+        await asyncio.sleep(0.75)
         assert here.engine.counters.stray_replies == strays
         for agent in here.agents:
             agent.faults.clear()
