@@ -244,7 +244,7 @@ def address(port: int) -> Address:
 async def test_a_resolv_conf_that_names_us_at_run_time(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consulfwd.server.FOLLOW_EVERY", 0.02)
+    monkeypatch.setattr("consulfwd.net.ticks.EPOCH", 0.02)
     async with Recursor(RECORDS) as good, world(loops=True) as here:
         ours = here.at.port
         conf = Conf()

@@ -16,7 +16,7 @@ import pytest
 from consulfwd.core.attempts import Attempts
 from consulfwd.core.cache import Cache
 from consulfwd.dns import message, replies
-from consulfwd.net import driver, mmsg, relays, resolver
+from consulfwd.net import driver, mmsg, relays
 from consulfwd.net.answers import Answers
 from consulfwd.net.timers import Timers
 from consulfwd.net.upstream import SharedUdp
@@ -299,7 +299,7 @@ async def test_behind_an_alias(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_what_is_done_each_second_is_done_the_next_one_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resolver, "EPOCH", 0.01)
+    monkeypatch.setattr("consulfwd.net.ticks.EPOCH", 0.01)
     async with world() as here:
         with heard() as told, monkeypatch.context() as patch:
 

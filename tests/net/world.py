@@ -202,10 +202,7 @@ class World:
 
     def tick(self) -> None:
         """Let the server do what it does each second."""
-        engine = self.engine
-        assert engine._ticker is not None
-        engine._ticker.cancel()
-        engine._tick()
+        self.engine.ticks.go()
 
     def asked(self) -> list[str]:
         """Which agents were asked (not probed) over what, in order of agents: `1 udp`."""
