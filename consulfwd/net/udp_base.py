@@ -12,11 +12,12 @@ from typing import Any
 
 from consulfwd.core.access import Access, client_of, packed
 from consulfwd.core.ask import Ask
-from consulfwd.core.hot import HotTable, in_turn
+from consulfwd.core.hot import HotTable
 from consulfwd.core.limits import one_client
 from consulfwd.core.routes import Kind
 from consulfwd.dns import const, replies
 from consulfwd.dns.cookies import MARK
+from consulfwd.dns.turns import in_turn
 from consulfwd.errors import WireError
 from consulfwd.net import mishaps
 from consulfwd.net.answers import prohibited

@@ -14,12 +14,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from consulfwd.core import hot
-from consulfwd.core.hot import MAX_ENTRIES, MAX_OCTETS, MAX_VARIANTS, HotTable, in_turn
+from consulfwd.core.hot import MAX_ENTRIES, MAX_OCTETS, MAX_VARIANTS, HotTable
 from consulfwd.core.ready import PureReady
 from consulfwd.dns import const
 from consulfwd.dns.message import Message, assemble_message
 from consulfwd.dns.names import from_text
 from consulfwd.dns.records import build_record, read_records
+from consulfwd.dns.turns import in_turn
 from consulfwd.net import _fast
 from tests.core.hot_twins import BOTH, entry, given, make, table_of
 from tests.core.play import NAME, QUESTION, address, answer, denial, edns, query
