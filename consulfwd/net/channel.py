@@ -28,10 +28,12 @@ class Owner(Protocol):
     """Who is told what became of an attempt.
 
     `batching` is set while many replies are told of in a row; `flush` is called after them. What
-    goes wrong with an attempt by a fault of ours the owner handles by itself.
+    goes wrong with an attempt by a fault of ours the owner handles by itself. `passing` passes
+    relays on and back without Python where it was compiled.
     """
 
     batching: bool
+    passing: object | None
 
     def on_reply(self, attempt: Attempt, data: bytes) -> bool:
         """Take a message with the attempt's ID; False, and nothing done, if it is a false one."""
@@ -64,6 +66,12 @@ class Owner(Protocol):
 
     def on_relay_failed(self, relay: Waiter, reason: str, *, refused: bool) -> None:
         """Take over a relay whose upstream is not there."""
+
+    def on_relay_stray(self, relay: Waiter, reason: str) -> None:
+        """Take over a relay in whose place something came that is not its reply."""
+
+    def on_relay_gave_way(self, relay: Waiter) -> None:
+        """Take over a relay whose socket was needed for newer queries, and end it."""
 
     def on_drained(self, sample: Waiter, relayed: int, now: float) -> None:
         """Take note that so many relays were answered at once, `sample` being one of them."""

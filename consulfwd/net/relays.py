@@ -59,9 +59,15 @@ class Relays:
             self._decide(relay, known.as_came(data), False, now)
             return False
         if (now >= ask.kept_until or not known.positive) and not (
-            self._keep(relay, known, data, now)
+            self.keep(relay, known, data, now)
         ):
             return False
+        self.pass_back(relay, known, data)
+        return True
+
+    def pass_back(self, relay: Waiter, known: Known, data: bytes) -> None:
+        """Give those who wait a reply; the question is in flight no longer."""
+        ask = relay.ask
         key = ask.key
         table = self._table
         flights = table.flights
@@ -75,9 +81,8 @@ class Relays:
             table.delivery.give(relay.all(), lambda waiter: waiter.relayed(ask, known, data))
         if table.draining is not None:
             table.look_whether_drained()
-        return True
 
-    def _keep(self, relay: Waiter, known: Known, data: bytes, now: float) -> bool:
+    def keep(self, relay: Waiter, known: Known, data: bytes, now: float) -> bool:
         """Put a reply into the cache; a doubtful one is handed over to a lookup: False."""
         table = self._table
         ask = relay.ask
@@ -194,6 +199,16 @@ class Relays:
         """A relay's upstream is not there: from here on a lookup decides."""
         attempt = self._escalate(relay, self._table.clock.now())
         self._carrier.on_failure(attempt, reason, refused=refused)
+
+    def on_relay_stray(self, relay: Waiter, reason: str) -> None:
+        """Somebody else's reply came in place of a relay's: from here on a lookup decides."""
+        attempt = self._escalate(relay, self._table.clock.now())
+        self._carrier.on_stray(attempt, reason)
+
+    def on_relay_gave_way(self, relay: Waiter) -> None:
+        """A relay had to give way to newer queries: its lookup ends at once."""
+        attempt = self._escalate(relay, self._table.clock.now())
+        self._carrier.on_gave_way(attempt)
 
     def on_drained(self, sample: Waiter, relayed: int, now: float) -> None:
         """Count relays answered in one go; they are one sign of life, one round-trip time."""

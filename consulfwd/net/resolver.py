@@ -32,6 +32,7 @@ from consulfwd.net.front import Front
 from consulfwd.net.jar import Jar
 from consulfwd.net.loop import unwatch, watch
 from consulfwd.net.loop_tests import LoopTests
+from consulfwd.net.passing import compiled
 from consulfwd.net.probing import ROOT_SERVERS, Prober
 from consulfwd.net.questions import Questions
 from consulfwd.net.relays import Relays
@@ -96,9 +97,12 @@ class Engine:
         self._asked = 0
         self.table.carrier = self.driver
         self.table.ending = partial(end, self.table)
+        self.driver.passing = compiled(self.table, self.asks, relays)
         self.driver.on_relayed = relays.on_relayed
         self.driver.on_relay_due = relays.on_relay_due
         self.driver.on_relay_failed = relays.on_relay_failed
+        self.driver.on_relay_stray = relays.on_relay_stray
+        self.driver.on_relay_gave_way = relays.on_relay_gave_way
         self.driver.on_drained = relays.on_drained
         self.driver.on_health = self.prober.look
         self.prober.on_news = self.loop_tests.soon

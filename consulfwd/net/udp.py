@@ -54,6 +54,7 @@ class UdpListener(BaseListener):
                 self._batch, self.hot.answers, self.hot.ending, self.access, self.warmth,
                 self._clock, usual_now, self._counters,
             )  # fmt: skip
+            self._lane.taker = self.driver.passer(self)
         self.driver.on_flush(self.flush)
 
     def _trusted(self) -> bool:

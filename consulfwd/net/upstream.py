@@ -1,8 +1,8 @@
-"""Exchanges with upstreams: carries attempts out, hands replies and failures back.
+"""Exchanges with upstreams on this host: carries attempts out, hands replies and failures back.
 
 Replies are matched to attempts by ID here; whether they answer the question is checked by the
-owner. On-host agents share one connected socket each; off the host every query has a socket, and
-with it a random port, of its own (RFC 5452). Must not decide anything about failover.
+owner. All queries to one upstream share a connected socket. Must not decide anything about
+failover.
 """
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Sequence
-from functools import partial
+from typing import Any
 
 from consulfwd.core.attempts import Attempt
-from consulfwd.core.room import Room
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net import mmsg
 from consulfwd.net.channel import (
     BUFFER_FULL,
     FALSE_REPLY,
-    OTHER_ID,
     TOO_MANY,
     Owner,
     random_ids,
 )
+from consulfwd.net.fastlane import fast
 from consulfwd.net.loop import unwatch, watch
-from consulfwd.net.scopes import family, reason, socket_address
+from consulfwd.net.ports import connected
+from consulfwd.net.scopes import reason
 from consulfwd.net.waiter import Waiter
 
 RECEIVE_SIZE = 65535
+# Of a reply so much stands in one block with the others, which stays in the processor's cache.
+SLOT = 2048
 DRAIN = 64
 # How often in a row a socket is read while it gives whole batches.
 ROUNDS = 64
@@ -40,16 +42,6 @@ WINDOW = 16_384
 FORGET_AFTER = 5.0
 # How often (seconds) it is looked whether any of those that wait does so in vain.
 RECLAIM_EVERY = 0.1
-def _connected(upstream: Upstream) -> socket.socket:
-    address = upstream.address
-    sock = socket.socket(family(address), socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        sock.connect(socket_address(address, upstream.port))
-    except OSError:
-        sock.close()
-        raise
-    return sock
 
 
 class SharedUdp:
@@ -70,6 +62,10 @@ class SharedUdp:
         self._batch: mmsg.Batch | None = None
         self._outbox: list[bytes] = []
         self._reclaimed_at = 0.0
+        # What the compiled lane has of it: queries go out by it, and plain replies back.
+        self.way: Any = None
+        if fast is not None and owner.passing is not None:
+            self.way = fast.Way(owner.passing, self, owner, self._pending, WINDOW)
 
     def relay(self, relay: Waiter, tail: bytes) -> bool:
         """Send a relay's query; False when that has to go the long way."""
@@ -83,8 +79,18 @@ class SharedUdp:
         if not self._owner.batching:
             self.flush()
         if self._timer is None:
-            self._timer = self._loop.call_later(self._upstream.hedge_after(), self._look_after)
+            self._arm()
         return True
+
+    def _arm(self) -> None:
+        self._timer = self._loop.call_later(self._upstream.hedge_after(), self._look_after)
+
+    def passed_on(self, failure: int) -> None:
+        """Look after what the compiled lane has sent: this errno was the last failure (0: none)."""
+        if self._timer is None:
+            self._arm()
+        if failure == errno.ECONNREFUSED:
+            self._refused()
 
     def flush(self) -> None:
         """Send the queries collected meanwhile."""
@@ -142,11 +148,14 @@ class SharedUdp:
         sock = self._sock
         try:
             if sock is None:
-                self._sock = sock = _connected(self._upstream)
+                self._sock = sock = connected(self._upstream)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
                 if mmsg.available:
-                    self._batch = mmsg.Batch(sock, RECEIVE_SIZE, 0, named=False)
-                watch(self._loop, sock, self._readable, first=True)
+                    self._batch = mmsg.Batch(sock, SLOT, RECEIVE_SIZE - SLOT, named=False)
+                    if self.way is not None:
+                        self.way.use(self._batch)
+                lane = self.way if self._batch is not None else None
+                watch(self._loop, sock, self._readable, first=True, lane=lane)
             try:
                 sock.send(ident + tail)
             except ConnectionRefusedError:
@@ -167,12 +176,20 @@ class SharedUdp:
             for _ in range(ROUNDS):
                 received, failure = self._received()
                 self._take(received)
-                if isinstance(failure, ConnectionRefusedError):
-                    self._refused()
-                elif failure is not None:
-                    self._fail_all(os.strerror(failure.errno or 0).lower(), refused=False)
+                if failure is not None:
+                    self.lost(failure)
                 if len(received) < mmsg.BATCH or self._sock is None:
                     break
+        finally:
+            owner.batching = False
+            owner.flush()
+
+    def take_left(self, received: Sequence[bytes]) -> None:
+        """Take what came and the compiled lane leaves."""
+        owner = self._owner
+        owner.batching = True
+        try:
+            self._take(received)
         finally:
             owner.batching = False
             owner.flush()
@@ -194,8 +211,8 @@ class SharedUdp:
                         unasked += 1
                         continue
                     if item.__class__ is not Attempt:
-                        relayed += 1
                         if on_relayed(item, data, now):  # type: ignore[arg-type]
+                            relayed += 1
                             sample = item  # type: ignore[assignment]
                     elif not on_reply(item, data):
                         self._stray(data[:2], item)
@@ -229,6 +246,13 @@ class SharedUdp:
         except OSError as error:
             return received, error
         return received, None
+
+    def lost(self, failure: OSError) -> None:
+        """Take what became of the port, as the socket tells."""
+        if isinstance(failure, ConnectionRefusedError):
+            self._refused()
+        else:
+            self._fail_all(os.strerror(failure.errno or 0).lower(), refused=False)
 
     def _refused(self) -> None:
         self._fail_all("connection refused", refused=True)
@@ -275,84 +299,10 @@ class SharedUdp:
             self._timer.cancel()
             self._timer = None
         self._batch = None
+        if self.way is not None:
+            self.way.use(None)
         if self._sock is not None:
             unwatch(self._loop, self._sock)
             self._sock.close()
             self._sock = None
         self._pending.clear()
-
-
-class RandomPortUdp:
-    """A socket per query: the port is as unpredictable as the ID (RFC 5452 section 4.5).
-
-    `room` is what there is for the sockets of all upstreams.
-    """
-
-    def __init__(
-        self,
-        upstream: Upstream,
-        loop: asyncio.AbstractEventLoop,
-        owner: Owner,
-        room: Room[Attempt],
-    ) -> None:
-        self._upstream = upstream
-        self._loop = loop
-        self._owner = owner
-        self._room = room
-        self._ids = random_ids()
-        self._open: dict[Attempt, tuple[bytes, socket.socket]] = {}
-
-    def send(self, attempt: Attempt, tail: bytes) -> str | None:
-        ident = next(self._ids)
-        try:
-            sock = _connected(self._upstream)
-        except OSError as error:
-            return reason(error)
-        try:
-            sock.send(ident + tail)
-        except OSError as error:
-            sock.close()
-            return os.strerror(error.errno or 0).lower()
-        self._open[attempt] = (ident, sock)
-        self._room.take(attempt, attempt.sent_at)
-        watch(self._loop, sock, partial(self._readable, attempt), first=True)
-        return None
-
-    def _readable(self, attempt: Attempt) -> None:
-        ident, sock = self._open[attempt]
-        try:
-            data = sock.recv(RECEIVE_SIZE)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self.drop(attempt)
-            refused = isinstance(error, ConnectionRefusedError)
-            self._owner.on_failure(attempt, os.strerror(error.errno or 0).lower(), refused=refused)
-            return
-        stray = OTHER_ID
-        if data[:2] == ident:
-            stray = "" if self._owner.on_reply(attempt, data) else FALSE_REPLY
-        if stray:
-            self._owner.on_stray(attempt, stray)
-        if not stray or attempt.result:
-            self.drop(attempt)
-
-    def drop(self, attempt: Attempt) -> None:
-        """Wait for this reply no longer."""
-        found = self._open.pop(attempt, None)
-        if found is not None:
-            self._room.give_back(attempt)
-            unwatch(self._loop, found[1])
-            found[1].close()
-
-    def sweep(self, now: float) -> bool:
-        for attempt in list(self._open):
-            if attempt.sent_at > now - FORGET_AFTER:
-                break
-            if attempt.lookup.outcome is not None:
-                self.drop(attempt)
-        return bool(self._open)
-
-    def close(self) -> None:
-        for attempt in list(self._open):
-            self.drop(attempt)

@@ -43,7 +43,7 @@ TABLES: Mapping[str, int] = {
     # The same as Questions.asks and Table.flights.
     "Engine.asks": SIZE,
     "Engine.flights": SIZE,
-    "Failures._failures": SIZE,
+    "Failures.by_key": SIZE,
     "HotTable.answers": SIZE,
     "Limiter._not_free": SIZE,
     "Seen.interests": SIZE,

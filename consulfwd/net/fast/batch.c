@@ -81,7 +81,7 @@ static PyObject *since(const Batch *self, int index, size_t from)
     return made;
 }
 
-static PyObject *whole(const Batch *self, int index)
+PyObject *batch_whole(const Batch *self, int index)
 {
     return since(self, index, 0);
 }
@@ -101,7 +101,7 @@ static PyObject *message(Batch *self, PyObject *number)
         PyErr_SetString(PyExc_IndexError, "no such message");
         return NULL;
     }
-    return whole(self, (int)index);
+    return batch_whole(self, (int)index);
 }
 
 static PyObject *messages(Batch *self, PyObject *Py_UNUSED(ignored))
@@ -109,7 +109,7 @@ static PyObject *messages(Batch *self, PyObject *Py_UNUSED(ignored))
     PyObject *made = PyList_New(self->count);
 
     for (int i = 0; made != NULL && i < self->count; i++) {
-        PyObject *one = whole(self, i);
+        PyObject *one = batch_whole(self, i);
 
         if (one == NULL)
             Py_CLEAR(made);
@@ -231,7 +231,7 @@ unsigned char *batch_put(
         send_queued(self);
     to = self->out + self->used;
     memcpy(to, ident, 2);
-    if (length)
+    if (tail != NULL && length)
         memcpy(to + 2, tail, length);
     head = self->out_heads + self->queued;
     head->msg_hdr.msg_iov->iov_base = to;
@@ -449,6 +449,7 @@ static PyMethodDef METHODS[] = {
 
 static PyMemberDef MEMBERS[] = {
     {"name_size", T_INT, offsetof(Batch, name_size), READONLY, NULL},
+    {"looked", T_LONGLONG, offsetof(Batch, looked), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -63,11 +63,15 @@ static inline const unsigned char *batch_name(const Batch *self, int index)
 /*
  * Queue a message of two octets and a tail to an address (ignored on a connected socket); when
  * there is no room what was queued is sent first. Return the tail's place to be changed until the
- * next call, NULL when no message may be as long.
+ * next call, NULL when no message may be as long. A tail that is NULL is written there by the
+ * caller.
  */
 unsigned char *batch_put(
     Batch *self, const unsigned char *ident, const unsigned char *tail, size_t length,
     const unsigned char *name);
+
+/* Message `index` of the last receive as bytes; NULL with an exception set. */
+PyObject *batch_whole(const Batch *self, int index);
 
 /* Message `index` without its ID, as bytes (a new reference): empty when it has but that or less. */
 PyObject *batch_key(const Batch *self, int index);

@@ -1,5 +1,5 @@
 /* The module `consulfwd.net._fast`: optional, and used by its twins in Python where it is there. */
-#include "fast.h"
+#include "relay.h"
 
 /* serve() -> bool: whether nothing is left for the callback; for loops that know of no lanes. */
 static PyObject *serve(Lane *self, PyObject *Py_UNUSED(ignored))
@@ -56,7 +56,9 @@ PyMODINIT_FUNC PyInit__fast(void)
         return NULL;
     if (add(module, &LaneType, "Lane") < 0 || add(module, &BatchType, "Batch") < 0
         || add(module, &PollerType, "Poller") < 0 || add(module, &ReadyType, "Ready") < 0
-        || add(module, &TakerType, "Taker") < 0 || add(module, &HotLaneType, "HotLane") < 0) {
+        || add(module, &TakerType, "Taker") < 0 || add(module, &HotLaneType, "HotLane") < 0
+        || add(module, &RelaysType, "Relays") < 0 || add(module, &WayType, "Way") < 0
+        || add(module, &PasserType, "Passer") < 0 || relay_ready() < 0) {
         Py_DECREF(module);
         return NULL;
     }
