@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from consulfwd.core.ready import Compiled, PureReady, Ready, Timed, Variant
 from consulfwd.dns.message import Message
-from consulfwd.dns.records import size_of_addresses
 from consulfwd.dns.replies import STREAM_LIMIT, respond
-from consulfwd.dns.turns import in_turn
+from consulfwd.dns.turns import in_turn, plan_of
 from consulfwd.dns.wire import HEADER_SIZE, Query
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 MAX_ENTRIES = 4096
 # What they may take in all (octets); what one takes by itself; and all orders of one answer.
 MAX_OCTETS, NOTED, MAX_OF_ONE = 4 << 20, 512, 64 << 10
+# One in so many of both is for what was asked for once, too.
+FOR_ALL = 4
 MAX_VARIANTS = 16
 # What making variants may cost: so many records in all of them. Larger answers keep their order.
 MAX_RECORDS = 2048
@@ -71,12 +72,18 @@ class HotTable:
         place = self._places.get(datagram)
         return None if place is None else self.answers.get(datagram) or place.ready.given()
 
-    def has_room(self, entry: Kept, ends: float) -> bool:
-        """Return whether there is room for an answer that is to be good up to `ends`."""
-        message = entry.message
-        if len(self._places) >= MAX_ENTRIES or (self._compiled is None and entry.expires_at < ends):
+    def has_room(self, entry: Kept, ends: float, *, again: bool) -> bool:
+        """Return whether there is room for an answer that is to be good up to `ends`.
+
+        A part is for what was asked for `again` alone: there are clients of which each datagram is
+        another one, and made-up spellings are cheap.
+        """
+        if self._compiled is None and entry.expires_at < ends:
             return False
-        return self.octets + NOTED + _times(message) * len(message.body) <= MAX_OCTETS
+        message = entry.message
+        octets = self.octets + NOTED + _times(message) * len(message.body)
+        part = 1 if again else FOR_ALL
+        return len(self._places) < MAX_ENTRIES // part and octets <= MAX_OCTETS // part
 
     def put(
         self, datagram: bytes, key: bytes, entry: Kept, age: int, ready: Ready, ends: float
@@ -168,17 +175,15 @@ class HotTable:
         self, query: Query, message: Message, limit: int, body: bytes, rng: random.Random
     ) -> Ready:
         """Return ready answers to `query`, at most `limit` octets long, with the TTLs of `body`."""
-        compiled = self._compiled
+        compiled, plan = self._compiled, plan_of(message, query.question)
+        if compiled is not None and isinstance(plan, int):
+            reply = respond(query, b"", message, limit, body=body)
+            if plan and any(reply[_ANCOUNT]) and len(body) <= STREAM_LIMIT:
+                begin = HEADER_SIZE - 2 + len(query.question)
+                return compiled((reply,), begin, plan, body, rng.getrandbits(64))
+            return compiled((reply,))
         turns = in_turn(query, message, limit, body, rng)
         if compiled is not None:
-            records = len(message.ends)
-            plain = message.answers == records > 1 and len(body) <= STREAM_LIMIT
-            size = size_of_addresses(body, records) if plain else 0
-            if size:
-                reply = respond(query, b"", message, limit, body=body)
-                if any(reply[_ANCOUNT]):
-                    begin = HEADER_SIZE - 2 + len(query.question)
-                    return compiled((reply,), begin, size, body, rng.getrandbits(64))
             first, second = next(turns), next(turns)
             if first is second:
                 return compiled((first,))

@@ -279,6 +279,7 @@ class BaseListener:
         warmth, hot = self.warmth, self.hot
         entry = result.entry
         assert entry is not None
+        again = ask.warm >= warmth.epoch - 1
         ask.warm = warmth.epoch
         # Asked for twice in one batch, or about to end, it is there already.
         give = hot.take(ask.raw)
@@ -286,10 +287,14 @@ class BaseListener:
             now, ends = self._clock.now(), warmth.epoch_ends
             body = self.table.cache.body(entry, now)
             message = entry.message
-            if not hot.has_room(entry, ends):
+            if not hot.has_room(entry, ends, again=again):
                 return ident + next(in_turn(ask.query, message, limit, body, self._rng))
             ready = hot.make(ask.query, message, limit, body, self._rng)
             give = hot.put(ask.raw, ask.key, entry, int(now - entry.stored_at), ready, ends)
+            reply = ident + give()
+            # This one is not given because it was there.
+            ready.hits = 0
+            return reply
         return ident + give()
 
     def _second(self, now: float, ends: float) -> None:
