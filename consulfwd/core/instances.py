@@ -7,7 +7,8 @@ So an order is found in the answers, and what must stand behind them is made of 
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from consulfwd.core.known import FEW, TIMES, Known, Pieces
@@ -20,6 +21,8 @@ _SRV, _TEXT = b"\0\x21\0\1", b"\0\x10\0\1"
 _ADDRESSES = (b"\0\1\0\1", b"\0\x1c\0\1")
 # Where the length of its data and the target are in a SRV record whose owner is a pointer.
 LENGTH, TARGET = 10, 18
+# So many labels at most are spelled out of the owner of what belongs to an instance.
+MAX_LOOKED = 8
 # The ends of a name, each with how far in it begins.
 Ends = tuple[tuple[bytes, int], ...]
 
@@ -138,10 +141,11 @@ def instances(known: Known, data: bytes, question: bytes) -> Instances | None:
     if besides is None or len(targets) != answers or len(besides) not in (0, answers):
         return None
     besides += [()] * (answers - len(besides))
-    wanted = {name for those in besides for one in those for name, _ in one.ends}
+    wanted = {name: name for those in besides for one in those for name, _ in one.ends}
     records = {
         record: (
-            tuple((name, TARGET + at) for name, at in _ends(target) if name in wanted), those
+            tuple((wanted[name], TARGET + at) for name, at in _ends(target) if name in wanted),
+            those,
         )
         for (record, target), those in zip(targets.items(), besides, strict=True)
     }  # fmt: skip
@@ -160,7 +164,7 @@ def _read_beside(
     for at, then in pairwise(ends):
         owner, kind = read_name(data, at), skip_name(data, at)
         looked: list[tuple[bytes, int]] = []
-        for end in _ends(owner):
+        for end in islice(_ends(owner), MAX_LOOKED):
             looked.append(end)
             if end[0] in there:
                 break
@@ -176,11 +180,9 @@ def _read_beside(
     return found
 
 
-def _ends(name: bytes) -> Ends:
-    """Return a name, and what is left of it behind each label, but the root."""
-    found = []
+def _ends(name: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield a name, and what is left of it behind each label, but the root."""
     at = 0
     while name[at]:
-        found.append((name[at:], at))
+        yield name[at:], at
         at += 1 + name[at]
-    return tuple(found)

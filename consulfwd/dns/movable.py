@@ -157,17 +157,19 @@ def movable(message: Message, question: bytes) -> Movable | None:
         if not asked.issuperset(_target(body, place) for place in _pointers(body, at)):
             return None
     leads = []
+    # Many may lead to one, whose labels are not to be gone through for each.
+    sound = asked
     for at in starts[answers:-1]:
         for place in _pointers(body, at):
             target = _target(body, place)
-            if target in asked:
-                continue
-            target -= start
-            number = bisect_right(starts, target) - 1
-            if number < 0 or not _is_name(body, starts[number], target):
-                return None
-            if number < answers:
-                leads.append((target, place))
+            there = target - start
+            if target not in sound:
+                number = bisect_right(starts, there) - 1
+                if number < 0 or not _is_name(body, starts[number], there):
+                    return None
+                sound.add(target)
+            if 0 <= there < starts[answers]:
+                leads.append((there, place))
     starts = starts[: answers + 1]
     leads.sort()
     near = answers

@@ -30,18 +30,21 @@ MAX_RECORDS = 2048
 def turns(count: int, rng: random.Random) -> Iterator[tuple[int, int]]:
     """Yield without end which of `count` records comes first, and behind how many the others begin.
 
-    In each run of as many as there are records each is first once. Both go on by a stride that has
-    no divisor in common with how many there are, and another one after each run: what a dead
-    instance had goes to all others alike.
+    In each run of as many as there are records each is first once, from one to the next by a stride
+    that has no divisor in common with how many there are, another in each run. In so many runs as
+    there are others each of them was once second to it: what a dead instance had goes to all alike.
     """
     others = max(count - 1, 1)
+    offset, jump = int(rng.random() * others), 0
     while True:
-        first, turn = int(rng.random() * count), int(rng.random() * others)
-        yield first, turn
-        step, jump = _stride(count, rng), _stride(others, rng)
+        first = int(rng.random() * count)
+        yield first, (offset + first) % others
+        step = _stride(count, rng)
         for _ in range(count - 1):
-            first, turn = (first + step) % count, (turn + jump) % others
-            yield first, turn
+            first = (first + step) % count
+            yield first, (offset + first) % others
+        jump = jump or _stride(others, rng)
+        offset = (offset + jump) % others
 
 
 def _stride(count: int, rng: random.Random) -> int:

@@ -103,11 +103,8 @@ def test_who_is_second_varies(twin: str) -> None:
     ready = given(make(twin, query(), answer(4), 512), 400)
     for one in ready:
         seen.setdefault(nth_address(one, 0), set()).add(nth_address(one, 1))
-    if twin == "compiled":
-        assert {len(one) for one in seen.values()} == {3}
-    else:
-        # There are 16 orders until they are made anew.
-        assert max(len(one) for one in seen.values()) >= 2
+    # In Python sixteen orders are made, and given again: enough that each was second to each.
+    assert min(len(one) for one in seen.values()) == 3
 
 
 ALIAS = build_record(NAME, const.CNAME, 0, from_text("www.example"))

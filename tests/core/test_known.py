@@ -309,3 +309,12 @@ def test_targets_beyond_the_reach_of_pointers() -> None:
     hosts: list[Host] = [(number, name, [], "") for number, name in enumerate(names)]
     assert by_instances(given_by_consul(hosts[:200])) is not None
     assert by_instances(given_by_consul(hosts, bare=True)) is None
+
+
+def test_names_that_are_spelled_out_at_length() -> None:
+    """What is remembered of them is bounded."""
+    for labels, known_in_any_order in ((7, True), (8, False)):
+        owner = ".".join("a" * labels) + ".node.dc1.consul"
+        data = given_by_consul([*HOSTS, (8007, "b.node.dc1.consul", [b"t"], owner)])
+        read_reply(data, SRV)
+        assert (by_instances(data) is not None) is known_in_any_order

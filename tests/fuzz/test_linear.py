@@ -13,6 +13,7 @@ import pytest
 
 from consulfwd.dns.framing import StreamReader, frame
 from consulfwd.dns.message import read_reply
+from consulfwd.dns.movable import movable
 from consulfwd.dns.records import read_records
 from consulfwd.dns.wire import read_query
 from consulfwd.errors import WireError
@@ -132,6 +133,23 @@ def test_steps_grow_with_the_size_and_no_faster(
     fixed = 50_000
     assert spent[1] <= 2.1 * spent[0] + fixed
     assert spent[2] <= 2.1 * spent[1] + fixed
+
+
+def test_what_leads_into_answers_is_followed_once() -> None:
+    """All that is behind two answers leads to the last label of one's name of 126 labels."""
+    instance = record("@12", 33, bytes(6) + LABELS)
+    last = START + len(instance) - 3
+    spent = []
+    for size in (FULL // 8, FULL // 4, FULL // 2):
+        beside = record(f"@{last}")
+        count = size // len(beside)
+        head = wire(f"1234 8180 0001 0002 0000 {count:04x}", QUESTION)
+        reply = read_reply(head + 2 * instance + count * beside, QUESTION)
+        reply.body = counted = Counted(reply.body)
+        assert movable(reply, QUESTION) is not None
+        spent.append(counted.looks)
+        assert 0 < counted.looks <= 4 * size
+    assert spent[2] <= 2.1 * spent[1] <= 4.41 * spent[0]
 
 
 def test_the_counter_counts() -> None:
