@@ -37,8 +37,11 @@ class PortPool:
     """Sockets to one upstream off this host, for attempts and for relays (see `SharedUdp`).
 
     `ports` are the sockets of all such upstreams; `awake` is called when there is something to
-    sweep again; `speller` spells names by chance where the upstream repeats that.
+    sweep again; `speller` spells names by chance where the upstream repeats that. The compiled lane
+    has no `way` by these: which socket is next is decided here each time.
     """
+
+    way: object = None
 
     def __init__(
         self,

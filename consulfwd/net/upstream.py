@@ -42,6 +42,8 @@ WINDOW = 16_384
 FORGET_AFTER = 5.0
 # How often (seconds) it is looked whether any of those that wait does so in vain.
 RECLAIM_EVERY = 0.1
+# One of the relays that were answered in one go, how many, and when.
+Taken = tuple[Waiter | None, int, float]
 
 
 class SharedUdp:
@@ -70,9 +72,11 @@ class SharedUdp:
     def relay(self, relay: Waiter, tail: bytes) -> bool:
         """Send a relay's query; False when that has to go the long way."""
         pending = self._pending
-        ident = next(self._ids)
-        if self._batch is None or ident in pending or len(pending) >= WINDOW:
+        if self._batch is None or len(pending) >= WINDOW:
             return False
+        ident = next(self._ids)
+        while ident in pending:
+            ident = next(self._ids)
         self._outbox.append(ident + tail)
         pending[ident] = relay
         relay.ident = ident
@@ -175,7 +179,9 @@ class SharedUdp:
         try:
             for _ in range(ROUNDS):
                 received, failure = self._received()
-                self._take(received)
+                sample, relayed, now = self._take(received)
+                if sample is not None:
+                    owner.on_drained(sample, relayed, now)
                 if failure is not None:
                     self.lost(failure)
                 if len(received) < mmsg.BATCH or self._sock is None:
@@ -184,18 +190,21 @@ class SharedUdp:
             owner.batching = False
             owner.flush()
 
-    def take_left(self, received: Sequence[bytes]) -> None:
-        """Take what came and the compiled lane leaves."""
+    def take_left(self, received: Sequence[bytes]) -> Taken:
+        """Take what came and the compiled lane leaves; it tells of all relays of a batch."""
         owner = self._owner
         owner.batching = True
         try:
-            self._take(received)
+            return self._take(received)
         finally:
             owner.batching = False
             owner.flush()
 
-    def _take(self, received: Iterable[bytes]) -> None:
-        """Hand over replies. Where that goes wrong with one, it goes on behind it."""
+    def _take(self, received: Iterable[bytes]) -> Taken:
+        """Hand over replies; return which relays were answered (`Owner.on_drained`).
+
+        Where that goes wrong with one, it goes on behind it.
+        """
         pop = self._pending.pop
         owner = self._owner
         on_reply, on_relayed = owner.on_reply, owner.on_relayed
@@ -219,10 +228,9 @@ class SharedUdp:
                 break
             except Exception as error:
                 owner.on_broken(item, error)  # type: ignore[arg-type]
-        if sample is not None:
-            owner.on_drained(sample, relayed, now)
         if unasked:
             owner.on_unasked(unasked)
+        return sample, relayed, now
 
     def _stray(self, ident: bytes, attempt: Attempt) -> None:
         """Wait past a false reply, if it is still worth waiting."""

@@ -149,9 +149,9 @@ async def test_at_a_reply_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
         batches: list[int] = []
         taken = SharedUdp._take
 
-        def take(self: SharedUdp, received: Any) -> None:
+        def take(self: SharedUdp, received: Any) -> Any:
             batches.append(len(received))
-            taken(self, received)
+            return taken(self, received)
 
         monkeypatch.setattr(SharedUdp, "_take", take)
         of = here.engine.driver

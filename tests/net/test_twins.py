@@ -16,8 +16,8 @@ import pytest
 
 from consulfwd.net.fastlane import VARIABLE, fast
 
-# More of them in another run: TWINS="100 200 1000", from seed 100 to 199, with 1000 steps each.
-FIRST, BEYOND, STEPS = map(int, os.environ.get("TWINS", "1 4 120").split())
+# More of them in another run: TWINS="100 200 1000" is from seed 100 to 199, with 1000 steps each.
+FIRST, BEYOND, STEPS = map(int, os.environ.get("TWINS", "1 4 50").split())
 
 
 def played(seed: int, **environ: str) -> list[Any]:
@@ -35,8 +35,9 @@ def test_both_twins_do_the_same(seed: int) -> None:
     # What is used after it was given back, or written beside, is found by the debugging allocator.
     *compiled, passed = played(seed, PYTHONMALLOC="debug")
     *pure, all_done = played(seed, **{VARIABLE: "no"})
-    assert len(compiled) == len(pure) == STEPS + 1
+    assert len(compiled) == len(pure) > STEPS
     for one, other in zip(compiled, pure, strict=True):
         assert one == other
+    # Nor would it be worth anything if the compiled one left all to Python.
     for what, count in all_done.items():
-        assert passed[what] < count
+        assert passed[what] < count * 0.7

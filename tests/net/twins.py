@@ -37,7 +37,7 @@ from consulfwd.net.udp import listen
 from tests.net.messages import question
 
 NAMES = [f"{label}.service.consul" for label in ("web", "db", "many", "gone", "long")]
-NAMES += [f"h{number}.test" for number in range(3)]
+NAMES += [f"h{number}.test" for number in range(2)]
 USUAL_S = 0.05
 HEADER = 12
 
@@ -176,6 +176,13 @@ def in_order(records: bytes) -> bytes:
     return bare
 
 
+class Even(random.Random):
+    """What probes are spread by: whose turn it is to draw a number is not always the same."""
+
+    def random(self) -> float:
+        return 0.5
+
+
 class Play:
     """One engine, two listeners, two agents, a recursor, and clients; and the steps."""
 
@@ -206,6 +213,8 @@ class Play:
         self.engine.clock.now = lambda: self.loop.now
         self.engine.clock.wall = lambda: self.loop.now + 1e9
         self.engine._leaps = type(self.engine._leaps)(self.loop.now, self.loop.now + 1e9)
+        self.engine.prober.running = True
+        self.engine.prober._rng = Even()
         self.loop.before = self.read_all
         self.tune()
         self.listeners, self.clients = [], []
@@ -243,18 +252,18 @@ class Play:
     # -- steps --------------------------------------------------------------------------------
 
     def ask(self, most: int = 90) -> str:
-        many = self.rng.choice((1, 1, 2, 5, 20, most)) if most > 1 else 1
+        many = self.rng.choice((1, 1, 2, 5, 5, 20, most)) if most > 1 else 1
         client = self.rng.choice(self.clients)
-        made_up, shouts = self.rng.random() < 0.3, self.rng.random() < 0.2
+        made_up, shouts = self.rng.random() < 0.1, self.rng.random() < 0.1
         # Of those who ask the same in one go the first is who is asked for: which that is, is not
         # to be seen.
-        edns = self.rng.choice((None, 1232, 1232, 400))
+        edns = self.rng.choice((1232,) * 8 + (None, 400))
         for _ in range(many):
             self.ident += 1
             name = self.rng.choice(NAMES)
             if made_up:
                 name = f"n{self.rng.randrange(200)}.service.consul"
-            qtype = self.rng.choice(("A", "A", "A", "AAAA"))
+            qtype = self.rng.choice(("A",) * 5 + ("AAAA",))
             name = name.upper() if shouts else name
             client.send(question(name, qtype, edns=edns, ident=self.ident % 65536))
         self.loop.settle()
@@ -262,8 +271,10 @@ class Play:
 
     def reply(self) -> str:
         server = max(self.servers, key=lambda one: len(one.waiting) * self.rng.random())
-        kinds = ("plain",) * 30 + ("fewer", "gone", "failed", "bare", "another", "torn", "trailing")
-        ttl = self.rng.choice((0, 0, 0, 0, 4))
+        kinds: tuple[str, ...] = ("plain",) * 40
+        if self.rng.random() < 0.3:
+            kinds += ("fewer", "gone", "failed", "bare", "another", "torn", "trailing")
+        ttl = self.rng.choice((0,) * 9 + (4,))
         many = self.rng.choice((1, 3, 70, 200))
         last = self.rng.random() < 0.2
         sent = 0
@@ -281,6 +292,42 @@ class Play:
             sent += 1
         self.loop.settle()
         return f"reply {server.host} {sent}"
+
+    def serve(self) -> None:
+        """Have every server answer what it was asked, as it should."""
+        for server in self.servers:
+            if server.sock.fileno() < 0:
+                continue
+            server.take()
+            while server.waiting:
+                query, client = server.waiting.popleft()
+                server.sock.sendto(answer(query, self.rng, "plain", 0), client)
+            self.loop.settle()
+
+    def rounds(self) -> str:
+        """Ask and answer for a while, as on a good day."""
+        many = self.rng.randrange(3, 12)
+        for _ in range(many):
+            self.loop.skip(self.rng.choice((0.001, 0.001, 0.03)))
+            client = self.rng.choice(self.clients)
+            for number in self.rng.sample(range(80), self.rng.choice((1, 20, 70))):
+                self.ident += 1
+                name = f"s{number}.service.consul" if number % 4 else f"s{number}.test"
+                client.send(question(name, ident=self.ident % 65536))
+            self.loop.settle()
+            self.serve()
+        return f"rounds {many}"
+
+    def mend(self) -> str:
+        """All is well again, as far as can be seen from outside."""
+        self.start()
+        self.engine.table.shield.most = 100_000
+        for upstream in self.engine.upstreams():
+            self.health.undrain(upstream)
+        for _ in range(60):
+            self.loop.skip(0.1)
+            self.serve()
+        return "mend"
 
     def wait(self) -> str:
         seconds = self.rng.choice((0.001, 0.02, 0.06, 0.06, 0.2, 1.1))
@@ -401,7 +448,10 @@ class Play:
                 for key, one in sorted(engine.cache.entries.items())
             },
             "health": [
-                (one.state.value, one.sent, one.last_reply, one.good, one.bad, one.silent)
+                (
+                    one.state.value, one.sent, one.last_reply, one.good, one.bad, one.silent, one.srtt,
+                    one.rttvar, one.wanted_at, one.counted_at, one.changed_at, one.slow,
+                )
                 for one in engine.upstreams()
             ],
             "told": self.loop.told,
@@ -413,17 +463,19 @@ class Play:
             self.wait, self.second, self.second, self.stop, self.start, self.start, self.change,
             self.mishap, self.drain,
         ]  # fmt: skip
-        usual = [self.ask] * 8 + [self.reply] * 12 + [self.wait]
+        usual = [self.ask] * 8 + [self.reply] * 12 + [self.wait] + [self.rounds] * 6
         found = []
-        for _ in range(steps):
-            rare = self.rng.random() < 0.15
+        for number in range(steps):
+            if number % 25 == 0:
+                found.append(self.seen(self.mend()))
+            rare = self.rng.random() < 0.08
             step = self.rng.choice(others if rare else usual)
             if step == self.ask and self.engine.table.shield.most == 8:
                 # Which of many at once find room depends on their order.
                 found.append(self.seen(self.ask(1)))
             else:
                 found.append(self.seen(step()))
-        self.start()
+        self.mend()
         self.loop.skip(10.0)
         found.append(self.seen("end"))
         assert not self.engine.flights

@@ -240,8 +240,20 @@ static int take_left(Way *self, Round *round)
     round->left = NULL;
     done = PyObject_CallMethodOneArg(self->channel, relay_names.take_left, left);
     Py_DECREF(left);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : relays_look(self->relays);
+    if (done == NULL)
+        return -1;
+    /* (sample | None, relayed, ...) */
+    if (PyTuple_Check(done) && PyTuple_GET_SIZE(done) > 1
+        && PyTuple_GET_ITEM(done, 0) != Py_None) {
+        PyObject *sample = PyTuple_GET_ITEM(done, 0);
+        long passed = PyLong_AsLong(PyTuple_GET_ITEM(done, 1));
+
+        Py_INCREF(sample);
+        Py_XSETREF(round->sample, sample);
+        round->passed += passed;
+    }
+    Py_DECREF(done);
+    return PyErr_Occurred() ? -1 : relays_look(self->relays);
 }
 
 static int leave(Round *round, const Batch *batch, int index)
@@ -351,7 +363,8 @@ int way_serve(Lane *lane)
     for (int i = 0; i < ROUNDS && count == BATCH && state == 0 && self->batch == batch; i++) {
         Round round = {NULL, NULL, 0, 0, {{NULL, NULL, 0}}};
 
-        count = batch_look(batch, fast_now());
+        /* Behind a whole batch there is likely to be more. */
+        count = i ? batch_receive(batch, BATCH) : batch_look(batch, fast_now());
         if (count < 0)
             state = tell_lost(self);
         else if (count > 0)

@@ -93,26 +93,40 @@ static int note(Relays *self, Way *way, PyObject *key, PyObject *ident, PyObject
     return 0;
 }
 
+/* An ID that nobody waits for a reply with, or NULL with an exception set. */
+static PyObject *free_ident(Way *way)
+{
+    for (;;) {
+        const unsigned char *octets = way_ident(way);
+        PyObject *ident;
+        int there;
+
+        if (octets == NULL)
+            return NULL;
+        ident = PyBytes_FromStringAndSize((const char *)octets, 2);
+        there = ident == NULL ? -1 : PyDict_Contains(way->pending, ident);
+        if (there == 0)
+            return ident;
+        Py_XDECREF(ident);
+        if (there < 0)
+            return NULL;
+    }
+}
+
 static int pass_on(
     Relays *self, PyObject *listener, const Batch *batch, int index, PyObject *ask, Way *way)
 {
     PyObject *lane = slot(ask, self->at.ask_lane), *tail = PyTuple_GET_ITEM(lane, 3);
-    const unsigned char *octets = way_ident(way);
-    PyObject *ident, *waiter = NULL;
-    int there, done = 0;
+    PyObject *ident = free_ident(way), *waiter;
+    int done = 0;
 
-    if (octets == NULL)
-        return 0;
-    ident = PyBytes_FromStringAndSize((const char *)octets, 2);
     if (ident == NULL)
         return 0;
-    there = PyDict_Contains(way->pending, ident);
-    if (!there)
-        waiter = make_waiter(self, listener, batch, index, ask, ident);
+    waiter = make_waiter(self, listener, batch, index, ask, ident);
     if (waiter != NULL && note(self, way, slot(ask, self->at.ask_key), ident, waiter) == 0) {
         batch_put(
-            way->batch, octets, (const unsigned char *)PyBytes_AS_STRING(tail),
-            (size_t)PyBytes_GET_SIZE(tail), NULL);
+            way->batch, (const unsigned char *)PyBytes_AS_STRING(ident),
+            (const unsigned char *)PyBytes_AS_STRING(tail), (size_t)PyBytes_GET_SIZE(tail), NULL);
         done = 1;
     }
     Py_XDECREF(waiter);
