@@ -203,6 +203,23 @@ async def test_a_change_reaches_the_hot_tables_of_every_listener() -> None:
 
 
 @pytest.mark.usefixtures("twin")
+async def test_what_is_always_hot_stays_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody tells of those who get what is hot: that the name is in use shows as it is asked for
+    again, at the end of each answer."""
+    monkeypatch.setattr("consulfwd.core.freshness.IDLE", 30.0)
+    async with by_hand(agents=1) as (here, hand):
+        await hand.cover()
+        asked, hot = len(here.asked()), here.counters.hot
+        for _ in range(60):
+            hand.skip(1)
+            for _ in range(3):
+                assert (await here.ask(NAME, ident=7)).data == GALERA
+        assert len(hand.freshness.watches) == 1
+        assert 5 <= len(here.asked()) - asked <= 7
+        assert here.counters.hot - hot > 120
+
+
+@pytest.mark.usefixtures("twin")
 async def test_what_was_pushed_out_of_the_cache_is_in_no_hot_table() -> None:
     """What changes then is found nowhere, so that nothing could take it out."""
     async with by_hand(cache={"size": 2}) as (here, hand):

@@ -150,7 +150,9 @@ typedef struct HotLane {
     Batch *batch;
     PyObject *answers; /* dict[bytes, what gives the next reply without its ID] */
     PyObject *ending;  /* dict[bytes, Ready]: the same of what ends within this second */
-    PyObject *access, *warmth, *clock, *usual_now, *counters;
+    PyObject *access, *warmth, *counters; /* the attributes of these, each a dict */
+    PyObject *limiter, *limits; /* that of access, and its attributes */
+    PyObject *clock, *usual_now;
     PyObject *trusted; /* the networks with which all clients of this socket may ask, or None */
     Taker *taker;
     int left;            /* how many of the last batch are nobody's so far */

@@ -42,6 +42,18 @@ static int set_taker(HotLane *self, PyObject *taker, void *Py_UNUSED(closure))
     return 0;
 }
 
+/* The __dict__ of an object, which stays it for as long as that lives; NULL with an exception set. */
+static PyObject *attributes_of(PyObject *owner)
+{
+    PyObject *found = PyObject_GetAttrString(owner, "__dict__");
+
+    if (found != NULL && !PyDict_Check(found)) {
+        Py_CLEAR(found);
+        PyErr_SetString(PyExc_TypeError, "attributes are in a dict");
+    }
+    return found;
+}
+
 static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *words)
 {
     static char *names[] = {
@@ -66,12 +78,14 @@ static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *words)
     self->batch = (Batch *)batch;
     self->answers = Py_NewRef(answers);
     self->ending = Py_NewRef(ending);
-    self->access = Py_NewRef(access);
-    self->warmth = Py_NewRef(warmth);
     self->clock = Py_NewRef(clock);
     self->usual_now = Py_NewRef(usual_now);
-    self->counters = Py_NewRef(counters);
     self->trusted = Py_NewRef(Py_None);
+    self->access = attributes_of(access);
+    self->warmth = attributes_of(warmth);
+    self->counters = attributes_of(counters);
+    if (self->access == NULL || self->warmth == NULL || self->counters == NULL)
+        Py_CLEAR(self);
     return (PyObject *)self;
 }
 
@@ -84,6 +98,8 @@ static int traverse(HotLane *self, visitproc visit, void *arg)
     Py_VISIT(self->clock);
     Py_VISIT(self->usual_now);
     Py_VISIT(self->counters);
+    Py_VISIT(self->limiter);
+    Py_VISIT(self->limits);
     Py_VISIT(self->trusted);
     Py_VISIT(self->taker);
     return 0;
@@ -101,6 +117,8 @@ static void dealloc(HotLane *self)
     Py_XDECREF(self->clock);
     Py_XDECREF(self->usual_now);
     Py_XDECREF(self->counters);
+    Py_XDECREF(self->limiter);
+    Py_XDECREF(self->limits);
     Py_XDECREF(self->trusted);
     Py_XDECREF(self->taker);
     Py_TYPE(self)->tp_free((PyObject *)self);
