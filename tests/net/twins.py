@@ -449,8 +449,8 @@ class Play:
             },
             "health": [
                 (
-                    one.state.value, one.sent, one.last_reply, one.good, one.bad, one.silent, one.srtt,
-                    one.rttvar, one.wanted_at, one.counted_at, one.changed_at, one.slow,
+                    one.state.value, one.sent, one.last_reply, one.good, one.bad, one.silent,
+                    one.srtt, one.rttvar, one.wanted_at, one.counted_at, one.changed_at, one.slow,
                 )
                 for one in engine.upstreams()
             ],
