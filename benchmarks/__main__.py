@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--veth",
         action="store_true",
-        help="miss, cached: light agents off the host, behind a veth pair (as root)",
+        help="light agents off the host, behind a veth pair (as root); for miss",
     )
     made.add_argument("--consul", metavar="VERSION", help="which installed Consul (the newest)")
     made.add_argument(
@@ -86,6 +86,12 @@ def parser() -> argparse.ArgumentParser:
         type=shlex.split,
         default=consulfwd_command(),
         help="how to start consulfwd, to compare another build or Python",
+    )
+    made.add_argument(
+        "--beside",
+        metavar="COMMAND",
+        type=shlex.split,
+        help="another build of consulfwd in the same rounds, to see what a change does",
     )
     made.add_argument("--dir", type=Path, help="keep configurations and logs here")
     made.add_argument("--json", action="store_true", help="print JSON, all samples included")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks import failover
-from benchmarks.peers import ALIASES, FLOOR, OURS, PEERS, UNWATCHED, Peer
+from benchmarks.peers import ALIASES, BESIDE, FLOOR, OURS, PEERS, Peer, ours, unwatched
 from consulfwd.errors import StartError, UsageError
 
 CACHED_TTL = 60
@@ -109,7 +109,7 @@ def takes_part(peers: Sequence[Peer], step: Step, ttl: int) -> list[Peer]:
     keeps_floor = (ttl or step.name in ("failover", "steady")) and step.name != "memory"
     found = [peer for peer in peers if keeps_floor or peer is not FLOOR]
     if step.name == "miss":
-        return [UNWATCHED if peer is OURS else peer for peer in found]
+        return [unwatched(peer) if peer.own else peer for peer in found]
     return found
 
 
@@ -141,15 +141,18 @@ def chosen_cases(cases: str, harm: str) -> list[str]:
     return [one for name in wanted for one in (HARMS[harm] if name == "turns" else (name,))]
 
 
-def chosen(text: str) -> list[Peer]:
-    """The servers named; UsageError for one that is not known."""
+def chosen(text: str, beside: Sequence[str] | None = None) -> list[Peer]:
+    """The servers named, right after consulfwd another build of it; UsageError for one unknown."""
     names = [ALIASES.get(name, name) for name in text.replace(" ", "").split(",") if name]
     unknown = [name for name in names if name not in PEERS]
     if unknown or not names:
         raise UsageError(
             f"--peers: {', '.join(unknown) or 'nobody'} is not one of {', '.join(PEERS)}"
         )
-    return [PEERS[name] for name in dict.fromkeys(names)]
+    found = [PEERS[name] for name in dict.fromkeys(names)]
+    if beside and OURS in found:
+        found.insert(found.index(OURS) + 1, ours(BESIDE, build=beside))
+    return found
 
 
 def cores(server: int | None, load: int | None) -> tuple[int, int]:

@@ -180,6 +180,7 @@ def measured(
         upstream_queries=queries / answers,
         hot_share=None if said is None or more is None else more.hot_share(said),
         wakes=wakes / answers,
+        armed=None if more is None else more.armed,
     )
 
 

@@ -7,12 +7,12 @@ printing (`tables`), memory of idle watches (`idle`), of a start (`startup`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.asking import Load, dnsperf, first_answer
 from benchmarks.measure import Bench
-from benchmarks.peers import OURS, Peer
+from benchmarks.peers import Peer
 from benchmarks.process import peak_mb, rss_mb, threads
 from benchmarks.telling import told
 
@@ -62,7 +62,7 @@ def _measure(bench: Bench, load: Load, peer: Peer, datafile: Path) -> Held:
     try:
         first_answer(process, site.port, load.names[0])
         first_mb = rss_mb(process.pid)
-        command = replace(load, rate=load.rate or RATE).command(datafile, site.port)
+        command = load.command(datafile, site.port)
         report = dnsperf(command)
         process.check()
         return Held(
@@ -75,7 +75,7 @@ def _measure(bench: Bench, load: Load, peer: Peer, datafile: Path) -> Held:
             loaded_mb=rss_mb(process.pid),
             peak_mb=peak_mb(process.pid),
             threads=threads(process.pid),
-            watches=told(process, site.directory / "log").armed if peer is OURS else None,
+            watches=told(process, site.directory / "log").armed if peer.own else None,
             answers=report.answers,
             lost=report.lost,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks import (
@@ -167,8 +167,9 @@ def _sizes(job: Job) -> Outcome:
 
 
 def _memory(job: Job) -> Outcome:
-    found = memory.run(job.bench, job.load)
-    head = f"{memory.WATCHES} names, {job.bench.upstream.title}; {_words(job.load)} each"
+    load = replace(job.load, rate=job.load.rate or memory.RATE)
+    found = memory.run(job.bench, load)
+    head = f"{job.bench.upstream.title}; {_words(load)} each"
     return job.outcome(head, tables.memory(found), report.commands(found), _json(found))
 
 

@@ -32,7 +32,7 @@ class Sample:
     `core_share` is how busy the server kept its core; `other_load` is what took part in no
     measurement, in cores (1.0 = one). `errors` are answers other than NOERROR. `hot_share` is the
     share of the queries answered from the hot tables, where the server tells. `wakes` is how often
-    per answer it slept and was woken.
+    per answer it slept and was woken, `armed` how many watches it had in the end.
     """
 
     answers: int
@@ -49,6 +49,7 @@ class Sample:
     upstream_queries: float | None = None
     hot_share: float | None = None
     wakes: float | None = None
+    armed: int | None = None
 
     @property
     def whole_us(self) -> float:
@@ -105,6 +106,6 @@ class Result:
 
     def as_json(self) -> dict[str, object]:
         """Everything, with the medians beside the samples."""
-        columns = [column for column in Sample.__dataclass_fields__ if self.of(column)]
+        columns = [one for one in (*Sample.__dataclass_fields__, "whole_us") if self.of(one)]
         medians = {column: self.middle(column) for column in columns}
         return {**asdict(self), "quiet": len(self.quiet), "median": medians}

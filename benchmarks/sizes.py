@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.asking import Load, dnsperf
 from benchmarks.measure import Bench, Entry, Running, measured, started
-from benchmarks.peers import FLOOR, OURS, UNWATCHED
+from benchmarks.peers import FLOOR, unwatched
 from benchmarks.samples import Result
 from benchmarks.upstream import Upstream
 
@@ -77,9 +77,9 @@ def run(bench: Bench, load: Load, rounds: int, lasting: Upstream) -> list[Sized]
     """
     peers = [peer for peer in bench.peers if peer is not FLOOR]
     keeping = replace(bench, upstream=lasting, directory=bench.directory / "keeping")
-    kept = [Entry(keeping, peer, tells=peer is OURS) for peer in peers]
-    passing = [UNWATCHED if peer is OURS else peer for peer in peers]
-    passed = [Entry(bench, peer, tells=peer is UNWATCHED) for peer in passing]
+    kept = [Entry(keeping, peer, tells=peer.own) for peer in peers]
+    passing = [unwatched(peer) if peer.own else peer for peer in peers]
+    passed = [Entry(bench, peer, tells=peer.own) for peer in passing]
     with started(kept, load) as keepers, started(passed, load) as passers:
         ways = []
         for records in UDP_RECORDS:

@@ -19,10 +19,11 @@ from statistics import median
 from benchmarks import calls
 from benchmarks.asking import Load, dnsperf
 from benchmarks.measure import Bench, Entry, Running, measured, started
-from benchmarks.peers import OURS, Site
+from benchmarks.peers import KEEPS, Site
 from benchmarks.process import Process
 from benchmarks.samples import Result
 from benchmarks.telling import told
+from consulfwd.errors import StartError
 
 # One slice (seconds), longer where there are few answers in a second.
 SLICE_S, SLOW_S, SLOW = 1, 3, 500
@@ -48,8 +49,8 @@ class Paced:
     rest_share: float | None
 
     def as_json(self) -> dict[str, object]:
-        """Everything."""
-        servers = [one.as_json() for one in self.results]
+        """Everything; `keeps_ttl_0` are those whose answers of TTL 0 are from a cache."""
+        servers = [{**one.as_json(), "keeps_ttl_0": one.note == KEEPS} for one in self.results]
         return {"rate": self.rate, "rest_share": self.rest_share, "servers": servers}
 
 
@@ -85,7 +86,7 @@ def run(
     datafile = load.write(bench.directory / "queries")
     ready = _watched(bench, load) if watching else None
     entries = [
-        Entry(bench, peer, ready, tells=True) if peer is OURS else Entry(bench, peer)
+        Entry(bench, peer, ready, tells=True) if peer.own else Entry(bench, peer)
         for peer in bench.peers
     ]
     with started(entries, load) as servers:
@@ -105,11 +106,9 @@ def run(
                     result.samples.append(measured(one, result.load_command, share))
             if by:
                 bench.say(f"{rate}/s, system calls, by {by}")
-                briefly = replace(at_rate, seconds=SLICE_S)
                 for result, one in zip(results, servers, strict=True):
                     _lead_in(at_rate, datafile, one)
-                    command = briefly.command(datafile, one.port)
-                    result.calls = calls.count(by, one.process.pid, command, bench.directory)
+                    result.calls = _calls(by, one, replace(at_rate, seconds=SLICE_S), datafile)
             yield Paced(rate, results, rest.median if rest is not None else None)
 
 
@@ -148,10 +147,21 @@ class Rest:
 def _result(
     one: Running, load: Load, seconds: int | None, datafile: Path, watching: bool
 ) -> Result:
-    watched = watching and one.peer is OURS
+    watched = watching and one.peer.own
     assert load.rate is not None
     chosen = replace(load, seconds=slice_s(load.rate, seconds, watched=watched))
     return one.result(chosen.command(datafile, one.port))
+
+
+def _calls(by: str, one: Running, load: Load, datafile: Path) -> calls.Calls | None:
+    command = load.command(datafile, one.port)
+    try:
+        return calls.count(by, one.process.pid, command, one.bench.directory)
+    except StartError as error:
+        # What was measured is not lost for that.
+        one.process.check()
+        one.bench.say(f"{one.peer.name}: system calls not counted: {error}")
+        return None
 
 
 def _lead_in(load: Load, datafile: Path, one: Running) -> None:

@@ -61,7 +61,7 @@ class Suite:
     def __init__(self, options: argparse.Namespace, directory: Path, steps: Sequence[Step]) -> None:
         self.options = options
         self.directory = directory
-        self.peers = chosen(options.peers)
+        self.peers = chosen(options.peers, options.beside)
         programs = [peer.program for peer in self.peers if peer.program]
         require(programs, "leave it out with --peers")
         chosen_cases(options.cases, options.harm)

@@ -198,9 +198,10 @@ class Server:
         self._access.seen.clear()
 
     def _limit(self) -> None:
-        """Have clients ask as often as the settings say."""
+        """Have clients ask, and servers be asked, as the settings say."""
         self._access.limiter.use(client_rules(self.settings), host.own_addresses())
         self.engine.table.shield.most = self.settings.limits.unknown
+        self.engine.channels.spell(mixed_case=self.settings.query.mixed_case)
 
     def _secrets(self, settings: Settings) -> tuple[bytes, ...]:
         """Return what cookies are made by, nothing: a secret of our own. Raises StartError."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 from tests.stolen import stolen_s
@@ -21,6 +22,14 @@ def coreless_s(pid: int | str = "self") -> float:
     https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat
     """
     return _waited_s(PROC / str(pid) / "schedstat")
+
+
+def our_time() -> float:
+    """A time (seconds) that stands still while this thread is ready to run and has no core.
+
+    For what one thread does alone, and is to have done soon: how soon, this tells on any machine.
+    """
+    return time.monotonic() - coreless_s()
 
 
 class HeldUp:

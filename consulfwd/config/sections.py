@@ -199,6 +199,12 @@ class QuerySettings(Section):
         "unset: two and a half times as long",
         default=None,
     )
+    mixed_case: bool = key(
+        switch(),
+        "spell names by chance to servers off this host that repeat it, so that more has to be "
+        "guessed to forge a reply",
+        default=True,
+    )
 
     @property
     def for_recursors(self) -> float:

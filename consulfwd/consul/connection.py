@@ -137,6 +137,9 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Have who waits hear of it, or have the reply where its end is that of the connection."""
+        if self._transport is not None:
+            # Python 3.10 would warn of one of TLS that the other side closed.
+            self._transport.abort()
         self._transport, self._error = None, exc
         self._finish()
         self._ended(self)

@@ -21,6 +21,8 @@ from consulfwd.consul.renewal import Shown
 CONNECT_S = 5.0
 # Between two looks at an agent (10 s) a connection stays; those of agents not in use go.
 KEEP_ALIVE_S = 20.0
+# Connections are gone in the loop's next turn; nobody is to wait for one that is not.
+CLOSE_S = 1.0
 
 
 class CutOff(Exception):
@@ -137,7 +139,7 @@ class Way:
         """Close every connection; requests under way fail. May be called twice."""
         for asking in self._under_way:
             asking.fail(NotConnected("the client was closed meanwhile"))
-        await asyncio.wait({self._close()})
+        await asyncio.wait({self._close()}, timeout=CLOSE_S)
 
     # -- who is asked on which --------------------------------------------------------------------
 

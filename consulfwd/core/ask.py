@@ -18,6 +18,7 @@ from consulfwd.dns.message import Message
 from consulfwd.dns.wire import Query
 
 if TYPE_CHECKING:
+    from consulfwd.core.instances import Instances
     from consulfwd.core.known import Known
     from consulfwd.core.subjects import Form
 
@@ -61,7 +62,8 @@ class Ask:
     `kept_until` when their answer is to be put into the cache again, and `form` how Consul
     reads the name (False before that was looked at). `led` is the alias that is known to be the
     answer; such a question is not relayed. `datacenter` is the label that says one. `known` are
-    replies seen before, by their bytes without the ID; those `alike` are known in any order.
+    replies seen before, by their bytes without the ID; addresses that are `alike`, and `instances`
+    (SRV), are known in any order.
     """
 
     __slots__ = (
@@ -72,6 +74,7 @@ class Ask:
         "alike",
         "datacenter",
         "form",
+        "instances",
         "kept_until",
         "key",
         "known",
@@ -111,6 +114,7 @@ class Ask:
         self.warm = -1
         self.known: dict[bytes, Known] | None = None
         self.alike: tuple[Known, ...] = ()
+        self.instances: tuple[Instances, ...] = ()
         self.raw = b""
         self.form: Form | Literal[False] | None = False
         self._tails: dict[Upstream, bytes] = {}
@@ -122,6 +126,10 @@ class Ask:
         if self.moves is not None:
             return self.moves.answer(self.question)
         return None if self.local is None else Moved(self.local)
+
+    def is_asked_again(self) -> bool:
+        """Return whether any reply is remembered: for what is asked once there is none."""
+        return bool(self.known or self.alike or self.instances)
 
     @property
     def sibling(self) -> bytes | None:

@@ -17,6 +17,9 @@ MAX_TRIES = 3
 # After so many false replies to one question somebody may be trying IDs: whoever is asked then is
 # asked from another port, or over a stream, where that is in vain (RFC 5452 section 9.3).
 MOST_STRAYS = 5
+# A false reply that only who knows port and ID can give, or another server in its place.
+SPELLED = "a reply that spells the question in another way"
+MANY_STRAYS = "too many false replies"
 # A stream needs a handshake before the query.
 STREAM_PATIENCE = 3
 # The last attempt is sent when so much of the time is over: whoever comes back late is to be asked,

@@ -1,8 +1,9 @@
 """Replies of upstreams seen before: recognised as bytes, so that nothing is read twice.
 
 Consul shuffles: of n instances there are n! replies. Those that are nothing but addresses are
-recognised in any order, and passed on in the one they came in. Whatever else differs is not
-recognised: a record, a TTL, a flag, a count, the spelling of the question, the OPT.
+recognised in any order (SRV records see `instances`), and passed on in the one they came in.
+Whatever else differs is not recognised: a record, a TTL, a flag, a count, the spelling of the
+question, the OPT.
 """
 
 from __future__ import annotations
@@ -94,8 +95,11 @@ class Known:
         message.body = data[self.begin : self.end]
         return message
 
-    def pieces(self, query: Query, limit: int) -> Pieces:
-        """Return what replies to `query` are made of, at most `limit` octets long."""
+    def pieces(self, query: Query, limit: int) -> Pieces | None:
+        """Return what replies to `query` are made of, at most `limit` octets long.
+
+        None where they are not alike: each is to be made of its message then.
+        """
         reply = replies.respond(query, b"", self.message, limit)
         if not self.size:
             return Pieces(reply, 0, 0, b"")

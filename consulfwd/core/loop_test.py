@@ -7,7 +7,7 @@ makes a name nobody can guess is passed in.
 
 from __future__ import annotations
 
-from consulfwd.core.attempts import Attempt
+from consulfwd.core.attempts import SPELLED, Attempt
 from consulfwd.core.probe import Probe
 from consulfwd.core.routes import Kind, Routes
 from consulfwd.core.upstreams import Upstream
@@ -96,7 +96,7 @@ class LoopTest(Probe):
     def on_stray(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
         """Ignore a false reply, but not too many."""
         attempt.strays += 1
-        if not attempt.result and self._besieged():
+        if not attempt.result and (self._besieged() or reason == SPELLED):
             return self.on_failure(attempt, reason, now, refused=False)
         return []
 

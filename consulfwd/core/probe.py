@@ -6,7 +6,7 @@ What follows from a reply is decided here; when to probe whom is `core.health`'s
 from __future__ import annotations
 
 from consulfwd.core.ask import Ask
-from consulfwd.core.attempts import Attempt
+from consulfwd.core.attempts import SPELLED, Attempt
 from consulfwd.core.query import Lookup
 from consulfwd.core.states import State
 from consulfwd.core.verdict import ANSWERS
@@ -69,9 +69,9 @@ class Probe(Lookup):
     def on_stray(self, attempt: Attempt, reason: str, now: float) -> list[Attempt]:
         """Note a false reply; the true one is waited for, but not past too many."""
         attempt.strays += 1
-        if attempt.strays == 1:
+        if attempt.strays == 1 and reason != SPELLED:
             self._health.bad(attempt.upstream, now, reason)
-        if not attempt.result and self._besieged():
+        if not attempt.result and (self._besieged() or reason == SPELLED):
             self._ended(attempt, reason, now - attempt.sent_at)
             return [] if self.outcome is not None else self._fail(const.EDE_NETWORK, reason)
         return []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from consulfwd.core.attempts import MAX_ATTEMPTS, MAX_TRIES, Attempt
+from consulfwd.core.attempts import MANY_STRAYS, MAX_ATTEMPTS, MAX_TRIES, SPELLED, Attempt
 from consulfwd.core.health import Health
 from consulfwd.core.opinions import Opinions
 from consulfwd.core.order import Budget
@@ -278,6 +278,9 @@ class Lookup(Opinions):
             self._health.refused(upstream, now, reason)
         elif not ours:
             self._health.bad(upstream, now, reason)
+        if attempt.stream and self._evaded_in_vain(upstream):
+            attempt.decided = "failed: asked again over UDP"
+            return [self._send(now, f"over TCP: {reason}", upstream)]
         doubtful = refused and hearsay(upstream, reason) and upstream.state is not State.DOWN
         return self._advance(attempt, reason, now, final=not doubtful)
 
@@ -290,15 +293,18 @@ class Lookup(Opinions):
         """Return what to send when a false reply came for an attempt: the next of the first round.
 
         The attempt stays open, the true reply may be on its way: off the host the false one may be
-        somebody else's. After too many it is given up.
+        somebody else's. After too many it is given up, and at once after one that differs in its
+        spelling: who gives that is no worse for it.
         """
         attempt.strays += 1
         if attempt.result:
             return []
+        if reason == SPELLED:
+            return self._evade(attempt, reason, now)
         if attempt.strays == 1 and (self.outcome is None or attempt.upstream.on_host):
             self._health.bad(attempt.upstream, now, reason)
         if self._besieged():
-            return self._evade(attempt, now)
+            return self._evade(attempt, MANY_STRAYS, now)
         if self.outcome is not None or attempt.decided:
             return []
         if self._spent() or not self._round_goes_on():
@@ -308,20 +314,36 @@ class Lookup(Opinions):
         self.extra += 1
         return [self._send(now, "the one before gave a false reply")]
 
-    def _evade(self, attempt: Attempt, now: float) -> list[Attempt]:
-        """Give up an attempt for too many false replies: its upstream is asked over TCP."""
+    def _evade(self, attempt: Attempt, why: str, now: float) -> list[Attempt]:
+        """Give up an attempt for false replies: its upstream is asked over TCP."""
         upstream = attempt.upstream
-        result = "too many false replies"
-        self._ended(attempt, result, now - attempt.sent_at)
+        self._ended(attempt, why, now - attempt.sent_at)
         if self.outcome is not None:
             return []
         if any(one.stream and one.upstream is upstream for one in self.open_attempts()):
             attempt.decided = "given up: it is being asked over TCP already"
             return []
         if len(self.attempts) >= MAX_ATTEMPTS or self._tries(upstream, True) >= MAX_TRIES:
-            return self._advance(attempt, result, now)
+            return self._advance(attempt, why, now)
         attempt.decided = "given up: asked again over TCP"
-        return [self._send(now, "too many false replies over UDP", upstream, stream=True)]
+        return [self._send(now, f"{why} over UDP", upstream, stream=True)]
+
+    def _evaded_in_vain(self, upstream: Upstream) -> bool:
+        """Return whether a recursor is to be asked by another port, as TCP was of no avail.
+
+        Others that fail are asked again anyway.
+        """
+        return (
+            self.outcome is None
+            and not (upstream.is_agent or self._open)
+            and upstream.transport == "udp"
+            and len(self.attempts) < MAX_ATTEMPTS
+            and self._tries(upstream, False) < MAX_TRIES
+            and any(
+                one.result in (SPELLED, MANY_STRAYS) and one.upstream is upstream
+                for one in self.attempts
+            )
+        )
 
     def on_timer(self, now: float) -> list[Attempt]:
         """Return what to send now that `wake_at` is reached."""

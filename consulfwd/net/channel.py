@@ -67,6 +67,12 @@ class Owner(Protocol):
     def on_relay_failed(self, relay: Waiter, reason: str, *, refused: bool) -> None:
         """Take over a relay whose upstream is not there."""
 
+    def on_relay_stray(self, relay: Waiter, reason: str) -> None:
+        """Take over a relay in whose place something came that is not its reply."""
+
+    def on_relay_gave_way(self, relay: Waiter) -> None:
+        """Take over a relay whose socket was needed for newer queries, and end it."""
+
     def on_drained(self, sample: Waiter, relayed: int, now: float) -> None:
         """Take note that so many relays were answered at once, `sample` being one of them."""
 

@@ -1,6 +1,6 @@
 """Every upstream's channels: opened when first needed, swept, and closed when it is gone.
 
-Off the host each query has a socket, and over TCP many have one: how many there may be is decided
+Off the host a socket has one query at a time, and over TCP many: how many there may be is decided
 here, for agents and for all others apart.
 """
 
@@ -10,11 +10,12 @@ import asyncio
 
 from consulfwd.core.attempts import Attempt
 from consulfwd.core.places import Places
-from consulfwd.core.room import Room
 from consulfwd.core.upstreams import Upstream
-from consulfwd.net.channel import TOO_MANY, Channel, Owner, random_ids
+from consulfwd.net.channel import Channel, Owner, random_ids
+from consulfwd.net.pool import PortPool
+from consulfwd.net.ports import Ports
 from consulfwd.net.stream import Connection, StreamChannel
-from consulfwd.net.upstream import RandomPortUdp, SharedUdp
+from consulfwd.net.upstream import SharedUdp
 
 # Open to agents, and as many to all others: sockets for queries off the host, and connections.
 MAX_SOCKETS, MAX_CONNECTIONS = 4096, 512
@@ -26,16 +27,26 @@ class Channels:
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
         self._loop = loop
         self._owner = owner
-        self._datagram: dict[tuple[str, str, int], SharedUdp | RandomPortUdp] = {}
+        self._datagram: dict[tuple[str, str, int], SharedUdp | PortPool] = {}
         # By who it is and under which name, not by where: TLS is resumed without verifying.
         self._stream: dict[Upstream, StreamChannel] = {}
         self._direct: dict[Upstream, SharedUdp] = {}
+        # Apart: of these there may be thousands, and they have nothing to flush.
+        self._pools: dict[Upstream, PortPool] = {}
         # Of thousands of upstreams few have anything under way.
         self._busy: set[Channel] = set()
         # What recursors are slow at must not take the sockets that agents may need.
-        self._rooms: dict[bool, Room[Attempt]] = {one: Room(1) for one in (True, False)}
+        self._ports = {one: Ports() for one in (True, False)}
         self._lines: dict[bool, Places[Connection]] = {one: Places(1, 1) for one in (True, False)}
+        self._mixed_case = True
         self.use(2 * (MAX_SOCKETS + MAX_CONNECTIONS))
+
+    def spell(self, *, mixed_case: bool) -> None:
+        """Have names be spelled by chance where servers off the host repeat that, or not."""
+        self._mixed_case = mixed_case
+        for channel in self._datagram.values():
+            if isinstance(channel, PortPool):
+                channel.speller.on = mixed_case
 
     def use(self, sockets: int) -> None:
         """Have no more than so many open from now on, connections among them."""
@@ -43,7 +54,7 @@ class Channels:
         # Many queries share one.
         lines = min(max(each // 9, 1), MAX_CONNECTIONS)
         for one in (True, False):
-            self._rooms[one].size = min(each - lines, MAX_SOCKETS)
+            self._ports[one].room.size = min(each - lines, MAX_SOCKETS)
             self._lines[one].most = self._lines[one].most_each = lines
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
@@ -61,41 +72,24 @@ class Channels:
         channel = self._datagram.get(upstream.key)
         if channel is None:
             channel = self._datagram[upstream.key] = self._new(upstream)
-        room = self._rooms[upstream.is_agent]
         if isinstance(channel, SharedUdp):
             self._direct.setdefault(upstream, channel)
-        elif room.full and not self._make_room(room, attempt.sent_at):
-            return TOO_MANY
-        self._busy.add(channel)
+            self._busy.add(channel)
+        else:
+            self._pools.setdefault(upstream, channel)
         return channel.send(attempt, tail)
 
-    def _new(self, upstream: Upstream) -> SharedUdp | RandomPortUdp:
+    def _new(self, upstream: Upstream) -> SharedUdp | PortPool:
         if not upstream.on_host:
-            room = self._rooms[upstream.is_agent]
-            return RandomPortUdp(upstream, self._loop, self._owner, room)
+            ports = self._ports[upstream.is_agent]
+            pool = PortPool(upstream, self._loop, self._owner, ports, self._busy.add)
+            pool.speller.on = self._mixed_case
+            return pool
         return SharedUdp(upstream, self._loop, self._owner)
 
-    def _make_room(self, room: Room[Attempt], now: float) -> bool:
-        """Close a socket nobody waits for any more, or else one that gives way."""
-        for attempt in room.oldest():
-            if attempt.lookup.outcome is not None:
-                self._drop(attempt, room)
-                return True
-        older = room.gives_way(now)
-        if older is not None:
-            self._drop(older, room)
-            self._owner.on_gave_way(older)
-        return older is not None
-
-    def _drop(self, attempt: Attempt, room: Room[Attempt]) -> None:
-        channel = self._datagram.get(attempt.upstream.key)
-        if isinstance(channel, RandomPortUdp):
-            channel.drop(attempt)
-        room.give_back(attempt)
-
-    def direct(self, upstream: Upstream) -> SharedUdp | None:
-        """Return the open shared channel to an upstream on this host, if there is one."""
-        return self._direct.get(upstream)
+    def direct(self, upstream: Upstream) -> SharedUdp | PortPool | None:
+        """Return the open channel to an upstream by which queries can be relayed, if any."""
+        return self._direct.get(upstream) or self._pools.get(upstream)
 
     def flush(self) -> None:
         """Send the queries collected meanwhile."""
@@ -112,6 +106,7 @@ class Channels:
     def retain(self, keys: set[tuple[str, str, int]]) -> None:
         """Close the channels of upstreams that are not used any more."""
         self._direct = {one: way for one, way in self._direct.items() if one.key in keys}
+        self._pools = {one: way for one, way in self._pools.items() if one.key in keys}
         gone: list[Channel] = [self._datagram.pop(key) for key in set(self._datagram) - keys]
         last = {one.key: one for one in self._stream}
         for one in tuple(self._stream):

@@ -49,6 +49,8 @@ class Driver:
     on_relayed: Callable[[Waiter, bytes, float], bool]
     on_relay_due: Callable[[Waiter], None]
     on_relay_failed: RelayFailed
+    on_relay_stray: Callable[[Waiter, str], None]
+    on_relay_gave_way: Callable[[Waiter], None]
     on_drained: Callable[[Waiter, int, float], None]
     on_health: Callable[[float], None]
 

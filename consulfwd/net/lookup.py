@@ -117,6 +117,7 @@ class Resolver:
             probe_question=probe_question(settings),
         )
         self._engine.guard_by(guard_of(settings))
+        self._engine.channels.spell(mixed_case=settings.query.mixed_case)
         if self._stream:
             for upstream in self._engine.upstreams():
                 if upstream.transport == "udp":

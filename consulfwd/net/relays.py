@@ -9,6 +9,7 @@ from __future__ import annotations
 from consulfwd.core.aliases import leads_on
 from consulfwd.core.ask import Ask
 from consulfwd.core.attempts import Attempt
+from consulfwd.core.instances import Instances, instances
 from consulfwd.core.known import Known
 from consulfwd.core.upstreams import Upstream
 from consulfwd.core.verdict import ANSWERS, lame, left_out
@@ -49,7 +50,7 @@ class Relays:
         else:
             found = ask.known.get(data[2:]) if ask.known is not None else None
             if found is None:
-                found = self._learn(relay, data, now)
+                found = _among(ask.instances, data) or self._learn(relay, data, now)
                 if found is None:
                     return False
             known = found
@@ -148,7 +149,8 @@ class Relays:
         if ask.known is None:
             # Only what is asked again is worth remembering: made-up names are not.
             ask.known = {}
-        elif known.size or known.length <= KNOWN_SIZE:
+        else:
+            known = instances(known, data, ask.question) or known
             self._remember(ask, known, data)
         return known
 
@@ -156,7 +158,11 @@ class Relays:
         """Keep a reply to be recognised, within what all of them may take."""
         if known.size:
             ask.alike = (known, *ask.alike[: KNOWN_ALIKE - 1])
-        elif ask.known is not None:
+        elif isinstance(known, Instances):
+            ask.instances = (known, *ask.instances[: KNOWN_ALIKE - 1])
+        elif ask.known is None or known.length > KNOWN_SIZE:
+            return
+        else:
             if len(ask.known) >= KNOWN_REPLIES:
                 ask.known.clear()
             ask.known[data[2:]] = known
@@ -194,6 +200,16 @@ class Relays:
         attempt = self._escalate(relay, self._table.clock.now())
         self._carrier.on_failure(attempt, reason, refused=refused)
 
+    def on_relay_stray(self, relay: Waiter, reason: str) -> None:
+        """Somebody else's reply came in place of a relay's: from here on a lookup decides."""
+        attempt = self._escalate(relay, self._table.clock.now())
+        self._carrier.on_stray(attempt, reason)
+
+    def on_relay_gave_way(self, relay: Waiter) -> None:
+        """A relay had to give way to newer queries: its lookup ends at once."""
+        attempt = self._escalate(relay, self._table.clock.now())
+        self._carrier.on_gave_way(attempt)
+
     def on_drained(self, sample: Waiter, relayed: int, now: float) -> None:
         """Count relays answered in one go; they are one sign of life, one round-trip time."""
         near = not sample.ask.datacenter
@@ -218,3 +234,10 @@ class Relays:
         # From here on it is the lookup's to answer.
         relay.ident = b""
         return attempt
+
+
+def _among(known: tuple[Instances, ...], data: bytes) -> Known | None:
+    for one in known:
+        if one.is_in(data):
+            return one
+    return None

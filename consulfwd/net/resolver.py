@@ -101,6 +101,8 @@ class Engine:
         self.driver.on_relayed = relays.on_relayed
         self.driver.on_relay_due = relays.on_relay_due
         self.driver.on_relay_failed = relays.on_relay_failed
+        self.driver.on_relay_stray = relays.on_relay_stray
+        self.driver.on_relay_gave_way = relays.on_relay_gave_way
         self.driver.on_drained = relays.on_drained
         self.driver.on_health = self.prober.look
         self.prober.on_news = self.loop_tests.soon
@@ -253,6 +255,7 @@ class Engine:
         self.channels.sweep(now)
         self.jar.look()
         if self.reuse is not None:
+            self.reuse.count(self.counters.queries, now)
             self.reuse.tick(now)
         if self.warmth.epoch > 1:
             self.table.second()

@@ -92,6 +92,9 @@ class Carrier(Protocol):
     def on_stray(self, attempt: Attempt, reason: str) -> None:
         """Take note of a reply that is not the attempt's; the true one may still come."""
 
+    def on_gave_way(self, attempt: Attempt) -> None:
+        """Take the end of an attempt whose socket was needed for newer ones."""
+
 
 class Table:
     """Questions in flight by their keys; `ending` is told of each lookup that has its outcome."""

@@ -51,8 +51,8 @@ class UdpListener(BaseListener):
         self._address = _ADDRESS[self._sock.family]
         if fast is not None:
             self._lane = fast.HotLane(
-                self._batch, self.hot.answers, self.access, self.warmth, self._clock, usual_now,
-                self._counters,
+                self._batch, self.hot.answers, self.hot.ending, self.access, self.warmth,
+                self._clock, usual_now, self._counters,
             )  # fmt: skip
             self._lane.taker = self.driver.passer(self)
         self.driver.on_flush(self.flush)

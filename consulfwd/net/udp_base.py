@@ -12,11 +12,12 @@ from typing import Any
 
 from consulfwd.core.access import Access, client_of, packed
 from consulfwd.core.ask import Ask
-from consulfwd.core.hot import HotTable, in_turn
+from consulfwd.core.hot import HotTable
 from consulfwd.core.limits import one_client
 from consulfwd.core.routes import Kind
 from consulfwd.dns import const, replies
 from consulfwd.dns.cookies import MARK
+from consulfwd.dns.turns import in_turn
 from consulfwd.errors import WireError
 from consulfwd.net import mishaps
 from consulfwd.net.answers import prohibited
@@ -278,17 +279,22 @@ class BaseListener:
         warmth, hot = self.warmth, self.hot
         entry = result.entry
         assert entry is not None
+        again = ask.warm >= warmth.epoch - 1
         ask.warm = warmth.epoch
-        give = hot.answers.get(ask.raw)
+        # Asked for twice in one batch, or about to end, it is there already.
+        give = hot.take(ask.raw)
         if give is None:
-            now = self._clock.now()
+            now, ends = self._clock.now(), warmth.epoch_ends
             body = self.table.cache.body(entry, now)
             message = entry.message
-            if entry.expires_at < warmth.epoch_ends or not hot.has_room(message):
+            if not hot.has_room(entry, ends, again=again):
                 return ident + next(in_turn(ask.query, message, limit, body, self._rng))
             ready = hot.make(ask.query, message, limit, body, self._rng)
-            give = hot.put(ask.raw, ask.key, entry, int(now - entry.stored_at), ready)
-        # Else it was asked for twice in one batch.
+            give = hot.put(ask.raw, ask.key, entry, int(now - entry.stored_at), ready, ends)
+            reply = ident + give()
+            # This one is not given because it was there.
+            ready.hits = 0
+            return reply
         return ident + give()
 
     def _second(self, now: float, ends: float) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from consulfwd.core.ask import Ask
 from consulfwd.core.known import Known
 from consulfwd.dns import replies
+from consulfwd.dns.message import Message
 from consulfwd.net.noting import Noted, noted_of
 from consulfwd.net.table import Table
 from consulfwd.net.waiter import Result, Waiter
@@ -55,10 +56,7 @@ class DatagramWaiter(Waiter):
         """Send an upstream's reply; what it makes for this question is made once."""
         listener = self.listener
         if self.ask is not ask:
-            mine = self.ask
-            limit = mine.limit_on_host if listener.on_host else mine.limit_off_host
-            reply = replies.respond(mine.query, self.client_id, known.as_came(data), limit)
-            listener.send(reply, self.peer)
+            self._send(known.as_came(data))
             return
         if listener.on_host:
             pieces = known.on_host
@@ -68,8 +66,18 @@ class DatagramWaiter(Waiter):
             pieces = known.off_host
             if pieces is None:
                 pieces = known.off_host = known.pieces(ask.query, ask.limit_off_host)
+        if pieces is None:
+            # It has to be cut where its records end.
+            self._send(known.as_came(data))
+            return
         head, begin, end, tail = pieces
         listener.send(self.client_id + head + data[begin:end] + tail, self.peer)
+
+    def _send(self, message: Message) -> None:
+        """Send a message as it is for this client."""
+        ask, listener = self.ask, self.listener
+        limit = ask.limit_on_host if listener.on_host else ask.limit_off_host
+        listener.send(replies.respond(ask.query, self.client_id, message, limit), self.peer)
 
     def deliver(self, result: Result) -> None:
         """Send the reply."""

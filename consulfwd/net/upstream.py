@@ -1,8 +1,8 @@
-"""Exchanges with upstreams: carries attempts out, hands replies and failures back.
+"""Exchanges with upstreams on this host: carries attempts out, hands replies and failures back.
 
 Replies are matched to attempts by ID here; whether they answer the question is checked by the
-owner. On-host agents share one connected socket each; off the host every query has a socket, and
-with it a random port, of its own (RFC 5452). Must not decide anything about failover.
+owner. All queries to one upstream share a connected socket. Must not decide anything about
+failover.
 """
 
 from __future__ import annotations
@@ -12,24 +12,22 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any
 
 from consulfwd.core.attempts import Attempt
-from consulfwd.core.room import Room
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net import mmsg
 from consulfwd.net.channel import (
     BUFFER_FULL,
     FALSE_REPLY,
-    OTHER_ID,
     TOO_MANY,
     Owner,
     random_ids,
 )
 from consulfwd.net.fastlane import fast
 from consulfwd.net.loop import unwatch, watch
-from consulfwd.net.scopes import family, reason, socket_address
+from consulfwd.net.ports import connected
+from consulfwd.net.scopes import reason
 from consulfwd.net.waiter import Waiter
 
 RECEIVE_SIZE = 65535
@@ -46,18 +44,6 @@ FORGET_AFTER = 5.0
 RECLAIM_EVERY = 0.1
 # One of the relays that were answered in one go, how many, and when.
 Taken = tuple[Waiter | None, int, float]
-
-
-def _connected(upstream: Upstream) -> socket.socket:
-    address = upstream.address
-    sock = socket.socket(family(address), socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        sock.connect(socket_address(address, upstream.port))
-    except OSError:
-        sock.close()
-        raise
-    return sock
 
 
 class SharedUdp:
@@ -166,7 +152,7 @@ class SharedUdp:
         sock = self._sock
         try:
             if sock is None:
-                self._sock = sock = _connected(self._upstream)
+                self._sock = sock = connected(self._upstream)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
                 if mmsg.available:
                     self._batch = mmsg.Batch(sock, SLOT, RECEIVE_SIZE - SLOT, named=False)
@@ -328,79 +314,3 @@ class SharedUdp:
             self._sock.close()
             self._sock = None
         self._pending.clear()
-
-
-class RandomPortUdp:
-    """A socket per query: the port is as unpredictable as the ID (RFC 5452 section 4.5).
-
-    `room` is what there is for the sockets of all upstreams.
-    """
-
-    def __init__(
-        self,
-        upstream: Upstream,
-        loop: asyncio.AbstractEventLoop,
-        owner: Owner,
-        room: Room[Attempt],
-    ) -> None:
-        self._upstream = upstream
-        self._loop = loop
-        self._owner = owner
-        self._room = room
-        self._ids = random_ids()
-        self._open: dict[Attempt, tuple[bytes, socket.socket]] = {}
-
-    def send(self, attempt: Attempt, tail: bytes) -> str | None:
-        ident = next(self._ids)
-        try:
-            sock = _connected(self._upstream)
-        except OSError as error:
-            return reason(error)
-        try:
-            sock.send(ident + tail)
-        except OSError as error:
-            sock.close()
-            return os.strerror(error.errno or 0).lower()
-        self._open[attempt] = (ident, sock)
-        self._room.take(attempt, attempt.sent_at)
-        watch(self._loop, sock, partial(self._readable, attempt), first=True)
-        return None
-
-    def _readable(self, attempt: Attempt) -> None:
-        ident, sock = self._open[attempt]
-        try:
-            data = sock.recv(RECEIVE_SIZE)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self.drop(attempt)
-            refused = isinstance(error, ConnectionRefusedError)
-            self._owner.on_failure(attempt, os.strerror(error.errno or 0).lower(), refused=refused)
-            return
-        stray = OTHER_ID
-        if data[:2] == ident:
-            stray = "" if self._owner.on_reply(attempt, data) else FALSE_REPLY
-        if stray:
-            self._owner.on_stray(attempt, stray)
-        if not stray or attempt.result:
-            self.drop(attempt)
-
-    def drop(self, attempt: Attempt) -> None:
-        """Wait for this reply no longer."""
-        found = self._open.pop(attempt, None)
-        if found is not None:
-            self._room.give_back(attempt)
-            unwatch(self._loop, found[1])
-            found[1].close()
-
-    def sweep(self, now: float) -> bool:
-        for attempt in list(self._open):
-            if attempt.sent_at > now - FORGET_AFTER:
-                break
-            if attempt.lookup.outcome is not None:
-                self.drop(attempt)
-        return bool(self._open)
-
-    def close(self) -> None:
-        for attempt in list(self._open):
-            self.drop(attempt)

@@ -18,7 +18,7 @@ from benchmarks.choice import (
     takes_part,
     ttl_of,
 )
-from benchmarks.peers import UNWATCHED
+from benchmarks.peers import Site
 from consulfwd.errors import UsageError
 
 
@@ -52,7 +52,21 @@ def test_what_a_benchmark_is_about_takes_part() -> None:
     assert takes_part(peers, Step("cached", "stub"), 60) == peers
     assert takes_part(peers, Step("steady", "real"), 0) == peers
     assert takes_part(peers, Step("memory", "real"), 0) == peers[1:]
-    assert takes_part(peers, Step("miss", "stub"), 0) == [UNWATCHED, peers[2]]
+    ours, other = takes_part(peers, Step("miss", "stub"), 0)
+    assert (ours.name, ours.note[:20], other) == ("consulfwd", "consul.watch.enabled", peers[2])
+
+
+def test_another_build_runs_in_the_same_rounds(tmp_path: Path) -> None:
+    peers = chosen("floor,consulfwd,bind", ["env", "A=b", "/other/consulfwd"])
+    assert [peer.name for peer in peers] == ["floor", "consulfwd", "beside", "bind"]
+    assert [peer.own for peer in peers] == [False, True, True, False]
+    site = Site(tmp_path, 53, [], tmp_path, ["/this/consulfwd"])
+    for ours, watching in ((peers, True), (takes_part(peers, Step("miss", "stub"), 60), False)):
+        commands = [peer.command(site) for peer in ours if peer.own]
+        assert commands[0][:2] == ["/this/consulfwd", "serve"]
+        assert commands[1][:4] == ["env", "A=b", "/other/consulfwd", "serve"]
+        assert ("watch" in (tmp_path / "consulfwd.yml").read_text()) is not watching
+    assert [peer.name for peer in chosen("bind", ["/other/consulfwd"])] == ["bind"]
 
 
 def test_the_ttl_is_chosen_where_it_is_not_what_is_measured() -> None:

@@ -25,6 +25,12 @@ def test_a_ratio_is_of_slices_of_the_same_round() -> None:
     assert ours.ratios(its) == [2.0, 2.0]
 
 
+def test_a_ratio_is_of_slices_that_were_both_quiet() -> None:
+    ours = server("ours", *[sample(cpu_us=10.0)] * 5)
+    its = server("its", *[sample(cpu_us=5.0)] * 4, sample(cpu_us=90.0, other_load=QUIET * 2))
+    assert ours.ratios(its) == [2.0] * 4
+
+
 def test_the_agents_are_part_of_the_whole() -> None:
     one = server("x", sample(cpu_us=10.0, upstream_cpu_us=30.0))
     assert one.middle("whole_us") == 40.0
@@ -36,6 +42,7 @@ def test_json_has_each_slice_and_the_medians() -> None:
     assert isinstance(told["median"], dict)
     assert told["median"]["cpu_us"] == 2.0
     assert told["median"]["wakes"] == 1.5
+    assert told["median"]["whole_us"] == 2.0
     assert "hot_share" not in told["median"]
     assert isinstance(told["samples"], list)
     assert len(told["samples"]) == 2

@@ -78,12 +78,25 @@ def servers() -> list[Result]:
 def test_who_is_least_serves_fresh_answers() -> None:
     found = servers()
     assert [serves_fresh(one) for one in found] == [False, True, True, False]
-    first, whole = least(found, "cpu_us"), least(found, "whole_us")
+    first, whole = least(found, "cpu_us", 1000), least(found, "whole_us", 1000)
     assert first is not None
     assert first.name == "dnsdist"
     assert whole is not None
     assert whole.name == "consulfwd"
-    assert least([found[0], found[3]], "cpu_us") is None
+    assert least([found[0], found[3]], "cpu_us", 1000) is None
+
+
+def test_who_is_least_had_the_load_of_the_rate() -> None:
+    found = servers()
+    found[2].samples = [sample(cpu_us=10.0, rate=800.0)]
+    first = least(found, "cpu_us", 1000)
+    assert first is not None
+    assert first.name == "consulfwd"
+    # Where nobody had it, all are alike.
+    found[1].samples = [sample(cpu_us=20.0, rate=900.0)]
+    first = least(found, "cpu_us", 1000)
+    assert first is not None
+    assert first.name == "dnsdist"
 
 
 def cells(text: str, name: str) -> dict[str, str]:
@@ -110,10 +123,24 @@ def test_the_table_of_ttl_0_tells_who_is_fresh_and_what_the_agents_paid() -> Non
     assert "consulfwd, by perf: epoll_wait 2.00, recvmmsg 1.00" in text
 
 
-def test_calls_of_a_server_that_counting_slowed_down_are_marked() -> None:
-    assert cells(steady(Paced(500, servers(), None), misses=True), "dnsdist")["calls/answer"] == (
-        "4.00*"
-    )
+def test_figures_of_less_load_than_was_asked_for_are_marked() -> None:
+    found = servers()
+    text = steady(Paced(500, found, None), misses=True)
+    assert cells(text, "dnsdist")["calls/answer"] == "4.00*"
+    assert cells(text, "consulfwd")["calls/answer"] == "3.00"
+    found[2].calls = None
+    assert "*" not in steady(Paced(500, found, None), misses=True)
+    found[2].samples = [sample(rate=480.0)]
+    text = steady(Paced(500, found, None), misses=True)
+    assert cells(text, "dnsdist")["answers/s"] == "480*"
+    assert "* fewer answers than the rate" in text
+
+
+def test_json_tells_who_keeps_answers_of_ttl_0() -> None:
+    told = Paced(500, servers(), 0.024).as_json()
+    assert (told["rate"], told["rest_share"]) == (500, 0.024)
+    assert isinstance(told["servers"], list)
+    assert [one["name"] for one in told["servers"] if one["keeps_ttl_0"]] == ["knot"]
 
 
 def test_the_table_of_cached_answers_has_no_agents() -> None:

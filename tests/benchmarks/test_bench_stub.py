@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,8 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
     if shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
     folder: Path = tmp_path_factory.mktemp("stub")
-    with stub(folder, folder, 0, names=6, ttl=7, records=RECORDS) as started:
+    core = min(os.sched_getaffinity(0))
+    with stub(folder, folder, core, names=6, ttl=7, records=RECORDS) as started:
         yield started
 
 

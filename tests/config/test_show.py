@@ -144,6 +144,7 @@ def test_every_key_is_shown_with_its_origin(tmp_path: Path) -> None:
         "query:\n"
         "  deadline: 2.0  # default\n"
         "  recursor_deadline: null  # default\n"
+        "  mixed_case: true  # default\n"
         "access:\n"
         "  allow: null  # default\n"
         "tcp:\n"

@@ -1,4 +1,4 @@
-"""The twins of what is hot: made in Python, and compiled where that was built."""
+"""The twins of what is hot: made in Python, and compiled."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from itertools import islice
 import pytest
 
 from consulfwd.core.cache import Entry
-from consulfwd.core.hot import HotTable, Ready
+from consulfwd.core.hot import HotTable
+from consulfwd.core.ready import Ready
 from consulfwd.dns.message import Message
 from consulfwd.dns.wire import Query
-from consulfwd.net.fastlane import fast
+from consulfwd.net import _fast
 
-compiled = pytest.mark.skipif(fast is None, reason="the fast lane is not built, or not wanted")
-BOTH = pytest.mark.parametrize("twin", ["python", pytest.param("compiled", marks=compiled)])
+BOTH = pytest.mark.parametrize("twin", ["python", "compiled"])
 
 
 def table_of(twin: str) -> HotTable:
     """Return an empty table of a twin."""
-    return HotTable(None if fast is None or twin == "python" else fast.Ready)
+    return HotTable(_fast.Ready if twin == "compiled" else None)
 
 
 def make(

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from textwrap import dedent
 from typing import ClassVar
 
-from consulfwd.core.attempts import MAX_ATTEMPTS, Attempt
+from consulfwd.core.attempts import MAX_ATTEMPTS, SPELLED, Attempt
 from consulfwd.core.health import Health
 from consulfwd.core.order import Budget
 from consulfwd.core.query import Lookup
@@ -175,6 +175,8 @@ class Play:
         now = EPOCH + at / 1000
         if what == "stray":
             sent = self.lookup.on_stray(attempt, "a false reply", now)
+        elif what == "respelled":
+            sent = self.lookup.on_stray(attempt, SPELLED, now)
         elif what in self.REPLIES:
             sent = self.lookup.on_reply(attempt, self.REPLIES[what](), what == "cut", now)
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from consulfwd.consul import blocking, proving, watch
-from consulfwd.core import carriers, freshness, interest, proofs, watches
+from consulfwd.core import carriers, freshness, interest, proofs, watches, worth
 from tests.core.test_freshness import plays
 
 
@@ -37,6 +37,9 @@ def test_what_is_told_in_passing(text: str) -> None:
     text = " ".join(text.split())
     assert proving.PROVE_EVERY == 1
     assert "is asked once a second for something small" in text
+    assert (worth.LEAST, worth.OVER, worth.MANY, worth.SOON) == (2, 15, 10, 5)
+    assert "fewer than 2 queries a second, over 15 s, are asked at an agent each" in text
+    assert "10 questions within 5 s begin proofs again" in text
     assert freshness.PROVE_FOR == 15
     assert "15 seconds after the last question proofs end" in text
     assert (watch.WAIT_HERE, watch.WAIT, watch.SPREAD) == (300, 60, 1)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
-from itertools import permutations
+import struct
+from itertools import islice, permutations
 
 import dns.message
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consulfwd.core.instances import Instances, instances
 from consulfwd.core.known import FEW, Known
 from consulfwd.dns import const
-from consulfwd.dns.message import read_reply
+from consulfwd.dns.message import Message, read_reply
+from consulfwd.dns.names import from_text
 from consulfwd.dns.replies import respond
 from tests.core.play import QUESTION, edns, query
 
@@ -138,6 +141,7 @@ def test_what_is_passed_on_is_what_a_reply_that_is_read_makes(count: int, limit:
     for seed in range(5):
         random.Random(seed).shuffle(records)
         data = reply(records)
+        assert pieces is not None
         head, begin, end, tail = pieces
         made = head + data[begin:end] + tail
         assert made == respond(asked, b"", read_reply(data, QUESTION), limit)
@@ -150,3 +154,158 @@ def test_all_orders_of_four() -> None:
     one = known(reply(records))
     assert all(one.is_in(reply(list(order))) for order in permutations(records))
     assert not one.is_in(reply(records).replace(b"web", b"Web"))
+
+
+# -- instances, each with what belongs to it ------------------------------------------------------
+
+SRV = QUESTION[:-4] + b"\0\x21\0\1"
+# Port, target, and texts with their owner: metadata of a node, which need not be the target.
+HOSTS = [
+    (8000, "n1.node.dc1.consul", [], ""), (8001, "node-2.node.dc1.consul", [b"a=b"], ""),
+    (8002, "x.node.dc1.consul", [b"a", b"b"], ""),
+    (8003, "0a000004.addr.dc1.consul", [b"c", b"d"], "y.node.dc1.consul"),
+    (9000, "n1.node.dc1.consul", [], ""), (8005, "node-2.node.dc2.consul", [b"a=b"], ""),
+    (8006, "0a000007.addr.dc1.consul", [b"c", b"d"], "y.node.dc1.consul"),
+]  # fmt: skip
+Host = tuple[int, str, list[bytes], str]
+
+
+class Packer:
+    """Packs names as Consul does: what was there before, as a whole or its end, is pointed to."""
+
+    def __init__(self, question: bytes) -> None:
+        self.data = b""
+        self._places: dict[bytes, int] = {}
+        self.name(question, compress=False)
+        self.data = b""
+
+    def name(self, name: bytes, *, compress: bool = True) -> None:
+        begin, at = len(self.data), 0
+        while name[at]:
+            place = self._places.get(name[at:])
+            if place is not None and compress:
+                self.data += name[:at] + (0xC000 | place).to_bytes(2, "big")
+                return
+            if place is None:
+                # The question stands before all that is packed.
+                shift = BEGIN if self.data else 12
+                self._places[name[at:]] = shift + begin + at
+            at += 1 + name[at]
+        self.data += name
+
+
+def given_by_consul(hosts: list[Host], *, bare: bool = False, ttl: int = 0) -> bytes:
+    """The reply as Consul packs it: addresses and texts in the order of the SRV records."""
+    made, count = Packer(SRV[:-4]), 0
+    age = struct.pack("!I", ttl)
+    for port, target, _, _ in hosts:
+        name = from_text(target)
+        made.data += b"\xc0\x0c\0\x21\0\1" + age
+        made.data += struct.pack("!HHHH", 6 + len(name), 1, 1, port)
+        made.name(name, compress=False)
+    for port, target, texts, owner in [] if bare else hosts:
+        made.name(from_text(target))
+        made.data += b"\0\1\0\1" + age + b"\0\4\x0a\0" + struct.pack("!H", port)
+        for text in texts:
+            made.name(from_text(owner or target))
+            made.data += b"\0\x10\0\1\0\0\0\0"
+            made.data += struct.pack("!HB", 1 + len(text), len(text)) + text
+        count += 1 + len(texts)
+    counts = struct.pack("!HHHH", 1, len(hosts), 0, count + 1)
+    return b"id\x85\x80" + counts + SRV + made.data + OPT
+
+
+def by_instances(data: bytes) -> Instances | None:
+    message = read_reply(data, SRV)
+    return instances(Known(message, "A", 0, 60, data, BEGIN), data, SRV)
+
+
+def told(message: Message) -> list[list[bytes]]:
+    return [sorted(section) for section in message.sections(SRV)]
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_instances_are_known_in_any_order(bare: bool) -> None:
+    hosts = list(HOSTS)
+    one = by_instances(given_by_consul(hosts, bare=bare))
+    assert one is not None
+    asked = query("WEB.service.Consul", const.SRV, edns=edns(4096))
+    for order in islice(permutations(hosts), 0, 5040, 50):
+        data = b"ID" + given_by_consul(list(order), bare=bare)[2:]
+        assert one.is_in(data)
+        came = one.as_came(data)
+        assert told(came) == told(one.message)
+        pieces = one.pieces(asked, 4096)
+        assert pieces is not None
+        head, begin, end, tail = pieces
+        made = head + data[begin:end] + tail
+        assert made == respond(asked, b"", came, 4096)
+        if order[0] is hosts[3]:
+            dns.message.from_wire(b"id" + made, ignore_trailing=False)
+    # Each is cut where its own records end.
+    assert one.pieces(asked, 250) is None
+
+
+@given(st.permutations(HOSTS), st.data())
+def test_whatever_else_is_changed_no_instance_is_known(
+    hosts: list[Host], data: st.DataObject
+) -> None:
+    one = by_instances(given_by_consul(HOSTS))
+    assert one is not None
+    shuffled = given_by_consul(hosts)
+    assert one.is_in(shuffled)
+    at = data.draw(st.integers(2, len(shuffled) - 1))
+    octet = data.draw(st.integers(1, 255))
+    mutated = bytearray(shuffled)
+    mutated[at] ^= octet
+    inserted = shuffled[:at] + bytes((octet,)) + shuffled[at:]
+    for other in (bytes(mutated), inserted, shuffled[:at], shuffled[:at] + shuffled[at + 1 :]):
+        assert not one.is_in(other)
+    twice = bytearray(shuffled)
+    two = data.draw(st.integers(BEGIN, len(shuffled) - 2)), at
+    for place, value in zip(two, data.draw(st.binary(min_size=2, max_size=2)), strict=True):
+        twice[place] = value
+    # What is known says the same as what it is known as.
+    if one.is_in(bytes(twice)):
+        assert told(read_reply(bytes(twice), SRV)) == told(one.message)
+
+
+def test_what_belongs_to_another_is_not_known() -> None:
+    """As many octets, and the same records: but the addresses of two have changed places."""
+    one = by_instances(given_by_consul(HOSTS))
+    assert one is not None
+    data = given_by_consul(HOSTS)
+    swapped = data.replace(b"\x0a\0\x1f\x40", b"????").replace(b"\x0a\0\x1f\x41", b"\x0a\0\x1f\x40")
+    swapped = swapped.replace(b"????", b"\x0a\0\x1f\x41")
+    assert len(swapped) == len(data)
+    assert swapped != data
+    assert not one.is_in(swapped)
+    # An instance twice and another not at all.
+    assert not one.is_in(given_by_consul([HOSTS[0], HOSTS[0], *HOSTS[2:]]))
+    assert not one.is_in(given_by_consul(HOSTS, ttl=1))
+
+
+FEW_HOSTS = HOSTS[:FEW]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        given_by_consul(FEW_HOSTS),
+        # One with no address, and one whose text has another owner.
+        given_by_consul(HOSTS).replace(
+            b"\0\1\0\1\0\0\0\0\0\4\x0a\0\x1f\x42", b"\0\x10\0\1\0\0\0\0\0\4\3abc"
+        ),
+        given_by_consul(HOSTS)[:-25] + b"\xc0\x0c" + given_by_consul(HOSTS)[-23:],
+    ],
+)  # fmt: skip
+def test_others_are_not_known_by_instances(data: bytes) -> None:
+    read_reply(data, SRV)
+    assert by_instances(data) is None
+
+
+def test_targets_beyond_the_reach_of_pointers() -> None:
+    names = [f"node-{number}.node.dc1.consul" for number in range(400)]
+    hosts: list[Host] = [(number, name, [], "") for number, name in enumerate(names)]
+    assert by_instances(given_by_consul(hosts[:200])) is not None
+    assert by_instances(given_by_consul(hosts, bare=True)) is None

@@ -239,6 +239,48 @@ SPECIAL: dict[str, tuple[dict[str, Any], str]] = {
         52 A gone       | = nothing (23): every upstream failed, and failed again (A: gone)
         """,
     ),
+    "the only one spells the question otherwise: it is asked over TCP, and is no worse for it": (
+        {"names": "A"},
+        """
+        0 start         | A
+        1 A respelled   | A/tcp
+        2 A/tcp yes     | = yes of A
+        """,
+    ),
+    "a recursor does, and TCP is not to be had: it is asked from another port": (
+        {"names": "R", "elsewhere": "R"},
+        """
+        0 start         | R
+        1 R respelled   | R/tcp
+        2 R/tcp lost    | R
+        3 R! yes        | = yes of R
+        """,
+    ),
+    "a recursor gives false replies, and TCP is not to be had: so often, and no more": (
+        {"names": "R", "elsewhere": "R"},
+        """
+        0 start         | R
+        1 R stray       | ...
+        2 R stray       | ...
+        3 R stray       | ...
+        4 R stray       | ...
+        5 R stray       | R/tcp
+        6 R/tcp lost    | R
+        7 R! stray      | R/tcp
+        8 R/tcp! lost   | R, R suspect
+        9 R!! stray     | R/tcp
+        10 R/tcp!! lost | = nothing (23): R: too many false replies; R: lost
+        """,
+    ),
+    "a recursor's reply is cut, and TCP is not to be had: that is all there is": (
+        {"names": "R", "elsewhere": "R"},
+        """
+        0 start         | R
+        1 R stray       | ...
+        2 R cut         | R/tcp
+        3 R/tcp lost    | = yes of R, cut
+        """,
+    ),
     "the only recursor restarts elsewhere: it is asked again": (
         {"names": "R", "elsewhere": "R"},
         """

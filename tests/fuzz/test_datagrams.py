@@ -12,13 +12,13 @@ from typing import TypeVar
 import dns.exception
 import dns.message
 
-from consulfwd.core.hot import in_turn
 from consulfwd.dns import const
 from consulfwd.dns.edns import Edns
 from consulfwd.dns.message import Message, read_reply
 from consulfwd.dns.records import alias_chain, read_records
 from consulfwd.dns.replies import STREAM_LIMIT, refuse, respond
 from consulfwd.dns.text import to_record
+from consulfwd.dns.turns import in_turn
 from consulfwd.dns.wire import Query, check_name, read_name, read_query
 from consulfwd.errors import WireError
 from tests.dns.packets import ID, counts, question, wire

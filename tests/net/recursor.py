@@ -137,7 +137,8 @@ class Recursor(asyncio.DatagramProtocol):
         await asyncio.sleep(0)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if any(_wire(label) in data for label in self.dead_labels):
+        asked = data.lower()
+        if any(_wire(label) in asked for label in self.dead_labels):
             return
         query, reply = self._answer(data, "udp", addr[1])
         if self.silent or self._udp is None or (self.drops_edns and query.edns >= 0):
@@ -145,7 +146,7 @@ class Recursor(asyncio.DatagramProtocol):
         if self.truncate:
             reply.flags |= dns.flags.TC
             reply.answer.clear()
-        late = max((at for one, at in self.slow_labels.items() if _wire(one) in data), default=0.0)
+        late = max((at for one, at in self.slow_labels.items() if _wire(one) in asked), default=0.0)
         for packet in [*self.forge(query), reply.to_wire(max_size=65535)]:
             if late:
                 asyncio.get_running_loop().call_later(late, self._send, packet, addr)

@@ -178,7 +178,6 @@ async def test_at_one_of_those_who_asked_the_same(
             return respond(query, ident, said, *more, **how)
 
         monkeypatch.setattr("consulfwd.dns.replies.respond", fails)
-        monkeypatch.setattr("consulfwd.core.hot.respond", fails)
         names = ["bad.test", "BAD.test", "Bad.test", "bAd.test"]
         if where == "first":
             names = [names[1], names[0], *names[2:]]

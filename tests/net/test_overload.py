@@ -16,6 +16,7 @@ from consulfwd.dns.names import from_text
 from consulfwd.net import channels, table, udp_base
 from consulfwd.net import loop as own_loop
 from consulfwd.net import upstream as exchange
+from consulfwd.net.pool import PortPool
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
 from tests.net.test_recursors import off_host
@@ -31,6 +32,11 @@ def answer_to(name: str) -> bytes:
     reply = dns.message.make_response(dns.message.make_query(name, "A", use_edns=False))
     reply.answer.append(dns.rrset.from_text(f"{name}.", 60, "IN", "A", "10.0.0.1"))
     return reply.to_wire()
+
+
+def only_lookups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is relayed to servers off the host: lookups are counted from the first on."""
+    monkeypatch.setattr(PortPool, "relay", lambda *_: False)
 
 
 @pytest.mark.parametrize("on_host", [False, True], ids=["off the host", "on the host"])
@@ -71,8 +77,13 @@ async def test_a_zone_nobody_answers_costs_other_names_nothing(
         }
 
 
-async def test_each_that_gave_way_has_its_reply(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "MAX_OUTSIDE", 20)
+@pytest.mark.parametrize("by", ["lookups", "relays"])
+async def test_each_that_gave_way_has_its_reply(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if by == "lookups":
+        monkeypatch.setattr(table, "MAX_OUTSIDE", 20)
+        only_lookups(monkeypatch)
+    else:
+        monkeypatch.setattr(channels, "MAX_SOCKETS", 20)
     async with (
         Recursor(GOOD) as recursor,
         world(recursor, query={"deadline": 0.6, "recursor_deadline": 0.6}) as here,
@@ -104,6 +115,7 @@ async def test_everything_outside_being_slow_is_not_felt_in_consul(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(table, "MAX_OUTSIDE", 3)
+    only_lookups(monkeypatch)
     www = {("www.test", "A"): ["A 192.0.2.1"]}
     async with Recursor({**GOOD, **www}, ttl=1) as recursor, world(recursor) as here:
         off_host(here)

@@ -73,7 +73,7 @@ unsigned char *batch_put(
 /* Message `index` of the last receive as bytes; NULL with an exception set. */
 PyObject *batch_whole(const Batch *self, int index);
 
-/* Message `index` without its ID, as bytes (a new reference): empty when it has but that or less. */
+/* Message `index` without its ID, as bytes (a new reference): empty when there is no more. */
 PyObject *batch_key(const Batch *self, int index);
 
 /* Send what is queued; return the errno of the last failure since the last call, or 0. */
@@ -96,13 +96,14 @@ typedef struct Lane {
 extern PyTypeObject LaneType;
 extern PyTypeObject PollerType;
 
-/* A hot answer: replies without their ID that take turns, or one plain RRset in ever other order. */
+/* A hot answer: replies without their ID that take turns, or one plain RRset in many orders. */
 typedef struct {
     PyObject_HEAD
-    unsigned char *octets; /* the replies one behind the other, then the records to be put in order */
+    unsigned char *octets; /* the replies one behind the other, then records to be put in order */
     uint32_t *ends;        /* where each reply ends */
     int count, turn;       /* how many, and whose turn it is */
     unsigned hits;         /* how often one was given since it was set to 0 */
+    double until;          /* when its answer is fresh no more, where that is to be looked at */
     uint32_t in_all;
     /* Of a plain RRset: where its records begin, how large each is, how many there are and how many
      * fit, and in which order they come next. */
@@ -114,6 +115,17 @@ extern PyTypeObject ReadyType;
 
 /* The next reply without its ID, good until the next call. */
 const unsigned char *ready_next(Ready *self, size_t *length);
+
+static inline unsigned fast_read16(const unsigned char *at)
+{
+    return (unsigned)at[0] << 8 | at[1];
+}
+
+/* Count a TTL down (four octets, not below 0). */
+void age_ttl(unsigned char *ttl_at, uint32_t seconds);
+
+/* Count down every TTL of a reply without its ID but the OPT's; -1 when it is no message. */
+int age_reply(unsigned char *reply, size_t length, uint32_t seconds);
 
 struct HotLane;
 
@@ -137,6 +149,7 @@ typedef struct HotLane {
     Lane lane;
     Batch *batch;
     PyObject *answers; /* dict[bytes, what gives the next reply without its ID] */
+    PyObject *ending;  /* dict[bytes, Ready]: the same of what ends within this second */
     PyObject *access, *warmth, *clock, *usual_now, *counters;
     PyObject *trusted; /* the networks with which all clients of this socket may ask, or None */
     Taker *taker;
@@ -146,5 +159,10 @@ typedef struct HotLane {
 } HotLane;
 
 extern PyTypeObject HotLaneType;
+
+/* `HotLane.serve`, what it needs once before, and how it forgets what is left. */
+int hotlane_serve(Lane *lane);
+int hotlane_know_names(void);
+void hotlane_forget_rest(HotLane *self);
 
 #endif

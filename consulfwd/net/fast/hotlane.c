@@ -11,9 +11,26 @@
 
 static PyObject *NETWORKS, *LIMITER, *OWN_HOST, *GOOD_UNTIL, *NOW, *HOT, *QUERIES;
 
+int hotlane_know_names(void)
+{
+    static const struct {
+        PyObject **place;
+        const char *name;
+    } names[] = {
+        {&NETWORKS, "networks"}, {&LIMITER, "limiter"}, {&OWN_HOST, "own_host"},
+        {&GOOD_UNTIL, "good_until"}, {&NOW, "now"}, {&HOT, "hot"}, {&QUERIES, "queries"},
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (*names[i].place == NULL
+            && (*names[i].place = PyUnicode_InternFromString(names[i].name)) == NULL)
+            return -1;
+    return 0;
+}
+
 /* -- whether it may ------------------------------------------------------------------------- */
 
-/* 1 when an attribute of an attribute is what it should be, 0 when it is not, -1 on an exception. */
+/* 1 when all who can reach this socket may ask, 0 when it is not known, -1 on an exception. */
 static int is_trusted(const HotLane *self)
 {
     PyObject *networks, *limiter, *own_host;
@@ -120,7 +137,7 @@ static int answer(HotLane *self, int index, PyObject *ready)
     return 0;
 }
 
-static void forget_rest(HotLane *self)
+void hotlane_forget_rest(HotLane *self)
 {
     while (self->left) {
         self->left--;
@@ -128,15 +145,29 @@ static void forget_rest(HotLane *self)
     }
 }
 
-/* Look one message up and queue its reply: 1, or leave it to others: 0; -1 with an exception set. */
-static int answer_one(HotLane *self, int index)
+/* What is ready for a message (borrowed); NULL, with an exception set or not, where nothing is. */
+static PyObject *look_up(const HotLane *self, PyObject *key, int64_t now)
+{
+    PyObject *ready = PyDict_GetItemWithError(self->answers, key);
+
+    if (ready != NULL || PyErr_Occurred() || !PyDict_GET_SIZE(self->ending))
+        return ready;
+    ready = PyDict_GetItemWithError(self->ending, key);
+    if (ready != NULL && Py_IS_TYPE(ready, &ReadyType)
+        && (double)now * 1e-9 < ((Ready *)ready)->until)
+        return ready;
+    return NULL;
+}
+
+/* Look one message up and queue its reply: 1, or leave it: 0; -1 with an exception set. */
+static int answer_one(HotLane *self, int index, int64_t now)
 {
     PyObject *key = batch_key(self->batch, index), *ready;
     int done;
 
     if (key == NULL)
         return -1;
-    ready = PyDict_GetItemWithError(self->answers, key);
+    ready = look_up(self, key, now);
     if (ready != NULL) {
         Py_INCREF(ready);
         done = answer(self, index, ready);
@@ -160,20 +191,20 @@ static int answer_one(HotLane *self, int index)
 }
 
 /* Answer what is hot of a batch; 0, or -1 with an exception set. */
-static int answer_batch(HotLane *self, int count)
+static int answer_batch(HotLane *self, int count, int64_t now)
 {
     int hits = 0, done = 0;
 
     for (int i = 0; i < count && done >= 0; i++) {
-        done = answer_one(self, i);
+        done = answer_one(self, i, now);
         hits += done > 0;
     }
     batch_flush(self->batch);
     if (done < 0)
         return -1;
-    if (hits && (add_to(self->counters, HOT, hits) < 0 || add_to(self->counters, QUERIES, hits) < 0))
-        return -1;
-    return 0;
+    if (!hits)
+        return 0;
+    return add_to(self->counters, HOT, hits) < 0 ? -1 : add_to(self->counters, QUERIES, hits);
 }
 
 /* One round; SERVED and `*more` when it is worth to look again. */
@@ -187,11 +218,11 @@ static int round_of(HotLane *self, int64_t now, int *more, int *taken)
 
     *more = count >= WORTH_ANOTHER;
     if (count < 0) {
-        /* News of what was sent; if it is more than that Python will be told so, too. */
+        /* News of what was sent; if it is more than that, Python is told the same. */
         PyErr_Clear();
         return LEFT;
     }
-    if (answer_batch(self, count) < 0)
+    if (answer_batch(self, count, now) < 0)
         return FAILED;
     if (self->left && self->taker != NULL) {
         *taken = 1;
@@ -201,13 +232,13 @@ static int round_of(HotLane *self, int64_t now, int *more, int *taken)
     return self->left ? LEFT : SERVED;
 }
 
-static int serve(Lane *lane)
+int hotlane_serve(Lane *lane)
 {
     HotLane *self = (HotLane *)lane;
     int64_t now;
     int may, state = SERVED, more = 1, taken = 0;
 
-    forget_rest(self);
+    hotlane_forget_rest(self);
     may = is_trusted(self);
     if (may <= 0)
         return may ? FAILED : LEFT;
@@ -221,163 +252,6 @@ static int serve(Lane *lane)
         && self->taker->flush(self->taker, self) < 0)
         state = FAILED;
     if (state == FAILED)
-        forget_rest(self);
+        hotlane_forget_rest(self);
     return state;
 }
-
-/* -- for Python ----------------------------------------------------------------------------- */
-
-/* take() -> list[int]: which of the last batch were left, once. */
-static PyObject *take(HotLane *self, PyObject *Py_UNUSED(ignored))
-{
-    PyObject *made = PyList_New(self->left);
-
-    for (int i = 0; made != NULL && i < self->left; i++) {
-        PyObject *one = PyLong_FromLong(self->rest[i]);
-
-        if (one == NULL)
-            Py_CLEAR(made);
-        else
-            PyList_SET_ITEM(made, i, one);
-    }
-    forget_rest(self);
-    return made;
-}
-
-static PyObject *get_taker(HotLane *self, void *Py_UNUSED(closure))
-{
-    PyObject *taker = self->taker == NULL ? Py_None : (PyObject *)self->taker;
-
-    Py_INCREF(taker);
-    return taker;
-}
-
-static int set_taker(HotLane *self, PyObject *taker, void *Py_UNUSED(closure))
-{
-    PyObject *before = (PyObject *)self->taker;
-
-    if (taker == NULL || (taker != Py_None && !PyObject_TypeCheck(taker, &TakerType))) {
-        PyErr_SetString(PyExc_TypeError, "a taker is needed, or None");
-        return -1;
-    }
-    if (taker != Py_None)
-        Py_INCREF(taker);
-    self->taker = taker == Py_None ? NULL : (Taker *)taker;
-    Py_XDECREF(before);
-    return 0;
-}
-
-static int know_names(void)
-{
-    static const struct {
-        PyObject **place;
-        const char *name;
-    } names[] = {
-        {&NETWORKS, "networks"}, {&LIMITER, "limiter"}, {&OWN_HOST, "own_host"},
-        {&GOOD_UNTIL, "good_until"}, {&NOW, "now"}, {&HOT, "hot"}, {&QUERIES, "queries"},
-    };
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (*names[i].place == NULL
-            && (*names[i].place = PyUnicode_InternFromString(names[i].name)) == NULL)
-            return -1;
-    return 0;
-}
-
-static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *words)
-{
-    static char *names[] = {
-        "batch", "answers", "access", "warmth", "clock", "usual_now", "counters", NULL};
-    PyObject *batch, *answers, *access, *warmth, *clock, *usual_now, *counters;
-    HotLane *self;
-
-    if (!PyArg_ParseTupleAndKeywords(
-            args, words, "O!O!OOOOO", names, &BatchType, &batch, &PyDict_Type, &answers, &access,
-            &warmth, &clock, &usual_now, &counters)
-        || know_names() < 0)
-        return NULL;
-    if (((Batch *)batch)->name_size == 0) {
-        PyErr_SetString(PyExc_ValueError, "who asks has an address");
-        return NULL;
-    }
-    self = (HotLane *)type->tp_alloc(type, 0);
-    if (self == NULL)
-        return NULL;
-    self->lane.serve = serve;
-    Py_INCREF(batch);
-    self->batch = (Batch *)batch;
-    self->answers = Py_NewRef(answers);
-    self->access = Py_NewRef(access);
-    self->warmth = Py_NewRef(warmth);
-    self->clock = Py_NewRef(clock);
-    self->usual_now = Py_NewRef(usual_now);
-    self->counters = Py_NewRef(counters);
-    self->trusted = Py_NewRef(Py_None);
-    return (PyObject *)self;
-}
-
-static int traverse(HotLane *self, visitproc visit, void *arg)
-{
-    Py_VISIT(self->answers);
-    Py_VISIT(self->access);
-    Py_VISIT(self->warmth);
-    Py_VISIT(self->clock);
-    Py_VISIT(self->usual_now);
-    Py_VISIT(self->counters);
-    Py_VISIT(self->trusted);
-    Py_VISIT(self->taker);
-    return 0;
-}
-
-static void dealloc(HotLane *self)
-{
-    PyObject_GC_UnTrack(self);
-    forget_rest(self);
-    Py_XDECREF(self->batch);
-    Py_XDECREF(self->answers);
-    Py_XDECREF(self->access);
-    Py_XDECREF(self->warmth);
-    Py_XDECREF(self->clock);
-    Py_XDECREF(self->usual_now);
-    Py_XDECREF(self->counters);
-    Py_XDECREF(self->trusted);
-    Py_XDECREF(self->taker);
-    Py_TYPE(self)->tp_free((PyObject *)self);
-}
-
-/* What it holds is held by the listener anyway; the taker is what may lead back here. */
-static int clear(HotLane *self)
-{
-    Py_CLEAR(self->taker);
-    return 0;
-}
-
-static PyMethodDef METHODS[] = {
-    {"take", (PyCFunction)take, METH_NOARGS, NULL},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyMemberDef MEMBERS[] = {
-    {"trusted", T_OBJECT, offsetof(HotLane, trusted), 0, NULL},
-    {NULL, 0, 0, 0, NULL},
-};
-
-static PyGetSetDef PROPERTIES[] = {
-    {"taker", (getter)get_taker, (setter)set_taker, NULL, NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
-PyTypeObject HotLaneType = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "consulfwd.net._fast.HotLane",
-    .tp_basicsize = sizeof(HotLane),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .tp_base = &LaneType,
-    .tp_new = create,
-    .tp_dealloc = (destructor)dealloc,
-    .tp_traverse = (traverseproc)traverse,
-    .tp_clear = (inquiry)clear,
-    .tp_methods = METHODS,
-    .tp_members = MEMBERS,
-    .tp_getset = PROPERTIES,
-};

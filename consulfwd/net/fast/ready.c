@@ -5,76 +5,12 @@
  */
 #include "fast.h"
 
-#define COUNTS 2  /* where the counts stand in a reply without its ID */
-#define HEAD 10   /* and where its question does */
-#define FIXED 10  /* type, class, TTL and length of a record */
-#define TTL_AT 4
-#define OPT 41
-#define MAX_TTL 0x7FFFFFFFu
+#define HEAD 10      /* where the question of a reply without its ID stands */
+#define ANCOUNT 4
+#define TTL_AT 6     /* of a record that begins with a pointer */
+#define MAX_AGE 0x7FFFFFFF
 #define MOST 65535
 #define MOST_REPLIES 64
-
-static unsigned read16(const unsigned char *at)
-{
-    return (unsigned)at[0] << 8 | at[1];
-}
-
-static void take_off(unsigned char *ttl_at, uint32_t seconds)
-{
-    uint32_t ttl = (uint32_t)read16(ttl_at) << 16 | read16(ttl_at + 2);
-
-    ttl = ttl > MAX_TTL || ttl < seconds ? 0 : ttl - seconds;
-    ttl_at[0] = (unsigned char)(ttl >> 24);
-    ttl_at[1] = (unsigned char)(ttl >> 16);
-    ttl_at[2] = (unsigned char)(ttl >> 8);
-    ttl_at[3] = (unsigned char)ttl;
-}
-
-/* Where the name at `at` ends; 0 when it does not, or is none. */
-static size_t skip_name(const unsigned char *reply, size_t length, size_t at)
-{
-    while (at < length) {
-        unsigned octet = reply[at];
-
-        if (octet == 0)
-            return at + 1;
-        if (octet >= 0xC0)
-            return at + 2 <= length ? at + 2 : 0;
-        if (octet > 63)
-            return 0;
-        at += 1 + octet;
-    }
-    return 0;
-}
-
-/* Count every TTL but the OPT's down; return -1 when it is no message. */
-static int age_reply(unsigned char *reply, size_t length, uint32_t seconds)
-{
-    size_t at = HEAD;
-    unsigned records = 0;
-
-    if (length < HEAD)
-        return -1;
-    for (unsigned left = read16(reply + COUNTS); left; left--) {
-        at = skip_name(reply, length, at);
-        if (!at || at + 4 > length)
-            return -1;
-        at += 4;
-    }
-    for (int section = 1; section < 4; section++)
-        records += read16(reply + COUNTS + 2 * section);
-    for (; records; records--) {
-        at = skip_name(reply, length, at);
-        if (!at || at + FIXED > length)
-            return -1;
-        if (seconds && read16(reply + at) != OPT)
-            take_off(reply + at + TTL_AT, seconds);
-        at += FIXED + read16(reply + at + FIXED - 2);
-        if (at > length)
-            return -1;
-    }
-    return 0;
-}
 
 /* -- a plain RRset in another order -------------------------------------------------------- */
 
@@ -184,15 +120,14 @@ static PyObject *age(Ready *self, PyObject *given)
         PyErr_SetString(PyExc_ValueError, "time does not go back");
         return NULL;
     }
-    if ((unsigned long)seconds > MAX_TTL)
-        seconds = MAX_TTL;
+    if ((unsigned long)seconds > MAX_AGE)
+        seconds = MAX_AGE;
     for (int i = 0; i < self->count; i++) {
         age_reply(self->octets + start, self->ends[i] - start, (uint32_t)seconds);
         start = self->ends[i];
     }
-    /* A record of these is a pointer to the question, and then as any other. */
     for (uint32_t i = 0; i < self->records; i++)
-        take_off(self->octets + start + (size_t)i * self->size + 2 + TTL_AT, (uint32_t)seconds);
+        age_ttl(self->octets + start + (size_t)i * self->size + TTL_AT, (uint32_t)seconds);
     Py_RETURN_TRUE;
 }
 
@@ -223,7 +158,7 @@ static PyObject *refuse(PyObject *replies, const char *why)
 static int is_plain(const Ready *self, const Py_buffer *records)
 {
     const unsigned char *reply = self->octets;
-    size_t size = self->size, shown = read16(reply + COUNTS + 2);
+    size_t size = self->size, shown = fast_read16(reply + ANCOUNT);
 
     if ((size != 16 && size != 28) || records->len % (Py_ssize_t)size)
         return 0;
@@ -305,7 +240,7 @@ static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *words)
             Py_CLEAR(self);
         } else {
             self->records = (uint32_t)((size_t)records.len / size);
-            self->shown = read16(self->octets + COUNTS + 2);
+            self->shown = fast_read16(self->octets + ANCOUNT);
         }
     }
 end:
@@ -328,6 +263,7 @@ static PyMethodDef METHODS[] = {
 
 static PyMemberDef MEMBERS[] = {
     {"hits", T_UINT, offsetof(Ready, hits), 0, NULL},
+    {"until", T_DOUBLE, offsetof(Ready, until), 0, NULL},
     {"octets", T_UINT, offsetof(Ready, in_all), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };

@@ -1,0 +1,333 @@
+"""The way to a server off the host: each query from a random port of a pool (RFC 5452).
+
+A port is lent to one query at a time and taken back with the reply, so that what comes by it can be
+the reply to one query only. A port that anything else came by, or whose query was given up, is
+closed, and the next one is the kernel's choice again. Must not decide anything about failover.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from functools import partial
+
+from consulfwd.core.attempts import SPELLED, Attempt
+from consulfwd.core.upstreams import Upstream
+from consulfwd.net.channel import (
+    BUFFER_FULL,
+    FALSE_REPLY,
+    OTHER_ID,
+    TOO_MANY,
+    Owner,
+    random_ids,
+)
+from consulfwd.net.loop import unwatch, watch
+from consulfwd.net.ports import PORTS, Port, Ports, connected
+from consulfwd.net.scopes import reason
+from consulfwd.net.speller import Speller
+from consulfwd.net.waiter import Waiter
+
+RECEIVE_SIZE = 65535
+# Replies this late no longer tell anything about an upstream's health.
+FORGET_AFTER = 5.0
+
+
+class PortPool:
+    """Sockets to one upstream off this host, for attempts and for relays (see `SharedUdp`).
+
+    `ports` are the sockets of all such upstreams; `awake` is called when there is something to
+    sweep again; `speller` spells names by chance where the upstream repeats that. The compiled lane
+    has no `way` by these: which socket is next is decided here each time.
+    """
+
+    way: object = None
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        loop: asyncio.AbstractEventLoop,
+        owner: Owner,
+        ports: Ports,
+        awake: Callable[[PortPool], None],
+    ) -> None:
+        self._upstream = upstream
+        self._loop = loop
+        self._owner = owner
+        self._ports = ports
+        self._awake = awake
+        self._ids = random_ids()
+        self._chance = random_ids()
+        self.speller = Speller()
+        # By the ID of what they are lent to, the longest lent first; and those at hand.
+        self._lent: dict[bytes, Port] = {}
+        self._idle: list[Port] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- out ----------------------------------------------------------------------------------
+
+    def send(self, attempt: Attempt, tail: bytes) -> str | None:
+        """Send a query given without its ID; return why it could not be sent, or None."""
+        return self._send(attempt, tail, attempt.sent_at)
+
+    def relay(self, relay: Waiter, tail: bytes) -> bool:
+        """Send a relay's query; False when that has to go the long way: nobody gives way to it."""
+        if self._send(relay, tail, relay.sent_at) is not None:
+            return False
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._upstream.hedge_after(), self._look_after)
+        return True
+
+    def _send(self, item: Attempt | Waiter, tail: bytes, now: float) -> str | None:
+        port = self._at_hand(now)
+        while port is not None:
+            ident = self._new_id(port)
+            try:
+                port.sock.send(ident + self.speller.spell(port, item, tail, now))
+            except BlockingIOError:
+                self._keep(port)
+                return BUFFER_FULL
+            except OSError:
+                # What came by it meanwhile, or has become of our address since, is not the fate
+                # of this query: another port will tell.
+                self.drop(port)
+                port = self._at_hand(now)
+                continue
+            self._lend(port, ident, item, now)
+            return None
+        ports = self._ports
+        if ports.full and (not isinstance(item, Attempt) or not ports.make_room(now)):
+            return TOO_MANY
+        try:
+            sock = connected(self._upstream)
+        except OSError as error:
+            return reason(error)
+        port = Port(sock, self, now)
+        ident = self._new_id(port)
+        try:
+            sock.send(ident + self.speller.spell(port, item, tail, now))
+        except OSError as error:
+            sock.close()
+            return BUFFER_FULL if isinstance(error, BlockingIOError) else reason(error)
+        watch(self._loop, sock, partial(self._readable, port), first=True)
+        self._awake(self)
+        self._lend(port, ident, item, now)
+        return None
+
+    def _at_hand(self, now: float) -> Port | None:
+        """Take one of the ports at hand, by chance; None where another one is to be opened."""
+        idle, ports = self._idle, self._ports
+        while idle and (len(idle) + len(self._lent) >= PORTS or ports.full):
+            place = int.from_bytes(next(self._chance), "big") % len(idle)
+            port, idle[place] = idle[place], idle[-1]
+            idle.pop()
+            ports.at_hand -= 1
+            if not idle:
+                del ports.keepers[self]
+            if not port.spent and now < port.ends_at:
+                return port
+            self.drop(port)
+        return None
+
+    def _keep(self, port: Port) -> None:
+        """Have a port at hand."""
+        idle, ports = self._idle, self._ports
+        if not idle:
+            ports.keepers[self] = None
+        idle.append(port)
+        ports.at_hand += 1
+
+    def _new_id(self, port: Port) -> bytes:
+        """Return an ID that nothing else has here, and nothing had by this port."""
+        ident = next(self._ids)
+        while ident in self._lent or ident in port.past:
+            ident = next(self._ids)
+        return ident
+
+    def _lend(self, port: Port, ident: bytes, item: Attempt | Waiter, now: float) -> None:
+        self._ports.room.take(port, now)
+        self._lent[ident] = port
+        port.ident, port.item = ident, item
+        if item.__class__ is not Attempt:
+            item.ident = ident  # type: ignore[union-attr]
+
+    # -- in -----------------------------------------------------------------------------------
+
+    def _readable(self, port: Port) -> None:
+        try:
+            data = port.sock.recv(RECEIVE_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._failed(port, error)
+            return
+        item = port.item
+        if item is None or data[:2] != port.ident:
+            self._unexpected(port, data[:2])
+            return
+        owner = self._owner
+        now = owner.clock.now()
+        if port.spelled is not None or port.again:
+            told = self.speller.read(port, data, now)
+            if told is None:
+                self._stray(port, item, SPELLED)
+                return
+            data = told
+        if isinstance(item, Attempt):
+            if not owner.on_reply(item, data):
+                self._stray(port, item, FALSE_REPLY)
+                return
+        else:
+            try:
+                if owner.on_relayed(item, data, now):
+                    owner.on_drained(item, 1, now)
+            except Exception as error:
+                owner.on_broken(item, error)
+            left = port.item
+            if isinstance(left, Attempt) and not left.result:
+                # A lookup has taken over, as this was no reply: what else comes is its own.
+                port.spent = True
+                return
+        self._take_back(port, now)
+
+    def _unexpected(self, port: Port, ident: bytes) -> None:
+        """Take note of what is no reply to the query a port is lent to: the port is known."""
+        item = port.item
+        if item is not None and ident not in port.past:
+            self._stray(port, item, OTHER_ID)
+            return
+        # To one that has its answer, if any: the network, or a server, says things twice.
+        port.spent = True
+        self._owner.on_unasked(1)
+        if item is None:
+            self.drop(port)
+
+    def _stray(self, port: Port, item: Attempt | Waiter, why: str) -> None:
+        """Wait past what came in place of a reply, if it is still worth waiting."""
+        port.spent = True
+        if isinstance(item, Attempt):
+            self._owner.on_stray(item, why)
+        else:
+            self._owner.on_relay_stray(item, why)
+        left = port.item
+        if left is None or (isinstance(left, Attempt) and left.result):
+            self.drop(port)
+
+    def _failed(self, port: Port, error: OSError) -> None:
+        item = port.item
+        self.drop(port)
+        if item is None:
+            return
+        why = os.strerror(error.errno or 0).lower()
+        refused = isinstance(error, ConnectionRefusedError)
+        if isinstance(item, Attempt):
+            self._owner.on_failure(item, why, refused=refused)
+        else:
+            self._owner.on_relay_failed(item, why, refused=refused)
+
+    def _take_back(self, port: Port, now: float) -> None:
+        """Keep a port for another query, as the one it was lent to has its reply."""
+        if self._lent.get(port.ident) is not port:
+            return  # closed meanwhile
+        port.past.add(port.ident)
+        if port.worn(now) or self._ports.enough:
+            self.drop(port)
+            return
+        del self._lent[port.ident]
+        self._ports.room.give_back(port)
+        port.item = None
+        self._keep(port)
+
+    # -- relays -------------------------------------------------------------------------------
+
+    def adopt(self, ident: bytes, attempt: Attempt) -> None:
+        """Put an attempt in the place of the relay that was sent with this ID."""
+        port = self._lent.get(ident)
+        if port is not None and isinstance(port.item, Waiter):
+            port.item = attempt
+
+    def reopen(self, ident: bytes, attempt: Attempt) -> None:
+        """Let an attempt wait on for the reply to a relay; what came for that was none."""
+        self.adopt(ident, attempt)
+
+    def forget(self, relay: Waiter) -> None:
+        """Take no reply to a relay any more: it has had its answer."""
+        port = self._lent.get(relay.ident)
+        if port is not None and port.item is relay:
+            self.drop(port)
+
+    def flush(self) -> None:
+        """Send the queries collected meanwhile: there are none, each has left by its own port."""
+
+    def _look_after(self) -> None:
+        """Tell of relays that have waited for longer than is usual here."""
+        self._timer = None
+        late = self._owner.clock.now() - self._upstream.hedge_after()
+        due: list[tuple[Port, Waiter]] = []
+        for port in self._lent.values():
+            item = port.item
+            if not isinstance(item, Waiter):
+                continue
+            if item.sent_at > late:
+                pause = max(item.sent_at - late, 0.001)
+                self._timer = self._loop.call_later(pause, self._look_after)
+                break
+            due.append((port, item))
+        for port, relay in due:
+            if port.item is not relay:
+                continue  # what became of one before it has taken this one over, too
+            try:
+                self._owner.on_relay_due(relay)
+            except Exception as error:
+                self._owner.on_broken(relay, error)
+        self._owner.flush()
+
+    # -- ends ---------------------------------------------------------------------------------
+
+    def drop(self, port: Port) -> None:
+        """Close a port; what it was lent to is told nothing. Harmless where that was done."""
+        ports = self._ports
+        if self._lent.get(port.ident) is port:
+            del self._lent[port.ident]
+            ports.room.give_back(port)
+        elif port in self._idle:
+            self._idle.remove(port)
+            ports.at_hand -= 1
+            if not self._idle:
+                del ports.keepers[self]
+        port.item, port.spent = None, True
+        unwatch(self._loop, port.sock)
+        port.sock.close()
+
+    def give_way(self, port: Port) -> None:
+        """Close a port; what it was lent to had to give way."""
+        item = port.item
+        self.drop(port)
+        if isinstance(item, Attempt):
+            self._owner.on_gave_way(item)
+        elif item is not None:
+            self._owner.on_relay_gave_way(item)
+
+    def spare(self) -> None:
+        """Close one of those at hand, which there are."""
+        self.drop(self._idle[0])
+
+    def sweep(self, now: float) -> bool:
+        """Forget attempts that will not be answered any more; return whether others are left."""
+        for port in [one for one in self._idle if one.worn(now)]:
+            self.drop(port)
+        for port in list(self._lent.values()):
+            item = port.item
+            if item is not None and item.sent_at > now - FORGET_AFTER:
+                break
+            if isinstance(item, Attempt) and item.lookup.outcome is not None:
+                self.drop(port)
+        return bool(self._lent or self._idle)
+
+    def close(self) -> None:
+        """Let go of every socket."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for port in [*self._lent.values(), *self._idle]:
+            self.drop(port)
