@@ -168,9 +168,11 @@ def test_a_leader_that_dies_is_not_followed_by_a_herd(consul_binary: Path, tmp_p
     assert before
     for requests in (dead, back):
         assert requests
-        # What generates wants the leader's word of a server that came back, within some seconds.
+        # What generates wants the leader's word of a server that came back, within some seconds;
+        # where that says nothing in time, as on a busy machine, it is asked once more. If those
+        # who only answer did so as well, there would be as many more as hosts.
         of_leader = [one for one in requests if one.mode != "stale"]
-        assert len(of_leader) <= (FLEET.generate if requests is back else 0), of_leader
+        assert len(of_leader) <= (2 * FLEET.generate if requests is back else 0), of_leader
         _, most = asked.peak(requests)
         # What waited ends and is asked for at another one, once; the rest is proofs, and looks at
         # agents.
