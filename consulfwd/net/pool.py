@@ -190,7 +190,7 @@ class PortPool:
     def _unexpected(self, port: Port, ident: bytes) -> None:
         """Take note of what is no reply to the query a port is lent to: the port is known."""
         item = port.item
-        if item is not None and ident not in port.past:
+        if item is not None and (len(ident) < 2 or ident not in port.past):
             self._stray(port, item, OTHER_ID)
             return
         # To one that has its answer, if any: the network, or a server, says things twice.
@@ -226,7 +226,7 @@ class PortPool:
         """Keep a port for another query, as the one it was lent to has its reply."""
         if self._lent.get(port.ident) is not port:
             return  # closed meanwhile
-        port.past.add(port.ident)
+        port.past += port.ident
         if port.worn(now) or self._ports.enough:
             self.drop(port)
             return

@@ -14,7 +14,7 @@ from consulfwd.net.waiter import Waiter
 # Octets of chance drawn at once: for some hundred names.
 BLOCK = 8192
 # Of so many questions it is known where their letters are.
-MAX_LETTERS = 4096
+MAX_LETTERS = 512
 
 
 class Speller:

@@ -285,6 +285,16 @@ def test_another_id_is_waited_past_and_the_port_given_up(here: World, kind: str)
     here.pool._timer = None
 
 
+@pytest.mark.parametrize("data", [b"", b"\0"])
+def test_what_has_no_id_is_none_either(here: World, data: bytes) -> None:
+    full(here)
+    wire = here.ask()
+    wire.comes(data)
+    assert here.told == [("stray", OTHER_ID)]
+    wire.comes(wire.ident + b"true")
+    assert wire.closed
+
+
 def test_after_too_many_of_them_nothing_comes_by_the_port(here: World) -> None:
     wire = here.ask()
     wrong = bytes((wire.ident[0] ^ 1, wire.ident[1]))
