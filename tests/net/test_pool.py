@@ -16,10 +16,12 @@ import pytest
 
 from consulfwd.core.attempts import Attempt
 from consulfwd.core.upstreams import Upstream
+from consulfwd.net import lending
 from consulfwd.net import pool as pools
 from consulfwd.net import ports as shared
 from consulfwd.net.channel import BUFFER_FULL, FALSE_REPLY, OTHER_ID, OUR_SHORTAGE, TOO_MANY
-from consulfwd.net.pool import FORGET_AFTER, PortPool
+from consulfwd.net.lending import FORGET_AFTER
+from consulfwd.net.pool import PortPool
 from consulfwd.net.ports import LIFE, PORTS, USES, Ports, connected
 from consulfwd.net.waiter import Waiter
 from tests.net.world import open_sockets
@@ -193,7 +195,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(
         pools, "watch", lambda loop, wire, call, first: setattr(wire, "readable", call)
     )
-    monkeypatch.setattr(pools, "unwatch", lambda loop, wire: None)
+    monkeypatch.setattr(lending, "unwatch", lambda loop, wire: None)
     yield world
     world.pool.close()
     assert world.open == len(world.ports) == 0
