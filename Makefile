@@ -78,19 +78,24 @@ clean: ## remove .venv and all caches in this folder
 # One environment serves both; what is needed to run comes without what is needed to test. What is
 # installed is what was tested: each package as requirements/ has it, to the checksum.
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The compiled fast lane is built with it where there is a compiler.
+FAST    = $(wildcard consulfwd/net/fast/*.[ch])
 OURSELF = $(PIP) --no-deps --no-build-isolation --editable .
 
-$(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml requirements/run.txt
+$(VENV)/.run: $(BIN)/python setup.py setup.cfg pyproject.toml $(FAST) requirements/run.txt
 	@echo 'installing consulfwd into $(VENV)'
 	@$(PIP) --require-hashes --requirement requirements/run.txt
 	@$(OURSELF)
 	@touch $@
 
-$(VENV)/.test: $(BIN)/python setup.cfg pyproject.toml $(wildcard requirements/*.txt)
+$(VENV)/.test: $(BIN)/python setup.py setup.cfg pyproject.toml $(FAST) $(wildcard requirements/*.txt)
 	@echo 'installing consulfwd and what its tests need into $(VENV)'
 	@$(PIP) --require-hashes --requirement requirements/test.txt
 	@$(PIP) --no-deps --require-hashes --requirement requirements/files.txt
 	@$(OURSELF)
+	@$(BIN)/python -c 'import consulfwd.net._fast' 2>/dev/null || { printf '%s: %s\n' \
+	    'the tests need the compiled fast lane, which could not be built; on Debian and Ubuntu' \
+	    'apt install gcc libc6-dev python3-dev' >&2; exit 1; }
 	@touch $(VENV)/.run $@
 
 $(BIN)/python:

@@ -14,9 +14,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.measure import QUIET
+from benchmarks.choice import CACHED_TTL, CASES, HARMS, KINDS, plan
 from benchmarks.peers import PEERS, consulfwd_command
-from benchmarks.suite import CACHED_TTL, CASES, HARMS, KINDS, Suite, plan, work_directory
+from benchmarks.samples import QUIET
+from benchmarks.suite import Suite, work_directory
 from consulfwd.errors import ConsulfwdError
 from tests.load_lock import only_load
 
@@ -35,12 +36,16 @@ def parser() -> argparse.ArgumentParser:
         help="the servers to run, comma-separated (default: %(default)s)",
     )
     made.add_argument(
-        "--seconds", type=_positive, help="length of one slice (1; startup 10; idle 66)"
+        "--seconds",
+        type=_positive,
+        help="length of one slice (1; startup 10; idle 66; memory 30; steady: below 500/s 3, and"
+        " 10 at least of consulfwd with TTL 0)",
     )
     made.add_argument(
         "--rounds",
         type=_positive,
-        help="slices or starts per server (cached 14, miss and fresh 10, startup 5, idle 1;"
+        help="slices or starts per server (cached 14, miss and fresh 10, startup and sizes 5,"
+        " steady 3 or 4, idle 1;"
         " failover: 5 for consulfwd, 1 for the others); staleness: changes (12)",
     )
     made.add_argument(
@@ -53,12 +58,21 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--clients", type=_positive, default=4, help="dnsperf's clients (4)")
     made.add_argument("--outstanding", type=_positive, help="queries in flight (100; miss: 20)")
     made.add_argument("--rate", type=_positive, help="queries/s (default: as fast as answered)")
+    made.add_argument(
+        "--rates",
+        help="steady: queries/s, comma-separated (100,1000,5000; TTL 0: 500, too); --rate is one",
+    )
     made.add_argument("--edns", action="store_true", help="ask with EDNS")
     made.add_argument(
         "--upstream",
         choices=["stub", "real", "both"],
         help="light C agents, real Consul, or a table of each (stub; miss: both; failover, fresh,"
         " staleness, idle: real)",
+    )
+    made.add_argument(
+        "--veth",
+        action="store_true",
+        help="light agents off the host, behind a veth pair (as root); for miss",
     )
     made.add_argument("--consul", metavar="VERSION", help="which installed Consul (the newest)")
     made.add_argument(
@@ -72,6 +86,12 @@ def parser() -> argparse.ArgumentParser:
         type=shlex.split,
         default=consulfwd_command(),
         help="how to start consulfwd, to compare another build or Python",
+    )
+    made.add_argument(
+        "--beside",
+        metavar="COMMAND",
+        type=shlex.split,
+        help="another build of consulfwd in the same rounds, to see what a change does",
     )
     made.add_argument("--dir", type=Path, help="keep configurations and logs here")
     made.add_argument("--json", action="store_true", help="print JSON, all samples included")
@@ -97,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     began = time.monotonic()
     try:
-        steps = plan(options.what, options.upstream)
+        steps = plan(options.what, options.upstream, veth=options.veth)
         # Not beside a test that measures, nor beside another of these.
         with work_directory(options.dir) as directory, only_load():
             suite = Suite(options, directory, steps)

@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from benchmarks.peers import ADDRESS
@@ -28,7 +29,12 @@ READY_S = 10.0
 
 @dataclass(frozen=True)
 class Load:
-    """What dnsperf does in one slice; `rate` is queries per second, None for no limit."""
+    """What dnsperf does in one slice; `rate` is queries per second, None for no limit.
+
+    Each name is asked in so many `spellings`, as by clients that vary its case to be safe from
+    forgery, from `first_spelling` on; 0 is how it is. `passes` over all queries come before a
+    slice, unmeasured.
+    """
 
     names: Sequence[str]
     seconds: int
@@ -37,6 +43,18 @@ class Load:
     rate: int | None
     edns: bool
     core: int
+    tcp: bool = False
+    spellings: int = 1
+    first_spelling: int = 0
+    passes: int = 20
+
+    def write(self, datafile: Path) -> Path:
+        """Write what dnsperf is to ask, in turn; returns `datafile`."""
+        last = self.first_spelling + self.spellings
+        with datafile.open("w") as lines:
+            for number in range(self.first_spelling, last):
+                lines.writelines(f"{spelled(name, number)} A\n" for name in self.names)
+        return datafile
 
     def command(self, datafile: Path, port: int, *limit: str) -> list[str]:
         """The dnsperf command; `limit` replaces the time limit of the slice."""
@@ -45,7 +63,28 @@ class Load:
         command += ["-q", str(self.outstanding), *(limit or ("-l", str(self.seconds)))]
         if self.rate is not None:
             command += ["-Q", str(self.rate)]
+        if self.tcp:
+            command += ["-m", "tcp"]
         return [*command, "-e"] if self.edns else command
+
+
+def spelled(name: str, number: int) -> str:
+    """A name in one of its spellings: its letters are large where `number` has a bit."""
+    labels = []
+    for label in name.split("."):
+        letters = sum(map(str.isalpha, label))
+        labels.append(_large(label, number % (1 << letters)))
+        number >>= letters
+    return ".".join(labels)
+
+
+@cache
+def _large(label: str, bits: int) -> str:
+    made = ""
+    for one in label:
+        made += one.upper() if one.isalpha() and bits & 1 else one
+        bits >>= one.isalpha()
+    return made
 
 
 @dataclass(frozen=True)
@@ -64,14 +103,18 @@ class Report:
 def dnsperf(command: Sequence[str]) -> Report:
     """Run dnsperf and read its report; StartError when it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    text = done.stdout
+    return read_report(command, done.returncode, done.stdout, done.stderr)
+
+
+def read_report(command: Sequence[str], code: int, text: str, errors: str) -> Report:
+    """Read what a dnsperf printed that ended with `code`; StartError when it failed."""
 
     def number(pattern: str) -> float:
         match = re.search(pattern, text)
         return float(match.group(1)) if match else 0.0
 
-    if done.returncode != 0 or "Queries completed" not in text:
-        raise StartError(f"{' '.join(command)} failed:\n{text}{done.stderr}")
+    if code != 0 or "Queries completed" not in text:
+        raise StartError(f"{' '.join(command)} failed:\n{text}{errors}")
     return Report(
         answers=int(number(r"Queries completed:\s+(\d+)")),
         good=int(number(r"NOERROR (\d+)")),

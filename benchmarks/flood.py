@@ -35,8 +35,9 @@ ADDRESS = "127.77.0.1"
 NAMES = ("galeradb.service.consul", "web.service.consul", "consul.service.consul")
 # Before it begins, and how often it is looked how the server is (seconds).
 CALM_S, LOOK_S = 1.0, 0.25
-# A client asks again after so long (seconds) at the soonest: what takes longer is lost to it.
-PATIENCE_S = 1.0
+# A client asks again after so long (seconds) at the soonest: what takes longer is lost to it. It is
+# more than half the deadline, when a stale answer is given where agents have no processor.
+PATIENCE_S = 1.2
 
 
 @dataclass(frozen=True)

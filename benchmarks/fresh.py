@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from benchmarks.asking import Load, dnsperf
-from benchmarks.measure import Bench, Entry, Result, run_all
+from benchmarks.measure import Bench, Entry, run_all
 from benchmarks.peers import OURS, Site, ours
 from benchmarks.process import Process
+from benchmarks.samples import Result
 from benchmarks.telling import told
 from benchmarks.upstream import Upstream
 
@@ -33,10 +34,12 @@ def run(bench: Bench, load: Load, rounds: int, lasting: Upstream) -> list[Result
     """
     entries: list[Entry] = []
     for peer in bench.peers:
-        if peer is not OURS:
+        if not peer.own:
             entries.append(Entry(bench, peer))
             continue
         entries.append(Entry(bench, peer, _warming(bench, load), tells=True))
+        if peer is not OURS:
+            continue
         versions = {**bench.versions, CACHED: bench.versions[OURS.name]}
         other = replace(bench, upstream=lasting, versions=versions)
         title = f"consulfwd with {lasting.title}"

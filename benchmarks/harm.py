@@ -25,6 +25,7 @@ from statistics import median
 from typing import NamedTuple
 
 from benchmarks.asking import first_answer
+from benchmarks.choice import CACHED_TTL
 from benchmarks.measure import Bench
 from benchmarks.peers import ADDRESS, Site
 from benchmarks.process import Process
@@ -37,7 +38,6 @@ from benchmarks.querylog import (
     stopped,
     tapped,
 )
-from benchmarks.suite import CACHED_TTL
 from benchmarks.tools import require
 from consulfwd.dns.names import from_text
 from tests.integration.load import Load as Steady

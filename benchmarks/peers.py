@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.tools import compile_c, find, path_of, version_of
@@ -44,7 +44,8 @@ class Site:
 class Peer:
     """A server by name. `command` writes its configuration and returns how to start it.
 
-    `note` is printed under the tables of misses and of failing agents.
+    `note` is printed under the tables of misses and of failing agents. `own` ones are consulfwd,
+    started by `build`, or with None as the site says.
     """
 
     name: str
@@ -52,9 +53,13 @@ class Peer:
     command: Callable[[Site], list[str]]
     version_option: str = "--version"
     note: str = ""
+    own: bool = False
+    build: Sequence[str] | None = None
 
     def version(self) -> str:
         """As the installed program says it, "-" for the floor."""
+        if self.build is not None:
+            return consulfwd_version(self.build)
         if self.program is None:
             return "-"
         return version_of([path_of(self.program), self.version_option])
@@ -221,16 +226,27 @@ def _coredns(site: Site) -> list[str]:
 
 
 FLOOR = Peer("floor", None, _floor, note="asks nobody: what the machine makes of the load")
-OURS = Peer("consulfwd", None, _consulfwd)
+BESIDE = "beside"
 
 
-def ours(name: str, note: str = "", **watch: object) -> Peer:
-    """consulfwd with other settings under `consul.watch`."""
-    return Peer(name, None, lambda site: _consulfwd(site, **watch), note=note)
+def ours(
+    name: str, note: str = "", build: Sequence[str] | None = None, **watch: object
+) -> Peer:
+    """consulfwd with other settings under `consul.watch`, or another build of it."""
+
+    def command(site: Site) -> list[str]:
+        return _consulfwd(replace(site, consulfwd=build or site.consulfwd), **watch)
+
+    return Peer(name, None, command, note=note, own=True, build=build)
 
 
-# Without watches each query of TTL 0 is forwarded, as by the others.
-UNWATCHED = ours("consulfwd", "consul.watch.enabled is false: see `fresh`", enabled=False)
+def unwatched(peer: Peer) -> Peer:
+    """One of our own without watches: each query of TTL 0 is forwarded, as by the others."""
+    note = "consul.watch.enabled is false: see `fresh`"
+    return ours(peer.name, note, peer.build, enabled=False)
+
+
+OURS = ours("consulfwd")
 PEERS = {
     peer.name: peer
     for peer in (

@@ -100,7 +100,29 @@ def threads(pid: int) -> int:
     return sum(_status(one, "Threads") for one in tree(pid))
 
 
-def _status(pid: int, key: str) -> int:
+def peak_mb(pid: int) -> float:
+    """The most resident memory a process had so far, with its children, in MB (VmHWM)."""
+    return sum(_status(one, "VmHWM") for one in tree(pid)) / 1024
+
+
+def wakeups(pid: int) -> int:
+    """How often the threads of a process and its children slept and were woken so far."""
+    key = "voluntary_ctxt_switches"
+    return sum(
+        _status(f"{one}/task/{task}", key)
+        for one in tree(pid)
+        for task in _listed(Path(f"/proc/{one}/task"))
+    )
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return [one.name for one in folder.iterdir()]
+    except OSError:
+        return []
+
+
+def _status(pid: int | str, key: str) -> int:
     try:
         text = Path(f"/proc/{pid}/status").read_text()
     except OSError:

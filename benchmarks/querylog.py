@@ -22,9 +22,11 @@ from statistics import median
 from typing import Any
 
 from benchmarks.asking import Load
-from benchmarks.measure import Bench, Result, run
+from benchmarks.choice import CACHED_TTL, cores
+from benchmarks.measure import Bench, run
 from benchmarks.peers import ADDRESS, Peer, Site, consulfwd_command
-from benchmarks.suite import CACHED_TTL, cores, work_directory
+from benchmarks.samples import Result
+from benchmarks.suite import work_directory
 from benchmarks.tools import path_of, require
 from benchmarks.upstream import service_names, stub
 from tests.load_lock import only_load

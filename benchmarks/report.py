@@ -13,7 +13,8 @@ from benchmarks.failover import COLD_S, DARK_S, DISTURBED, GONE_S, LIGHT_S, Endu
 from benchmarks.fresh import CACHED
 from benchmarks.idle import WATCHES, Idle
 from benchmarks.judging import LOST_S, SLOW_S, Figures, counting, worst
-from benchmarks.measure import Result
+from benchmarks.memory import Held
+from benchmarks.samples import Result
 from benchmarks.staleness import Staleness
 from benchmarks.startup import Weight
 
@@ -44,30 +45,31 @@ def loaded(results: Sequence[Result], *, misses: bool) -> str:
     rows = []
     for result in results:
         cpu = result.of("cpu_us")
-        row = [result.name, result.version, _figure(result.middle("cpu_us"), 2)]
+        row = [result.name, result.version, figure(result.middle("cpu_us"), 2)]
         row += [f"{min(cpu):.2f}..{max(cpu):.2f}"]
         if not misses:
-            row += [_ratio(result, named.get("floor"))]
-        row += [_ratio(named.get("consulfwd"), result)]
+            row += [ratio(result, named.get("floor"))]
+        row += [ratio(named.get("consulfwd"), result)]
         if misses:
-            row += [_both(result), _figure(result.middle("upstream_queries"), 3)]
+            row += [_both(result), figure(result.middle("upstream_queries"), 3)]
         row += _load(result)
         rows.append(row)
-    return table(head, rows) + _noise(results) + (_notes(results) if misses else "")
+    return table(head, rows) + noise(results) + (notes(results) if misses else "")
 
 
 def _load(result: Result) -> list[str]:
     """The cells under LOADED."""
     row = [f"{result.middle('core_share') or 0:.0%}"]
-    row += [_figure(result.middle("rate"), 0), _figure(result.middle("latency_ms"), 2)]
+    row += [figure(result.middle("rate"), 0), figure(result.middle("latency_ms"), 2)]
     row += [f"{max(result.of('slowest_ms')):.1f}"]
     row += [str(sum(sample.lost for sample in result.samples))]
     row += [str(sum(sample.errors for sample in result.samples))]
-    row += [_figure(result.middle("reply_bytes"), 0)]
+    row += [figure(result.middle("reply_bytes"), 0)]
     return [*row, f"{len(result.quiet)}/{len(result.samples)}"]
 
 
-def _noise(results: Sequence[Result]) -> str:
+def noise(results: Sequence[Result]) -> str:
+    """A line when others used the machine meanwhile, else nothing."""
     if all(result.used() == result.quiet for result in results):
         return ""
     others = max(sample.other_load for result in results for sample in result.samples)
@@ -82,19 +84,19 @@ def fresh(results: Sequence[Result]) -> str:
     rows = []
     for result in results:
         cpu = result.of("cpu_us")
-        row = [result.name, result.version, _figure(result.middle("cpu_us"), 2)]
-        row += [f"{min(cpu):.2f}..{max(cpu):.2f}", _ratio(result, named.get(CACHED)), _both(result)]
-        whole = "-" if result.name == CACHED else _ratio(result, named.get("consulfwd"), "whole_us")
-        row += [whole, _figure(result.middle("upstream_queries"), 3)]
+        row = [result.name, result.version, figure(result.middle("cpu_us"), 2)]
+        row += [f"{min(cpu):.2f}..{max(cpu):.2f}", ratio(result, named.get(CACHED)), _both(result)]
+        whole = "-" if result.name == CACHED else ratio(result, named.get("consulfwd"), "whole_us")
+        row += [whole, figure(result.middle("upstream_queries"), 3)]
         hot = result.of("hot_share")
         row += [f"{median(hot):.2%}" if hot else "-"]
         rows.append([*row, *_load(result)])
-    return table(head, rows) + _noise(results) + _notes(results)
+    return table(head, rows) + noise(results) + notes(results)
 
 
 def idle(results: Sequence[Idle]) -> str:
     """The table of `idle`."""
-    head = ["consulfwd", "watches", "% of a core", "busiest 10 s", "MB", "kB/watch"]
+    head = ["consulfwd", "watches", "% of a core", "busiest 10 s", "wakes/s", "MB", "kB/watch"]
     head += ["Consul's leader %", "others %", "Consul's MB", "others"]
     rows = [
         [
@@ -102,8 +104,9 @@ def idle(results: Sequence[Idle]) -> str:
             str(one.watches),
             f"{one.share:.2%}",
             f"{one.busiest:.2%}",
+            f"{one.wakes:.1f}",
             f"{one.mb:.1f}",
-            _figure(one.per_watch_kb, 0),
+            figure(one.per_watch_kb, 0),
             f"{one.leader_share:.2%}",
             f"{one.others_share:.2%}",
             f"{one.consul_mb:.0f}",
@@ -132,7 +135,7 @@ def staleness(results: Sequence[Staleness]) -> str:
         row += [str(result.queries), str(result.lost), str(result.odd)]
         row += [f"{max(asked):.1%}" if asked else "-", f"{result.late_ms:.1f}"]
         rows.append([*row, f"{result.other_load:.2f}"])
-    return table(head, rows) + _notes(results)
+    return table(head, rows) + notes(results)
 
 
 def _both(result: Result) -> str:
@@ -192,7 +195,7 @@ def endured(case: str, results: Sequence[Endured]) -> str:
             f"\n  * disturbed: the machine's host took more than {DISTURBED:.0%} of its time away;"
             " `worst` is of the other rounds, if there are any"
         )
-    return f"{title}\n\n{table(head, rows)}{noise}{_notes(results)}"
+    return f"{title}\n\n{table(head, rows)}{noise}{notes(results)}"
 
 
 def _counted(one: Figures, more: Sequence[str]) -> list[str]:
@@ -201,17 +204,19 @@ def _counted(one: Figures, more: Sequence[str]) -> list[str]:
     # Nothing may have been answered at all.
     times = (one.median_ms, one.p999_ms, one.slowest_ms)
     row += [*(f"{value:.1f}" if value else "-" for value in times), str(one.slow)]
-    row += [_figure(one.more[name], 0) for name in more]
+    row += [figure(one.more[name], 0) for name in more]
     row += ["-" if one.extra is None else str(one.extra)]
     return [*row, f"{one.late_ms:.1f}", f"{one.other_load:.2f}", f"{one.stolen_ms:.0f}"]
 
 
-def _notes(results: Sequence[Result] | Sequence[Endured] | Sequence[Staleness]) -> str:
+def notes(results: Sequence[Result] | Sequence[Endured] | Sequence[Staleness]) -> str:
     lines = [f"  {result.name}: {result.note}" for result in results if result.note]
     return "".join(f"\n{line}" for line in lines)
 
 
-def commands(results: Sequence[Result] | Sequence[Weight] | Sequence[Idle]) -> str:
+def commands(
+    results: Sequence[Result] | Sequence[Weight] | Sequence[Idle] | Sequence[Held],
+) -> str:
     """The raw command lines, for a reader who wants to repeat one by hand."""
     lines = []
     for result in results:
@@ -227,11 +232,12 @@ def started(results: Iterable[Endured] | Iterable[Staleness]) -> str:
     return "commands:\n" + "\n".join(lines) + "\n"
 
 
-def _figure(value: float | None, digits: int) -> str:
+def figure(value: float | None, digits: int) -> str:
+    """A number, "-" for none."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _ratio(result: Result | None, base: Result | None, column: str = "cpu_us") -> str:
+def ratio(result: Result | None, base: Result | None, column: str = "cpu_us") -> str:
     """Median and quartiles; "whole_us" counts the agents' CPU too."""
     if result is None or base is None:
         return "-"

@@ -2,13 +2,15 @@
  * Light agents: several addresses answering the benchmark's names the way Consul does, at a
  * small part of its cost, so that the server under test is what limits.
  *
- * Like Consul: AA set, the question's spelling kept, instances rotated, an OPT (size 1232)
- * when asked with one, NODATA and NXDOMAIN with an SOA of TTL 0, UDP and TCP on one port.
- * Known names: web<number below NAMES, any digits>.service.consul, three A records each.
+ * Like Consul: AA set, the question's spelling kept, instances shuffled, an OPT (size 1232)
+ * when asked with one, NODATA and NXDOMAIN with an SOA of TTL 0, UDP and TCP on one port, TC and
+ * as many records as the client has room for when it is UDP and there are more.
+ * Known names: web<number below NAMES, any digits>.service.consul. RECORDS says how many A records
+ * each has: "3", or "3,10" for 3 of those with an even number and 10 of the others.
  * RA is set on request only: Consul sets it when it has recursors, and dnsmasq caches nothing
  * without it.
  *
- * Usage: stub COUNTERS PORT TTL RA NAMES ADDRESS...
+ * Usage: stub COUNTERS PORT TTL RA NAMES RECORDS ADDRESS...
  * COUNTERS is a file of two native 64-bit numbers, kept current: queries by UDP, by TCP.
  */
 #define _GNU_SOURCE
@@ -28,9 +30,13 @@
 
 #define BATCH 64
 #define SIZE 1500
-#define OUT 2048
+#define OUT 4096
+#define OUT_STREAM 65535
+#define OPT 11
+#define RECORD 16
 #define MAX_FD 4096
-#define INSTANCES 3
+#define MAX_RECORDS 4000
+#define MAX_SIZES 16
 
 enum kind { NONE, UDP, LISTENER, STREAM };
 struct stream {
@@ -42,7 +48,8 @@ static enum kind kinds[MAX_FD];
 static struct stream *streams[MAX_FD];
 static volatile uint64_t *counters;
 static uint32_t ttl;
-static int recursion, names, turn;
+static int recursion, names, sizes[MAX_SIZES], size_count;
+static uint32_t chance = 2463534242;
 
 static unsigned char *put16(unsigned char *at, unsigned value)
 {
@@ -91,12 +98,49 @@ static unsigned char *put_soa(unsigned char *at, size_t zone)
     return put32(put32(put32(at, 600), 86400), 0);
 }
 
-/* The reply's size, or 0 when the datagram deserves none. */
-static size_t answer(const unsigned char *query, size_t size, unsigned char *reply)
+/* A number below `limit`, by chance (xorshift32). */
+static unsigned below(unsigned limit)
+{
+    chance ^= chance << 13;
+    chance ^= chance >> 17;
+    chance ^= chance << 5;
+    return chance % limit;
+}
+
+/* The first `room` of a service's `count` addresses, in an order by chance: as Consul does. */
+static unsigned char *put_addresses(unsigned char *at, int service, unsigned count, unsigned room)
+{
+    static uint16_t order[MAX_RECORDS];
+
+    for (unsigned i = 0; i < count; i++)
+        order[i] = (uint16_t)i;
+    for (unsigned i = 0; i < count && i < room; i++) {
+        unsigned other = i + below(count - i);
+        uint16_t taken = order[other];
+
+        order[other] = order[i];
+        at = put_record(at, 1, ttl, 4);
+        at = put32(at, 0x0a000000u | (uint32_t)taken << 12 | ((unsigned)service & 0xfff));
+    }
+    return at;
+}
+
+/* What a client takes by UDP: 512 octets, or what its OPT says, `most` at most. */
+static size_t room_of(const unsigned char *query, size_t size, size_t end, size_t most)
+{
+    size_t said = 512;
+
+    if (query[11] == 1 && end + 5 <= size && query[end] == 0 && query[end + 2] == 41)
+        said = (size_t)query[end + 3] << 8 | query[end + 4];
+    return said < 512 ? 512 : said < most ? said : most;
+}
+
+/* The reply's size, at most `limit`, or 0 when the datagram deserves none. */
+static size_t answer(const unsigned char *query, size_t size, unsigned char *reply, size_t limit)
 {
     char name[256];
     size_t at = 12, used = 0, zone = 12, end;
-    unsigned type, answers = 0, authority = 0, rcode = 0;
+    unsigned type, answers = 0, authority = 0, rcode = 0, cut = 0;
     unsigned char *out;
     int service, apex, edns;
 
@@ -126,13 +170,14 @@ static size_t answer(const unsigned char *query, size_t size, unsigned char *rep
     if (service == -2) {
         rcode = 5;
     } else if (service >= 0 && (type == 1 || type == 255)) {
-        for (int i = 0; i < INSTANCES; i++) {
-            out = put_record(out, 1, ttl, 4);
-            out = put32(out, 0x0a000000u | (unsigned)(i + turn) % INSTANCES << 16
-                                 | (unsigned)service);
-        }
-        turn++;
-        answers = INSTANCES;
+        unsigned count = (unsigned)sizes[service % size_count], room;
+
+        if (limit < OUT_STREAM)
+            limit = room_of(query, size, end, limit);
+        room = (unsigned)((limit - end - (edns ? OPT : 0)) / RECORD);
+        cut = count > room;
+        answers = cut ? room : count;
+        out = put_addresses(out, service, count, room);
     } else if (apex && type == 6) {
         out = put_soa(out, zone);
         answers = 1;
@@ -145,7 +190,7 @@ static size_t answer(const unsigned char *query, size_t size, unsigned char *rep
         *out++ = 0;
         out = put16(put32(put16(put16(out, 41), 1232), 0), 0);
     }
-    reply[2] = (unsigned char)(0x80 | (rcode == 5 ? 0 : 0x04) | (query[2] & 0x79));
+    reply[2] = (unsigned char)(0x80 | (rcode == 5 ? 0 : 0x04) | cut << 1 | (query[2] & 0x79));
     reply[3] = (unsigned char)((recursion ? 0x80 : 0) | rcode);
     put16(put16(put16(reply + 6, answers), authority), edns ? 1 : 0);
     return (size_t)(out - reply);
@@ -167,7 +212,7 @@ static void serve_udp(int fd)
     }
     count = recvmmsg(fd, received, BATCH, MSG_DONTWAIT, NULL);
     for (int i = 0; i < count; i++) {
-        size_t size = answer(in[i], received[i].msg_len, out[replies]);
+        size_t size = answer(in[i], received[i].msg_len, out[replies], OUT);
 
         counters[0]++;
         if (size == 0)
@@ -197,7 +242,7 @@ static void drop(int fd)
 static void serve_stream(int fd)
 {
     struct stream *stream = streams[fd];
-    unsigned char out[2 + OUT];
+    static unsigned char out[2 + OUT_STREAM];
     size_t at = 0;
     ssize_t n = recv(fd, stream->data + stream->have, sizeof stream->data - stream->have, 0);
 
@@ -213,7 +258,7 @@ static void serve_stream(int fd)
         if (stream->have - at < 2 + size)
             break;
         counters[1]++;
-        reply = answer(stream->data + at + 2, size, out + 2);
+        reply = answer(stream->data + at + 2, size, out + 2, OUT_STREAM);
         at += 2 + size;
         if (reply == 0)
             continue;
@@ -271,8 +316,8 @@ int main(int argc, char **argv)
     struct epoll_event events[64];
     int poll = epoll_create1(0), file;
 
-    if (argc < 7) {
-        fprintf(stderr, "usage: %s COUNTERS PORT TTL RA NAMES ADDRESS...\n", argv[0]);
+    if (argc < 8) {
+        fprintf(stderr, "usage: %s COUNTERS PORT TTL RA NAMES RECORDS ADDRESS...\n", argv[0]);
         return 2;
     }
     file = open(argv[1], O_RDWR | O_CREAT, 0600);
@@ -288,7 +333,18 @@ int main(int argc, char **argv)
     ttl = (uint32_t)atoi(argv[3]);
     recursion = atoi(argv[4]);
     names = atoi(argv[5]);
-    for (int i = 6; i < argc; i++) {
+    for (char *each = strtok(argv[6], ","); each; each = strtok(NULL, ",")) {
+        int count = atoi(each);
+
+        if (count < 1 || count > MAX_RECORDS || size_count == MAX_SIZES) {
+            fprintf(stderr, "%s: RECORDS\n", argv[0]);
+            return 2;
+        }
+        sizes[size_count++] = count;
+    }
+    if (size_count == 0)
+        return 2;
+    for (int i = 7; i < argc; i++) {
         watch(poll, open_socket(argv[i], atoi(argv[2]), SOCK_DGRAM), UDP);
         watch(poll, open_socket(argv[i], atoi(argv[2]), SOCK_STREAM), LISTENER);
     }

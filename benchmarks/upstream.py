@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.process import Process, cpu_ns, free_port
 from benchmarks.tools import compile_c
+from benchmarks.veth import FAR, There, here
 from consulfwd.dev.real import RealCluster, Registration, find_binaries
 from consulfwd.errors import StartError
 
@@ -65,25 +66,38 @@ def service_names(count: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def stub(directory: Path, programs: Path, core: int, *, names: int, ttl: int) -> Iterator[Upstream]:
-    """Three light agents in one process.
+def stub(
+    directory: Path,
+    programs: Path,
+    core: int,
+    *,
+    names: int,
+    ttl: int,
+    there: There = here,
+    records: Sequence[int] = (INSTANCES,),
+) -> Iterator[Upstream]:
+    """Three light agents in one process, on this host or `there`, behind a veth pair.
 
+    Of several numbers of `records` each name has the one after that of the name before it.
     With a TTL they set RA, as Consul with recursors does: dnsmasq caches nothing without it.
     """
     directory.mkdir(parents=True, exist_ok=True)
     counters = directory / "counters"
-    port = free_port(*ADDRESSES)
-    command = [str(compile_c("stub", programs)), str(counters), str(port), str(ttl)]
-    command += [str(int(ttl > 0)), str(names), *ADDRESSES]
-    process = Process(command, core, directory / "log", directory)
+    addresses = ADDRESSES if there is here else FAR
+    command = [str(compile_c("stub", programs)), str(counters)]
+    with there():
+        port = free_port(*addresses)
+        command += [str(port), str(ttl), str(int(ttl > 0)), str(names)]
+        command += [",".join(map(str, records)), *addresses]
+        process = Process(command, core, directory / "log", directory)
+        # Nobody listens for HTTP: what a server would ask there is refused at once.
+        http_port = free_port(*addresses)
     try:
         while not counters.exists() or counters.stat().st_size != 16:
             process.check()
             time.sleep(0.01)
-        # Nobody listens for HTTP: what a server would ask there is refused at once.
-        http_port = free_port(*ADDRESSES)
-        agents = [Agent(address, port, http_port) for address in ADDRESSES]
-        title = f"light C agents, TTL {ttl}"
+        agents = [Agent(address, port, http_port) for address in addresses]
+        title = f"light C agents{'' if there is here else ' behind a veth pair'}, TTL {ttl}"
         yield Upstream(title, agents, [process.pid], counters, 0.0, service_names(names))
     finally:
         process.stop()

@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("consulfwd")
 
-FOLLOW_EVERY = 1.0
 DRAIN_SECONDS = 5.0
 
 
@@ -111,7 +110,6 @@ class Server:
         self._limited = Limited(self._access.limiter)
         self._shown: renewal.Identities
         self._resolv_conf: host.ResolvConf | None = None
-        self._follower: asyncio.TimerHandle | None = None
         self._answers = self._stopped = False
         self._looking: asyncio.Task[None] | None = None
         # An address came whose network may not ask yet.
@@ -167,9 +165,9 @@ class Server:
             # Before the first query is read: what is remembered is better than nothing.
             await self._whatever(self._moving.start(self.settings.consul.agents))
         await self._listening.open(sockets, self.engine.clock.now())
+        self.engine.on_second = self._follow
         self.engine.start()
         self._watch()
-        self._follow()
         log.info("listening on %s (UDP and TCP)", ", ".join(map(str, self.endpoints)))
         self._tell(recursors)
         self._overseer.use(self.settings)
@@ -290,15 +288,17 @@ class Server:
         ):
             log.warning("access.allow opens this resolver to public addresses")
 
-    def _follow(self) -> None:
-        """Look after what changes on this host: its addresses, and the recursors in resolv.conf."""
-        running = asyncio.get_running_loop()
-        self._follower = running.call_later(FOLLOW_EVERY, self._follow)
+    def _follow(self, now: float) -> bool:
+        """Look after what changes on this host: its addresses, and the recursors in resolv.conf.
+
+        Returns whether the former can wait for some seconds.
+        """
         under_way = self._looking is not None and not self._looking.done()
-        due = self._new_here or self._listening.due(self.engine.clock.now())
+        due = self._new_here or self._listening.due(now)
         if not under_way and due:
-            self._looking = running.create_task(self._look())
+            self._looking = asyncio.get_running_loop().create_task(self._look())
         self._tell_limited()
+        self._overseer.look()
         if self._resolv_conf is not None and self._resolv_conf.changed():
             recursors = self._resolv_conf.recursors
             path = self.settings.resolv_conf
@@ -310,6 +310,7 @@ class Server:
                     "recursors changed: none (%s): names outside Consul get SERVFAIL", path
                 )
             self._rebuild(self.settings, recursors)
+        return not self._new_here and self._listening.patient
 
     def _tell_limited(self) -> None:
         """Have the log tell of clients that asked too much."""
@@ -526,8 +527,7 @@ class Server:
         await self._overseer.close()
         self._stop_reading(self._listening.listeners)
         await self.engine.table.drain(self._drain_seconds())
-        if self._follower is not None:
-            self._follower.cancel()
+        self.engine.on_second = lambda now: True
         self._listening.stop()
         if self._moving is not None:
             await self._whatever(self._moving.stop())

@@ -13,11 +13,11 @@ from collections.abc import Collection, Mapping
 
 from consulfwd.config import Agent
 from consulfwd.consul import renewal
-from consulfwd.consul.failures import reason, unknown_token
+from consulfwd.consul.failures import unknown_token
 from consulfwd.consul.renewal import Identity
 from consulfwd.consul.reply import Reply
 from consulfwd.consul.request import Request, carry, target
-from consulfwd.consul.way import CutOff, Way, import_aiohttp
+from consulfwd.consul.way import CutOff, Way
 from consulfwd.core.carriers import CONNECTIONS
 from consulfwd.errors import ConsulError
 
@@ -123,12 +123,7 @@ class Client:
             if self._closed:
                 raise self._error(0, "the client is closed")
             if self._way is None:
-                try:
-                    await asyncio.to_thread(import_aiohttp)
-                    await self._make()
-                except OSError as error:
-                    # Where there are no files, not even what asks can be imported.
-                    raise self._error(0, reason(error)) from error
+                await self._make()
             assert self._way is not None
             return self._way
 
@@ -143,7 +138,8 @@ class Client:
             raise self._error(0, "the client was closed meanwhile")
         if self._identity.shown is None:
             raise self._error(0, self._identity.fault)
-        self._way = Way(self.agent, self._identity.shown, self._connections)
+        shown = self._identity.shown
+        self._way = Way(self.agent, shown, self._connections, self._target.verified)
         self._ways = [*(way for way in self._ways if not way.closed), self._way]
 
     def _renew(self, token: bool) -> None:
@@ -161,7 +157,7 @@ class Client:
             ends = min(ends, now + 2 * asked.timeout)
             timeout = max(min(asked.timeout, ends - now), 0.001)
             try:
-                reply = await way.run(carry(asked, self._target, way, timeout), cut=asked.reads)
+                reply = await carry(asked, self._target, way, timeout)
             except CutOff:
                 continue
             except ConsulError as error:

@@ -1,10 +1,11 @@
-"""How a request to an agent failed, in plain words: without Python's or aiohttp's names.
+"""How a request over HTTP failed, in plain words: without Python's names.
 
 Must not know: what was asked, or of whom.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -33,9 +34,7 @@ def unknown_token(error: ConsulError) -> bool:
 
 
 def plain(error: Exception) -> str:
-    """Return what went wrong, without Python's or aiohttp's names."""
-    import aiohttp
-
+    """Return what went wrong, without Python's names."""
     for each in _chain(error):
         if alert := _alert(each):
             return alert
@@ -45,18 +44,15 @@ def plain(error: Exception) -> str:
             return f"certificate refused: {message}"
         if isinstance(each, ssl.SSLError) and not isinstance(each, ssl.SSLCertVerificationError):
             return "no TLS there"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "connection closed without a reply"
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "connection closed in the middle of the reply"
-    if isinstance(error, aiohttp.ClientResponseError):
-        return "the reply is not HTTP"
     if any(isinstance(each, socket.gaierror) for each in _chain(error)):
         # Nothing is looked up of an address but the number of its interface.
         return "its interface is not there"
     for each in _chain(error):
         if isinstance(each, OSError) and each.errno:
             return reason(each)
+    if any(isinstance(each, ConnectionResetError) for each in _chain(error)):
+        # That of TLS has no number.
+        return os.strerror(errno.ECONNRESET).lower()
     return str(error) or type(error).__name__
 
 

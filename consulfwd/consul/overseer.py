@@ -65,6 +65,7 @@ class _Watched:
     task: asyncio.Task[None] | None = None
     last_reply: float = 0.0
     failed: bool = False
+    rests: asyncio.Future[None] | None = None
 
     @property
     def key(self) -> UpstreamKey:
@@ -124,6 +125,15 @@ class Overseer:
     def know(self, upstreams: Mapping[UpstreamKey, Upstream]) -> None:
         """Take note of the upstreams there are now."""
         self._upstreams = upstreams
+
+    def look(self) -> None:
+        """Have agents looked at in their turn that rest, and are asked again over DNS.
+
+        Called each second while anything is asked.
+        """
+        for one in self._watched.values():
+            if one.rests is not None and not one.rests.done() and self._asked(one):
+                one.rests.set_result(None)
 
     def faults(self) -> list[str]:
         """Return who cannot be asked, as the log was told, for people."""
@@ -186,13 +196,37 @@ class Overseer:
         try:
             while True:
                 renewed = await _sleep(jitter(pause, self._rng), watched.failed)
-                upstream = self._upstreams.get(watched.key)
-                last_reply = upstream.last_reply if upstream is not None else 0.0
-                used, watched.last_reply = last_reply != watched.last_reply, last_reply
-                idle = not renewed and watched.sight.idle(used)
-                pause = every if idle else await self._look(watched)
+                used = self._asked(watched)
+                watched.last_reply = self._last_reply(watched)
+                if renewed or not watched.sight.idle(used):
+                    pause = await self._look(watched)
+                elif watched.failed:
+                    pause = every
+                else:
+                    pause = await self._rest(watched)
         finally:
             await watched.client.close()
+
+    def _last_reply(self, watched: _Watched) -> float:
+        upstream = self._upstreams.get(watched.key)
+        return upstream.last_reply if upstream is not None else 0.0
+
+    def _asked(self, watched: _Watched) -> bool:
+        """Return whether an agent was asked over DNS since it was last its turn."""
+        return self._last_reply(watched) != watched.last_reply
+
+    async def _rest(self, watched: _Watched) -> float:
+        """Leave out the turns of an agent that nobody asks; return how long until the next then.
+
+        An idle host is not to be woken up by turns at which nothing is done.
+        """
+        watched.rests = asyncio.get_running_loop().create_future()
+        try:
+            pause = jitter(watched.sight.rest(), self._rng)
+            await asyncio.wait({watched.rests}, timeout=pause)
+            return self._rng.random() * watched.sight.every if watched.rests.done() else 0.0
+        finally:
+            watched.rests = None
 
     async def _look(self, watched: _Watched) -> float:
         """Ask one agent, and return how long to wait until the next time."""

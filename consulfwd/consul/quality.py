@@ -75,6 +75,12 @@ class Sight:
         self._skipped += 1
         return True
 
+    def rest(self) -> float:
+        """Leave out all turns up to the next that is nobody's choice; return how long that is."""
+        left = max(IDLE_TURNS - self._skipped, 0)
+        self._skipped = IDLE_TURNS
+        return left * self.every
+
     def heard(self, reply: Reply, now: float) -> Look:
         """Take a reply."""
         self._failures = 0

@@ -63,19 +63,20 @@ class Reply:
 
 
 def read(agent: str, status: int, headers: Mapping[str, str], body: bytes, took: float) -> Reply:
-    """Return the reply made of these headers (a mapping that takes names in any case)."""
-    backend = headers.get("X-Consul-Query-Backend")
+    """Return the reply made of these headers, whose names are in any case."""
+    headers = {name.lower(): value for name, value in headers.items()}
+    backend = headers.get("x-consul-query-backend")
     streaming = backend == "streaming"
-    leader = headers.get("X-Consul-KnownLeader")
-    contact_ms = _number(headers.get("X-Consul-LastContact"))
+    leader = headers.get("x-consul-knownleader")
+    contact_ms = _number(headers.get("x-consul-lastcontact"))
     return Reply(
         agent,
         status,
-        _number(headers.get("X-Consul-Index")),
+        _number(headers.get("x-consul-index")),
         None if streaming or leader not in ("true", "false") else leader == "true",
         None if streaming or contact_ms is None else contact_ms / 1000,
         streaming,
-        headers.get("X-Consul-Results-Filtered-By-ACLs") == "true",
+        headers.get("x-consul-results-filtered-by-acls") == "true",
         body,
         took,
         mute=backend is None,

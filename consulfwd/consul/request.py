@@ -1,28 +1,30 @@
 """One HTTP request to an agent: made once, its reply bounded, its failure in plain words.
 
-What belongs here: what goes to aiohttp and what comes from it. Must not know: which connections
+What belongs here: a request's octets, and what its end is worth. Must not know: which connections
 there are, when a request is made again.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
 
 from consulfwd.config import Agent
+from consulfwd.consul.connection import Lost
 from consulfwd.consul.failures import plain, told
 from consulfwd.consul.reply import Reply, read
-from consulfwd.consul.way import Way
+from consulfwd.consul.way import NoReply, NotConnected, Way
 from consulfwd.errors import ConsulError, UnknownOutcome
 
-if TYPE_CHECKING:
-    import aiohttp
-
-CONNECT_S = 5.0
 _READS = "GET"
+_PORTS = {"http": 80, "https": 443}
+# What is compressed may be of any size once it is not.
+_ALWAYS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "consulfwd"}
+# What paths have in them that is quoted already stays as it is.
+_SAFE = "/:%+=~!$&'()*,;@"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -54,63 +56,72 @@ class Request:
 
 
 class Target(NamedTuple):
-    """How an agent is called: in messages, in URLs, in headers, in its certificate."""
+    """How an agent is called: in messages, in a request's Host, in its certificate."""
 
     name: str
-    base: str
-    headers: dict[str, str]
+    host: str
     verified: str | None
 
 
 def target(agent: Agent) -> Target:
     """Return what the settings of an agent come to."""
     if agent.http_socket is not None:
-        return Target(agent.name, "http://localhost", {}, agent.tls_server_name)
-    host = f"[{agent.address}]" if ":" in agent.address else agent.address
-    base = f"{agent.http_scheme}://{host}:{agent.http_port}"
+        return Target(agent.name, "localhost", agent.tls_server_name)
     # Which interface leads there is this host's business alone (RFC 6874 section 1), and in no
     # certificate.
     plain, scoped, _ = agent.address.partition("%")
-    if not scoped:
-        return Target(agent.name, base, {}, agent.tls_server_name)
-    verified = agent.tls_server_name or (plain if agent.http_scheme == "https" else None)
-    return Target(agent.name, base, {"Host": f"[{plain}]:{agent.http_port}"}, verified)
+    host = f"[{plain}]" if ":" in plain else plain
+    if agent.http_port != _PORTS[agent.http_scheme]:
+        host = f"{host}:{agent.http_port}"
+    verified = plain if scoped and agent.http_scheme == "https" else None
+    return Target(agent.name, host, agent.tls_server_name or verified)
+
+
+def _octets(request: Request, to: Target, shown: Mapping[str, str]) -> bytes:
+    """Return a request as it is sent. Raises ValueError where something in it would be another."""
+    query = f"?{urlencode(request.params)}" if request.params else ""
+    headers = {"Host": to.host, **_ALWAYS, **shown}
+    if request.body is not None:
+        headers["Content-Length"] = str(len(request.body))
+        if request.body:
+            headers["Content-Type"] = "application/octet-stream"
+    lines = [f"{request.method} {quote(request.path, safe=_SAFE)}{query} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if not all(map(str.isprintable, lines)):
+        raise ValueError("what would be asked is no HTTP")
+    head = "\r\n".join((*lines, "", "")).encode("ascii")
+    return head + request.body if request.body else head
 
 
 async def carry(request: Request, to: Target, way: Way, timeout: float) -> Reply:
-    """Return the reply, of a status that is one. Raises UnknownOutcome or another ConsulError."""
-    import aiohttp
+    """Return the reply, of a status that is one.
 
-    session = way.reading if request.reads else way.writing
+    Raises UnknownOutcome or another ConsulError, and CutOff.
+    """
     begin = time.monotonic()
-    # Raised at the end, without what aiohttp says beside: what was shown is in that.
+    reads = request.reads
+    # Raised at the end, without what went wrong beside: what was shown may be in that.
     try:
-        async with session.request(
-            request.method,
-            to.base + request.path,
-            params=request.params,
-            data=request.body,
-            headers=to.headers | ({} if request.anonymous else way.headers),
-            server_hostname=to.verified,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(timeout, sock_connect=min(timeout, CONNECT_S)),
-        ) as response:
-            body = await _bounded(response, request.limit)
-            status = response.status
-            if request.absent and status == 404:
-                body = b"null"
-            elif status != 200 and status not in request.also:
-                why = told(body) or "no more is said"
-                # What servers say of themselves may come after the fact: they lost their leader.
-                raise _failure(request, to, status, why, sent=status >= 500)
-            return read(to.name, status, response.headers, body, time.monotonic() - begin)
-    except (asyncio.TimeoutError, TimeoutError) as error:
-        sent = not isinstance(error, aiohttp.ServerTimeoutError)
-        failure = _failure(request, to, 0, f"no reply within {request.timeout:g} s", sent=sent)
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        sent = not isinstance(error, aiohttp.ClientConnectorError)
-        failure = _failure(request, to, 0, plain(error), sent=sent)
-    raise failure
+        octets = _octets(request, to, {} if request.anonymous else way.headers)
+        status, headers, body = await way.ask(
+            octets, limit=request.limit, timeout=timeout, again=reads, cut=reads
+        )
+    except NoReply as error:
+        why, sent = f"no reply within {request.timeout:g} s", error.sent
+    except NotConnected as error:
+        cause = error.__cause__
+        why, sent = plain(cause if isinstance(cause, Exception) else error), False
+    except (Lost, OSError, ValueError) as error:
+        why, sent = plain(error), True
+    else:
+        if request.absent and status == 404:
+            body = b"null"
+        elif status != 200 and status not in request.also:
+            why = told(body) or "no more is said"
+            # What servers say of themselves may come after the fact: they lost their leader.
+            raise _failure(request, to, status, why, sent=status >= 500)
+        return read(to.name, status, headers, body, time.monotonic() - begin)
+    raise _failure(request, to, 0, why, sent=sent)
 
 
 def _failure(
@@ -119,16 +130,3 @@ def _failure(
     if request.reads or not sent:
         return ConsulError(to.name, status, reason)
     return UnknownOutcome(to.name, status, reason)
-
-
-async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    parts: list[bytes] = []
-    left = limit
-    async for part in response.content.iter_any():
-        left -= len(part)
-        if left < 0:
-            # Reading on to keep the connection would be what a hostile one wants.
-            response.close()
-            raise ValueError(f"a reply of more than {limit} octets")
-        parts.append(part)
-    return b"".join(parts)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from consulfwd.config import Agent
-from consulfwd.consul import content
+from consulfwd.consul import blocking, content
 from consulfwd.consul.blocking import RATE, BlockingQuery, BlockingRules, Verdict
 from consulfwd.consul.client import CROWDED, Client
 from consulfwd.consul.health import Entry
@@ -39,9 +39,10 @@ AT_ONCE, APART = 4, 0.01
 # Within so long (seconds), each at a moment of its own, watches move to agents off this host: when
 # a server is lost they move on all hosts at once.
 MOVE_WITHIN = 10.0
-# A question waits for a change from `blocking.WAIT` seconds to twice that: an idle host costs less,
-# and hosts that began together do not go on in step.
-SPREAD = 1.0
+# A question waits for a change from so many seconds to twice that: hosts that began together do not
+# go on in step. At an agent on this host it may be long, up to the longest that Consul waits: each
+# that returns wakes up an idle host for nothing. Elsewhere firewalls forget what is silent.
+WAIT, WAIT_HERE, SPREAD = blocking.WAIT, 300.0, 1.0
 _PATHS = {
     SERVICE: "/v1/health/service/",
     CONNECT: "/v1/health/connect/",
@@ -184,7 +185,8 @@ class Watcher:
         project = content.node if subject.kind == NODE else reader.content
         # While nobody waits for changes, one may come and go unseen: shorter than what settles.
         rate = max(RATE, 2 / max(freshness.rules.settle, 0.01))
-        rules = BlockingRules(project, self._rng, spread=SPREAD, rate=rate)
+        wait = WAIT if off_host(self._agents[carrier]) else WAIT_HERE
+        rules = BlockingRules(project, self._rng, wait=wait, spread=SPREAD, rate=rate)
         # The leader's word never comes by streaming, and a token is what rights hang on.
         sure = self._leader or not self._agents[carrier].has_token
         path = _PATHS[subject.kind] + quote(subject.name, safe="")
@@ -232,6 +234,8 @@ class Watcher:
                 # After a doubt too: agents said what was no longer so, for a whole TTL perhaps.
                 self._watching.drop(keys, changed=known and decision.verdict is Verdict.CHANGED)
                 armed = known = True
+            # Read, it takes three times what it did as text, and the next one may be hours away.
+            del reply, read
 
     def _shown(
         self, subject: Subject, reply: Reply, read: Sequence[Entry] | None

@@ -18,6 +18,8 @@ from consulfwd.dns.message import Message
 from consulfwd.dns.wire import Query
 
 if TYPE_CHECKING:
+    from consulfwd.core.instances import Instances
+    from consulfwd.core.known import Known
     from consulfwd.core.subjects import Form
 
 # Loopback carries any size; elsewhere no datagram is to come in fragments (RFC 9715).
@@ -36,25 +38,6 @@ LOCAL_TTL = 3600
 # Who connects to a name asks for the addresses of both families, and waits for both answers.
 _FAMILIES = const.A.to_bytes(2, "big"), const.AAAA.to_bytes(2, "big")
 _OTHER_FAMILY = dict(zip(_FAMILIES, _FAMILIES[::-1], strict=True))
-
-
-class Known:
-    """A reply seen before: its message, and the bytes it makes for clients on and off the host.
-
-    `kept` is the message as the cache keeps it.
-    """
-
-    __slots__ = ("kept", "lasts", "message", "off_host", "on_host", "positive", "source", "ttl")
-
-    def __init__(self, message: Message, source: str, ttl: int, lasts: int) -> None:
-        self.message = message
-        self.kept = message.second_hand()
-        self.positive = message.positive
-        self.source = source
-        self.ttl = ttl
-        self.lasts = lasts
-        self.on_host: bytes | None = None
-        self.off_host: bytes | None = None
 
 
 class Led(NamedTuple):
@@ -78,7 +61,9 @@ class Ask:
     `lane` is for the shell, which notes there how such queries go out while all is well,
     `kept_until` when their answer is to be put into the cache again, and `form` how Consul
     reads the name (False before that was looked at). `led` is the alias that is known to be the
-    answer; such a question is not relayed. `datacenter` is the label that says one.
+    answer; such a question is not relayed. `datacenter` is the label that says one. `known` are
+    replies seen before, by their bytes without the ID; addresses that are `alike`, and `instances`
+    (SRV), are known in any order.
     """
 
     __slots__ = (
@@ -86,8 +71,10 @@ class Ask:
         "_flags",
         "_options",
         "_tails",
+        "alike",
         "datacenter",
         "form",
+        "instances",
         "kept_until",
         "key",
         "known",
@@ -126,6 +113,8 @@ class Ask:
         self.kept_until = 0.0
         self.warm = -1
         self.known: dict[bytes, Known] | None = None
+        self.alike: tuple[Known, ...] = ()
+        self.instances: tuple[Instances, ...] = ()
         self.raw = b""
         self.form: Form | Literal[False] | None = False
         self._tails: dict[Upstream, bytes] = {}
@@ -137,6 +126,10 @@ class Ask:
         if self.moves is not None:
             return self.moves.answer(self.question)
         return None if self.local is None else Moved(self.local)
+
+    def is_asked_again(self) -> bool:
+        """Return whether any reply is remembered: for what is asked once there is none."""
+        return bool(self.known or self.alike or self.instances)
 
     @property
     def sibling(self) -> bytes | None:

@@ -40,13 +40,11 @@ class Entry:
     """One answer: fresh until `expires_at`, usable as stale until `gone_at`, from `source`.
 
     `watched` says that it is to be dropped when a watch tells so; `until` is then when it would
-    expire without one, and `hot` where it is ready as bytes, as pairs of a table and a datagram,
-    since the tables were emptied for the epoch `hot_epoch`.
+    expire without one, and `hot` where it is ready as bytes, as pairs of a table and a datagram.
     """
 
     __slots__ = (
-        "expires_at", "gone_at", "hot", "hot_epoch", "message", "source", "stored_at", "until",
-        "watched",
+        "expires_at", "gone_at", "hot", "message", "source", "stored_at", "until", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -60,13 +58,12 @@ class Entry:
         self.watched = False
         self.until = 0.0
         self.hot: set[tuple[HotTable, bytes]] | None = None
-        self.hot_epoch = 0
 
     def cool(self) -> None:
         """Let no hot table give this answer any more."""
-        for table, datagram in self.hot or ():
-            table.answers.pop(datagram, None)
-        self.hot = None
+        hot, self.hot = self.hot, None
+        for table, datagram in hot or ():
+            table.remove(datagram)
 
 
 class Cache:
@@ -218,6 +215,8 @@ class Cache:
             self._negative.pop(key, None)
         if self._large_negative:
             self._large_negative.pop(key, None)
+        if entry.hot is not None:
+            entry.cool()
         if now - entry.stored_at > 1:
             self.entries[key] = self.entries.pop(key)
         entry.message = message

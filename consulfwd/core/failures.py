@@ -39,13 +39,13 @@ class Failure:
 
 
 class Failures:
-    """What failed, by the questions' keys; false while there is nothing."""
+    """What failed, `by_key` of the question; false while there is nothing."""
 
     def __init__(self) -> None:
-        self._failures: dict[bytes, Failure] = {}
+        self.by_key: dict[bytes, Failure] = {}
 
     def __len__(self) -> int:
-        return len(self._failures)
+        return len(self.by_key)
 
     def note(
         self,
@@ -59,30 +59,30 @@ class Failures:
         grows: bool,
     ) -> None:
         """Note a failure; `grows` lets it count longer each time it follows another one."""
-        old = self._failures.pop(key, None)
+        old = self.by_key.pop(key, None)
         lasts = FIRST
         if has_stale:
             lasts = RECHECK
         elif grows and old is not None and old.risen == risen and now < old.until + LONGEST:
             lasts = min(2 * old.lasts, LONGEST)
-        self._failures[key] = Failure(ede, reason, risen, lasts, now)
-        if len(self._failures) > MAX_FAILURES:
-            del self._failures[next(iter(self._failures))]
+        self.by_key[key] = Failure(ede, reason, risen, lasts, now)
+        if len(self.by_key) > MAX_FAILURES:
+            del self.by_key[next(iter(self.by_key))]
 
     def holds(self, key: bytes, now: float, risen: int) -> Failure | None:
         """Return the failure of a question that still counts."""
-        failure = self._failures.get(key)
+        failure = self.by_key.get(key)
         if failure is None or now >= failure.until or failure.risen != risen:
             return None
         return failure
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._failures)
+        return iter(self.by_key)
 
     def clear(self) -> None:
         """Others may be asked now."""
-        self._failures.clear()
+        self.by_key.clear()
 
     def forget(self, key: bytes) -> None:
         """The question has an answer."""
-        self._failures.pop(key, None)
+        self.by_key.pop(key, None)

@@ -22,6 +22,7 @@ from consulfwd.core.watches import (
     Command,
     Watch,
 )
+from consulfwd.core.worth import Worth
 
 # So long (seconds) after an answer was asked for, proofs are of use: for as long as it is reused,
 # and a little longer, so that names in use find them when they are asked for again.
@@ -47,6 +48,7 @@ class Freshness:
         self.commands: list[Command] = []
         self.carriers = Carriers(rules)
         self.settling: dict[Subject, Settling] = {}
+        self.worth = Worth()
         self.invalidations = 0
         self._seen = Seen()
         self._looked_at = float("-inf")
@@ -72,12 +74,13 @@ class Freshness:
         Room is made by the watch that helps least, if this one would help more.
         """
         watch = self.watches.get(subject)
-        proofs = self.carriers.proofs
-        proofs.want_barred(now + PROVE_FOR, now)
+        self.worth.asked(now)
+        if self.worth.it_is:
+            self.carriers.proofs.want_barred(now + PROVE_FOR, now)
         if watch is not None:
             watch.asked_at = now
             watch.interest.seen(now)
-            proofs.want(watch.carrier, now + PROVE_FOR, now)
+            self._want(watch.carrier, now, now)
             if positive:
                 watch.negative = False
             return []
@@ -96,9 +99,14 @@ class Freshness:
         assert carrier is not None
         del self._seen.interests[subject]
         self.watches[subject] = Watch(subject, carrier, candidates, interest, now, not positive)
-        proofs.want(carrier, now + PROVE_FOR, now)
+        self._want(carrier, now, now)
         self._place(subject, carrier)
         return dropped
+
+    def _want(self, carrier: str, asked_at: float, now: float) -> None:
+        """Have an agent prove that it hears of changes, as an answer was asked for; if it pays."""
+        if self.worth.it_is:
+            self.carriers.proofs.want(carrier, asked_at + PROVE_FOR, now)
 
     def _rivals(self, candidates: Sequence[str], negative: bool) -> list[Watch] | None:
         """Return the watches of which one would have to make room for another, None for none.
@@ -178,8 +186,8 @@ class Freshness:
         if source in ("", watch.carrier):
             return True
         proofs = self.carriers.proofs
-        proofs.want(source, now + PROVE_FOR, now)
-        if proofs.at.get(source, now) < watch.changed_at:
+        self._want(source, now, now)
+        if self.worth.it_is and proofs.at.get(source, now) < watch.changed_at:
             proofs.hurry(source)
         return proofs.past(source, watch.changed_at, sent_at, now)
 
@@ -330,7 +338,7 @@ class Freshness:
             watch.carrier = other
             watch.placed_at = watch.changed_at = now
             if now - watch.asked_at < PROVE_FOR:
-                self.carriers.proofs.want(other, watch.asked_at + PROVE_FOR, now)
+                self._want(other, watch.asked_at, now)
             self._place(subject, other, apart=self.carriers.is_far(other))
         return dropped
 

@@ -16,15 +16,15 @@ JOSTLE = 0.2
 
 
 class Room(Generic[K]):
-    """Who has a place, the oldest first, in each half."""
+    """Who has a place, the oldest first, in each half: `firm`, and `loose`."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._firm: dict[K, float] = {}
-        self._loose: dict[K, float] = {}
+        self.firm: dict[K, float] = {}
+        self.loose: dict[K, float] = {}
 
     def __len__(self) -> int:
-        return len(self._firm) + len(self._loose)
+        return len(self.firm) + len(self.loose)
 
     @property
     def full(self) -> bool:
@@ -33,20 +33,20 @@ class Room(Generic[K]):
 
     def take(self, key: K, now: float) -> None:
         """Give a place to somebody."""
-        half = self._firm if len(self._firm) < self.size // 2 else self._loose
+        half = self.firm if len(self.firm) < self.size // 2 else self.loose
         half[key] = now
 
     def give_back(self, key: K) -> None:
         """Take the place back, if there is one."""
-        if self._firm.pop(key, None) is None:
-            self._loose.pop(key, None)
+        if self.firm.pop(key, None) is None:
+            self.loose.pop(key, None)
 
     def oldest(self) -> list[K]:
         """Return who has been there longest, in each half."""
-        return [next(iter(half)) for half in (self._firm, self._loose) if half]
+        return [next(iter(half)) for half in (self.firm, self.loose) if half]
 
     def gives_way(self, now: float) -> K | None:
         """Return who is to make room for a newcomer, if anyone is."""
-        for key, since in self._loose.items():
+        for key, since in self.loose.items():
             return key if now - since >= JOSTLE else None
         return None

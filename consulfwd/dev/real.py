@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 
 from consulfwd.errors import StartError
 
-from .child import Guard
+from .child import POLL_S, Guard
 from .definitions import read_definitions
 from .real_agent import ApiError, RealAgent
 from .real_catalog import Operation, Registration, batches, from_definitions, health, maintenance
@@ -29,6 +30,8 @@ from .real_config import Within, acl_config, agent_config, anywhere, choose_port
 __all__ = ["ApiError", "RealAgent", "RealCluster", "Registration", "dev_cluster", "find_binaries"]
 
 ADDRESSES = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
+# How long (seconds) an election is waited for, and what Consul says meanwhile: nothing was done.
+ELECTED_S, NO_LEADER = 10.0, "No cluster leader"
 
 # What DNS needs of an ACL token, and a corner it may not see.
 DNS_RULES = """
@@ -220,19 +223,37 @@ class RealCluster:
             agent.wait_until(seen, "in step with the leader", timeout_s)
 
     def leader(self) -> RealAgent:
-        """The server that leads now, as the others say; StartError when there is none."""
-        for agent in self.agents:
-            if agent.answering:
-                said = agent.http("GET", "/v1/status/leader")
-                for server in self.servers:
-                    if said == f"{server.address}:{server.server_port}":
-                        return server
-        raise StartError("the cluster has no leader")
+        """The server that leads now, as the others say.
+
+        Waits for an election, as there may be one at any time on a busy machine; StartError when
+        there is no leader after ELECTED_S.
+        """
+        ends = time.monotonic() + ELECTED_S
+        while True:
+            for agent in self.agents:
+                if agent.answering:
+                    said = agent.http("GET", "/v1/status/leader")
+                    for server in self.servers:
+                        if said == f"{server.address}:{server.server_port}":
+                            return server
+            if time.monotonic() > ends:
+                raise StartError("the cluster has no leader")
+            time.sleep(POLL_S)
 
     def http(self, method: str, path: str, body: object = None, *, token: str | None = None) -> Any:
-        """As RealAgent.http, at the first agent that runs."""
+        """As RealAgent.http, at the first agent that runs.
+
+        What is refused because nobody leads just now is asked again for ELECTED_S.
+        """
         agent = next(agent for agent in self.agents if agent.answering)
-        return agent.http(method, path, body, token=token)
+        ends = time.monotonic() + ELECTED_S
+        while True:
+            try:
+                return agent.http(method, path, body, token=token)
+            except ApiError as error:
+                if NO_LEADER not in str(error) or time.monotonic() > ends:
+                    raise
+            time.sleep(POLL_S)
 
     def register(self, node: str, service: str = "", **fields: Any) -> Registration:
         """Put one instance into the catalog, seen everywhere; `fields` are Registration's."""

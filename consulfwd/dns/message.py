@@ -7,11 +7,19 @@ from __future__ import annotations
 
 import struct
 from copy import copy
-from itertools import chain
+from itertools import accumulate, chain, islice
+from operator import add
+from typing import Any
 
 from consulfwd.dns import const
 from consulfwd.dns.edns import Edns, read_opt
-from consulfwd.dns.records import NAMES_IN_RDATA, assemble, read_records, skip_strings
+from consulfwd.dns.records import (
+    MAX_POINTER,
+    NAMES_IN_RDATA,
+    assemble,
+    read_records,
+    skip_strings,
+)
 from consulfwd.dns.wire import HEADER, HEADER_SIZE, RECORD, check_name
 from consulfwd.errors import WireError
 
@@ -19,7 +27,7 @@ MAX_TTL = 0x7FFFFFFF
 # What names without compression may make of a message of 65535 octets (they could make 3 MB).
 MAX_SPELLED_OUT = 4 * 65535
 # From so many records on it is worth a look whether all TTLs can be aged at once.
-MANY = 16
+MANY = 5
 _TTL = struct.Struct("!I")
 _KIND = struct.Struct("!HH")
 _FIXED_SIZE = {const.A: 4, const.AAAA: 16}
@@ -37,6 +45,8 @@ class Message:
     matched   whether a record of the type asked is in the Answer section
     aliased   whether a CNAME is
     behind    how many octets followed the message; they are left out
+    plan      in which other orders its answers can stand, once that was asked for (`dns.turns`):
+              whatever becomes of TTLs, it stays
     """
 
     __slots__ = (
@@ -50,6 +60,7 @@ class Message:
         "flags",
         "matched",
         "negative_ttl",
+        "plan",
         "rcode",
         "size",
         "ttl",
@@ -88,6 +99,7 @@ class Message:
         self.aliased = aliased
         self.size = size
         self.behind = behind
+        self.plan: Any = None
 
     @property
     def positive(self) -> bool:
@@ -140,28 +152,37 @@ class Message:
         """Return the body with each TTL first clamped to [floor, ceiling], then aged by `age`."""
         if not self.ttls or (age == 0 and floor == 0 and ceiling == MAX_TTL):
             return self.body
-        aged = bytearray(self.body)
-        if len(self.ttls) > MANY and self._age_alike(aged, age, floor, ceiling):
-            return bytes(aged)
+        parts = between_ttls(self.body, self.ttls)
+        if parts is not None:
+            (ttl,) = _TTL.unpack_from(self.body, self.ttls[0])
+            return _TTL.pack(_aged(ttl, age, floor, ceiling)).join(parts)
+        body = self.body
+        aged = bytearray(body)
+        known: dict[bytes, bytes] = {}
         for offset in self.ttls:
-            (ttl,) = _TTL.unpack_from(aged, offset)
-            _TTL.pack_into(aged, offset, _aged(ttl, age, floor, ceiling))
+            before = body[offset : offset + 4]
+            after = known.get(before)
+            if after is None:
+                (ttl,) = _TTL.unpack(before)
+                after = known[before] = _TTL.pack(_aged(ttl, age, floor, ceiling))
+            aged[offset : offset + 4] = after
         return bytes(aged)
 
-    def _age_alike(self, body: bytearray, age: int, floor: int, ceiling: int) -> bool:
-        """Do so at once where records are of one size and have one TTL; return whether they do."""
-        ttls = self.ttls
-        first, last, step = ttls[0], ttls[-1], ttls[1] - ttls[0]
-        if ttls != [*range(first, last + 1, step)]:
-            return False
-        places = [slice(first + at, last + at + 1, step) for at in range(4)]
-        before = body[first : first + 4]
-        if any(body[at] != before[n : n + 1] * len(ttls) for n, at in enumerate(places)):
-            return False
-        (ttl,) = _TTL.unpack(before)
-        for octet, at in zip(_TTL.pack(_aged(ttl, age, floor, ceiling)), places, strict=True):
-            body[at] = bytes((octet,)) * len(ttls)
-        return True
+
+def between_ttls(body: bytes, ttls: list[int]) -> list[bytes] | None:
+    """Return what is before, between and behind the TTLs that stand at `ttls`, if they are alike.
+
+    None where they are not, where there are few, or where something else in the body is like them.
+    """
+    count = len(ttls)
+    if count < MANY:
+        return None
+    first = ttls[0]
+    parts = body.split(body[first : first + 4])
+    if len(parts) != count + 1:
+        return None
+    lengths = accumulate(map(len, islice(parts, count)))
+    return parts if [*map(add, lengths, range(0, 4 * count, 4))] == ttls else None
 
 
 def _aged(ttl: int, age: int, floor: int, ceiling: int) -> int:
@@ -296,10 +317,15 @@ def _without_inner_opt(data: bytes, start: int, flags: int, rcode: int, edns: Ed
 
 
 def assemble_message(
-    question: bytes, sections: tuple[list[bytes], ...], *, flags: int, rcode: int = 0
+    question: bytes,
+    sections: tuple[list[bytes], ...],
+    *,
+    flags: int,
+    rcode: int = 0,
+    reach: int = MAX_POINTER,
 ) -> Message:
-    """Return a message made of position-independent records (see `dns.records`)."""
-    body = assemble(question[:-4], sections)
+    """Return a message made of position-independent records (see `dns.records.assemble`)."""
+    body = assemble(question[:-4], sections, reach)
     head = HEADER.pack(flags & ~const.RCODE_MASK, 1, *(len(section) for section in sections))
     message = _read_sections(
         b"\0\0" + head + question + body, HEADER_SIZE + len(question), flags, *map(len, sections)

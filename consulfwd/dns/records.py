@@ -1,4 +1,4 @@
-"""Records as position-independent bytes: for joining, reordering and building sections.
+"""Records as position-independent bytes: for joining and building sections.
 
 The slow path's tool. Each record is owner (uncompressed), type, class, TTL, length and data with
 every embedded name uncompressed, so it may stand anywhere in any message.
@@ -7,16 +7,11 @@ every embedded name uncompressed, so it may stand anywhere in any message.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from consulfwd.dns import const
 from consulfwd.dns.names import ROOT
 from consulfwd.dns.wire import HEADER, HEADER_SIZE, RECORD, read_name, skip_name
 from consulfwd.errors import WireError
-
-if TYPE_CHECKING:
-    import random
 
 QUESTION_POINTER = b"\xc0\x0c"
 # More aliases than this, one to the next, nobody has.
@@ -125,11 +120,14 @@ def covered_by(record: bytes) -> int:
     return int.from_bytes(rdata_of(record)[:2], "big")
 
 
-def assemble(name: bytes, sections: tuple[list[bytes], ...]) -> bytes:
+def assemble(
+    name: bytes, sections: tuple[list[bytes], ...], reach: int = MAX_POINTER
+) -> bytes:
     """Return sections as message body; owners equal to `name` (the question) become pointers.
 
     So do those equal to the target of an SRV record before them: with its address for each of
-    many instances, an answer would take up much more room than as Consul sends it.
+    many instances, an answer would take up much more room than as Consul sends it. None leads
+    further than to the octet `reach` of the message.
     """
     folded = name.lower()
     parts = []
@@ -148,7 +146,7 @@ def assemble(name: bytes, sections: tuple[list[bytes], ...]) -> bytes:
             if record[at : at + 2] == _SRV:
                 target = record[at + RECORD.size + 6 :]
                 place = position + len(part) - len(target)
-                if target != ROOT and place <= MAX_POINTER:
+                if target != ROOT and place <= reach:
                     targets.setdefault(target, (0xC000 | place).to_bytes(2, "big"))
             position += len(part)
     return b"".join(parts)
@@ -193,36 +191,3 @@ def alias_chain(answers: list[bytes], name: bytes) -> list[bytes]:
 def is_rrset(answers: list[bytes]) -> bool:
     """Return whether these are several records of one owner and type, and nothing else."""
     return len(answers) > 1 and len({(owner_of(one).lower(), type_of(one)) for one in answers}) == 1
-
-
-def orders(answers: list[bytes], rng: random.Random) -> Iterator[list[bytes]]:
-    """Yield orders of an RRset without end, in which each record comes first equally often.
-
-    That holds for each run of as many orders as there are records. Records behind the first are
-    shuffled, so that the load of a dead first instance spreads too.
-    """
-    while True:
-        firsts = list(answers)
-        rng.shuffle(firsts)
-        for first in firsts:
-            rest = [record for record in answers if record is not first]
-            rng.shuffle(rest)
-            yield [first, *rest]
-
-
-def rotations(body: bytes, size: int, rng: random.Random) -> Iterator[bytes]:
-    """Yield bodies made of records of one size (see `size_of_addresses`) as `orders` does.
-
-    It is far cheaper: behind the first the others follow as they stand in `body`, from anywhere on.
-    """
-    count = len(body) // size
-    while True:
-        # Shuffled as far as is asked for: often that is once.
-        left = list(range(count))
-        for place in range(count):
-            other = rng.randrange(place, count)
-            left[place], left[other] = left[other], left[place]
-            at = left[place] * size
-            rest = body[:at] + body[at + size :]
-            turn = rng.randrange(count - 1) * size
-            yield body[at : at + size] + rest[turn:] + rest[:turn]

@@ -8,15 +8,23 @@ not know where the message came from.
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from consulfwd.dns import const
 from consulfwd.dns.edns import build_ede, build_opt
 from consulfwd.dns.message import Message, assemble_message, read_reply
 from consulfwd.dns.names import labels_of
-from consulfwd.dns.records import owner_of, type_of
-from consulfwd.dns.wire import HEADER, HEADER_SIZE, NO_EDNS_SIZE, Query, edns_echo, question_echo
+from consulfwd.dns.records import type_of
+from consulfwd.dns.wire import (
+    HEADER,
+    HEADER_SIZE,
+    NO_EDNS_SIZE,
+    Query,
+    edns_echo,
+    question_echo,
+    read_name,
+    skip_name,
+)
 from consulfwd.errors import WireError
 
 if TYPE_CHECKING:
@@ -134,14 +142,23 @@ def _is_proof(record: bytes) -> bool:
 
 def _whole_sets(message: Message, question: bytes, kept: int) -> int:
     """Return how many records to keep of `kept`, so that no RRset beside the answer is a part."""
+    data = bytes(HEADER_SIZE) + question + message.body
+    start = HEADER_SIZE + len(question)
+    starts = [start, *(start + end for end in message.ends)]
     try:
-        sections = message.sections(question)
+        cut = _kind_of(data, starts[kept])
+        while kept > message.answers and _kind_of(data, starts[kept - 1]) == cut:
+            kept -= 1
     except WireError:
         return message.answers
-    records = [(owner_of(one).lower(), type_of(one)) for one in chain(*sections)]
-    while kept > message.answers and records[kept] == records[kept - 1]:
-        kept -= 1
     return kept
+
+
+def _kind_of(data: bytes, at: int) -> tuple[bytes, bytes]:
+    """Return the owner, folded, and the type of the record that begins there."""
+    name = read_name(data, at)
+    end = skip_name(data, at)
+    return name.lower(), data[end : end + 2]
 
 
 def fits(query: Query, message: Message, limit: int) -> bool:

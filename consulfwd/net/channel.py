@@ -28,10 +28,12 @@ class Owner(Protocol):
     """Who is told what became of an attempt.
 
     `batching` is set while many replies are told of in a row; `flush` is called after them. What
-    goes wrong with an attempt by a fault of ours the owner handles by itself.
+    goes wrong with an attempt by a fault of ours the owner handles by itself. `passing` passes
+    relays on and back without Python where it was compiled.
     """
 
     batching: bool
+    passing: object | None
 
     def on_reply(self, attempt: Attempt, data: bytes) -> bool:
         """Take a message with the attempt's ID; False, and nothing done, if it is a false one."""

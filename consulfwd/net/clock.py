@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 # One that goes on while the host sleeps: what is from before must not look fresh after it.
-_now: Callable[[], float] = (
+usual_now: Callable[[], float] = (
     partial(time.clock_gettime, time.CLOCK_BOOTTIME)
     if hasattr(time, "CLOCK_BOOTTIME")
     else time.monotonic
@@ -29,7 +29,7 @@ class Clock:
     __slots__ = ("now", "wall")
 
     def __init__(self) -> None:
-        self.now: Callable[[], float] = _now
+        self.now: Callable[[], float] = usual_now
         self.wall: Callable[[], float] = time.time
 
 

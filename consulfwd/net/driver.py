@@ -20,6 +20,7 @@ from consulfwd.errors import WireError
 from consulfwd.net.channel import OTHER_ID, OUR_SHORTAGE
 from consulfwd.net.channels import Channels
 from consulfwd.net.clock import Clock
+from consulfwd.net.fastlane import fast
 from consulfwd.net.flight import Flight
 from consulfwd.net.table import Lane, Table
 from consulfwd.net.timers import Timers
@@ -41,7 +42,8 @@ class Driver:
     """The owner of the channels (`channel.Owner`), and the table's carrier (`table.Carrier`).
 
     `on_health` is called when an upstream's health has changed, or is to be looked into; what
-    becomes of relays is told to whom the other `on_` attributes are set to.
+    becomes of relays is told to whom the other `on_` attributes are set to. `passing` is the
+    compiled lane, where there is one.
     """
 
     on_relayed: Callable[[Waiter, bytes, float], bool]
@@ -55,6 +57,7 @@ class Driver:
     def __init__(self, table: Table, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
         self.clock = clock
         self.batching = False
+        self.passing: object | None = None
         self.channels = Channels(loop, self)
         self._table = table
         self._health = table.health
@@ -62,6 +65,13 @@ class Driver:
         self._timers = Timers(loop, lambda: clock.now(), self._wake)
         self._flushes: list[Callable[[], None]] = []
         self.note_trailing = Trailing(table.counters).note
+
+    def passer(self, listener: object) -> object | None:
+        """Return what passes on a listener's queries without Python, if anything."""
+        if fast is None or self.passing is None:
+            return None
+        made: object = fast.Passer(self.passing, listener)
+        return made
 
     def close(self) -> None:
         """Keep no time, and let go of every socket."""
@@ -129,7 +139,7 @@ class Driver:
         if channel is None:
             return None
         tail = ask.plain() if upstream.plain else ask.tail(upstream)
-        lane = (self._health.version, upstream, channel.relay, tail)
+        lane = (self._health.version, upstream, channel.relay, tail, channel.way)
         if group.policy == "ordered":
             ask.lane = lane
         if upstream.changed_at:

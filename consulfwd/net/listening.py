@@ -145,6 +145,11 @@ class Listening:
             return False
         return bool(self.missing) or any("%" in one.host for one in self._answering)
 
+    @property
+    def patient(self) -> bool:
+        """Return whether `due` need not be asked more often than every `LATEST` seconds."""
+        return not self.missing or self._pause >= LATEST
+
     async def look(self, now: float) -> bool:
         """Try what is missing; return whether an address is listened on that was not before."""
         self._look_at = now + self._pause

@@ -7,10 +7,13 @@ handles, contexts and queues of `add_reader`: per wake-up that is most of what a
 from __future__ import annotations
 
 import asyncio
+import select
 import selectors
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
+
+from consulfwd.net.fastlane import fast
 
 Result = TypeVar("Result")
 
@@ -45,19 +48,39 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-class _Selector(selectors.DefaultSelector):
+Events = list[tuple[selectors.SelectorKey, int]]
+
+
+class PureSelector(selectors.DefaultSelector):
     """Runs the callbacks of watched sockets; gives asyncio the rest of the events.
 
     While there are only such callbacks, and they leave asyncio nothing to do (`touched`), it goes
-    on waiting by itself.
+    on waiting by itself. What goes wrong in one is told to `failed`.
     """
 
-    failed: Callable[[Exception], None]
-    touched = False
+    def __init__(self, failed: Callable[[Exception], None]) -> None:
+        super().__init__()
+        self.failed = failed
+        self.touched = False
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+    def touch(self) -> None:
+        """Do not go on waiting: there is something to do."""
+        self.touched = True
+
+    def watch(
+        self, sock: Watched, callback: Callable[[], None], turn: int, lane: object = None
+    ) -> None:
+        """Run `callback` whenever `sock` is readable, when it is its turn."""
+        self.register(sock, selectors.EVENT_READ, _Direct(callback, turn))
+
+    def unwatch(self, sock: Watched) -> None:
+        """Watch a socket no longer."""
+        # Its event may stand in the list that is being worked through.
+        self.unregister(sock).data.callback = _nothing
+
+    def select(self, timeout: float | None = None) -> Events:
         until = None if timeout is None else time.monotonic() + timeout
-        rest: list[tuple[selectors.SelectorKey, int]] = []
+        rest: Events = []
         while True:
             self.touched = False
             events = super().select(timeout)
@@ -80,43 +103,85 @@ class _Selector(selectors.DefaultSelector):
                     return rest
 
 
+class FastSelector(selectors.EpollSelector):
+    """The same with its loop compiled: a socket with a lane is read without Python."""
+
+    def __init__(self, failed: Callable[[Exception], None]) -> None:
+        super().__init__()
+        assert fast is not None
+        self._poller = fast.Poller(self.fileno(), failed)
+
+    def touch(self) -> None:
+        """Do not go on waiting: there is something to do."""
+        self._poller.touched = True
+
+    def watch(
+        self, sock: Watched, callback: Callable[[], None], turn: int, lane: object = None
+    ) -> None:
+        """Run `callback` whenever `sock` is readable and its lane, if any, leaves it something."""
+        key = self.register(sock, selectors.EVENT_READ)
+        self._poller.add(key.fd, callback, turn, lane)
+
+    def unwatch(self, sock: Watched) -> None:
+        """Watch a socket no longer."""
+        self._poller.remove(self.unregister(sock).fd)
+
+    def select(self, timeout: float | None = None) -> Events:
+        ready: Events = []
+        known = self.get_map()
+        for fd, event in self._poller.wait(timeout):
+            key = known.get(fd)
+            if key is not None:
+                mask = selectors.EVENT_WRITE if event & ~select.EPOLLIN else 0
+                mask |= selectors.EVENT_READ if event & ~select.EPOLLOUT else 0
+                ready.append((key, mask & key.events))
+        return ready
+
+
+ServerSelector: type[PureSelector | FastSelector] = PureSelector if fast is None else FastSelector
+
+
 class ServerLoop(asyncio.SelectorEventLoop):
     """An event loop that can watch sockets directly."""
 
     def __init__(self) -> None:
-        self._direct = _Selector()
-        self._direct.failed = self._failed
+        self._direct: PureSelector | FastSelector = ServerSelector(self._failed)
         super().__init__(self._direct)
 
     def call_soon(  # type: ignore[override]
         self, callback: Any, *args: Any, context: Any = None
     ) -> asyncio.Handle:
         """Schedule a callback (see asyncio); the selector must not go on waiting now."""
-        self._direct.touched = True
+        self._direct.touch()
         return super().call_soon(callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Any, *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
         """Schedule a callback (see asyncio); the selector must not wait past it."""
-        self._direct.touched = True
+        self._direct.touch()
         return super().call_at(when, callback, *args, context=context)
 
     def watch(
-        self, sock: Watched, callback: Callable[[], None], *, first: bool = False
+        self,
+        sock: Watched,
+        callback: Callable[[], None],
+        *,
+        first: bool = False,
+        lane: object = None,
     ) -> None:
         """Run `callback` whenever `sock` is readable; it must not block.
 
-        Where many are at once, those of sockets that come `first` are run before others.
+        Where many are at once, those of sockets that come `first` are run before others. A `lane`
+        (of the compiled fast lane) reads the socket before: then `callback` is for what it leaves.
         """
         turn = FIRST if first else NEXT
-        self._direct.register(sock, selectors.EVENT_READ, _Direct(callback, turn))
+        self._direct.watch(sock, callback, turn, lane)
 
     def unwatch(self, sock: Watched) -> None:
         """Watch a socket no longer; harmless when it is not watched."""
         if sock.fileno() >= 0 and sock in self._direct.get_map():
-            # Its event may stand in the list that is being worked through.
-            self._direct.unregister(sock).data.callback = _nothing
+            self._direct.unwatch(sock)
 
     def _failed(self, error: Exception) -> None:
         self.call_exception_handler({"message": "reading a socket failed", "exception": error})
@@ -128,12 +193,15 @@ def watch(
     callback: Callable[[], None],
     *,
     first: bool = False,
+    lane: Any = None,
 ) -> None:
     """Run `callback` whenever `sock` is readable, the short way where the loop has it."""
     if isinstance(loop, ServerLoop):
-        loop.watch(sock, callback, first=first)
-    else:
+        loop.watch(sock, callback, first=first, lane=lane)
+    elif lane is None:
         loop.add_reader(sock, callback)
+    else:
+        loop.add_reader(sock, lambda: None if lane.serve() else callback())
 
 
 def unwatch(loop: asyncio.AbstractEventLoop, sock: Watched) -> None:

@@ -1,4 +1,4 @@
-"""Many datagrams per system call: Linux's recvmmsg(2) and sendmmsg(2) through ctypes.
+"""Many datagrams per system call: Linux's recvmmsg(2) and sendmmsg(2), compiled or by ctypes.
 
 Addresses stay the kernel's own bytes (struct sockaddr): what came in goes out again unparsed.
 Knows nothing of DNS. Where the calls are missing, `available` says so.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import socket
 import struct
@@ -15,7 +16,9 @@ import sys
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from consulfwd.net.fastlane import fast
 
 BATCH = 64
 # Of a query, so much stands in the block that is copied at once (small: it must not push
@@ -44,10 +47,10 @@ def _functions() -> tuple[Any, Any] | None:
 
 
 _CALLS = _functions()
-available = _CALLS is not None
+available = fast is not None or _CALLS is not None
 
 
-class Batch:
+class PureBatch:
     """Buffers for receiving and sending on one socket.
 
     A datagram longer than `size` goes on in the spill, `message` puts it together; one longer
@@ -70,12 +73,12 @@ class Batch:
         self.data = b""
         self.names = b""
         self.lengths: list[int] = []
-        self._in = memoryview(bytearray(BATCH * size))
+        self._in = memoryview(_reserved(BATCH * size))
         self._in_names = memoryview(bytearray(BATCH * self.name_size + 1))
-        self._spill = memoryview(bytearray(BATCH * spill + 1))
+        self._spill = memoryview(_reserved(BATCH * spill + 1))
         self._in_iovecs = bytearray(BATCH * 32)
         self._in_headers = bytearray(BATCH * _HEADER)
-        self._out = bytearray(SEND_BUFFER)
+        self._out = _reserved(SEND_BUFFER)
         self._out_names = bytearray(BATCH * self.name_size + 1)
         self._out_iovecs = bytearray(BATCH * 16)
         self._out_headers = bytearray(BATCH * _HEADER)
@@ -138,6 +141,8 @@ class Batch:
 
     def messages(self) -> list[bytes]:
         """Return the messages of the last `receive`."""
+        if max(self.lengths, default=0) > self._size:
+            return [self.message(index) for index in range(len(self.lengths))]
         view = self._in
         starts = range(0, BATCH * self._size, self._size)
         return [bytes(view[at : at + length]) for at, length in zip(starts, self.lengths)]  # noqa: B905
@@ -213,7 +218,22 @@ class Batch:
         return failure
 
 
-def _address(buffer: bytearray | memoryview) -> int:
+if TYPE_CHECKING or fast is None:  # noqa: SIM108 - a type checker reads it
+    Batch = PureBatch
+else:
+    Batch = fast.Batch
+
+
+def _reserved(size: int) -> mmap.mmap:
+    """Return a buffer that takes no more memory than what is written into it, page by page.
+
+    A `bytearray` is filled with zeros: the 64 longest datagrams there may be were 4 MB of each
+    agent's socket, of which a page or two were ever used.
+    """
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def _address(buffer: bytearray | mmap.mmap | memoryview) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
 

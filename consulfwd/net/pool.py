@@ -29,8 +29,11 @@ class PortPool(Lending):
     """Sockets to one upstream off this host, for attempts and for relays (see `SharedUdp`).
 
     `ports` are the sockets of all such upstreams; `awake` is called when there is something to
-    sweep again; `speller` spells names by chance where the upstream repeats that.
+    sweep again; `speller` spells names by chance where the upstream repeats that. The compiled lane
+    has no `way` here: each query goes by another socket.
     """
+
+    way: object | None = None
 
     def __init__(
         self,

@@ -93,7 +93,7 @@ class Prober:
         routes = self._table.routes
         due = {one for group in routes.measured for one in group.to_measure(now)}
         due.update(one for one in self._table.health.in_doubt() if routes.knows(one))
-        if now - self._looked_at < LOOKED_AT:
+        if self.is_looked_at:
             due.update(self._unheard(now))
         for upstream in due:
             self.probe(upstream)
@@ -104,6 +104,11 @@ class Prober:
     def looked_at(self) -> None:
         """Take note that somebody looks at how servers are."""
         self._looked_at = self._clock.now()
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Return whether somebody did a moment ago."""
+        return self._clock.now() - self._looked_at < LOOKED_AT
 
     def _unheard(self, now: float) -> Iterator[Upstream]:
         for one in self._table.routes.shown:

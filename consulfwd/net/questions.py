@@ -41,7 +41,7 @@ class Questions:
     def _make_room(self) -> None:
         """Forget those asked once: made-up names do not push out what is asked all the time."""
         asks = self.asks
-        once = [raw for raw, ask in asks.items() if not ask.known and ask.warm < 0]
+        once = [raw for raw, ask in asks.items() if not ask.is_asked_again() and ask.warm < 0]
         if len(once) < MAX_ASKS // 2:
             # Or it would soon come to that again.
             asks.clear()

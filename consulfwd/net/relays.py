@@ -7,19 +7,24 @@ a moment ago, the query is handed over to one, as if it had been there from the 
 from __future__ import annotations
 
 from consulfwd.core.aliases import leads_on
-from consulfwd.core.ask import Ask, Known
+from consulfwd.core.ask import Ask
 from consulfwd.core.attempts import Attempt
+from consulfwd.core.instances import Instances, instances
+from consulfwd.core.known import Known
 from consulfwd.core.upstreams import Upstream
 from consulfwd.core.verdict import ANSWERS, lame, left_out
 from consulfwd.dns.message import Message, read_reply
+from consulfwd.dns.wire import HEADER_SIZE
 from consulfwd.errors import WireError
 from consulfwd.net.channel import FALSE_REPLY
 from consulfwd.net.flight import Flight
 from consulfwd.net.table import Carrier, Table
 from consulfwd.net.waiter import Waiter
 
-# Replies kept to be recognised: of what size, how many per question, how many in all.
-KNOWN_SIZE, KNOWN_REPLIES, MAX_KNOWN = 1024, 24, 8192
+# Replies kept to be recognised: of what size, how many per question, how many in all, and how many
+# octets they may take. Those known in any order may be of any size, with so many per question.
+KNOWN_SIZE, KNOWN_REPLIES, MAX_KNOWN, MAX_OCTETS = 1024, 24, 8192, 16 << 20
+KNOWN_ALIKE = 4
 # How long (seconds) a kept TTL 0 answer is good enough as what to fall back to.
 KEEP_AGAIN = 0.1
 
@@ -34,22 +39,35 @@ class Relays:
         self._table = table
         self._carrier = carrier
         self._asks = asks
-        self._known = 0
+        self._known = self._octets = 0
 
     def on_relayed(self, relay: Waiter, data: bytes, now: float) -> bool:
         """Pass a reply on when there is nothing to decide about it; return whether it was so."""
         ask = relay.ask
-        known = ask.known.get(data[2:]) if ask.known is not None else None
-        if known is None:
-            known = self._learn(relay, data, now)
-            if known is None:
-                return False
+        for known in ask.alike:
+            if known.is_in(data):
+                break
+        else:
+            found = ask.known.get(data[2:]) if ask.known is not None else None
+            if found is None:
+                found = _among(ask.instances, data) or self._learn(relay, data, now)
+                if found is None:
+                    return False
+            known = found
         reuse = self._table.reuse
         if reuse is not None and reuse.freshness.settling and reuse.settles(ask, now):
-            self._decide(relay, known.message, False, now)
+            self._decide(relay, known.as_came(data), False, now)
             return False
-        if (now >= ask.kept_until or not known.positive) and not self._keep(relay, known, now):
+        if (now >= ask.kept_until or not known.positive) and not (
+            self.keep(relay, known, data, now)
+        ):
             return False
+        self.pass_back(relay, known, data)
+        return True
+
+    def pass_back(self, relay: Waiter, known: Known, data: bytes) -> None:
+        """Give those who wait a reply; the question is in flight no longer."""
+        ask = relay.ask
         key = ask.key
         table = self._table
         flights = table.flights
@@ -58,14 +76,13 @@ class Relays:
             # After a reload, which forgets what was in flight before it, the key is another's.
             flights[key] = asked
         if relay.others is None:
-            relay.relayed(ask, known)
+            relay.relayed(ask, known, data)
         else:
-            table.delivery.give(relay.all(), lambda waiter: waiter.relayed(ask, known))
+            table.delivery.give(relay.all(), lambda waiter: waiter.relayed(ask, known, data))
         if table.draining is not None:
             table.look_whether_drained()
-        return True
 
-    def _keep(self, relay: Waiter, known: Known, now: float) -> bool:
+    def keep(self, relay: Waiter, known: Known, data: bytes, now: float) -> bool:
         """Put a reply into the cache; a doubtful one is handed over to a lookup: False."""
         table = self._table
         ask = relay.ask
@@ -73,7 +90,7 @@ class Relays:
             table.warmth.overdue()
         if relay.sent_at < table.answers.leapt_at:
             # How old it is nobody knows: it is given, and not kept.
-            self._decide(relay, known.message, False, now)
+            self._decide(relay, known.as_came(data), False, now)
             return False
         cache = table.cache
         entry = cache.entries.get(ask.key)
@@ -86,7 +103,7 @@ class Relays:
                 ask.key, entry, known.kept, now, upstream.name, known.ttl, known.lasts
             )
         elif upstream.is_agent and table.known_of(ask, entry, now):
-            self._decide(relay, message, False, now)
+            self._decide(relay, known.as_came(data), False, now)
             return False
         else:
             entry = cache.put(ask.key, known.kept, now, upstream.name)
@@ -126,19 +143,35 @@ class Relays:
         if ask.datacenter:
             self._table.paces.of(ask.datacenter).measured(now - relay.sent_at)
         self._table.cache.clamp(message)
-        known = Known(message, upstream.name, *self._table.cache.lasts(message))
+        begin = HEADER_SIZE + len(ask.question)
+        lasts = self._table.cache.lasts(message)
+        known = Known(message, upstream.name, *lasts, data, begin)
         if ask.known is None:
             # Only what is asked again is worth remembering: made-up names are not.
             ask.known = {}
-        elif len(data) <= KNOWN_SIZE:
+        else:
+            known = instances(known, data, ask.question) or known
+            self._remember(ask, known, data)
+        return known
+
+    def _remember(self, ask: Ask, known: Known, data: bytes) -> None:
+        """Keep a reply to be recognised, within what all of them may take."""
+        if known.size:
+            ask.alike = (known, *ask.alike[: KNOWN_ALIKE - 1])
+        elif isinstance(known, Instances):
+            ask.instances = (known, *ask.instances[: KNOWN_ALIKE - 1])
+        elif ask.known is None or known.length > KNOWN_SIZE:
+            return
+        else:
             if len(ask.known) >= KNOWN_REPLIES:
                 ask.known.clear()
             ask.known[data[2:]] = known
-            self._known += 1
-            if self._known > MAX_KNOWN:
-                self._known = 0
-                self._asks.clear()
-        return known
+        # What has left since is counted, too: that there are fewer does no harm.
+        self._known += 1
+        self._octets += known.octets
+        if self._known > MAX_KNOWN or self._octets > MAX_OCTETS:
+            self._known = self._octets = 0
+            self._asks.clear()
 
     def _decide(self, relay: Waiter, message: Message, cut: bool, now: float) -> None:
         """Hand a reply over to a lookup."""
@@ -201,3 +234,10 @@ class Relays:
         # From here on it is the lookup's to answer.
         relay.ident = b""
         return attempt
+
+
+def _among(known: tuple[Instances, ...], data: bytes) -> Known | None:
+    for one in known:
+        if one.is_in(data):
+            return one
+    return None

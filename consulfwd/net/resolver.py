@@ -7,10 +7,9 @@ keeps the second's tick, and takes new routes.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -23,6 +22,7 @@ from consulfwd.core.rebinding import Guard
 from consulfwd.core.routes import Kind, Routes
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.wire import Query, skip_name
+from consulfwd.net import collecting
 from consulfwd.net.answers import Answers
 from consulfwd.net.clock import Clock, ClockSet
 from consulfwd.net.driver import Driver
@@ -32,19 +32,18 @@ from consulfwd.net.front import Front
 from consulfwd.net.jar import Jar
 from consulfwd.net.loop import unwatch, watch
 from consulfwd.net.loop_tests import LoopTests
+from consulfwd.net.passing import compiled
 from consulfwd.net.probing import ROOT_SERVERS, Prober
 from consulfwd.net.questions import Questions
 from consulfwd.net.relays import Relays
 from consulfwd.net.reuse import Reuse
 from consulfwd.net.table import Table
+from consulfwd.net.ticks import Ticks
 from consulfwd.net.waiter import Waiter
 from consulfwd.net.warmth import EPOCH, Warmth
 from consulfwd.words import duration
 
 log = logging.getLogger("consulfwd.resolver")
-
-# So many lookups that lasted may be left to the collector: a few MB.
-MOST_LASTING = 2000
 
 
 class Engine:
@@ -92,9 +91,13 @@ class Engine:
         questions = Questions(self.table, self.asks, self.loop_tests)
         self.jar = Jar(self.clock, self.counters)
         self.front = Front(questions, self.table, self.driver, self.warmth, rng, self.jar)
-        self._ticker: asyncio.TimerHandle | None = None
+        self.ticks = Ticks(loop, self.clock, self._tick, self._rest)
+        # What else is to be done each second; it returns whether that may wait while nobody asks.
+        self.on_second: Callable[[float], bool] = lambda now: True
+        self._asked = 0
         self.table.carrier = self.driver
         self.table.ending = partial(end, self.table)
+        self.driver.passing = compiled(self.table, self.asks, relays)
         self.driver.on_relayed = relays.on_relayed
         self.driver.on_relay_due = relays.on_relay_due
         self.driver.on_relay_failed = relays.on_relay_failed
@@ -114,7 +117,7 @@ class Engine:
             # Before anything that came meanwhile is read; where there is none the tick will tell.
             self._clock_set = ClockSet()
             watch(self.loop, self._clock_set, self._set, first=True)
-        self._tick()
+        self.ticks.go()
         for upstream in self.upstreams():
             if upstream.is_agent:
                 self.prober.probe(upstream)
@@ -123,9 +126,7 @@ class Engine:
     def close(self) -> None:
         """Stop keeping time and let go of every socket."""
         self.prober.running = self.loop_tests.running = False
-        if self._ticker is not None:
-            self._ticker.cancel()
-            self._ticker = None
+        self.ticks.cancel()
         if self._clock_set is not None:
             unwatch(self.loop, self._clock_set)
             self._clock_set.close()
@@ -204,17 +205,19 @@ class Engine:
         """The time of day was set: it may be that of another day."""
         assert self._clock_set is not None
         self._clock_set.again()
-        self._look_for_leap(self.clock.now())
+        now = self.clock.now()
+        self._look_for_leap(now, self.ticks.late(now))
 
     def _overdue(self, now: float) -> None:
         """Catch up after a sleep, before anything that is known from before it is given."""
-        self._look_for_leap(now)
+        self._look_for_leap(now, self.ticks.late(now))
         if self.reuse is not None:
             self.reuse.overdue(now)
+        self.ticks.wake()
 
-    def _look_for_leap(self, now: float) -> None:
+    def _look_for_leap(self, now: float, late: float) -> None:
         leapt = self._leaps.look(now, self.clock.wall())
-        if leapt or now - self.warmth.epoch_ends > LEAP:
+        if leapt or min(late, now - self.warmth.epoch_ends) > LEAP:
             # What is read now may have come before that, or be on its way since.
             self.table.answers.leapt_at = now
         if not leapt:
@@ -232,33 +235,42 @@ class Engine:
             self.reuse.freshness.age(leapt)
             self.reuse.overdue(now)
 
-    def _collect(self) -> None:
-        """Have lookups that are over collected: they and their attempts hold each other.
+    def _collect(self, *, resting: bool = False) -> None:
+        """Have what lookups left behind collected, in a moment that nobody waits for an answer."""
+        table = self.table
+        # Who has woken this up does.
+        waiting = bool(self.flights) or self.ticks.waking
+        if collecting.look(waiting=waiting, lasting=table.lasting, resting=resting):
+            table.lasting = 0
 
-        Those that last are old by then, and of what is old the collector looks for a million
-        first: under a flood, minutes later, at the cost of a second.
-        """
-        if self.table.lasting >= MOST_LASTING:
-            self.table.lasting = 0
-            gc.collect()
+    def _rest(self) -> None:
+        self.warmth.rest()
+        self._collect(resting=True)
 
-    def _tick(self) -> None:
-        # First, so that whatever goes wrong below goes wrong once.
-        self._ticker = self.loop.call_later(EPOCH, self._tick)
+    def _tick(self, late: float) -> bool:
+        """Do what is done each second; return whether nobody asked, and nothing is under way."""
         now = self.clock.now()
-        self._look_for_leap(now)
+        self._look_for_leap(now, late)
         self.warmth.next_epoch(now)
         self.channels.sweep(now)
         self.jar.look()
         if self.reuse is not None:
+            self.reuse.count(self.counters.queries, now)
             self.reuse.tick(now)
-        self._collect()
         if self.warmth.epoch > 1:
             self.table.second()
             self.prober.note_pace()
             self.prober.look(now)
             self.prober.measure(now)
             self.pulse.look(self.table.routes.shown, now)
+        self._collect()
+        return self.on_second(now) and self._quiet()
+
+    def _quiet(self) -> bool:
+        """Return whether nobody asked or looked since the last call, nor waits for anything."""
+        asked, self._asked = self._asked, self.counters.queries
+        under_way = self.flights or self.table.delivery.rounds
+        return asked == self._asked and not under_way and not self.prober.is_looked_at
 
     # -- asking -------------------------------------------------------------------------------
 

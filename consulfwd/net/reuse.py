@@ -210,8 +210,12 @@ class Reuse:
             if key in entries and by(entries[key].source)
         ]
 
+    def count(self, queries: int, now: float) -> None:
+        """Note how many queries there have been: where hardly anybody asks, nothing is proved."""
+        self.freshness.worth.count(queries, now)
+
     def tick(self, now: float) -> None:
-        """End what has been of no use for long; called each second."""
+        """End what has been of no use for long; called each second, or every few."""
         self.drop(self.freshness.idle(now), changed=False)
         if self.freshness.due:
             self.wake()

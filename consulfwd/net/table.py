@@ -53,8 +53,9 @@ PATIENCE = 0.5
 LASTING_S = 0.25
 # How often (seconds) it is looked whether those of a listener that goes have their answers.
 LOOK_S = 0.05
-# Health.version it holds for, whom to ask, the way there, the query without its ID.
-Lane = tuple[int, Upstream, Callable[[Waiter, bytes], bool], bytes]
+# Health.version it holds for, whom to ask, the way there, the query without its ID, and the way as
+# the compiled lane has it (`passing`).
+Lane = tuple[int, Upstream, Callable[[Waiter, bytes], bool], bytes, object]
 
 
 # Sends attempts of a lookup, and keeps its time.
@@ -130,7 +131,7 @@ class Table:
         self.carrier: Carrier
         self.ending: Callable[[Flight, Outcome, float], None]
         self.warmth = warmth
-        self._outside: Room[Flight] = Room(MAX_OUTSIDE)
+        self.outside: Room[Flight] = Room(MAX_OUTSIDE)
         self.shield = Shield()
         # How many lookups have ended that had lasted, since the collector looked for such.
         self.lasting = 0
@@ -194,7 +195,7 @@ class Table:
             if lane is None or lane[0] != self.health.version:
                 lane = self.carrier.lane(ask)
             if lane is not None:
-                _, waiter.upstream, relay, tail = lane
+                _, waiter.upstream, relay, tail, _ = lane
                 waiter.sent_at = now
                 waiter.others = None
                 # First noted, then sent: sending may show that the upstream is not there, and a
@@ -252,7 +253,7 @@ class Table:
             return len(self.flights) < MAX_FLIGHTS
         if len(self.flights) >= MAX_FLIGHTS - FOR_CONSUL:
             return False
-        return not self._outside.full or self._make_room(now)
+        return not self.outside.full or self._make_room(now)
 
     def _spares(self, ask: Ask, waiter: Waiter, now: float) -> bool:
         """Return whether servers are spared enough for one more question: those needed go out."""
@@ -328,14 +329,14 @@ class Table:
         """Put a flight into the table."""
         self.flights[flight.ask.key] = flight
         if flight.route.kind is not Kind.CONSUL:
-            self._outside.take(flight, now)
+            self.outside.take(flight, now)
 
     def _make_room(self, now: float) -> bool:
         """End a flight that gives way to a new one; return whether there was one."""
-        flight = self._outside.gives_way(now)
+        flight = self.outside.gives_way(now)
         if flight is None:
             return False
-        self._outside.give_back(flight)
+        self.outside.give_back(flight)
         for attempt in flight.open_attempts():
             self.carrier.run(flight, flight.give_way(attempt, now), now)
         return True
@@ -410,7 +411,7 @@ class Table:
         flight.armed = float("inf")
         if self.flights.get(flight.ask.key) is flight:
             del self.flights[flight.ask.key]
-        self._outside.give_back(flight)
+        self.outside.give_back(flight)
         if now - flight.started_at > LASTING_S:
             self.lasting += 1
         if flight.refreshes:

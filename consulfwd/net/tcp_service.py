@@ -1,7 +1,7 @@
 """What clients are told over TCP, whatever connection they use: whole answers, or why not.
 
-To bring the records of a long answer into another order takes milliseconds, and a client may have
-thousands of queries for it on their way: what is asked again within a second is made once.
+To age the TTLs of a long answer takes a tenth of a millisecond, and a client may have thousands of
+queries for it on their way: what is asked again within a second is made once, and turned round.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from consulfwd.core.access import Access, packed
 from consulfwd.core.ask import Ask
 from consulfwd.core.cache import Entry
-from consulfwd.core.hot import in_turn
 from consulfwd.core.limits import one_client
 from consulfwd.dns import const, replies
 from consulfwd.dns.cookies import MARK
 from consulfwd.dns.edns import asks_keepalive
 from consulfwd.dns.message import Message
+from consulfwd.dns.turns import in_turn
 from consulfwd.errors import WireError
 from consulfwd.net.answers import prohibited
 from consulfwd.net.front import Front
@@ -25,8 +25,8 @@ from consulfwd.net.waiter import Result, Waiter
 
 # How much (octets) is kept ready for those who ask the same again.
 MAX_READY = 8 << 20
-# What an answer takes there: so much by itself, and so many times its length, with its orders.
-NOTED, TIMES = 1024, 8
+# What an answer takes there: so much by itself, and so many times its length.
+NOTED, TIMES = 1024, 4
 _PART = (const.EDE_NETWORK, "a part of the answer is all that could be had")
 # A question, whether it asks how long the connection is kept, and the ID of the query.
 Asked = tuple[Ask, bool, bytes]

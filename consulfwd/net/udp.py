@@ -16,6 +16,8 @@ from typing import Any
 
 from consulfwd.core.access import Access
 from consulfwd.net import mmsg
+from consulfwd.net.clock import usual_now
+from consulfwd.net.fastlane import fast
 from consulfwd.net.front import Front
 from consulfwd.net.noting import Noted, Observer
 from consulfwd.net.udp_base import BaseListener
@@ -47,6 +49,12 @@ class UdpListener(BaseListener):
         self._replies: list[bytes] = []
         self._names: list[bytes] = []
         self._address = _ADDRESS[self._sock.family]
+        if fast is not None:
+            self._lane = fast.HotLane(
+                self._batch, self.hot.answers, self.hot.ending, self.access, self.warmth,
+                self._clock, usual_now, self._counters,
+            )  # fmt: skip
+            self._lane.taker = self.driver.passer(self)
         self.driver.on_flush(self.flush)
 
     def _trusted(self) -> bool:
@@ -55,19 +63,35 @@ class UdpListener(BaseListener):
             return False
         return _LOOPBACK[self._sock.family] in self.access.networks
 
+    def use(self, observer: Observer | None) -> None:
+        if self._lane is not None:
+            # It notes nothing; it opens again when it is found that it may.
+            self._lane.trusted = None
+        super().use(observer)
+
     def _readable(self) -> None:
-        batch = self._batch
-        driver = self.driver
+        batch, driver, lane = self._batch, self.driver, self._lane
         if self._clock.now() >= self.warmth.good_until:
             self.warmth.overdue()
-        drain = self._trusting if self._trusted() else self._checking
+        trusted = self._trusted()
+        drain = self._trusting if trusted else self._checking
         observer = self.observer
+        rest: list[int] = []
+        if lane is not None:
+            rest = lane.take()
+            lane.trusted = self.access.networks if trusted and observer is None else None
         driver.batching = True
         try:
             for _ in range(ROUNDS):
-                count = batch.receive()
-                if count:
-                    drain(() if observer is None else observer.take(count))
+                if rest:
+                    # Those the lane received, and had no answers for.
+                    count = len(batch.lengths)
+                    self._ask(rest)
+                    rest = []
+                else:
+                    count = batch.receive()
+                    if count:
+                        drain(() if observer is None else observer.take(count))
                 if count < WORTH_ANOTHER:
                     break
                 driver.flush()
@@ -133,6 +157,10 @@ class UdpListener(BaseListener):
                     peer = peers[index * size : (index + 1) * size]
                     start = _STARTS[index]
                     key, end = start + 2, start + lengths[index]
+                    if lengths[index] > mmsg.SLOT:
+                        waiter = None
+                        self.query(batch.message(index), peer, mmsg.to_address(peer)[0])
+                        continue
                     ask = asks.get(data[key:end])
                     if ask is not None:
                         asked += 1

@@ -12,14 +12,16 @@ from typing import Any
 
 from consulfwd.core.access import Access, client_of, packed
 from consulfwd.core.ask import Ask
-from consulfwd.core.hot import HotTable, variants
+from consulfwd.core.hot import HotTable
 from consulfwd.core.limits import one_client
 from consulfwd.core.routes import Kind
 from consulfwd.dns import const, replies
 from consulfwd.dns.cookies import MARK
+from consulfwd.dns.turns import in_turn
 from consulfwd.errors import WireError
 from consulfwd.net import mishaps
 from consulfwd.net.answers import prohibited
+from consulfwd.net.fastlane import fast
 from consulfwd.net.front import Front
 from consulfwd.net.loop import unwatch, watch
 from consulfwd.net.noting import Noted, Observer, marked, noted_of, opened_of, with_cookie
@@ -65,17 +67,19 @@ class BaseListener:
         self._at, self._port, *_ = sock.getsockname()
         # Clients of a loopback socket are on this host by definition.
         self.on_host = ip_address(self._at.partition("%")[0]).is_loopback
-        self.hot = HotTable()
+        self.hot = HotTable(None if fast is None else fast.Ready)
         self.waiting: dict[tuple[str, bool], int] = {}
         # Until then unknown names are asked for in turns, as the queue does not come to an end.
         self.pressed_until = 0.0
-        self.warmth.on_clear(self.hot.clear)
+        self.warmth.on_clear(self.hot.clear, self._second)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        self._prepare()
+        # What answers without Python, where there is such a thing.
+        self._lane: Any = None
         self.observer: Observer | None = None
+        self._prepare()
         self.use(observer)
-        watch(loop, sock, self._readable)
+        watch(loop, sock, self._readable, lane=self._lane)
 
     def use(self, observer: Observer | None) -> None:
         """Have an observer told of queries from now on, or nobody: then nothing is done for it."""
@@ -271,23 +275,33 @@ class BaseListener:
             self.send(refusal, peer)
 
     def cached(self, ask: Ask, ident: bytes, limit: int, result: Result) -> bytes:
-        """Return the reply for a cached answer; what is asked again this second becomes hot."""
-        warmth = self.warmth
+        """Return the reply for a cached answer, which is hot from here on if there is room."""
+        warmth, hot = self.warmth, self.hot
         entry = result.entry
         assert entry is not None
-        body = self.table.cache.body(entry, self._clock.now())
-        again = ask.warm == warmth.epoch
+        again = ask.warm >= warmth.epoch - 1
         ask.warm = warmth.epoch
-        if again and entry.expires_at >= warmth.epoch_ends:
-            ready = variants(ask.query, entry.message, limit, body, self._rng)
-            self.hot.put(ask.raw, ready)
-            if entry.watched and ask.raw in self.hot.answers:
-                if entry.hot is None or entry.hot_epoch != warmth.epoch:
-                    entry.hot, entry.hot_epoch = set(), warmth.epoch
-                entry.hot.add((self.hot, ask.raw))
-        else:
-            ready = variants(ask.query, entry.message, limit, body, self._rng, most=1)
-        return ident + ready[0]
+        # Asked for twice in one batch, or about to end, it is there already.
+        give = hot.take(ask.raw)
+        if give is None:
+            now, ends = self._clock.now(), warmth.epoch_ends
+            body = self.table.cache.body(entry, now)
+            message = entry.message
+            if not hot.has_room(entry, ends, again=again):
+                return ident + next(in_turn(ask.query, message, limit, body, self._rng))
+            ready = hot.make(ask.query, message, limit, body, self._rng)
+            give = hot.put(ask.raw, ask.key, entry, int(now - entry.stored_at), ready, ends)
+            reply = ident + give()
+            # This one is not given because it was there.
+            ready.hits = 0
+            return reply
+        return ident + give()
+
+    def _second(self, now: float, ends: float) -> None:
+        """Let what is hot be a second older; what was given of it counts as used."""
+        used = self.table.cache.used
+        for key in self.hot.age(now, ends):
+            used(key)
 
     def stop_reading(self) -> None:
         """Take no more queries, but still answer those in flight."""
@@ -297,4 +311,5 @@ class BaseListener:
         """Stop listening."""
         unwatch(self._loop, self._sock)
         self.warmth.forget(self.hot.clear)
+        self.hot.clear()
         self._sock.close()

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from consulfwd.core.ask import Ask, Known
+from consulfwd.core.ask import Ask
+from consulfwd.core.known import Known
 from consulfwd.dns import replies
+from consulfwd.dns.message import Message
 from consulfwd.net.noting import Noted, noted_of
 from consulfwd.net.table import Table
 from consulfwd.net.waiter import Result, Waiter
@@ -50,26 +52,32 @@ class DatagramWaiter(Waiter):
         """Return what stands for the client."""
         return self.listener.whose(self.peer)
 
-    def relayed(self, ask: Ask, known: Known) -> None:
-        """Send an upstream's reply; the bytes it makes for this question are made once."""
+    def relayed(self, ask: Ask, known: Known, data: bytes) -> None:
+        """Send an upstream's reply; what it makes for this question is made once."""
         listener = self.listener
         if self.ask is not ask:
-            mine = self.ask
-            limit = mine.limit_on_host if listener.on_host else mine.limit_off_host
-            reply = replies.respond(mine.query, self.client_id, known.message, limit)
-            listener.send(reply, self.peer)
+            self._send(known.as_came(data))
             return
         if listener.on_host:
-            wire = known.on_host
-            if wire is None:
-                wire = replies.respond(ask.query, b"", known.message, ask.limit_on_host)
-                known.on_host = wire
+            pieces = known.on_host
+            if pieces is None:
+                pieces = known.on_host = known.pieces(ask.query, ask.limit_on_host)
         else:
-            wire = known.off_host
-            if wire is None:
-                wire = replies.respond(ask.query, b"", known.message, ask.limit_off_host)
-                known.off_host = wire
-        listener.send(self.client_id + wire, self.peer)
+            pieces = known.off_host
+            if pieces is None:
+                pieces = known.off_host = known.pieces(ask.query, ask.limit_off_host)
+        if pieces is None:
+            # It has to be cut where its records end.
+            self._send(known.as_came(data))
+            return
+        head, begin, end, tail = pieces
+        listener.send(self.client_id + head + data[begin:end] + tail, self.peer)
+
+    def _send(self, message: Message) -> None:
+        """Send a message as it is for this client."""
+        ask, listener = self.ask, self.listener
+        limit = ask.limit_on_host if listener.on_host else ask.limit_off_host
+        listener.send(replies.respond(ask.query, self.client_id, message, limit), self.peer)
 
     def deliver(self, result: Result) -> None:
         """Send the reply."""
@@ -105,9 +113,9 @@ class CountedWaiter(DatagramWaiter):
             waiting = self.listener.waiting
             waiting[whose] = waiting.get(whose, 0) + 1
 
-    def relayed(self, ask: Ask, known: Known) -> None:
+    def relayed(self, ask: Ask, known: Known, data: bytes) -> None:
         """Send an upstream's reply."""
-        super().relayed(ask, known)
+        super().relayed(ask, known, data)
         self._answered()
 
     def deliver(self, result: Result) -> None:
@@ -130,10 +138,10 @@ class NotedWaiter(DatagramWaiter):
 
     __slots__ = ()
 
-    def relayed(self, ask: Ask, known: Known) -> None:
+    def relayed(self, ask: Ask, known: Known, data: bytes) -> None:
         """Send an upstream's reply."""
         self._noted().relayed(ask, known.source)
-        super().relayed(ask, known)
+        super().relayed(ask, known, data)
 
     def deliver(self, result: Result) -> None:
         """Send the reply."""

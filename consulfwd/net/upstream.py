@@ -12,6 +12,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from consulfwd.core.attempts import Attempt
 from consulfwd.core.upstreams import Upstream
@@ -23,12 +24,15 @@ from consulfwd.net.channel import (
     Owner,
     random_ids,
 )
+from consulfwd.net.fastlane import fast
 from consulfwd.net.loop import unwatch, watch
 from consulfwd.net.ports import connected
 from consulfwd.net.scopes import reason
 from consulfwd.net.waiter import Waiter
 
 RECEIVE_SIZE = 65535
+# Of a reply so much stands in one block with the others, which stays in the processor's cache.
+SLOT = 2048
 DRAIN = 64
 # How often in a row a socket is read while it gives whole batches.
 ROUNDS = 64
@@ -38,6 +42,8 @@ WINDOW = 16_384
 FORGET_AFTER = 5.0
 # How often (seconds) it is looked whether any of those that wait does so in vain.
 RECLAIM_EVERY = 0.1
+# One of the relays that were answered in one go, how many, and when.
+Taken = tuple[Waiter | None, int, float]
 
 
 class SharedUdp:
@@ -58,21 +64,37 @@ class SharedUdp:
         self._batch: mmsg.Batch | None = None
         self._outbox: list[bytes] = []
         self._reclaimed_at = 0.0
+        # What the compiled lane has of it: queries go out by it, and plain replies back.
+        self.way: Any = None
+        if fast is not None and owner.passing is not None:
+            self.way = fast.Way(owner.passing, self, owner, self._pending, WINDOW)
 
     def relay(self, relay: Waiter, tail: bytes) -> bool:
         """Send a relay's query; False when that has to go the long way."""
         pending = self._pending
-        ident = next(self._ids)
-        if self._batch is None or ident in pending or len(pending) >= WINDOW:
+        if self._batch is None or len(pending) >= WINDOW:
             return False
+        ident = next(self._ids)
+        while ident in pending:
+            ident = next(self._ids)
         self._outbox.append(ident + tail)
         pending[ident] = relay
         relay.ident = ident
         if not self._owner.batching:
             self.flush()
         if self._timer is None:
-            self._timer = self._loop.call_later(self._upstream.hedge_after(), self._look_after)
+            self._arm()
         return True
+
+    def _arm(self) -> None:
+        self._timer = self._loop.call_later(self._upstream.hedge_after(), self._look_after)
+
+    def passed_on(self, failure: int) -> None:
+        """Look after what the compiled lane has sent: this errno was the last failure (0: none)."""
+        if self._timer is None:
+            self._arm()
+        if failure == errno.ECONNREFUSED:
+            self._refused()
 
     def flush(self) -> None:
         """Send the queries collected meanwhile."""
@@ -133,8 +155,11 @@ class SharedUdp:
                 self._sock = sock = connected(self._upstream)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
                 if mmsg.available:
-                    self._batch = mmsg.Batch(sock, RECEIVE_SIZE, 0, named=False)
-                watch(self._loop, sock, self._readable, first=True)
+                    self._batch = mmsg.Batch(sock, SLOT, RECEIVE_SIZE - SLOT, named=False)
+                    if self.way is not None:
+                        self.way.use(self._batch)
+                lane = self.way if self._batch is not None else None
+                watch(self._loop, sock, self._readable, first=True, lane=lane)
             try:
                 sock.send(ident + tail)
             except ConnectionRefusedError:
@@ -154,19 +179,32 @@ class SharedUdp:
         try:
             for _ in range(ROUNDS):
                 received, failure = self._received()
-                self._take(received)
-                if isinstance(failure, ConnectionRefusedError):
-                    self._refused()
-                elif failure is not None:
-                    self._fail_all(os.strerror(failure.errno or 0).lower(), refused=False)
+                sample, relayed, now = self._take(received)
+                if sample is not None:
+                    owner.on_drained(sample, relayed, now)
+                if failure is not None:
+                    self.lost(failure)
                 if len(received) < mmsg.BATCH or self._sock is None:
                     break
         finally:
             owner.batching = False
             owner.flush()
 
-    def _take(self, received: Iterable[bytes]) -> None:
-        """Hand over replies. Where that goes wrong with one, it goes on behind it."""
+    def take_left(self, received: Sequence[bytes]) -> Taken:
+        """Take what came and the compiled lane leaves; it tells of all relays of a batch."""
+        owner = self._owner
+        owner.batching = True
+        try:
+            return self._take(received)
+        finally:
+            owner.batching = False
+            owner.flush()
+
+    def _take(self, received: Iterable[bytes]) -> Taken:
+        """Hand over replies; return which relays were answered (`Owner.on_drained`).
+
+        Where that goes wrong with one, it goes on behind it.
+        """
         pop = self._pending.pop
         owner = self._owner
         on_reply, on_relayed = owner.on_reply, owner.on_relayed
@@ -182,18 +220,17 @@ class SharedUdp:
                         unasked += 1
                         continue
                     if item.__class__ is not Attempt:
-                        relayed += 1
                         if on_relayed(item, data, now):  # type: ignore[arg-type]
+                            relayed += 1
                             sample = item  # type: ignore[assignment]
                     elif not on_reply(item, data):
                         self._stray(data[:2], item)
                 break
             except Exception as error:
                 owner.on_broken(item, error)  # type: ignore[arg-type]
-        if sample is not None:
-            owner.on_drained(sample, relayed, now)
         if unasked:
             owner.on_unasked(unasked)
+        return sample, relayed, now
 
     def _stray(self, ident: bytes, attempt: Attempt) -> None:
         """Wait past a false reply, if it is still worth waiting."""
@@ -217,6 +254,13 @@ class SharedUdp:
         except OSError as error:
             return received, error
         return received, None
+
+    def lost(self, failure: OSError) -> None:
+        """Take what became of the port, as the socket tells."""
+        if isinstance(failure, ConnectionRefusedError):
+            self._refused()
+        else:
+            self._fail_all(os.strerror(failure.errno or 0).lower(), refused=False)
 
     def _refused(self) -> None:
         self._fail_all("connection refused", refused=True)
@@ -263,6 +307,8 @@ class SharedUdp:
             self._timer.cancel()
             self._timer = None
         self._batch = None
+        if self.way is not None:
+            self.way.use(None)
         if self._sock is not None:
             unwatch(self._loop, self._sock)
             self._sock.close()

@@ -6,9 +6,10 @@ case: it makes no other object than this one. Knows no sockets.
 
 from __future__ import annotations
 
-from consulfwd.core.ask import Ask, Known
+from consulfwd.core.ask import Ask
 from consulfwd.core.attempts import Attempts
 from consulfwd.core.cache import Entry
+from consulfwd.core.known import Known
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.edns import build_ede
 from consulfwd.dns.message import Message
@@ -76,9 +77,12 @@ class Waiter:
         """Take the result."""
         raise NotImplementedError
 
-    def relayed(self, ask: Ask, known: Known) -> None:
-        """Take an upstream's reply to `ask` that needs no more than to be passed on."""
-        self.deliver(Result(known.message, known.source))
+    def relayed(self, ask: Ask, known: Known, data: bytes) -> None:
+        """Take an upstream's reply to `ask` that needs no more than to be passed on.
+
+        It is one that is `known`, as it came in `data`.
+        """
+        self.deliver(Result(known.as_came(data), known.source))
 
     def join(self, waiter: Waiter) -> None:
         """Let one more client wait for the same answer."""

@@ -1,4 +1,6 @@
-"""How long what is ready as bytes may be given: hot tables, emptied each second and at changes."""
+"""How long what is ready as bytes may be given: hot tables, a second older each second, and emptied
+at changes.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ EPOCH = 1.0
 # How much later than that is too late for answers in the hot tables.
 LATE = 0.5
 FOREVER = float("inf")
+Age = Callable[[float, float], None]
 
 
 class Warmth:
@@ -26,16 +29,18 @@ class Warmth:
         self.on_overdue: Callable[[float], None] = lambda now: None
         self._clock = clock
         self._watched_until = FOREVER
-        self._tables: list[Callable[[], None]] = []
+        self._tables: dict[Callable[[], None], Age | None] = {}
 
-    def on_clear(self, clear: Callable[[], None]) -> None:
-        """Register a hot table to be emptied each second and at every change."""
-        self._tables.append(clear)
+    def on_clear(self, clear: Callable[[], None], age: Age | None = None) -> None:
+        """Register a hot table to be emptied at every change, and what makes it older each second.
+
+        Without that it is emptied then, too. `age` takes the time, and until when it is good.
+        """
+        self._tables[clear] = age
 
     def forget(self, clear: Callable[[], None]) -> None:
         """Take back what was registered with `on_clear`."""
-        if clear in self._tables:
-            self._tables.remove(clear)
+        self._tables.pop(clear, None)
 
     def clear(self) -> None:
         """Empty every hot table."""
@@ -47,7 +52,16 @@ class Warmth:
         self.epoch += 1
         self.epoch_ends = now + EPOCH
         self.keep_good(self._watched_until)
+        for clear, age in self._tables.items():
+            if age is None:
+                clear()
+            else:
+                age(now, self.epoch_ends)
+
+    def rest(self) -> None:
+        """Keep nothing ready: whoever asks next finds it overdue, so that what was left is done."""
         self.clear()
+        self.good_until = 0.0
 
     def keep_good(self, watched_until: float) -> None:
         """Note until when answers that are watched may be used."""

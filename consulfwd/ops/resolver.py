@@ -15,6 +15,7 @@ from consulfwd.core.order import Group
 from consulfwd.core.routes import MOST_SHOWN, Routes
 from consulfwd.core.states import State
 from consulfwd.core.upstreams import Upstream
+from consulfwd.net.fastlane import fast
 from consulfwd.net.flight import Flight
 from consulfwd.net.resolver import Engine
 from consulfwd.ops.snapshot import (
@@ -44,6 +45,7 @@ def see(server: Server, ahead: float, querylog: str = "") -> ResolverSeen:
         if not upstreams.keys().isdisjoint(one.members[:1])
     }.values()
     return ResolverSeen(
+        compiled=fast is not None,
         listening=tuple(map(str, server.endpoints)),
         missing=tuple(map(str, server.missing)),
         domain=server.settings.consul.domain,
@@ -70,6 +72,7 @@ def see_usual(server: Server, ahead: float) -> ResolverSeen:
     # There may be thousands of others: they are looked through only where one is drained.
     drained = [one for one in routes.upstreams if one.drained] if engine.health.drained else []
     return ResolverSeen(
+        compiled=fast is not None,
         listening=tuple(map(str, server.endpoints)),
         missing=tuple(map(str, server.missing)),
         domain=server.settings.consul.domain,

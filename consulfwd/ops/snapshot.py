@@ -119,7 +119,7 @@ class ResolverSeen:
     `watches_most`; `watches_most` 0 is that nothing is watched. `listening` and `missing` are
     addresses. `querylog` says what becomes of queries' log lines ("" when they are not logged).
     Of hundreds of `upstreams` agents are shown, recursors for all names, and who is not well;
-    there are `upstreams_in_all`.
+    there are `upstreams_in_all`. `compiled` says that the compiled fast lane is used.
     """
 
     listening: tuple[str, ...]
@@ -137,6 +137,7 @@ class ResolverSeen:
     querylog: str = ""
     upstreams_in_all: int = 0
     round_trips: tuple[TimesSeen, ...] = ()
+    compiled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,9 @@ class Shared(Reuse):
         self._tell = tell
         self._there: Mapping[str, bool] = {}
 
+    def count(self, queries: int, now: float) -> None:
+        """Do nothing: nobody asks the head, and whoever has workers is asked much."""
+
     def fetched_elsewhere(self, fetched: Fetched, reply: Tell) -> None:
         """Judge an answer that came to a worker, which `reply` reaches."""
         seconds = self.judge(fetched)

@@ -196,6 +196,26 @@ async def test_an_agent_in_use_is_looked_at_each_turn_others_rarely() -> None:
         await until(lambda: world.asked.count(B) >= 2)
 
 
+async def test_an_agent_that_rests_is_looked_at_soon_once_it_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The turn that is nobody's choice would be in a minute.
+    monkeypatch.setattr(quality, "IDLE_TURNS", 6_000)
+    async with looking(settings(A, B)) as world:
+        watched = world.overseer._watched
+        await until(lambda: len(watched) == 2 and all(one.rests for one in watched.values()))
+        world.asked.clear()
+        world.overseer.look()
+        assert all(one.rests and not one.rests.done() for one in watched.values())
+        world.touch(A)
+        world.overseer.look()
+        world.overseer.look()
+        await until(lambda: world.asked == [A])
+        # And it rests again.
+        await until(lambda: all(one.rests for one in watched.values()))
+        assert world.asked == [A]
+
+
 async def test_poor_and_good_again() -> None:
     async with looking(settings(A, B)) as world:
         world.says[A] = reply(leader=False)

@@ -134,6 +134,17 @@ def test_those_nobody_asks_are_looked_at_each_sixth_turn(sight: Sight) -> None:
     assert [sight.idle(False) for _ in range(IDLE_TURNS)] == [True] * (IDLE_TURNS - 1) + [False]
 
 
+def test_the_turns_in_between_may_be_left_out_at_once(sight: Sight) -> None:
+    assert not sight.idle(False)
+    assert sight.idle(False)
+    # With the turn that was left out already it is as long as one by one.
+    assert sight.rest() == (IDLE_TURNS - 1) * sight.every
+    assert not sight.idle(False)
+    assert [sight.idle(False) for _ in range(3)] == [True] * 3
+    assert sight.rest() == (IDLE_TURNS - 3) * sight.every
+    assert sight.rest() == 0
+
+
 def test_doubtful_and_poor_ones_are_looked_at_each_turn(sight: Sight) -> None:
     sight.heard(LEADERLESS, 0)
     assert not sight.idle(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Callable
 
@@ -21,7 +22,7 @@ from consulfwd.dns import const
 from consulfwd.dns.message import Message, assemble_message
 from consulfwd.dns.names import from_text
 from consulfwd.dns.records import build_record
-from tests.core.play import NAME, QUESTION, answer, denial, failure
+from tests.core.play import NAME, QUESTION, answer, denial, failure, query
 
 NOW = 1000.0
 KEY = b"\3key\0\0\1\0\1" + bytes(5)
@@ -367,14 +368,18 @@ LATER = named("later", 7)
 def ready(cache: Cache, table: HotTable, key: bytes, message: Message) -> None:
     """Keep an answer, and have it ready in a hot table."""
     entry = cache.put(key, message, NOW, "A")
-    table.put(key, [b"answer"])
-    entry.hot = {(table, key)}
+    made = table.make(query(), message, 4096, message.body, random.Random(1))
+    table.put(key, key, entry, 0, made, NOW)
 
 
 @pytest.mark.parametrize(
     ("message", "how"),
     [
         (answer(ttl=300), lambda cache: cache.put(KEY, answer(), NOW, "A")),
+        (
+            answer(ttl=300),
+            lambda cache: cache.refresh(KEY, cache.entries[KEY], answer(), NOW, "A", 300, 600),
+        ),
         (answer(ttl=300), lambda cache: cache.drop(KEY)),
         (answer(ttl=300), lambda cache: cache.clear()),
         (answer(ttl=300), lambda cache: cache.take(Limits(size=1))),
@@ -385,7 +390,10 @@ def ready(cache: Cache, table: HotTable, key: bytes, message: Message) -> None:
             lambda cache: cache.put(LATER[0], answer(count=LARGE // 16 + 1), NOW, "A"),
         ),
     ],
-    ids=["replaced", "dropped", "cleared", "less room", "pushed out", "denials", "large ones"],
+    ids=[
+        "replaced", "refreshed", "dropped", "cleared", "less room", "pushed out", "denials",
+        "large ones",
+    ],
 )
 def test_hot_tables_give_nothing_that_is_kept_no_more(
     message: Message, how: Callable[[Cache], object]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from consulfwd.consul import blocking, proving, watch
-from consulfwd.core import carriers, freshness, interest, proofs, watches
+from consulfwd.core import carriers, freshness, interest, proofs, watches, worth
 from tests.core.test_freshness import plays
 
 
@@ -37,10 +37,14 @@ def test_what_is_told_in_passing(text: str) -> None:
     text = " ".join(text.split())
     assert proving.PROVE_EVERY == 1
     assert "is asked once a second for something small" in text
+    assert (worth.LEAST, worth.OVER, worth.MANY, worth.SOON) == (2, 15, 10, 5)
+    assert "fewer than 2 queries a second, over 15 s, are asked at an agent each" in text
+    assert "10 questions within 5 s begin proofs again" in text
     assert freshness.PROVE_FOR == 15
     assert "15 seconds after the last question proofs end" in text
-    assert (blocking.WAIT, watch.SPREAD) == (60, 1)
-    assert "which Consul answers after 60 to 120 s, each at a time of its own" in text
+    assert (watch.WAIT_HERE, watch.WAIT, watch.SPREAD) == (300, 60, 1)
+    waits = "which Consul answers after 300 to 600 s, an agent on another host after 60 to 120 s"
+    assert f"{waits}, each at a time of its own" in text
     assert 3 * carriers.CONNECTIONS <= 200
     assert "Consul allows one host 200 connections" in text
     assert freshness.NEGATIVE_SHARE == 4

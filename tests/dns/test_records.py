@@ -1,10 +1,6 @@
-"""Records taken out of messages and put into others; alias chains; orders of an RRset."""
+"""Records taken out of messages and put into others; alias chains; what is an RRset."""
 
 from __future__ import annotations
-
-import random
-from collections import Counter
-from itertools import islice
 
 import dns.rdatatype
 import pytest
@@ -227,7 +223,7 @@ def test_chains_that_loop(answers: list[bytes]) -> None:
         records.alias_chain(answers, wire_name("web.consul"))
 
 
-# -- orders ---------------------------------------------------------------------------------
+# -- RRsets ---------------------------------------------------------------------------------
 
 
 def addresses(count: int, owner: str = "web.consul") -> list[bytes]:
@@ -235,40 +231,6 @@ def addresses(count: int, owner: str = "web.consul") -> list[bytes]:
         records.build_record(wire_name(owner), const.A, 0, bytes((10, 0, 0, n)))
         for n in range(count)
     ]
-
-
-@pytest.mark.parametrize("count", [2, 3, 5, 16])
-def test_each_record_comes_first_equally_often(count: int) -> None:
-    answers = addresses(count)
-    for seed in range(20):
-        orders = [*islice(records.orders(answers, random.Random(seed)), count)]
-        assert sorted(order[0] for order in orders) == answers
-        assert [sorted(order) for order in orders] == [answers] * count
-
-
-@pytest.mark.parametrize("most", [1, 4, 16])
-def test_of_more_records_than_orders_each_has_the_same_chance(most: int) -> None:
-    answers = addresses(40)
-    rng = random.Random(7)
-    firsts: Counter[bytes] = Counter()
-    for _ in range(1600 // most):
-        orders = [*islice(records.orders(answers, rng), most)]
-        assert len({order[0] for order in orders}) == len(orders) == most
-        assert [sorted(order) for order in orders] == [answers] * most
-        firsts.update(order[0] for order in orders)
-    # 40 expected of each; the seed is fixed
-    assert len(firsts) == 40
-    assert 15 < min(firsts.values()) <= max(firsts.values()) < 75
-
-
-def test_records_behind_the_first_are_shuffled_too() -> None:
-    answers = addresses(5)
-    rng = random.Random(3)
-    seconds = Counter(
-        order[1] for order in islice(records.orders(answers, rng), 1000)
-    )
-    assert len(seconds) == 5
-    assert max(seconds.values()) < 2 * min(seconds.values())
 
 
 @pytest.mark.parametrize(
@@ -320,20 +282,3 @@ def test_others_may_not(other: bytes) -> None:
 def test_records_of_another_number_are_of_another_size(count: int) -> None:
     assert size_of_addresses(b"".join(ROWS), count) == 0
     assert size_of_addresses(b"", count) == 0
-
-
-@pytest.mark.parametrize("count", [2, 3, 5, 16])
-def test_what_is_turned_round_comes_first_and_second_equally_often(count: int) -> None:
-    rows = [ROW + bytes((10, 0, 0, last)) for last in range(count)]
-    firsts: Counter[bytes] = Counter()
-    pairs: Counter[bytes] = Counter()
-    rounds = 200
-    bodies = islice(records.rotations(b"".join(rows), 16, random.Random(5)), rounds * count)
-    for number, body in enumerate(bodies):
-        assert sorted(body[at : at + 16] for at in range(0, len(body), 16)) == rows
-        firsts[body[:16]] += 1
-        pairs[body[:32]] += 1
-        assert number % count or len(set(firsts.values())) <= 2
-    assert set(firsts.values()) == {rounds}
-    assert len(pairs) == count * (count - 1)
-    assert max(pairs.values()) < 3 * rounds / (count - 1)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.coreless import HeldUp
 from tests.e2e.alone import (
     CONSUL_NAME,
     LISTEN,
@@ -220,25 +221,33 @@ def test_the_journal_knows_what_is_grave(service: Machine) -> None:
     assert len([text for text in told if SETTINGS in text]) == 2
 
 
-def starts(host: Machine, since: str) -> list[float]:
-    """When the service was started, by the journal's clock."""
+def waits(host: Machine, since: str) -> list[float]:
+    """How long each start of the service came after the end of the one before (seconds)."""
     lines = host.run(
         "journalctl", "--quiet", "--output=short-unix", f"--unit={UNIT}", f"--after-cursor={since}"
     ).splitlines()
-    return [float(line.split()[0]) for line in lines if "systemd[1]: Starting " in line]
+    found, ended = [], 0.0
+    for line in lines:
+        at = float(line.split()[0])
+        if "systemd[1]: " in line and "Main process exited" in line:
+            ended = at
+        elif "systemd[1]: Starting " in line and ended:
+            found.append(at - ended)
+    return found
 
 
 def test_what_cannot_begin_is_tried_ever_later_and_at_once_when_it_is_asked_for(
     host: Machine,
 ) -> None:
     host.write(SETTINGS, settings(rest="nonsense: 1"))
-    since, begun = cursor(host), time.monotonic()
+    since, held, begun = cursor(host), HeldUp(host.pid), time.monotonic()
     said = host.sh(f"systemctl start {UNIT} && echo started", check=False)
     # Whoever starts it is told without waiting.
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 5 + held.seconds()
     assert "started" not in said
-    wait(lambda: len(starts(host, since)) >= 4, "three more", AGAIN_S)
-    gaps = [after - before for before, after in itertools.pairwise(starts(host, since))]
+    wait(lambda: len(waits(host, since)) >= 3, "three more", AGAIN_S)
+    # How long it takes to fail is the machine's matter; how long it is waited then is not.
+    gaps = waits(host, since)
     for before, after in itertools.pairwise(gaps[:3]):
         assert after > before + 0.5, gaps
     host.write(SETTINGS, settings())
@@ -288,11 +297,11 @@ def test_none_of_the_addresses_is_waited_for_ever_longer_and_found(host: Machine
 
 def test_a_killed_server_is_back_in_a_second_however_often(service: Machine) -> None:
     for times in range(1, 6):
-        pid, killed = main_pid(service), time.monotonic()
+        pid, held, killed = main_pid(service), HeldUp(service.pid), time.monotonic()
         service.sh(f"systemctl kill --signal=KILL --kill-whom=main {UNIT}")
         back(service, pid)
         begun = int(shown(service, "ExecMainStartTimestampMonotonic")) / 1e6
-        assert begun - killed < 2, times
+        assert begun - killed < 2 + held.seconds(), times
     assert shown(service, "NRestarts") == "5"
 
 

@@ -138,9 +138,10 @@ class Page:
 
 
 class Chromium:
-    """The browser: pages are opened in it. Made by `running`."""
+    """The browser, process `pid`: pages are opened in it. Made by `running`."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse[Any], pid: int) -> None:
+        self.pid = pid
         self._socket = socket
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -214,7 +215,7 @@ async def running() -> AsyncIterator[Chromium]:
             aiohttp.ClientSession() as session,
             session.ws_connect(url, max_msg_size=0, heartbeat=None) as socket,
         ):
-            browser = Chromium(socket)
+            browser = Chromium(socket, process.pid)
             try:
                 yield browser
                 with contextlib.suppress(ProtocolError, ConnectionError, asyncio.TimeoutError):

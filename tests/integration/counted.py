@@ -22,19 +22,12 @@ from consulfwd import daemon
 from consulfwd.cli import logs
 from consulfwd.config import Loaded, load
 from consulfwd.server import Server
+from tests.coreless import coreless_s
 from tests.stolen import stolen_s
 
 EVERY_S = 0.1
 # So many lines are a second.
 LINES = round(1 / EVERY_S)
-
-
-def coreless_s() -> float:
-    """For how many seconds this thread was ready to run while others were on all cores.
-
-    https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat
-    """
-    return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
 
 
 def not_ours(lines: Sequence[Mapping[str, float]]) -> float:

@@ -206,7 +206,7 @@ class Day:
         before = served.said().count("settings reloaded")
         os.kill(served.pid, signal.SIGHUP)
         served.wait_until(
-            lambda: served.said().count("settings reloaded") > before, "settings taken", 10.0
+            lambda: served.said().count("settings reloaded") > before, "settings taken"
         )
         self.reloads += 1
 
@@ -293,7 +293,7 @@ class Day:
         pid, file = self._served.pid, self._served.file.with_name(self._served.file.name + ".seen")
         file.unlink(missing_ok=True)
         os.kill(pid, signal.SIGRTMIN)
-        self._served.wait_until(file.exists, "told what it holds", 5.0)
+        self._served.wait_until(file.exists, "told what it holds")
         said = json.loads(file.read_text())
         kernel = Path(f"/proc/{pid}")
         lines = (kernel / "status").read_text().splitlines()

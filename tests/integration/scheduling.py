@@ -56,6 +56,7 @@ ALONE = (
     "test_lint_claims.py",
     "test_audit.py",
     "test_locks.py",
+    "test_sanitized.py",
 )
 # The name of the group in one process, and what the names of those at the end begin with.
 TOGETHER, LAST = "measured", "light"

@@ -27,7 +27,7 @@ NAME = "galeradb.service.consul"
 EVERY_S = 0.5
 SEES = 'node_prefix "" { policy = "read" }\nservice_prefix "" { policy = "read" }'
 # The first look comes within a turn; with some time for a busy machine.
-FOUND_S = 5.0
+FOUND_S = 15.0
 
 
 @contextmanager

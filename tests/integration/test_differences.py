@@ -41,7 +41,8 @@ def test_every_difference_has_a_reason(found: Found) -> None:
     assert found.queries == QUERIES
     if faults := found.faults():
         pytest.fail(faults, pytrace=False)
-    if len(found.passing) > PASSING:
+    # A peer without a processor for seconds said nothing: then there is less to compare ours with.
+    if len(found.strange()) > PASSING:
         pytest.fail(f"too much differs for a moment:\n{found.passed()}", pytrace=False)
 
 

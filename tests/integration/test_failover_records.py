@@ -23,7 +23,8 @@ from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealCluster
 from consulfwd.dev.real_config import free_port
 from tests.consul import certificates
-from tests.integration.asking import At
+from tests.coreless import HeldUp
+from tests.integration.asking import PATIENCE_S, At
 from tests.integration.conftest import NEWEST
 from tests.integration.namespaces import Network, network
 from tests.integration.places import addresses
@@ -36,7 +37,7 @@ NETWORK = 96
 NAME = "www.example.com"
 INTERVAL, FALL, RISE, TTL_MIN = 0.3, 2, 2, 1
 FALL_S, RISE_S = INTERVAL * FALL, INTERVAL * RISE
-# What is allowed beside, on a host that does other things as well.
+# What is allowed beside, on a host that does other things as well; what it holds up is taken off.
 GRACE_S = 1.0
 HERE = "127.0.0.1"
 # As in production: what is measured is the server, not what tests add.
@@ -53,7 +54,7 @@ class Seen(NamedTuple):
     ttl: int = 0
 
 
-def ask(at: At, timeout: float = 1.0) -> Seen:
+def ask(at: At, timeout: float = PATIENCE_S) -> Seen:
     """Ask for the name once."""
     query = dns.message.make_query(NAME, "A")
     try:
@@ -224,16 +225,19 @@ def test_a_name_leaves_what_is_dead_or_wrong_and_comes_back(
             (lambda: first.say(PAGE), first, RISE_S),
         )
         for step, to, allowed in steps:
+            held = HeldUp(served.pid)
             at = time.monotonic()
             step()
-            took = direct.until(to.address, 10.0) - at
-            assert took < allowed + GRACE_S
-            print(f"{to.address}: {took:.2f} s, promised {allowed + GRACE_S:.2f} s")
+            took = direct.until(to.address, 20.0) - at
+            most = allowed + GRACE_S + held.seconds()
+            print(f"{to.address}: {took:.2f} s, promised {most:.2f} s")
+            assert took < most
             if to is second:
                 # Whoever keeps answers keeps the dead one no longer than it was promised.
-                took = cached.until(to.address, 10.0) - at
-                assert took < allowed + TTL_MIN + GRACE_S
-                print(f"behind a cache: {took:.2f} s, {allowed + TTL_MIN + GRACE_S:.2f} s")
+                took = cached.until(to.address, 20.0) - at
+                most = allowed + TTL_MIN + GRACE_S + held.seconds()
+                print(f"behind a cache: {took:.2f} s, {most:.2f} s")
+                assert took < most
             else:
                 cached.until(to.address, 30.0)
     # Nobody was ever told that there is nothing.
@@ -317,9 +321,11 @@ def test_our_own_line_cut_moves_nothing_and_is_said_once(
         # Nothing of it is left: what is dead once it is mended is left in time.
         first.kill()
         hosts.mend(us)
+        slowed = HeldUp(served.pid)
         at = time.monotonic()
         with client(served.at) as asking:
-            assert asking.until(second.address, 10.0) - at < FALL_S + GRACE_S + INTERVAL
+            took = asking.until(second.address, 20.0) - at
+            assert took < FALL_S + GRACE_S + INTERVAL + slowed.seconds()
         again = [line for line in served.said().splitlines() if "can be checked again" in line]
         assert len(again) == 1, again
 
@@ -375,11 +381,13 @@ def test_one_of_three_checkers_moves_nothing(
         for asking in clients:
             assert {one.addresses for one in asking.seen} == {(first.address,)}
         assert sum("held" in line for line in served[2].said().splitlines()) == 1
+        held = HeldUp(*(one.pid for one in served))
         at = time.monotonic()
         first.kill()
         for asking in clients[:2]:
             # What they find reaches the other with the next write.
-            assert asking.until(second.address, 10.0) - at < FALL_S + 0.5 + GRACE_S
+            took = asking.until(second.address, 20.0) - at
+            assert took < FALL_S + 0.5 + GRACE_S + held.seconds()
         assert clients[2].seen[-1].addresses == (first.address,)
         http.mend()
         clients[2].until(second.address, 10.0)

@@ -6,6 +6,7 @@ import os
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,8 +18,16 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from consulfwd.dev.real import ApiError, RealAgent, RealCluster, dev_cluster, find_binaries
+from consulfwd.dev.real import (
+    NO_LEADER,
+    ApiError,
+    RealAgent,
+    RealCluster,
+    dev_cluster,
+    find_binaries,
+)
 from consulfwd.errors import StartError
+from tests.integration.conftest import NEWEST
 from tests.integration.places import addresses
 from tests.integration.recursors import BROKEN_ZONE, Recursor
 from tests.integration.services import BIG, EXTERNAL_TARGET, GALERA, QUERY, TEXT_NODE
@@ -94,6 +103,26 @@ def test_what_a_test_leaves_behind_is_brought_back(cluster: RealCluster) -> None
     for agent in cluster.servers:
         assert agent.answering
         assert data(ask(agent, "galeradb.service.consul")) == GALERA
+
+
+@NEWEST
+def test_an_election_is_waited_for(cluster: RealCluster) -> None:
+    alone, *others = cluster.servers
+    for agent in others:
+        agent.freeze()
+    alone.wait_until(lambda: alone.http("GET", "/v1/status/leader") == "", "without a leader")
+    with pytest.raises(ApiError, match=NO_LEADER):
+        alone.http("PUT", "/v1/kv/consulfwd/elected", 1)
+
+    def thaw() -> None:
+        for agent in others:
+            agent.thaw()
+
+    back = threading.Timer(0.5, thaw)
+    back.start()
+    cluster.http("PUT", "/v1/kv/consulfwd/elected", 1)
+    back.join()
+    assert cluster.leader() in cluster.servers
 
 
 def test_health_and_maintenance(cluster: RealCluster) -> None:

@@ -253,7 +253,7 @@ def test_it_is_not_taken_for_one_of_an_interface_that_is_gone(host: Host) -> Non
 async def test_it_is_listened_on_when_its_interface_comes_and_comes_again(
     alone: Host, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consulfwd.server.FOLLOW_EVERY", 0.01)
+    monkeypatch.setattr("consulfwd.net.ticks.EPOCH", 0.01)
     monkeypatch.setattr("consulfwd.net.listening.SOON", 0.05)
     caplog.set_level("INFO")
     place = Endpoint(host=f"{NEAR}%lan", port=53)

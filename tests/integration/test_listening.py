@@ -79,7 +79,7 @@ def iter_until(manager: Manager, last: str) -> Iterator[tuple[list[str], list[in
 
 
 async def test_those_on_a_network_that_comes_later_may_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consulfwd.server.FOLLOW_EVERY", 0.01)
+    monkeypatch.setattr("consulfwd.net.ticks.EPOCH", 0.01)
     monkeypatch.setattr("consulfwd.net.listening.SOON", 0.05)
     with network({"us": {}, "guest": {"lan": "10.26.0.2/24"}}) as made:
         us, guest = made.hosts["us"], made.hosts["guest"]

@@ -19,6 +19,8 @@ from tests.integration.served import HOST, Served
 
 FOUND = re.compile(r"ERROR recursor \S+ leads back to this server and is asked no more: (.*)")
 SERVFAILED = "leads back to this server, and there is no other"
+# What 20 answers take on a busy machine at most. If each was waited for it would be far more.
+WAITED_S = 5.0
 
 
 @pytest.mark.parametrize("others", [True, False], ids=["another recursor", "no other"])
@@ -65,7 +67,8 @@ def test_a_loop_through_unbound(
             assert rcode(reply) == "SERVFAIL"
             (why,) = (one for one in reply.options if isinstance(one, dns.edns.EDEOption))
             assert why.text == f"{looped} {SERVFAILED}"
-        assert time.monotonic() - began < 1.0
+        # Nobody waits for it: one that did would wait to the deadline each time.
+        assert time.monotonic() - began < WAITED_S
         assert not [name for name, _ in unbound.queries()[before:] if name.startswith("m")]
         if others:
             assert data(ask(served.at, "www.example.test")) == {"192.0.2.10"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import time
 import urllib.request
@@ -14,9 +15,10 @@ import pytest
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealCluster
 from consulfwd.dev.real_config import free_port
+from tests.coreless import HeldUp
 from tests.integration import served as process
 from tests.integration.asking import question
-from tests.integration.chromium import Page
+from tests.integration.chromium import Chromium, Page
 from tests.integration.page_shown import SENTENCE, text
 from tests.integration.page_shown import chromium as chromium
 from tests.integration.page_shown import page as page
@@ -27,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOST = "127.0.0.1"
 # How long it may take until it is to be seen.
-IN_TIME_S = 2.0
+IN_TIME_S, IN_RESERVE_S = 2.0, 3.0
 
 
 async def ask_on(at: tuple[str, int]) -> None:
@@ -49,7 +51,7 @@ async def look_on(at: int) -> None:
 
 
 async def test_a_killed_agent_is_seen_within_two_seconds(
-    page: Page, cluster: RealCluster, tmp_path: Path
+    page: Page, chromium: Chromium, cluster: RealCluster, tmp_path: Path
 ) -> None:
     # Who is killed does not lead: an election is another matter.
     leader = await asyncio.to_thread(cluster.leader)
@@ -64,25 +66,30 @@ async def test_a_killed_agent_is_seen_within_two_seconds(
     running = process.Served(settings, tmp_path, guard)
     await asyncio.to_thread(running.start)
     shown = f"to be looked at by http://{HOST}:{at}"
-    await asyncio.to_thread(running.wait_until, lambda: shown in running.said(), "shown", 5.0)
+    await asyncio.to_thread(running.wait_until, lambda: shown in running.said(), "shown")
     beside = [asyncio.create_task(one) for one in (ask_on(running.at), look_on(at))]
     try:
         await page.open(f"http://{HOST}:{at}/")
         await page.until(f"{SENTENCE} === 'All is well: 3 of 3 agents are up.'")
         assert await text(page, "#groups strong") == names[0]
         # One in reserve, which no client's query is passed to.
+        held, killed = HeldUp(running.pid, chromium.pid), time.monotonic()
         agents[1].kill()
-        await page.until(f"{SENTENCE}.startsWith('Working, with a fault: agent {names[1]} ')", 3.0)
+        await page.until(f"{SENTENCE}.startsWith('Working, with a fault: agent {names[1]} ')")
+        assert time.monotonic() - killed < IN_RESERVE_S + held.seconds()
         await asyncio.to_thread(cluster.heal)
         await page.until(f"{SENTENCE}.startsWith('All is well')", 20)
         rows = "[...document.querySelectorAll('#agents tr')]"
         row = f"{rows}.find((one) => one.innerText.startsWith('{names[0]}'))"
+        held = HeldUp(running.pid, chromium.pid)
         killed = time.monotonic()
         agents[0].kill()
-        await page.until(f"{row}.querySelector('.pill').textContent === 'down'", IN_TIME_S)
-        assert time.monotonic() - killed < IN_TIME_S
-        said = await page.value(SENTENCE)
-        assert said == f"Working, with a fault: agent {names[0]} is down."
+        await page.until(f"{row}.querySelector('.pill').textContent === 'down'")
+        assert time.monotonic() - killed < IN_TIME_S + held.seconds()
+        # Another one may be slow for a moment, which is one more.
+        fault = f"agent {names[0]} is down"
+        whole = f"^Working, with (a fault: {fault}|faults: {fault}; and 1 more)[.]$"
+        assert re.search(whole, await page.value(SENTENCE))
         # On a busy machine one that stays may be slow, and asked behind the other.
         assert await text(page, "#groups strong") in names[1:]
         assert f"{names[0]} up → " in await text(page, ".changes")

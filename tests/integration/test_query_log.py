@@ -122,7 +122,8 @@ def test_a_collector_that_stands_still_dies_and_comes_back(guard: Guard, tmp_pat
     kinds = Counter(said_of(one.partition("message:")[2], "type")[0] for one in messages)
     assert kinds["CLIENT_QUERY"] == kinds["CLIENT_RESPONSE"] >= 21
     assert "other.localhost." in messages[-1]
-    assert sorted(took)[len(took) // 2] < 0.05
+    # Who waited for the collector would wait until it is killed.
+    assert sorted(took)[len(took) // 2] < 0.25
 
 
 @contextmanager

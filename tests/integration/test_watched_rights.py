@@ -211,7 +211,7 @@ def test_a_revoked_token_is_told_at_once_and_empties_nothing(scene: Scene) -> No
     for watch in scene.revoked:
         # The third instance, which it does not see any more, woke the question.
         told = functools.partial(watch.lines, " HTTP 403: ")
-        assert wait(told, FRESH_S), watch.tail()
+        assert wait(told, FRESH_S, watch), watch.tail()
         assert watch.ever("revoked") == [who("revoked", 1, 2)]
     # What is known is still of use.
     watch, _ = scene.revoked
@@ -226,7 +226,11 @@ def test_files_follow_each_change_through_a_client_agent(scene: Scene, kind: str
     change, then = CHANGES[kind]
 
     def written(expected: set[str]) -> bool:
-        return wait(lambda: all(one.names("changed", expected) for one in scene.followed), FRESH_S)
+        return wait(
+            lambda: all(one.names("changed", expected) for one in scene.followed),
+            FRESH_S,
+            *scene.followed,
+        )
 
     try:
         change(scene.cluster, True)
@@ -242,10 +246,10 @@ def test_files_follow_the_next_agent_when_the_first_refuses_all(scene: Scene, st
     scene.cluster.register_all([instance("beside", status % 100)])
     try:
         more = others | who("beside", status % 100)
-        assert wait(lambda: watch.names("beside", more), FRESH_S)
+        assert wait(lambda: watch.names("beside", more), FRESH_S, watch)
     finally:
         scene.cluster.deregister(f"beside-{status % 100}")
-    assert wait(lambda: watch.names("beside", others), FRESH_S)
+    assert wait(lambda: watch.names("beside", others), FRESH_S, watch)
     assert set() not in watch.ever("beside")
 
 
@@ -272,13 +276,16 @@ def test_an_agent_that_refuses_all_is_told_once(scene: Scene, status: int) -> No
 def test_a_revoked_token_is_told_again_and_again(scene: Scene) -> None:
     # In twelve minutes, by its clock.
     again = functools.partial(scene.hurried.lines, " HTTP 403: ")
-    assert wait(lambda: len(again()) >= 3, left(scene, IN_USE_S)), scene.hurried.tail()
+    hurried = scene.hurried
+    assert wait(lambda: len(again()) >= 3, left(scene, IN_USE_S), hurried), hurried.tail()
 
 
 def test_a_rotated_token_is_used_within_15_s_without_a_signal(scene: Scene) -> None:
     three = who("rotated", 1, 2, 3)
     used = wait(
-        lambda: all(one.names("rotated", three) for one in scene.rotated), left(scene, IN_USE_S)
+        lambda: all(one.names("rotated", three) for one in scene.rotated),
+        left(scene, IN_USE_S),
+        *scene.rotated,
     )
     assert used, scene.rotated[0].tail()
 
@@ -287,13 +294,13 @@ def test_a_token_that_comes_after_an_hour_of_refusals_is_used_within_15_s(scene:
     """The last of the tests with a revoked token."""
     watch = scene.weary
     told = functools.partial(watch.lines, " refuses the token of ", "ACL not found")
-    assert wait(told, FRESH_S), watch.tail()
+    assert wait(told, FRESH_S, watch), watch.tail()
     assert watch.names("revoked", who("revoked", 1, 2))
     scene.revoked_token.renew()
     three = who("revoked", 1, 2, 3)
     all_of_them = (watch, scene.hurried, *scene.revoked)
     assert wait(
-        lambda: all(one.names("revoked", three) for one in all_of_them), IN_USE_S
+        lambda: all(one.names("revoked", three) for one in all_of_them), IN_USE_S, *all_of_them
     ), watch.tail()
     assert watch.lines("is accepted again"), watch.tail()
 
@@ -332,7 +339,8 @@ def test_a_server_uses_a_rotated_token_within_15_s_without_a_signal(
             before = len(served.said())
             assert rcode(ask(served.at, "changed.service.consul")) == "NOERROR"
             os.kill(served.pid, signal.SIGUSR1)
-            wait(lambda: "watches" in served.said()[before:], FRESH_S)
+            last = f" agent {agent.address}:{agent.dns_port}: "
+            wait(lambda: last in served.said()[before:], FRESH_S, served)
             return bool(re.search(r"watch of .*changed at .*: armed", served.said()[before:]))
 
         served.wait_until(watches, "watching", START_S)

@@ -24,6 +24,7 @@ from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealCluster, Registration
 from consulfwd.errors import ConsulfwdError
 from consulfwd.ops import client
+from tests.coreless import HeldUp
 from tests.integration.asking import ask, question, rcode
 from tests.integration.conftest import NEWEST
 from tests.integration.served import SERVE, Served, consul, serve
@@ -32,7 +33,8 @@ from tests.net.world import free_port
 
 SOCKETS, RATE, PATIENCE_S = 16, 500, 4.0
 NAMES = ("web.service.consul", "consul.service.consul", "nobody.service.consul")
-MENDED_S, LOST = 1.0, 50
+# On a quiet machine: what it holds up is taken off.
+MENDED_S, TOLD_S, LOST = 1.0, 1.0, 50
 
 
 class Load:
@@ -153,7 +155,7 @@ def workers(cluster: RealCluster, guard: Guard, tmp_path: Path) -> Iterator[Work
     port = free_port()
     with serve(given(cluster, path, port), tmp_path / "serve", guard, python=SERVE) as served:
         made = Workers(served, path)
-        made.until_two(10.0)
+        made.until_two(30.0)
         yield made
         # The one that a test has killed is told of as an error.
         told = served.log.read_text().replace(" ERROR worker", " NOTED worker")
@@ -171,20 +173,22 @@ def test_killed_exchanged_and_reloaded_under_load(
             time.sleep(2.5)
             before = workers.status()
             victim = workers.pids()[0]
+            held = HeldUp(served.pid)
             os.kill(victim, signal.SIGKILL)
             began = time.monotonic()
-            served.wait_until(lambda: "answers again" in served.said(), "mended", 5.0)
+            served.wait_until(lambda: "answers again" in served.said(), "mended")
             mended = time.monotonic() - began
-            time.sleep(1.1)
+            late = held.seconds()
+            # A picture is of the last second.
+            served.wait_until(lambda: _mended(workers.status()), "seen to be mended")
             after = workers.status()
             lost = asking.end()
         print(f"killed: {lost} of {asking.sent} lost, mended in {mended:.2f} s,"
               f" slowest {asking.slowest:.2f} s, codes {asking.codes}")  # fmt: skip
-        assert lost < LOST
-        assert mended < MENDED_S
+        assert lost < LOST + RATE * late
+        assert mended < MENDED_S + late
         assert after["workers_replaced"] == 1
         assert after["workers_wanted"] == 2
-        assert not after["faults"]
         counted = [one["resolver"]["counters"]["queries"] for one in (before, after)]
         assert counted[0] <= counted[1]
 
@@ -193,11 +197,11 @@ def test_killed_exchanged_and_reloaded_under_load(
             old = workers.pids()
             os.kill(served.pid, signal.SIGUSR2)
             for pid in old:
-                workers.until_two(10.0, but=pid)
+                workers.until_two(30.0, but=pid)
             time.sleep(0.5)
             served.configure(given(cluster, workers.path, served.at[1], cache={"size": 1000}))
             os.kill(served.pid, signal.SIGHUP)
-            served.wait_until(lambda: "settings reloaded" in served.said(), "reloaded", 5.0)
+            served.wait_until(lambda: "settings reloaded" in served.said(), "reloaded")
             time.sleep(0.5)
             lost = asking.end()
         print(f"exchanged and reloaded: {lost} of {asking.sent} lost,"
@@ -206,11 +210,21 @@ def test_killed_exchanged_and_reloaded_under_load(
         assert set(asking.codes) <= {0, 3}
         assert not set(workers.pids()) & set(old)
         assert workers.status()["pid"] == served.pid
-        assert workers.status()["resolver"]["cache"]["size"] == 2 * 1000
-        assert all(one["queries"] for one in workers.status()["workers"])
+
+        def shown() -> bool:
+            seen = workers.status()
+            size = seen["resolver"]["cache"]["size"] == 2 * 1000
+            return size and all(one["queries"] for one in seen["workers"])
+
+        served.wait_until(shown, "seen as it is")
     for pid in old:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def _mended(seen: Mapping[str, Any]) -> bool:
+    """Whether a picture shows that a worker was replaced, and nothing wrong."""
+    return seen["workers_replaced"] == 1 and not seen["faults"]
 
 
 @NEWEST
@@ -234,24 +248,31 @@ def test_changes_and_orders_reach_all(workers: Workers, cluster: RealCluster) ->
             seen = workers.status()["resolver"]["watches"]
             return any(one["subject"] == "service shared" and one["armed"] for one in seen)
 
-        workers.served.wait_until(watched, "watching", 10.0)
-        ends = time.monotonic() + 1.0
-        while time.monotonic() < ends:
-            answers()
-        before = workers.counters()
-        for _ in range(20):
-            answers()
-        time.sleep(1.0)
-        after = workers.counters()
+        def held_good() -> bool:
+            """Whether few of 320 queries are passed on; each of them is counted once."""
+            before = workers.counters()
+            for _ in range(20):
+                answers()
+            workers.served.wait_until(
+                lambda: workers.counters()["queries"] - before["queries"] >= 320, "counted"
+            )
+            time.sleep(1.0)
+            after = workers.counters()
+            assert after["queries"] - before["queries"] == 320
+            return after["forwarded"] - before["forwarded"] < 80
+
+        workers.served.wait_until(watched, "watching")
         # Consul gives a TTL of 0: what is not passed on is held good by the head's watch.
-        assert after["queries"] - before["queries"] == 320
-        assert after["forwarded"] - before["forwarded"] < 80
+        workers.served.wait_until(held_good, "watching for all")
         for number in range(2, 6):
-            register(f"10.77.0.{number}")
-            ends = time.monotonic() + 1.0
-            while answers() != {f"10.77.0.{number}"} and time.monotonic() < ends:
+            address = f"10.77.0.{number}"
+            register(address)
+            held = HeldUp(workers.served.pid)
+            began = time.monotonic()
+            while answers() != {address} and time.monotonic() < began + 20.0:
                 pass
-            assert answers() == {f"10.77.0.{number}"}
+            assert time.monotonic() - began < TOLD_S + held.seconds()
+            assert answers() == {address}
     finally:
         cluster.deregister("shared1")
 
@@ -261,7 +282,7 @@ def test_changes_and_orders_reach_all(workers: Workers, cluster: RealCluster) ->
     assert len(workers.order("drain", server=first)["others"]) == 2
     victim = workers.pids()[1]
     os.kill(victim, signal.SIGKILL)
-    workers.until_two(5.0, but=victim)
+    workers.until_two(30.0, but=victim)
     # Who begins later knows it, too.
     assert workers.status()["resolver"]["upstreams"][0]["drained"]
     assert workers.order("explain", name="web.service.consul", type="A")
@@ -281,7 +302,7 @@ def test_changes_and_orders_reach_all(workers: Workers, cluster: RealCluster) ->
 
     looking = threading.Thread(target=look, daemon=True)
     looking.start()
-    ends = time.monotonic() + 5.0
+    ends = time.monotonic() + 20.0
     while looking.is_alive() and time.monotonic() < ends:
         answers()
     assert not looking.is_alive()
@@ -295,11 +316,11 @@ def test_workers_end_with_the_head(cluster: RealCluster, guard: Guard, tmp_path:
     try:
         served.start()
         made = Workers(served, path)
-        made.until_two(10.0)
+        made.until_two(30.0)
         pids = made.pids()
     finally:
         served.kill()
-    ends = time.monotonic() + 5.0
+    ends = time.monotonic() + 20.0
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < ends:
         time.sleep(0.05)
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)

@@ -26,6 +26,7 @@ import pytest
 from consulfwd.dev.child import Guard
 from consulfwd.errors import ConsulfwdError
 from consulfwd.ops import client
+from tests.coreless import HeldUp
 from tests.integration.places import addresses
 from tests.integration.served import SERVE, Served, serve
 from tests.net.world import free_port
@@ -33,7 +34,7 @@ from tests.net.world import free_port
 NETWORK = 97
 NAME, OTHER = "www.example.com", "db.example.com"
 INTERVAL, FALL = 0.2, 2
-HERE, PORTS = "127.0.0.1", 12
+HERE, PORTS, PER_S = "127.0.0.1", 12, 20
 COOKIE = dns.edns.OptionType.COOKIE
 
 
@@ -96,14 +97,14 @@ class Site:
         self.served.configure(self.settings)
         os.kill(self.served.pid, signal.SIGHUP)
         self.served.wait_until(
-            lambda: self.served.said().count(reloaded) > before, "reloaded", 5.0
+            lambda: self.served.said().count(reloaded) > before, "reloaded"
         )
 
     def pids(self) -> list[int]:
         return [one["pid"] for one in self.status()["workers"] if one["answers"]]
 
     def until_two(self, but: int, meanwhile: Callable[[], object]) -> None:
-        ends = time.monotonic() + 10.0
+        ends = time.monotonic() + 30.0
         while time.monotonic() < ends:
             meanwhile()
             with contextlib.suppress(ConsulfwdError, AssertionError):
@@ -170,16 +171,18 @@ def test_workers_answer_by_what_one_process_knows(
 ) -> None:
     primary, secondary = targets
     served = site.served
-    site.until({primary.address}, 5.0)
+    site.until({primary.address}, 20.0)
 
     primary.end()
-    took = site.until({secondary.address}, INTERVAL * FALL + 1.0)
+    held = HeldUp(served.pid)
+    took = site.until({secondary.address}, 20.0)
     print(f"moved after {took:.2f} s")
+    assert took < INTERVAL * FALL + 1.0 + held.seconds()
     texts = {str(site.ask(f"_failover.{NAME}", "TXT").answer[0]) for _ in range(PORTS)}
     assert all("down for" in one and "refused" in one for one in texts)
     # A picture is of the last second.
     served.wait_until(
-        lambda: site.status()["failover"][0]["answer"] == [secondary.address], "seen", 2.0
+        lambda: site.status()["failover"][0]["answer"] == [secondary.address], "seen"
     )
     assert any(primary.address in one and "down" in one for one in site.status()["faults"])
     _, metrics = client.ask(site.path, "GET", "/metrics")
@@ -190,7 +193,7 @@ def test_workers_answer_by_what_one_process_knows(
 
     # An order reaches all, and a worker that begins later knows of it from its first answer on.
     site.order("force", glob=f"{NAME}/primary", to="up", reason="a drill", by="anna")
-    site.until({primary.address}, 1.0)
+    site.until({primary.address}, 20.0)
     seen_meanwhile: set[str] = set()
     victim = site.pids()[0]
     os.kill(victim, signal.SIGKILL)
@@ -200,12 +203,12 @@ def test_workers_answer_by_what_one_process_knows(
     # So is a name that came by a reload.
     site.settings["failover"][OTHER] = _record(secondary, primary)
     site.reload()
-    site.until({secondary.address}, 5.0, OTHER)
+    site.until({secondary.address}, 20.0, OTHER)
     assert site.answers() == {primary.address}
 
     # What was ordered a moment before holds in the next program.
     site.order("unforce", glob=f"{NAME}/primary")
-    site.until({secondary.address}, 1.0)
+    site.until({secondary.address}, 20.0)
     site.order("force", glob=f"{OTHER}/primary", to="down", by="anna")
     old = site.pids()
     os.kill(served.pid, signal.SIGUSR2)
@@ -213,28 +216,35 @@ def test_workers_answer_by_what_one_process_knows(
         site.until_two(pid, lambda: seen_meanwhile.update(site.answers()))
     assert seen_meanwhile == {primary.address, secondary.address}
     served.wait_until(
-        lambda: [len(one["forces"]) for one in site.status()["failover"]] == [1, 0], "forced", 2.0
+        lambda: [len(one["forces"]) for one in site.status()["failover"]] == [1, 0], "forced"
     )
 
     # Of a client's queries so many are answered by all together, and a cookie of one lifts that.
     cookie = _cookie(site.ask(cookie=b"\1" * 8))
     assert len(cookie) == 24
-    site.settings["limits"] = {"own_host": True, "per_client": 20, "per_network": 20, "burst": 1}
+    limits = {"own_host": True, "per_client": PER_S, "per_network": PER_S, "burst": 1}
+    site.settings["limits"] = limits
     site.reload()
+    began = time.monotonic()
     cut = sum(bool(site.ask().flags & dns.flags.TC) for _ in range(60))
-    # Each worker gives its half, and a little for the time that this took.
-    assert cut > 25
+    # Each worker gives its half of what a second has, and as much again for each that this took.
+    assert cut > 60 - PER_S * (1 + time.monotonic() - began) - 15
     replies = [site.ask(cookie=cookie) for _ in range(PORTS)]
     assert {_shown(one) for one in replies} == {secondary.address}
     assert {_cookie(one) for one in replies} == {cookie}
-    time.sleep(1.1)
-    counters = site.status()["resolver"]["counters"]
-    assert counters["limited"] == counters["slipped"] == cut
-    assert counters["right_cookies"] == PORTS
-    assert counters["wrong_cookies"] == 0
-    assert all(one["queries"] for one in site.status()["workers"])
+
+    def counted() -> tuple[float, ...]:
+        found = site.status()["resolver"]["counters"]
+        return tuple(found[one] for one in ("limited", "slipped", "right_cookies"))
+
+    # A picture is of the last second.
+    served.wait_until(lambda: counted() >= (cut, cut, PORTS), "counted")
+    assert counted() == (cut, cut, PORTS)
+    seen = site.status()
+    assert seen["resolver"]["counters"]["wrong_cookies"] == 0
+    assert all(one["queries"] for one in seen["workers"])
     told = "queries over the limits of their clients: "
-    served.wait_until(lambda: told in served.said(), "told", 5.0)
+    served.wait_until(lambda: told in served.said(), "told")
     assert served.said().count(told) == 1
 
 

@@ -19,6 +19,7 @@ from consulfwd.dev.real import RealAgent, RealCluster, Registration
 from consulfwd.zones import whole
 from consulfwd.zones.feed import Feed
 from consulfwd.zones.seen import Catalog, Health, Service
+from tests.coreless import HeldUp
 from tests.integration.conftest import NEWEST
 
 # From when Consul knows of it until the zone does: of health, and of what is registered where more
@@ -148,7 +149,9 @@ async def test_each_change_is_known_in_time(
         ) -> None:
             name, expected = SERVICE.format(number), [NODE.format(one) for one in shown]
             await make()
-            took[what] = await at.until(lambda: at.shown(name) == expected, what)
+            held = HeldUp()
+            waited = await at.until(lambda: at.shown(name) == expected, what)
+            took[what] = waited - held.seconds()
 
         def health(number: int, status: str) -> Callable[[], Awaitable[object]]:
             id_ = f"{SERVICE.format(number)}-1"

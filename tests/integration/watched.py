@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealAgent, RealCluster
+from tests.coreless import HeldUp
+from tests.integration.own_words import own_words
 
 HOST = "127.0.0.1"
 POLL_S = 0.02
@@ -183,7 +185,7 @@ class Watch(Child):
         try:
             assert self.running, self.tail()
             self.terminate()
-            log = self.log.read_text()
+            log = own_words(self.log.read_text())
             assert log.endswith("stopped\n"), log
             assert "Traceback" not in log, log
         finally:
@@ -292,11 +294,14 @@ class Front:
         self._thread.join()
 
 
-def wait(condition: Callable[[], object], seconds: float) -> bool:
-    """Wait for a condition, so long at most; whether it holds."""
-    end = time.monotonic() + seconds
+def wait(condition: Callable[[], object], seconds: float, *programs: Child) -> bool:
+    """Wait for a condition, so long at most; whether it holds.
+
+    What the machine held up this process and those programs is allowed besides.
+    """
+    held, end = HeldUp(*(one.pid for one in programs)), time.monotonic() + seconds
     while not condition():
-        if time.monotonic() >= end:
+        if (now := time.monotonic()) >= end and now >= end + held.seconds():
             return False
         time.sleep(POLL_S)
     return True

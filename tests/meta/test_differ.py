@@ -147,6 +147,23 @@ def test_what_is_not_seen_again_is_told_apart_from_what_lasts() -> None:
     assert "again: python -m" in found.passed()
 
 
+def test_what_passes_where_a_peer_said_nothing_is_not_strange() -> None:
+    for peer, strange in ((USUAL, 1), (None, 0)):
+        found = Found()
+        replies = facts(said(rcode="SERVFAIL"), USUAL, USUAL, USUAL)
+        if peer is None:
+            replies["unbound"] = NO_REPLY
+        found.add(QUERY, replies)
+        found.look_again(lambda query: facts(USUAL, USUAL, USUAL, USUAL))
+        assert len(found.passing) >= 1
+        assert len(found.strange()) == strange
+    # Of ours silence is what it is.
+    found = Found()
+    found.add(QUERY, facts(USUAL, USUAL, USUAL, USUAL) | {"consulfwd": NO_REPLY})
+    found.look_again(lambda query: facts(USUAL, USUAL, USUAL, USUAL))
+    assert found.strange() == found.passing != []
+
+
 def test_what_differs_often_is_not_asked_again() -> None:
     found = Found()
     for _ in range(4):

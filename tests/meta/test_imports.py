@@ -81,6 +81,7 @@ PURE_OF_ZONES = {
     "sinks.faults", "sinks.ownership", "sinks.transfers", "sinks.updates", "sinks.written",
 }  # fmt: skip
 PURE_OF_BACKENDS = {"backends.due", "backends.model", "backends.picking"}
+PURE_OF_CONSUL = {"consul.http_reply"}
 # Of checks all modules but these, which ask, or wait: what is found is judged without.
 ASKING_OF_CHECKS = {
     "asked_consul", "asked_dns", "asked_resolver", "asked_zone", "deadline", "running",
@@ -106,8 +107,8 @@ IMPURE_OF_AUDIT |= {"audit.inquiry", "audit.settings"}
 # Who checks, hears and keeps what failover records are decided by.
 IMPURE_OF_FAILOVER = {"failover.keeping", "failover.routed", "failover.running", "failover.votes"}
 IMPURE_OF_FAILOVER |= {"failover.serving", "failover.waiting"}
-# Of checks all but these two ask.
-PURE_OF_CHECKS = {"failover.checks.automaton", "failover.checks.http_reply"}
+# Of checks all but this one ask.
+PURE_OF_CHECKS = {"failover.checks.automaton"}
 
 # These parts do input and output in these modules only.
 IN_PLACE = {"apply", "generate", "keep", "servers", "template", "zones"}
@@ -140,7 +141,7 @@ def pure(found: Import) -> bool:
     asks = found.module.startswith("failover.checks.") and found.module not in PURE_OF_CHECKS
     of_failover = found.part == "failover" and found.module not in IMPURE_OF_FAILOVER and not asks
     decides = found.part in PURE or of_pure_zones(found) or judges(found) or of_audit or of_failover
-    decides = decides or found.module in PURE_OF_BACKENDS
+    decides = decides or found.module in PURE_OF_BACKENDS | PURE_OF_CONSUL
     if not decides:
         return True
     if (found.module, found.top) in THIRD_PARTY_IN_PURE:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +22,7 @@ from tests.meta.imports import all_imports
 # Distribution -> the name it is imported by, where they differ.
 IMPORTED_AS = {"dnspython": "dns", "protobuf": "google", "pyyaml": "yaml"}
 
+FAST_LANE = f"consulfwd/net/_fast{sysconfig.get_config_var('EXT_SUFFIX')}"
 TEMPLATE = "bind-templates/bind/consul.conf.j2"
 
 
@@ -29,20 +33,32 @@ def setup_cfg(project: Path) -> configparser.ConfigParser:
     return parser
 
 
+def build(source: Path, what: str, **environ: str) -> Path:
+    """Return a "wheel" or "sdist" made of the source, as pip makes it, but offline."""
+    script = f"import sys, setuptools.build_meta as b; b.build_{what}(sys.argv[1])"
+    command = [sys.executable, "-c", script, str(source / "dist")]
+    environment = {**os.environ, **environ}
+    subprocess.run(command, cwd=source, check=True, capture_output=True, env=environment)
+    (made,) = (source / "dist").iterdir()
+    return made
+
+
+def copied(project: Path, to: Path) -> Path:
+    """Copy what is in the repository and needed to build, and nothing that was built."""
+    to.mkdir()
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "LICENSE", "README.md"):
+        shutil.copy(project / name, to)
+    for name in (consulfwd.__name__, "bind-templates", "examples"):
+        ignored = shutil.ignore_patterns("__pycache__", "*.so")
+        shutil.copytree(project / name, to / name, symlinks=True, ignore=ignored)
+    return to
+
+
 @pytest.fixture(scope="module")
 def wheel(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
-    """The wheel made of a copy of the source, as `pip wheel .` makes it, but offline."""
-    source = tmp_path_factory.mktemp("source")
-    for name in ("setup.cfg", "pyproject.toml", "LICENSE", "README.md"):
-        shutil.copy(project / name, source)
-    for name in (consulfwd.__name__, "bind-templates", "examples"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(project / name, source / name, symlinks=True, ignore=ignored)
-    build = "import sys, setuptools.build_meta as b; b.build_wheel(sys.argv[1])"
-    command = [sys.executable, "-c", build, str(source / "dist")]
-    subprocess.run(command, cwd=source, check=True, capture_output=True)
-    (made,) = (source / "dist").glob("*.whl")
-    with zipfile.ZipFile(made) as opened:
+    """The wheel made of a copy of the source."""
+    source = copied(project, tmp_path_factory.mktemp("made") / "source")
+    with zipfile.ZipFile(build(source, "wheel")) as opened:
         yield opened
 
 
@@ -59,7 +75,27 @@ def test_wheel_has_every_module_template_and_page(wheel: zipfile.ZipFile, projec
     source |= {path.relative_to(project).as_posix() for path in page.iterdir() if path.is_file()}
     assert f"consulfwd/{TEMPLATE}" in source
     shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert shipped == source | {"consulfwd/py.typed"}
+    beside = {"consulfwd/py.typed", "consulfwd/net/_fast.pyi"}
+    assert shipped == source | beside | {FAST_LANE}
+
+
+def test_without_a_compiler_there_is_no_fast_lane_and_all_else(
+    wheel: zipfile.ZipFile, project: Path, tmp_path: Path
+) -> None:
+    source = copied(project, tmp_path / "source")
+    with zipfile.ZipFile(build(source, "wheel", CC="no-such-compiler")) as poorer:
+        assert set(wheel.namelist()) - set(poorer.namelist()) == {FAST_LANE}
+
+
+def test_the_source_distribution_has_all_the_fast_lane_is_built_of(
+    project: Path, tmp_path: Path
+) -> None:
+    made = build(copied(project, tmp_path / "source"), "sdist")
+    with tarfile.open(made) as opened:
+        opened.extractall(tmp_path, filter="data")
+    unpacked = tmp_path / made.name.removesuffix(".tar.gz")
+    again = build(unpacked, "wheel")
+    assert FAST_LANE in zipfile.ZipFile(again).namelist()
 
 
 def test_wheel_has_the_licence_and_the_command(wheel: zipfile.ZipFile) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of the sockets share beside `world`: a certificate for a recursor over TLS."""
+"""What the tests of the sockets share beside `world`: the twins of the fast lane, a certificate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from consulfwd.net import _fast, driver, mmsg, passing, udp, udp_base, upstream
+
 TLS_NAME = "dns.example.test"
+
+
+@pytest.fixture(params=["python", "compiled"])
+def twin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which twin of the fast lane answers datagrams in this test."""
+    name: str = request.param
+    compiled = name == "compiled"
+    for module in (driver, passing, udp, udp_base, upstream):
+        monkeypatch.setattr(module, "fast", _fast if compiled else None)
+    monkeypatch.setattr(mmsg, "Batch", _fast.Batch if compiled else mmsg.PureBatch)
+    return name
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,9 @@ import consulfwd.net
 from consulfwd.core import access, cookies, failures, interest, limits
 from consulfwd.net import (
     channels,
+    collecting,
     questions,
     relays,
-    resolver,
     speller,
     table,
     timers,
@@ -54,13 +54,13 @@ TABLES: Mapping[str, int] = {
     # The same as Questions.asks and Table.flights.
     "Engine.asks": SIZE,
     "Engine.flights": SIZE,
-    "Failures._failures": SIZE,
+    "Failures.by_key": SIZE,
     # Where the letters are in what is asked of one server off the host.
     "Speller._letters": SIZE,
     "PortPool._lent": 2 * SIZE,
     "PortPool._idle": 2 * SIZE,
-    "Room._firm": SIZE,
-    "Room._loose": SIZE,
+    "Room.firm": SIZE,
+    "Room.loose": SIZE,
     "HotTable.answers": SIZE,
     "Limiter._not_free": SIZE,
     "Seen.interests": SIZE,
@@ -230,9 +230,10 @@ async def test_what_is_answered_is_not_kept_to_its_deadline() -> None:
 
 
 async def test_lookups_that_lasted_are_collected_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolver, "MOST_LASTING", 20)
+    monkeypatch.setattr(collecting, "MOST_LASTING", 20)
     collected: list[None] = []
-    monkeypatch.setattr(gc, "collect", lambda: collected.append(None))
+    monkeypatch.setattr(gc, "get_count", lambda: (0, 0, 0))
+    monkeypatch.setattr(gc, "collect", lambda which=2: collected.append(None))
     async with world(query={"deadline": 0.3}) as here, here.udp() as client:
         for agent in here.agents:
             agent.faults.frozen = True

@@ -208,7 +208,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
         return bind(address, port, kind)
 
     monkeypatch.setattr(host, "bind", bind_or_not)
-    monkeypatch.setattr("consulfwd.server.FOLLOW_EVERY", 0.01)
+    monkeypatch.setattr("consulfwd.net.ticks.EPOCH", 0.01)
     return reasons.__setitem__
 
 

@@ -152,7 +152,7 @@ async def test_forward_zones_are_what_they_say() -> None:
 async def test_a_resolv_conf_that_changes_is_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consulfwd.server.FOLLOW_EVERY", 0.01)
+    monkeypatch.setattr("consulfwd.net.ticks.EPOCH", 0.01)
     path = tmp_path / "resolv.conf"
     async with own_and_public() as (own, public):
         ports = {own.host: own.port, public.host: public.port}

@@ -567,7 +567,7 @@ async def test_resolv_conf_is_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setattr("consulfwd.server.FOLLOW_EVERY", 0.01)
+    monkeypatch.setattr("consulfwd.net.ticks.EPOCH", 0.01)
     path = tmp_path / "resolv.conf"
     path.write_text("nameserver 127.0.0.2\n")
     async with Recursor(WWW, host="127.0.0.2") as first, Recursor(WWW, host="127.0.0.3") as second:

@@ -17,6 +17,7 @@ from consulfwd.core import query
 from consulfwd.core.states import State
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net.lookup import Resolver
+from tests.coreless import our_time
 from tests.net.recursor import Recursor
 from tests.net.world import World, settings, until, world
 
@@ -65,9 +66,9 @@ async def test_an_answer_of_the_second_is_not_kept_waiting() -> None:
     async with Recursor(OWN) as first, Recursor(OWN) as second, world(first, second) as here:
         first.silent = True
         quick(here)
-        began = time.monotonic()
+        began = our_time()
         assert (await here.ask("quick.test")).data == ["10.6.0.1"]
-        assert time.monotonic() - began < 0.8
+        assert our_time() - began < 0.8
 
 
 @pytest.mark.parametrize("end", ["denies too", "fails", "is gone"])
@@ -82,9 +83,9 @@ async def test_the_denial_is_taken_once_the_first_has_nothing_better(end: str) -
             await until(lambda: second.names)
             for upstream in recursors(here)[:1]:
                 here.engine.table.health.refused(upstream, here.engine.clock.now(), "it went away")
-        began = time.monotonic()
+        began = our_time()
         assert (await asked).rcode == "NXDOMAIN"
-        assert time.monotonic() - began < (SLOW_S if end == "is gone" else 1.0)
+        assert our_time() - began < (SLOW_S if end == "is gone" else 1.0)
 
 
 async def test_the_denial_is_taken_in_the_end_and_corrected_by_a_late_answer(
@@ -94,9 +95,10 @@ async def test_the_denial_is_taken_in_the_end_and_corrected_by_a_late_answer(
     async with Recursor(OWN) as first, Recursor() as second, world(first, second) as here:
         first.slow_labels["slow"] = 0.8
         quick(here)
-        began = time.monotonic()
+        began, ours = time.monotonic(), our_time()
         assert (await here.ask("host.slow.test")).rcode == "NXDOMAIN"
-        assert 0.3 <= time.monotonic() - began < 0.75
+        assert time.monotonic() - began >= 0.3
+        assert our_time() - ours < 0.75
         await asyncio.sleep(0.6)
         assert (await here.ask("host.slow.test")).data == ["10.6.0.2"]
 
@@ -111,9 +113,9 @@ async def test_a_first_one_that_is_silent_is_not_waited_for_long(
         for number in range(12):
             assert (await here.ask(f"made-up-{number}.test")).rcode == "NXDOMAIN"
         assert recursors(here)[0].state is not State.UP
-        began = time.monotonic()
+        began = our_time()
         assert (await here.ask("one-more.test")).rcode == "NXDOMAIN"
-        assert time.monotonic() - began < 0.25
+        assert our_time() - began < 0.25
 
 
 @pytest.mark.parametrize("kind", ["nothing", "referral"])
@@ -168,9 +170,9 @@ async def test_a_server_that_drops_edns(alone: bool) -> None:
                 await until(lambda: recursors(here)[0].state is State.UP, 10.0)
             # That is remembered, ...
             before = len(first.asked)
-            began = time.monotonic()
+            began = our_time()
             assert (await here.ask("host.slow.test")).data == ["10.6.0.2"]
-            assert time.monotonic() - began < 0.25
+            assert our_time() - began < 0.25
             assert first.names[before:].count("host.slow.test.") == 1
             # ... and looked into now and then.
             first.drops_edns = False
@@ -263,9 +265,9 @@ async def test_a_public_one_denies_nothing_for_one_that_was_lame_for_another_nam
         for name in ("quick.test", "host.slow.test"):
             assert (await here.ask(name)).rcode == "NOERROR"
         # What both deny is denied, at once.
-        began = time.monotonic()
+        began = our_time()
         assert (await here.ask("nowhere.test")).rcode == "NXDOMAIN"
-        assert time.monotonic() - began < 0.5
+        assert our_time() - began < 0.5
 
 
 async def test_a_stale_answer_is_better_than_a_recursors_verdict_or_denial() -> None:

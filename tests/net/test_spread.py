@@ -129,6 +129,7 @@ def check(packets: list[bytes], instances: int, *, cut: bool) -> None:
 
 
 @CASES
+@pytest.mark.usefixtures("twin")
 async def test_hot(qtype: str, instances: int, edns: int | None, cut: bool) -> None:
     async with many(instances, qtype) as (here, hand), here.udp() as client:
         replies: list[bytes] = []

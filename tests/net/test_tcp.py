@@ -195,7 +195,7 @@ async def test_a_connection_that_waits_for_us_is_not_idle() -> None:
 
 async def test_a_client_that_leaves_is_not_missed() -> None:
     async with world(patience=1.0) as here:
-        here.agents[0].faults.any.delay.on(0.05)
+        here.agents[0].faults.any.delay.on(0.3)
         async with here.tcp() as client:
             client.send(*(numbered(f"n{ident}.{NAME}", ident) for ident in range(150)))
             await until(lambda: len(here.engine.flights) == 100)

@@ -30,7 +30,8 @@ from tests.net.messages import Reply, parse, question
 from tests.net.recursor import Recursor
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "consul.d"
-PATIENCE_S = 5.0
+# What is waited for comes at once, but for a busy machine.
+PATIENCE_S = 15.0
 PROBE = "consul.service.consul"
 # A busy machine must not make agents look late where it is counted who is asked.
 PATIENT = dataclasses.replace(AGENT, hedge_floor=0.2, hedge_initial=0.2)
@@ -202,10 +203,7 @@ class World:
 
     def tick(self) -> None:
         """Let the server do what it does each second."""
-        engine = self.engine
-        assert engine._ticker is not None
-        engine._ticker.cancel()
-        engine._tick()
+        self.engine.ticks.go()
 
     def asked(self) -> list[str]:
         """Which agents were asked (not probed) over what, in order of agents: `1 udp`."""

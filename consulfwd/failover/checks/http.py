@@ -1,8 +1,8 @@
 """A page asked for at an address over HTTP/1.1, and whether it is right.
 
 What belongs here: the request, what its reply is worth, redirects. The octets of a reply are read
-in `http_reply`. The address is the one that is checked: no name is looked up, nor is one after a
-redirect.
+in `consul.http_reply`. The address is the one that is checked: no name is looked up, nor is one
+after a redirect.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from urllib.parse import urljoin, urlsplit
 
 from consulfwd import __version__
 from consulfwd.config.failover_checks import HttpCheck
+from consulfwd.consul.http_reply import BadReply, HttpReply
 from consulfwd.failover.checks.connecting import Stream, Trust, connected
-from consulfwd.failover.checks.http_reply import BadReply, HttpReply
 from consulfwd.failover.checks.looking import Progress, Wrong
 from consulfwd.failover.checks.sought import Sought
 from consulfwd.failover.model import Address

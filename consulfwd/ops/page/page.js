@@ -86,7 +86,7 @@ function draw() {
   // What a visitor may have set himself is a property, not an attribute.
   for (const one of document.querySelectorAll("input[data-window]")) one.checked = one.dataset.on === "true";
   fill(at("foot"), [
-    h("p", null, `consulfwd ${status.version}, process ${status.pid}, started ${clock(status.started, now)} (${duration(now - status.started)} ago). As of `, h("time", { datetime: new Date(status.taken * 1000).toISOString() }, clock(status.taken, now)), "."),
+    h("p", null, `consulfwd ${status.version}${resolver ? (resolver.compiled ? ", compiled fast lane" : ", in Python alone") : ""}, process ${status.pid}, started ${clock(status.started, now)} (${duration(now - status.started)} ago). As of `, h("time", { datetime: new Date(status.taken * 1000).toISOString() }, clock(status.taken, now)), "."),
     h("p", null, "This page changes nothing. The same for scripts: ", h("a", { href: "/status.json" }, "status.json"), ", ", h("a", { href: "/metrics" }, "metrics"), "."),
   ]);
 }

@@ -30,7 +30,7 @@ def lines(read: Read, before: Snapshot | None = None, *, whole: bool = False) ->
     mood, verdict = verdict_of(seen)
     yield mood, f"{title(seen)}: {verdict}"
     since = f", up for {duration(seen.taken - seen.started)}" if seen.started else ""
-    yield "dim", f"  consulfwd {seen.version}, pid {seen.pid}{since}"
+    yield "dim", f"  consulfwd {seen.version}{_lane(seen)}, pid {seen.pid}{since}"
     if seen.line:
         yield "plain", f"  {seen.line}"
     for fault in seen.faults:
@@ -44,6 +44,13 @@ def lines(read: Read, before: Snapshot | None = None, *, whole: bool = False) ->
     if read.missing:
         named = ", ".join(read.missing[:NAMED]) + (", ..." if read.missing[NAMED:] else "")
         yield "warn", f"  not told by consulfwd {seen.version}, which is another version: {named}"
+
+
+def _lane(seen: Snapshot) -> str:
+    """Return how queries are answered, if they are."""
+    if seen.resolver is None:
+        return ""
+    return ", compiled fast lane" if seen.resolver.compiled else ", in Python alone"
 
 
 def title(seen: Snapshot) -> str:

@@ -118,6 +118,14 @@ _SAFE = "/:%+=~!$&'()*,;@"
 
 
 def _why(error: Exception) -> str:
+    import aiohttp
+
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "connection closed without a reply"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "connection closed in the middle of the reply"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "the reply is not HTTP"
     if isinstance(getattr(error, "os_error", None), socket.gaierror):
         return "its name is not known"
     return plain(error)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from tests.integration.differ.asking import ask_all
-from tests.integration.differ.facts import Facts, read
+from tests.integration.differ.facts import NO_REPLY, Facts, read
 from tests.integration.differ.kinds import Difference, differences
 from tests.integration.differ.peculiar import OF_PEERS
 from tests.integration.differ.questions import Query
@@ -64,6 +64,14 @@ class Found:
                 self.unexplained[server, kind] = lasting
             else:
                 del self.unexplained[server, kind]
+
+    def strange(self) -> list[Difference]:
+        """What passed though every peer had replied: without one of them less is compared."""
+        return [one for one in self.passing if not self._unheard(one.query)]
+
+    def _unheard(self, query: Query) -> bool:
+        heard = self.replies.get(query, {})
+        return any(one.rcode == NO_REPLY.rcode for name, one in heard.items() if name != OURS)
 
     def faults(self) -> str:
         """What is different about ours and has no reason, as text; empty where there is nothing."""

@@ -68,8 +68,8 @@ async def test_ways_of_an_answer_over_udp(listen: str) -> None:
             replies.append(await client.receive())
         at = (here.at.host, here.at.port)
         name = here.server.settings.consul.agents[0].name
-        assert seen.kinds() == ["agent", "cache", "cache", "hot", "hot"]
-        assert [one.server for one in seen.notes] == [name, name, name, "", ""]
+        assert seen.kinds() == ["agent", "cache", "hot", "hot", "hot"]
+        assert [one.server for one in seen.notes] == [name, name, "", "", ""]
         assert [one.reply for one in seen.notes] == replies
         for one in seen.notes:
             assert (one.data, one.client, one.at) == (asked, client.address, at)

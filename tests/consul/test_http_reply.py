@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consulfwd.failover.checks.http_reply import HEAD, BadReply, HttpReply
+from consulfwd.consul.http_reply import HEAD, BadReply, HttpReply
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A:  b \r\n\r\nhello, and more"
 _CHUNKS = b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -102,3 +102,55 @@ def test_nothing_else_is_raised(octets: bytes, more: bytes, at: int) -> None:
         reply.end()
     except BadReply:
         pass
+
+
+@pytest.mark.parametrize(
+    ("octets", "lasting"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", True),
+        (_CHUNKS.replace(b"200", b"200 OK") + b"5\r\nhello\r\n0\r\n\r\n", True),
+        # What is behind it, or may yet come, would be taken for the next one.
+        (LENGTH, False),
+        (CHUNKED, False),
+        (_CHUNKS + b"5\r\nhello\r\n0\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", False),
+        # It is to be the last one (RFC 9112 section 9.3).
+        (b"HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\n\r\n", False),
+    ],
+)
+def test_whether_another_may_follow(octets: bytes, lasting: bool) -> None:
+    for piece in (1, 7, 1_000):
+        assert read(octets, piece)[0].lasting is lasting
+
+
+def test_one_that_ends_with_the_connection_is_the_last_one() -> None:
+    reply, _ = read(CLOSED.replace(b"1.0", b"1.1"), 10)
+    reply.end()
+    assert (reply.whole, reply.lasting) == (True, False)
+
+
+def crumbs(least: int, size: int) -> None:
+    reply = HttpReply(least=least)
+    reply.feed(_CHUNKS)
+    for _ in range(1_001):
+        reply.feed(b"%x\r\n%b\r\n" % (size, b"a" * size))
+
+
+def test_a_page_in_crumbs() -> None:
+    crumbs(0, 1)
+    crumbs(32, 32)
+    with pytest.raises(BadReply, match="its page comes in crumbs"):
+        crumbs(32, 31)
+
+
+def test_a_longest_head_of_one_s_own() -> None:
+    head = b"HTTP/1.1 200 OK\r\nX: %b\r\n\r\n"
+    reply = HttpReply(most=100)
+    reply.feed(head % (b"y" * 80))
+    assert reply.status == 200
+    with pytest.raises(BadReply, match="its head has more than 100 octets"):
+        HttpReply(most=100).feed(head % (b"y" * 81))

@@ -1,7 +1,8 @@
 """A reply of HTTP/1.1 read from octets that anybody may have written (RFC 9112).
 
 What belongs here: its head, and which octets are its body. Must not know: where they come from, and
-what the reply is worth. Pure, and bounded: a head of `HEAD` octets, interim replies of so many.
+what the reply is worth. Pure, and bounded: a head of `HEAD` octets or fewer, so many interim
+replies.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ HEAD = 32_768
 INTERIM = 8
 # A line of chunked coding: its size, and extensions nobody uses.
 _LINE = 256
+_MANY = 1_000
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 _DIGITS = frozenset("0123456789")
 _WITHOUT_BODY = frozenset({204, 304})
@@ -32,19 +34,44 @@ class _Body(Enum):
 class HttpReply:
     """One reply. `status` is 0 and `headers` (names in lower case) are empty before its head came.
 
-    `whole` says that its body has ended.
+    `whole` says that its body has ended. A head of more than `most` octets is none. Where `least`
+    is given, many chunks of fewer octets on the average are none, either: to put them together
+    takes longer than anybody is to wait.
     """
 
-    def __init__(self, *, head_only: bool = False) -> None:
+    __slots__ = (
+        "_buffer", "_chunked", "_head_only", "_interim", "_kind", "_least", "_left", "_most",
+        "_version", "headers", "status", "whole",
+    )  # fmt: skip
+
+    def __init__(self, *, head_only: bool = False, most: int = HEAD, least: int = 0) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.whole = False
         self._head_only = head_only
+        self._most = most
+        self._least = least
+        # How many chunks came, and of how many octets.
+        self._chunked = (0, 0)
+        self._version = ""
         self._buffer = bytearray()
         self._interim = 0
         self._kind = _Body.CLOSE
         # Octets to come of the body, or of the chunk; -1: the line with a chunk's size.
         self._left = 0
+
+    @property
+    def lasting(self) -> bool:
+        """Whether another reply may follow on this connection (RFC 9112 section 9.3).
+
+        Only where this one is whole, and nothing behind it: what is there might be taken for the
+        reply to what is asked next.
+        """
+        ended = b"\r\n" if self._kind is _Body.CHUNKED else b""
+        told = self._kind is not _Body.CLOSE or self.status in _WITHOUT_BODY
+        options = self.headers.get("connection", "").lower().replace(" ", "").split(",")
+        kept = self._version == "HTTP/1.1" and "close" not in options
+        return self.whole and told and kept and self._buffer == ended
 
     def feed(self, octets: bytes) -> bytes:
         """Return what belongs to the body of what came. Raises BadReply."""
@@ -68,8 +95,8 @@ class HttpReply:
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0 and not b"HTTP/1.".startswith(bytes(self._buffer[:7])):
             raise BadReply("what came is not HTTP")
-        if end > HEAD or (end < 0 and len(self._buffer) > HEAD):
-            raise BadReply(f"its head has more than {HEAD} octets")
+        if end > self._most or (end < 0 and len(self._buffer) > self._most):
+            raise BadReply(f"its head has more than {self._most} octets")
         if end < 0:
             return False
         first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
@@ -83,6 +110,7 @@ class HttpReply:
                 raise BadReply("it goes on saying that it is at it (HTTP 1xx)")
             return True
         self.status = status
+        self._version = first.partition(" ")[0]
         for line in lines:
             self._header(line)
         self._begin()
@@ -115,17 +143,20 @@ class HttpReply:
     def _body(self) -> bytes:
         if self._kind is _Body.CHUNKED:
             return self._chunks()
-        found = bytes(self._buffer)
-        if self._kind is _Body.LENGTH:
-            found = found[: self._left]
+        if self._kind is _Body.CLOSE:
+            found = bytes(self._buffer)
+        else:
+            found = bytes(memoryview(self._buffer)[: self._left])
             self._left -= len(found)
             self.whole = not self._left
-        self._buffer.clear()
+        # What is behind it stays, and is seen.
+        del self._buffer[: len(found)]
         return found
 
     def _chunks(self) -> bytes:
         found = bytearray()
         at, buffer = 0, self._buffer
+        count, octets = self._chunked
         while not self.whole:
             if self._left < 0:
                 end = buffer.find(b"\r\n", at, at + _LINE)
@@ -135,6 +166,9 @@ class HttpReply:
                     break
                 self._left = _size(bytes(buffer[at:end]))
                 at = end + 2
+                count, octets = count + 1, octets + max(self._left - 2, 0)
+                if count > _MANY and octets < count * self._least:
+                    raise BadReply("its page comes in crumbs")
                 # Trailers after the last are of no interest.
                 self.whole = self._left == 0
                 continue
@@ -149,6 +183,7 @@ class HttpReply:
                 raise BadReply("a chunk of its page is longer than it says")
             at += 2
             self._left = -1
+        self._chunked = count, octets
         del buffer[:at]
         return bytes(found)
 

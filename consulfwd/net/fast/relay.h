@@ -1,0 +1,134 @@
+/*
+ * The usual case of a miss: a query passed to the first upstream in order, its reply passed back.
+ * The data is Python's (dicts of questions, answers, flights; objects with slots); here it is only
+ * done sooner what `relays`, `table.submit` and `upstream.SharedUdp` would do with it. Nothing is
+ * decided: whatever is not the usual case is left to them before anything is changed.
+ */
+#ifndef CONSULFWD_RELAY_H
+#define CONSULFWD_RELAY_H
+
+#include "fast.h"
+
+struct Way;
+
+/* No reply is longer without its ID. */
+#define MOST_TAIL 65533
+
+/* Where the attributes stand that classes of Python have in slots, and these classes. */
+typedef struct {
+    PyTypeObject *ask, *entry, *known, *waiter;
+    Py_ssize_t ask_local, ask_key, ask_lane, ask_known, ask_alike, ask_kept_until;
+    Py_ssize_t entry_expires_at;
+    Py_ssize_t known_positive, known_on_host, known_off_host, known_length, known_size;
+    Py_ssize_t known_begin, known_end, known_head, known_tail, known_ordered;
+    Py_ssize_t listener, waiter_ask, client_id, peer, upstream, sent_at, others, ident;
+} Shapes;
+
+/* What relays need of one engine. */
+typedef struct {
+    PyObject_HEAD
+    Shapes at;
+    PyObject *asks, *entries, *flights, *failures, *firm, *loose;
+    PyObject *table, *health, *shield, *clock, *counters, *relays, *exact_clock;
+    Py_ssize_t most, outside; /* questions in flight: of relays at most; of others than Consul's */
+    /* How things are, since `relays_look`. */
+    double now;
+    PyObject *moment; /* `now` as a float */
+    long long version;
+    Py_ssize_t room;
+    char plain; /* nothing settles, nobody drains */
+    long asked;
+    struct Way *dirty;
+} Relays;
+
+/* The way to one upstream: a socket's lane that passes replies back. */
+typedef struct Way {
+    Lane lane;
+    Relays *relays;
+    PyObject *channel, *owner, *pending;
+    Batch *batch; /* NULL: closed */
+    Py_ssize_t window;
+    char is_dirty;
+    struct Way *next;
+    int ids_left;
+    unsigned char ids[2048];
+} Way;
+
+/* Takes of a listener's datagrams what can be passed on. */
+typedef struct {
+    Taker taker;
+    Relays *relays;
+    PyObject *listener;
+} Passer;
+
+extern PyTypeObject RelaysType, WayType, PasserType;
+
+/* Names of attributes, interned. */
+#define RELAY_NAMES(each)                                                                       \
+    each(_batch) each(_timer) each(draining) each(freshness) each(keep) each(lost) each(most)      \
+    each(now) each(on_drained) each(on_host) each(pass_back) each(queries)        \
+    each(reuse) each(settling) each(take_left) each(version)
+#define RELAY_NAME(name) *name,
+typedef struct {
+    PyObject RELAY_NAMES(RELAY_NAME) *end;
+} RelayNames;
+extern RelayNames relay_names;
+
+/* Make the names; return -1 with an exception set. */
+int relay_ready(void);
+
+/* Note how things are now (for replies: the time, and whether all is plain); return 0, or -1. */
+int relays_look(Relays *self);
+
+/*
+ * `begin`, then `ask` for each query of a batch, then `end`, with nothing of Python's run between
+ * them. `begin` and `end` return 0, or -1 with an exception set; `ask` whether the query is on its
+ * way: if not it is Python's (`UdpListener._ask`). `key` is what message `index` is without its ID.
+ */
+int relays_begin(Relays *self);
+int relays_ask(Relays *self, PyObject *listener, const Batch *batch, int index, PyObject *key);
+int relays_end(Relays *self);
+
+/* The next random ID, or NULL with an exception set. */
+const unsigned char *way_ident(Way *self);
+
+/* Send what was queued on a way; return 0, or -1 with an exception set. */
+int way_flush(Way *self);
+
+static inline PyObject *slot(PyObject *one, Py_ssize_t at)
+{
+    return *(PyObject **)((char *)one + at);
+}
+
+/* Fill a slot of a new object. */
+static inline void fill(PyObject *one, Py_ssize_t at, PyObject *value)
+{
+    Py_INCREF(value);
+    *(PyObject **)((char *)one + at) = value;
+}
+
+/* The number in a slot, or NaN where there is none. */
+static inline double number(PyObject *one, Py_ssize_t at)
+{
+    PyObject *value = slot(one, at);
+
+    return value != NULL && PyFloat_CheckExact(value) ? PyFloat_AS_DOUBLE(value) : Py_NAN;
+}
+
+/*
+ * Return the reply seen before that a message of a question is (borrowed), or NULL, maybe with an
+ * exception set: the twin of what `Relays.on_relayed` begins with.
+ */
+PyObject *relay_recognise(
+    const Shapes *at, PyObject *ask, const unsigned char *data, size_t length);
+
+/* What a reply to a client is made of behind its ID (`known.Pieces`; borrowed). */
+typedef struct {
+    const unsigned char *head, *middle, *tail;
+    size_t head_size, middle_size, tail_size;
+} Pieces;
+
+/* Find the pieces of the reply that a message makes; return whether they are there. */
+int relay_pieces(PyObject *pieces, const unsigned char *data, size_t length, Pieces *found);
+
+#endif
