@@ -23,6 +23,7 @@ from benchmarks.peers import KEEPS, Site
 from benchmarks.process import Process
 from benchmarks.samples import Result
 from benchmarks.telling import told
+from consulfwd.core.freshness import PROVE_FOR
 from consulfwd.errors import StartError
 
 # One slice (seconds), longer where there are few answers in a second.
@@ -90,25 +91,39 @@ def run(
         for peer in bench.peers
     ]
     with started(entries, load) as servers:
-        for one in servers:
-            warm = replace(load, rate=WARM_RATE)
-            dnsperf(warm.command(datafile, one.port, "-n", "5"))
         rest = Rest(bench.upstream.cpu_ns) if watching else None
+        # Ours first, then the floor: what Consul still does for us then is in the floor's line.
+        order = sorted(range(len(servers)), key=lambda number: not servers[number].peer.own)
+
+        def lead_in(load: Load, one: Running) -> None:
+            dnsperf(load.command(datafile, one.port, "-n", str(load.passes)))
+
+        def over(one: Running) -> None:
+            if rest is not None and one.peer.own:
+                rest.disturbed()
+
+        for number in order:
+            lead_in(replace(load, rate=WARM_RATE, passes=5), servers[number])
+            over(servers[number])
         for rate in rates:
             at_rate = replace(load, rate=rate, passes=lead_passes(rate, len(load.names)))
             results = [_result(one, at_rate, seconds, datafile, watching) for one in servers]
             turns = rounds_of(rate, rounds, misses=watching)
-            for number in range(turns):
-                bench.say(f"{rate}/s, round {number + 1} of {turns}")
+            for turn in range(turns):
+                bench.say(f"{rate}/s, round {turn + 1} of {turns}")
                 share = rest.share() if rest is not None else None
-                for result, one in zip(results, servers, strict=True):
-                    _lead_in(at_rate, datafile, one)
+                for number in order:
+                    one, result = servers[number], results[number]
+                    lead_in(at_rate, one)
                     result.samples.append(measured(one, result.load_command, share))
+                    over(one)
             if by:
                 bench.say(f"{rate}/s, system calls, by {by}")
-                for result, one in zip(results, servers, strict=True):
-                    _lead_in(at_rate, datafile, one)
-                    result.calls = _calls(by, one, replace(at_rate, seconds=SLICE_S), datafile)
+                briefly = replace(at_rate, seconds=SLICE_S)
+                for number in order:
+                    lead_in(at_rate, servers[number])
+                    results[number].calls = _calls(by, servers[number], briefly, datafile)
+                    over(servers[number])
             yield Paced(rate, results, rest.median if rest is not None else None)
 
 
@@ -128,9 +143,16 @@ class Rest:
         self._pause = pause
         self._clock = clock
         self._looks: list[float] = []
+        self._calm_at = clock()
+
+    def disturbed(self) -> None:
+        """Note that consulfwd was asked right now: it asks for proofs for some time after."""
+        self._calm_at = self._clock() + PROVE_FOR + 1.0
 
     def share(self) -> float:
-        """Look again; what is known now, in cores."""
+        """Look again, once proofs have ended; what is known now, in cores."""
+        if (left := self._calm_at - self._clock()) > 0.0:
+            self._pause(left)
         for _ in range(BREATH_S if self._looks else REST_S):
             began, before = self._clock(), self._cpu_ns()
             self._pause(1.0)
@@ -162,10 +184,6 @@ def _calls(by: str, one: Running, load: Load, datafile: Path) -> calls.Calls | N
         one.process.check()
         one.bench.say(f"{one.peer.name}: system calls not counted: {error}")
         return None
-
-
-def _lead_in(load: Load, datafile: Path, one: Running) -> None:
-    dnsperf(load.command(datafile, one.port, "-n", str(load.passes)))
 
 
 def _watched(bench: Bench, load: Load) -> Callable[[Process, Site], None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import random
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +53,13 @@ def choose_ports(
     """
     defaults = Ports()
 
+    taken = {port for port in (dns_port, http_port) if port is not None}
+
     def choose(default: int) -> int:
-        free = _free(addresses, default, within)
-        return default if free else free_port(*addresses, within=within)
+        free = default not in taken and _free(addresses, default, within)
+        port = default if free else free_port(*addresses, within=within, without=taken)
+        taken.add(port)
+        return port
 
     return Ports(
         dns=choose(defaults.dns) if dns_port is None else dns_port,
@@ -66,10 +70,14 @@ def choose_ports(
     )
 
 
-def free_port(*addresses: str, within: Within = anywhere) -> int:
-    """A port nothing uses for UDP or TCP on any of the addresses."""
+def free_port(
+    *addresses: str, within: Within = anywhere, without: Collection[int] = ()
+) -> int:
+    """A port nothing uses for UDP or TCP on any of the addresses, and none of some."""
     candidates = random.sample(_FREE_PORTS, len(_FREE_PORTS))
-    return next(port for port in candidates if _free(addresses, port, within))
+    return next(
+        port for port in candidates if port not in without and _free(addresses, port, within)
+    )
 
 
 def _free(addresses: Sequence[str], port: int, within: Within) -> bool:

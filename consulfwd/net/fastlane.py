@@ -10,6 +10,8 @@ from types import ModuleType
 
 # Set to "no": Python alone, to compare the two, or where the compiled one is not trusted.
 VARIABLE = "CONSULFWD_FAST_LANE"
+# What is used of it. One built of other sources may not have all.
+PARTS = ("Batch", "HotLane", "Passer", "Poller", "Ready", "Relays", "Way")
 
 
 def _found() -> ModuleType | None:
@@ -19,7 +21,7 @@ def _found() -> ModuleType | None:
         from consulfwd.net import _fast
     except ImportError:
         return None
-    return _fast
+    return _fast if all(hasattr(_fast, part) for part in PARTS) else None
 
 
 fast = _found()

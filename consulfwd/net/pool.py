@@ -30,10 +30,10 @@ class PortPool(Lending):
 
     `ports` are the sockets of all such upstreams; `awake` is called when there is something to
     sweep again; `speller` spells names by chance where the upstream repeats that. The compiled lane
-    has no `way` here: each query goes by another socket.
+    has no `way` by these: which socket is next is decided here each time.
     """
 
-    way: object | None = None
+    way: object = None
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from benchmarks.steady import (
     slice_s,
 )
 from benchmarks.steady_tables import least, serves_fresh, steady
+from consulfwd.core.freshness import PROVE_FOR
 from tests.benchmarks.figures import sample, server
 
 
@@ -61,6 +62,24 @@ def test_what_agents_use_at_rest_is_the_median_of_all_looks() -> None:
     assert now == REST_S + BREATH_S
     assert rest.share() == pytest.approx(0.3)
     assert rest.median == pytest.approx(0.3)
+
+
+def test_agents_are_at_rest_when_proofs_have_ended() -> None:
+    now, pauses = 0.0, []
+
+    def pause(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        pauses.append(seconds)
+
+    rest = Rest(lambda: 0, pause, lambda: now)
+    rest.disturbed()
+    now += 6.0
+    rest.share()
+    assert pauses == [PROVE_FOR + 1.0 - 6.0, *[1.0] * REST_S]
+    pauses.clear()
+    rest.share()
+    assert pauses == [1.0] * BREATH_S
 
 
 def servers() -> list[Result]:
