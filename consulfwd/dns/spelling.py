@@ -17,10 +17,11 @@ class Letters:
     """A query without its ID, taken apart: `name` is what may be spelled in many ways, `size` long.
 
     It is given folded, and up to the first octet of 0: that is all of it but for its end, unless a
-    label holds such an octet. `head` and `behind` are what is around it.
+    label holds such an octet. `head` and `behind` are what is around it; `any` says whether it has
+    letters at all.
     """
 
-    __slots__ = ("_case", "_name", "behind", "head", "name", "size")
+    __slots__ = ("_case", "_name", "any", "behind", "head", "name", "size")
 
     def __init__(self, tail: bytes) -> None:
         end = tail.index(0, _START)
@@ -28,6 +29,7 @@ class Letters:
         self.size = len(self.name)
         self._name = int.from_bytes(self.name, "big")
         self._case = int.from_bytes(self.name.translate(_CASE), "big")
+        self.any = self._case != 0
 
     def by(self, chance: bytes) -> bytes:
         """Return the name with capitals where `chance` has them: bit 0x20 of the octet there.

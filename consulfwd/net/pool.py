@@ -14,26 +14,18 @@ from functools import partial
 
 from consulfwd.core.attempts import SPELLED, Attempt
 from consulfwd.core.upstreams import Upstream
-from consulfwd.net.channel import (
-    BUFFER_FULL,
-    FALSE_REPLY,
-    OTHER_ID,
-    TOO_MANY,
-    Owner,
-    random_ids,
-)
-from consulfwd.net.loop import unwatch, watch
-from consulfwd.net.ports import PORTS, Port, Ports, connected
+from consulfwd.net.channel import BUFFER_FULL, FALSE_REPLY, OTHER_ID, TOO_MANY, Owner
+from consulfwd.net.lending import Lending
+from consulfwd.net.loop import watch
+from consulfwd.net.ports import Port, Ports, connected
 from consulfwd.net.scopes import reason
 from consulfwd.net.speller import Speller
 from consulfwd.net.waiter import Waiter
 
 RECEIVE_SIZE = 65535
-# Replies this late no longer tell anything about an upstream's health.
-FORGET_AFTER = 5.0
 
 
-class PortPool:
+class PortPool(Lending):
     """Sockets to one upstream off this host, for attempts and for relays (see `SharedUdp`).
 
     `ports` are the sockets of all such upstreams; `awake` is called when there is something to
@@ -51,17 +43,11 @@ class PortPool:
         ports: Ports,
         awake: Callable[[PortPool], None],
     ) -> None:
+        super().__init__(loop, ports)
         self._upstream = upstream
-        self._loop = loop
         self._owner = owner
-        self._ports = ports
         self._awake = awake
-        self._ids = random_ids()
-        self._chance = random_ids()
         self.speller = Speller()
-        # By the ID of what they are lent to, the longest lent first; and those at hand.
-        self._lent: dict[bytes, Port] = {}
-        self._idle: list[Port] = []
         self._timer: asyncio.TimerHandle | None = None
 
     # -- out ----------------------------------------------------------------------------------
@@ -114,43 +100,6 @@ class PortPool:
         self._lend(port, ident, item, now)
         return None
 
-    def _at_hand(self, now: float) -> Port | None:
-        """Take one of the ports at hand, by chance; None where another one is to be opened."""
-        idle, ports = self._idle, self._ports
-        while idle and (len(idle) + len(self._lent) >= PORTS or ports.full):
-            place = int.from_bytes(next(self._chance), "big") % len(idle)
-            port, idle[place] = idle[place], idle[-1]
-            idle.pop()
-            ports.at_hand -= 1
-            if not idle:
-                del ports.keepers[self]
-            if not port.spent and now < port.ends_at:
-                return port
-            self.drop(port)
-        return None
-
-    def _keep(self, port: Port) -> None:
-        """Have a port at hand."""
-        idle, ports = self._idle, self._ports
-        if not idle:
-            ports.keepers[self] = None
-        idle.append(port)
-        ports.at_hand += 1
-
-    def _new_id(self, port: Port) -> bytes:
-        """Return an ID that nothing else has here, and nothing had by this port."""
-        ident = next(self._ids)
-        while ident in self._lent or ident in port.past:
-            ident = next(self._ids)
-        return ident
-
-    def _lend(self, port: Port, ident: bytes, item: Attempt | Waiter, now: float) -> None:
-        self._ports.room.take(port, now)
-        self._lent[ident] = port
-        port.ident, port.item = ident, item
-        if item.__class__ is not Attempt:
-            item.ident = ident  # type: ignore[union-attr]
-
     # -- in -----------------------------------------------------------------------------------
 
     def _readable(self, port: Port) -> None:
@@ -193,7 +142,7 @@ class PortPool:
     def _unexpected(self, port: Port, ident: bytes) -> None:
         """Take note of what is no reply to the query a port is lent to: the port is known."""
         item = port.item
-        if item is not None and ident not in port.past:
+        if item is not None and (len(ident) < 2 or ident not in port.past):
             self._stray(port, item, OTHER_ID)
             return
         # To one that has its answer, if any: the network, or a server, says things twice.
@@ -224,19 +173,6 @@ class PortPool:
             self._owner.on_failure(item, why, refused=refused)
         else:
             self._owner.on_relay_failed(item, why, refused=refused)
-
-    def _take_back(self, port: Port, now: float) -> None:
-        """Keep a port for another query, as the one it was lent to has its reply."""
-        if self._lent.get(port.ident) is not port:
-            return  # closed meanwhile
-        port.past.add(port.ident)
-        if port.worn(now) or self._ports.enough:
-            self.drop(port)
-            return
-        del self._lent[port.ident]
-        self._ports.room.give_back(port)
-        port.item = None
-        self._keep(port)
 
     # -- relays -------------------------------------------------------------------------------
 
@@ -284,21 +220,6 @@ class PortPool:
 
     # -- ends ---------------------------------------------------------------------------------
 
-    def drop(self, port: Port) -> None:
-        """Close a port; what it was lent to is told nothing. Harmless where that was done."""
-        ports = self._ports
-        if self._lent.get(port.ident) is port:
-            del self._lent[port.ident]
-            ports.room.give_back(port)
-        elif port in self._idle:
-            self._idle.remove(port)
-            ports.at_hand -= 1
-            if not self._idle:
-                del ports.keepers[self]
-        port.item, port.spent = None, True
-        unwatch(self._loop, port.sock)
-        port.sock.close()
-
     def give_way(self, port: Port) -> None:
         """Close a port; what it was lent to had to give way."""
         item = port.item
@@ -308,26 +229,9 @@ class PortPool:
         elif item is not None:
             self._owner.on_relay_gave_way(item)
 
-    def spare(self) -> None:
-        """Close one of those at hand, which there are."""
-        self.drop(self._idle[0])
-
-    def sweep(self, now: float) -> bool:
-        """Forget attempts that will not be answered any more; return whether others are left."""
-        for port in [one for one in self._idle if one.worn(now)]:
-            self.drop(port)
-        for port in list(self._lent.values()):
-            item = port.item
-            if item is not None and item.sent_at > now - FORGET_AFTER:
-                break
-            if isinstance(item, Attempt) and item.lookup.outcome is not None:
-                self.drop(port)
-        return bool(self._lent or self._idle)
-
     def close(self) -> None:
         """Let go of every socket."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for port in [*self._lent.values(), *self._idle]:
-            self.drop(port)
+        super().close()

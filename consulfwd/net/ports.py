@@ -40,10 +40,10 @@ class Lender(Protocol):
 class Port:
     """A socket, and what it is lent to: `item`, sent with the ID `ident`; None while it is idle.
 
-    `past` are the IDs of what was answered by it before; `spent` says that it is not lent again.
-    `spelled` is the name asked for as it was sent and as it is kept, where that differs, and
-    whether it was sure to be repeated; `again` says that it went in small letters since in mixed
-    ones there was no reply.
+    `past` are the IDs of what was answered by it before, one behind the other; `spent` says that it
+    is not lent again. `spelled` is the name asked for as it was sent and as it is kept, where that
+    differs, and whether it was sure to be repeated; `again` says that it went in small letters
+    since in mixed ones there was no reply.
     """
 
     __slots__ = (
@@ -56,13 +56,13 @@ class Port:
         self.ends_at = now + LIFE
         self.item: Attempt | Waiter | None = None
         self.ident = b""
-        self.past: set[bytes] = set()
+        self.past = b""
         self.spent = self.again = False
         self.spelled: tuple[bytes, bytes, bool] | None = None
 
     def worn(self, now: float) -> bool:
         """Return whether another query should leave from another port."""
-        return self.spent or now >= self.ends_at or len(self.past) >= USES
+        return self.spent or now >= self.ends_at or len(self.past) >= 2 * USES
 
 
 class Ports:

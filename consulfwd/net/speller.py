@@ -14,7 +14,7 @@ from consulfwd.net.waiter import Waiter
 # Octets of chance drawn at once: for some hundred names.
 BLOCK = 8192
 # Of so many questions it is known where their letters are.
-MAX_LETTERS = 4096
+MAX_LETTERS = 512
 
 
 class Speller:
@@ -44,18 +44,21 @@ class Speller:
             # Some that are on the way drop what they do not know.
             port.again = True
             return tail
-        if not self._sure and not self._spelling.mixes(now):
-            return tail
         letters = self._letters.get(tail)
         if letters is None:
             letters = self._learn(tail)
+        # Where there are none, as in the root's name, nothing would be learned.
+        if not letters.any or not (self._sure or self._spelling.mixes(now)):
+            return tail
         name, size, at = letters.name, letters.size, self._at
         if at + size > len(self._block):
             self._block, at = os.urandom(BLOCK), 0
         self._at = at + size
         sent = letters.by(self._block[at : at + size])
         if sent == name:
-            return tail
+            if self._sure:
+                return tail
+            sent = letters.by(b"\xff" * size)  # a trial has to differ
         port.spelled = sent, name, self._sure
         return letters.head + sent + letters.behind
 

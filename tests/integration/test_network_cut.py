@@ -2,7 +2,7 @@
 
 Needs root, for network namespaces: see `namespaces`. Each agent's host is on two networks: one,
 `cluster`, with the other agents, one, `clients`, with us. Off the host other rules hold than for
-agents on loopback: a socket per query, and a receive buffer of 1232 octets.
+agents on loopback: random ports, and a receive buffer of 1232 octets.
 """
 
 from __future__ import annotations

@@ -24,8 +24,19 @@ import consulfwd.core
 import consulfwd.dns
 import consulfwd.net
 from consulfwd.core import access, cookies, failures, interest, limits
-from consulfwd.net import collecting, questions, relays, table, timers, udp_base, upstream
+from consulfwd.net import (
+    channels,
+    collecting,
+    questions,
+    relays,
+    speller,
+    table,
+    timers,
+    udp_base,
+    upstream,
+)
 from tests.net.messages import question
+from tests.net.test_strays import elsewhere
 from tests.net.world import World, until, world
 
 # Small bounds, and a flood that exceeds each of them several times.
@@ -44,6 +55,12 @@ TABLES: Mapping[str, int] = {
     "Engine.asks": SIZE,
     "Engine.flights": SIZE,
     "Failures.by_key": SIZE,
+    # Where the letters are in what is asked of one server off the host.
+    "Speller._letters": SIZE,
+    "PortPool._lent": 2 * SIZE,
+    "PortPool._idle": 2 * SIZE,
+    "Room.firm": SIZE,
+    "Room.loose": SIZE,
     "HotTable.answers": SIZE,
     "Limiter._not_free": SIZE,
     "Seen.interests": SIZE,
@@ -52,12 +69,15 @@ TABLES: Mapping[str, int] = {
     "_Zone.asked": 2 * SIZE,
     "_Zone.each": 2 * SIZE,
 }
+# Bounds that are twice as large.
+DOUBLE = {"WINDOW", "MAX_SOCKETS"}
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (access, "MAX_SEEN"),
+        (channels, "MAX_SOCKETS"),
         (cookies, "MAX_KNOWN"),
         (failures, "MAX_FAILURES"),
         (interest, "MAX_SEEN"),
@@ -65,12 +85,13 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         (limits, "MAX_KNOWN"),
         (questions, "MAX_ASKS"),
         (relays, "MAX_KNOWN"),
+        (speller, "MAX_LETTERS"),
         (table, "MAX_FLIGHTS"),
         (timers, "CLEAR_OUT"),
         (udp_base, "MAX_PER_CLIENT"),
         (upstream, "WINDOW"),
     ):
-        monkeypatch.setattr(module, name, 2 * SIZE if name == "WINDOW" else SIZE)
+        monkeypatch.setattr(module, name, 2 * SIZE if name in DOUBLE else SIZE)
 
 
 def attributes(one: object) -> Iterator[tuple[str, str, Any]]:
@@ -136,13 +157,18 @@ async def flood(here: World) -> None:
             await until(lambda: len(here.engine.flights) < SIZE // 2)
 
 
+@pytest.mark.parametrize("where", ["on the host", "off the host"])
 @pytest.mark.parametrize("silent", [False, True], ids=["answered", "not answered"])
-async def test_what_grows_with_a_flood_is_bounded(small: None, silent: bool) -> None:
+async def test_what_grows_with_a_flood_is_bounded(small: None, silent: bool, where: str) -> None:
     rules = {"per_client": 1, "burst": 1.0, "per_network": 1, "unknown": SIZE}
     how: dict[str, Any] = {"query": {"deadline": 0.1}} if silent else {}
     networks = {"allow": ["10.0.0.0/8", "127.0.0.0/8"]}
     cache = {"size": SIZE}
     async with world(limits=rules, access=networks, cache=cache, **how) as here:
+        if where == "off the host":
+            elsewhere(here)
+            # So that the way there is known, and the tables on it are.
+            await here.ask("galeradb.service.consul")
         before = tables(here.server)
         for agent in here.agents:
             agent.faults.frozen = silent
@@ -151,6 +177,8 @@ async def test_what_grows_with_a_flood_is_bounded(small: None, silent: bool) -> 
         assert {name for name in found if name not in TABLES} == set()
         assert {name: size for name, size in found.items() if size > TABLES[name]} == {}
         # Or nothing would be said by that.
+        if where == "off the host" and not silent:
+            assert "Speller._letters" in found
         most = {"Engine.asks", "Buckets._full_at", "Access.seen", "Cookies._known"}
         assert most <= found.keys()
         await until(lambda: not here.engine.flights)

@@ -16,10 +16,12 @@ import pytest
 
 from consulfwd.core.attempts import Attempt
 from consulfwd.core.upstreams import Upstream
+from consulfwd.net import lending
 from consulfwd.net import pool as pools
 from consulfwd.net import ports as shared
 from consulfwd.net.channel import BUFFER_FULL, FALSE_REPLY, OTHER_ID, OUR_SHORTAGE, TOO_MANY
-from consulfwd.net.pool import FORGET_AFTER, PortPool
+from consulfwd.net.lending import FORGET_AFTER
+from consulfwd.net.pool import PortPool
 from consulfwd.net.ports import LIFE, PORTS, USES, Ports, connected
 from consulfwd.net.waiter import Waiter
 from tests.net.world import open_sockets
@@ -193,7 +195,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(
         pools, "watch", lambda loop, wire, call, first: setattr(wire, "readable", call)
     )
-    monkeypatch.setattr(pools, "unwatch", lambda loop, wire: None)
+    monkeypatch.setattr(lending, "unwatch", lambda loop, wire: None)
     yield world
     world.pool.close()
     assert world.open == len(world.ports) == 0
@@ -283,6 +285,16 @@ def test_another_id_is_waited_past_and_the_port_given_up(here: World, kind: str)
     assert here.open == PORTS - 1
     here.timers.clear()
     here.pool._timer = None
+
+
+@pytest.mark.parametrize("data", [b"", b"\0"])
+def test_what_has_no_id_is_none_either(here: World, data: bytes) -> None:
+    full(here)
+    wire = here.ask()
+    wire.comes(data)
+    assert here.told == [("stray", OTHER_ID)]
+    wire.comes(wire.ident + b"true")
+    assert wire.closed
 
 
 def test_after_too_many_of_them_nothing_comes_by_the_port(here: World) -> None:
