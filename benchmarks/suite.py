@@ -37,6 +37,7 @@ from benchmarks.runs import RUNS, Job, Outcome
 from benchmarks.sizes import RECORDS
 from benchmarks.tools import require
 from benchmarks.upstream import INSTANCES, Upstream, consul_binary, real, service_names, stub
+from consulfwd.net.fastlane import fast
 
 
 @contextlib.contextmanager
@@ -94,6 +95,8 @@ class Suite:
             "cores": os.cpu_count(),
             "kernel": platform.release(),
             "python": platform.python_version(),
+            # Of this Python's consulfwd: a checkout has none until it is built there.
+            "fast_lane": "compiled" if fast is not None else "Python alone",
             "server_core": self.core,
             "load_core": self.load_core,
             "busy_cores_before": round(self.busy, 2),
