@@ -8,6 +8,7 @@ class Lane:
 
 class Batch:
     name_size: int
+    looked: int
     data: bytes
     names: bytes
     lengths: list[int]

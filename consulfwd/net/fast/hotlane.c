@@ -8,6 +8,10 @@
 /* So often in a row it is looked for more, when so many came (`udp.ROUNDS`, `WORTH_ANOTHER`). */
 #define ROUNDS 8
 #define WORTH_ANOTHER 24
+/* A socket that was read less than so long ago (ns) is likely to have more than one message; how
+ * many there are is looked at all the same after so many of which one came at a time. */
+#define BUSY 300000
+#define CALM 8
 
 static PyObject *NETWORKS, *LIMITER, *OWN_HOST, *GOOD_UNTIL, *NOW, *HOT, *QUERIES, *DICT;
 
@@ -215,14 +219,28 @@ static int answer_batch(HotLane *self, int count, int64_t now)
     return add_to(self->counters, HOT, hits) < 0 ? -1 : add_to(self->counters, QUERIES, hits);
 }
 
+/*
+ * Receive one message where the socket was idle, and all there are where it was not. Idle it is not
+ * while more wait than are looked for: a loop that has much else to do comes here late each time.
+ */
+static int receive(HotLane *self, int64_t now)
+{
+    Batch *batch = self->batch;
+    int one = now - batch->looked >= BUSY && self->ones < CALM, count;
+
+    batch->looked = now;
+    count = batch_receive(batch, one ? 1 : BATCH);
+    if (one)
+        self->ones += count > 0;
+    else
+        self->ones = count > 1 ? CALM : 0;
+    return count;
+}
+
 /* One round; SERVED and `*more` when it is worth to look again. */
 static int round_of(HotLane *self, int64_t now, int *more, int *taken)
 {
-    /*
-     * As many as there are: to look in vain for a second one costs a hundredth of an answer, and
-     * with one for each turn of a busy loop we would fall behind.
-     */
-    int count = batch_receive(self->batch, BATCH);
+    int count = receive(self, now);
 
     *more = count >= WORTH_ANOTHER;
     if (count < 0) {

@@ -58,6 +58,8 @@ class World:
         """Return whether nothing is left, what is, and the replies."""
         for one in datagrams:
             self.client.send(one)
+        # It has just been read: all there are are looked for.
+        self.batch.looked = 1 << 62
         return self.lane.serve(), self.lane.take(), self.replies()
 
 
@@ -83,6 +85,34 @@ def test_many_at_once(there: World) -> None:
     sent = [number.to_bytes(2, "big") + HOT for number in range(200)]
     done, left, replies = there.ask(*sent)
     assert (done, left, replies) == (True, [], [one[:2] + REPLY for one in sent])
+
+
+def test_an_idle_socket_is_read_one_at_a_time_and_a_busy_one_whole(there: World) -> None:
+    now = 100.0
+    there.clock.now = lambda: now
+    there.batch.looked = 0
+    seen = []
+    for _ in range(12):
+        for number in range(3):
+            there.client.send(bytes((0, number)) + HOT)
+        now += 0.001
+        assert there.lane.serve()
+        seen.append(len(there.replies()))
+    # Who comes late each time does not fall behind: after some everything is looked for.
+    assert seen == [1] * 8 + [3 * 9 - 8, 3, 3, 3]
+    for _ in range(3):
+        there.client.send(b"\1\2" + HOT)
+        now += 0.001
+        assert there.lane.serve()
+        assert len(there.replies()) == 1
+    for _ in range(2):
+        there.client.send(b"\1\2" + HOT)
+    now += 0.001
+    assert there.lane.serve()
+    assert len(there.replies()) == 1
+    now += 0.0002
+    assert there.lane.serve()
+    assert len(there.replies()) == 1
 
 
 HOSTILE = [
