@@ -22,7 +22,10 @@ ENVIRON = {
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 # What comes from the network reaches C here.
-TESTS = ("tests/core/test_hot.py", "tests/net/fast", "tests/net/test_udp.py")
+TESTS = (
+    "tests/core/test_hot.py", "tests/net/fast", "tests/net/test_known.py",
+    "tests/net/test_twins.py", "tests/net/test_udp.py",
+)  # fmt: skip
 
 
 def runtime(library: str) -> str:

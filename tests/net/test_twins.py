@@ -33,7 +33,7 @@ def played(seed: int, **environ: str) -> list[Any]:
 @pytest.mark.parametrize("seed", range(FIRST, BEYOND))
 def test_both_twins_do_the_same(seed: int) -> None:
     # What is used after it was given back, or written beside, is found by the debugging allocator.
-    *compiled, passed = played(seed, PYTHONMALLOC="debug")
+    *compiled, passed = played(seed, PYTHONMALLOC=os.environ.get("PYTHONMALLOC", "debug"))
     *pure, all_done = played(seed, **{VARIABLE: "no"})
     assert len(compiled) == len(pure) > STEPS
     for one, other in zip(compiled, pure, strict=True):

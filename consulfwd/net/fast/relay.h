@@ -77,6 +77,9 @@ extern RelayNames relay_names;
 /* Make the names; return -1 with an exception set. */
 int relay_ready(void);
 
+/* Find the slots of these classes; return -1 with an exception set where one has no such. */
+int relay_shapes(Shapes *at);
+
 /* Note how things are now (for replies: the time, and whether all is plain); return 0, or -1. */
 int relays_look(Relays *self);
 
@@ -130,5 +133,33 @@ typedef struct {
 
 /* Find the pieces of the reply that a message makes; return whether they are there. */
 int relay_pieces(PyObject *pieces, const unsigned char *data, size_t length, Pieces *found);
+
+/* How many listeners' replies are collected at a time. */
+#define LISTENERS 8
+
+/* A listener that replies go out by. */
+typedef struct {
+    PyObject *listener;
+    Batch *batch;
+    int on_host;
+} Place;
+
+/* What was read in one go, and what became of it. */
+typedef struct {
+    PyObject *left;   /* messages for Python, in a list */
+    PyObject *sample; /* the last relay that was answered */
+    long passed;
+    int places;
+    Place place[LISTENERS];
+} Round;
+
+/* Return where a listener's replies go out; NULL where Python has to send them. */
+Place *relay_place(Round *round, PyObject *listener);
+
+/*
+ * Send and count what one batch came to; `state` is -1 where there is an exception already. Return
+ * 0, or -1 with the first exception set.
+ */
+int relay_finish(Way *self, Round *round, int state);
 
 #endif

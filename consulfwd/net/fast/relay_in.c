@@ -5,23 +5,6 @@
 #include "relay.h"
 
 #define ROUNDS 64
-#define LISTENERS 8
-
-/* A listener that replies go out by. */
-typedef struct {
-    PyObject *listener;
-    Batch *batch;
-    int on_host;
-} Place;
-
-/* What was read in one go, and what became of it. */
-typedef struct {
-    PyObject *left;   /* messages for Python, in a list */
-    PyObject *sample; /* the last relay that was answered */
-    long passed;
-    int places;
-    Place place[LISTENERS];
-} Round;
 
 /* A reply that is to be passed back as it is (all borrowed). */
 typedef struct {
@@ -30,66 +13,6 @@ typedef struct {
     Pieces parts;
     int is_kept; /* the cache has it already */
 } Usual;
-
-static int tell(Place *place)
-{
-    int failure = batch_flush(place->batch);
-    PyObject *done;
-
-    if (!failure)
-        return 0;
-    done = PyObject_CallMethod(place->listener, "_tell", "i", failure);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
-}
-
-/* Send what was queued by listeners; return -1 when there is an exception. */
-static int send_replies(Round *round)
-{
-    int state = 0;
-
-    for (int i = 0; i < round->places; i++) {
-        Place *place = round->place + i;
-
-        if (state == 0)
-            state = tell(place);
-        else
-            batch_flush(place->batch);
-        Py_DECREF(place->listener);
-        Py_DECREF(place->batch);
-    }
-    round->places = 0;
-    return state;
-}
-
-/* Return where a listener's replies go out; NULL where Python has to send them. */
-static Place *place_of(Round *round, PyObject *listener)
-{
-    PyObject *batch, *on_host;
-    Place *place = round->place;
-
-    for (int i = 0; i < round->places; i++, place++)
-        if (place->listener == listener)
-            return place;
-    if (round->places == LISTENERS)
-        return NULL;
-    batch = PyObject_GetAttr(listener, relay_names._batch);
-    on_host = batch == NULL ? NULL : PyObject_GetAttr(listener, relay_names.on_host);
-    if (on_host == NULL || !Py_IS_TYPE(batch, &BatchType)) {
-        /* One that sends in another way. */
-        Py_XDECREF(batch);
-        Py_XDECREF(on_host);
-        PyErr_Clear();
-        return NULL;
-    }
-    place->on_host = on_host == Py_True;
-    place->listener = listener;
-    place->batch = (Batch *)batch;
-    Py_INCREF(listener);
-    Py_DECREF(on_host);
-    round->places++;
-    return place;
-}
 
 /* Return whether a relay has to do with nobody but the one client that waits. */
 static int is_alone(const Relays *relays, PyObject *relay, PyObject *ask)
@@ -125,7 +48,7 @@ static int is_usual(Way *self, Round *round, int index, PyObject *ident, Usual *
     found->known = relay_recognise(at, ask, batch_message(batch, index), length);
     if (found->known == NULL)
         return 0;
-    found->place = place_of(round, slot(relay, at->listener));
+    found->place = relay_place(round, slot(relay, at->listener));
     if (found->place == NULL || PyBytes_GET_SIZE(peer) != found->place->batch->name_size)
         return 0;
     found->pieces = slot(
@@ -201,7 +124,8 @@ static int pass_back(
 {
     Relays *relays = self->relays;
     PyObject *relay = found->relay, *known = found->known;
-    PyObject *pieces = found->pieces, *ask = found->ask, *client = slot(relay, relays->at.client_id);
+    PyObject *pieces = found->pieces, *ask = found->ask;
+    PyObject *client = slot(relay, relays->at.client_id);
     PyObject *peer = slot(relay, relays->at.peer);
     int still = 1;
 
@@ -291,49 +215,12 @@ static int take(Way *self, Round *round, const Batch *batch, int count)
         }
         if (state == 0) {
             PyErr_Clear();
-            state = usual ? pass_back(self, round, batch, i, ident, &found) : leave(round, batch, i);
+            state = usual ? pass_back(self, round, batch, i, ident, &found)
+                          : leave(round, batch, i);
         }
         Py_XDECREF(ident);
     }
     return state == 0 ? take_left(self, round) : state;
-}
-
-/* Tell that so many relays were answered at once; return -1 with an exception set. */
-static int tell_answered(Way *self, Round *round)
-{
-    PyObject *number, *done;
-
-    if (round->sample == NULL)
-        return 0;
-    number = PyLong_FromLong(round->passed);
-    if (number == NULL)
-        return -1;
-    done = PyObject_CallMethodObjArgs(
-        self->owner, relay_names.on_drained, round->sample, number, self->relays->moment, NULL);
-    Py_DECREF(number);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
-}
-
-/* Send and count what one batch came to; return -1 when there is an exception, the first one. */
-static int finish(Way *self, Round *round, int state)
-{
-    PyObject *type, *error, *trace;
-
-    PyErr_Fetch(&type, &error, &trace);
-    for (int step = 0; step < 2; step++) {
-        if ((step ? tell_answered(self, round) : send_replies(round)) == 0)
-            continue;
-        if (state < 0)
-            PyErr_Clear();
-        else
-            PyErr_Fetch(&type, &error, &trace);
-        state = -1;
-    }
-    PyErr_Restore(type, error, trace);
-    Py_CLEAR(round->left);
-    Py_CLEAR(round->sample);
-    return state;
 }
 
 /* Tell what became of the port, as the exception says that is set; -1 with another one set. */
@@ -367,9 +254,10 @@ int way_serve(Lane *lane)
         count = i ? batch_receive(batch, BATCH) : batch_look(batch, fast_now());
         if (count < 0)
             state = tell_lost(self);
-        else if (count > 0)
-            state = finish(
-                self, &round, relays_look(self->relays) < 0 ? -1 : take(self, &round, batch, count));
+        else if (count > 0) {
+            state = relays_look(self->relays) < 0 ? -1 : take(self, &round, batch, count);
+            state = relay_finish(self, &round, state);
+        }
     }
     Py_DECREF(batch);
     return state == 0 ? SERVED : FAILED;

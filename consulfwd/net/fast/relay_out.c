@@ -53,7 +53,8 @@ static Way *way_of(Relays *self, PyObject *lane)
 
 /* A `DatagramWaiter` that is on its way, or NULL with an exception set. */
 static PyObject *make_waiter(
-    Relays *self, PyObject *listener, const Batch *batch, int index, PyObject *ask, PyObject *ident)
+    Relays *self, PyObject *listener, const Batch *batch, int index, PyObject *ask,
+    PyObject *upstream, PyObject *ident)
 {
     const Shapes *at = &self->at;
     PyObject *client, *peer, *made;
@@ -66,7 +67,7 @@ static PyObject *make_waiter(
         fill(made, at->waiter_ask, ask);
         fill(made, at->client_id, client);
         fill(made, at->peer, peer);
-        fill(made, at->upstream, PyTuple_GET_ITEM(slot(ask, at->ask_lane), 1));
+        fill(made, at->upstream, upstream);
         fill(made, at->sent_at, self->moment);
         fill(made, at->others, Py_None);
         fill(made, at->ident, ident);
@@ -114,16 +115,18 @@ static PyObject *free_ident(Way *way)
 }
 
 static int pass_on(
-    Relays *self, PyObject *listener, const Batch *batch, int index, PyObject *ask, Way *way)
+    Relays *self, PyObject *listener, const Batch *batch, int index, PyObject *ask, PyObject *lane,
+    Way *way)
 {
-    PyObject *lane = slot(ask, self->at.ask_lane), *tail = PyTuple_GET_ITEM(lane, 3);
+    PyObject *upstream = PyTuple_GET_ITEM(lane, 1), *tail = PyTuple_GET_ITEM(lane, 3);
     PyObject *ident = free_ident(way), *waiter;
     int done = 0;
 
     if (ident == NULL)
         return 0;
-    waiter = make_waiter(self, listener, batch, index, ask, ident);
-    if (waiter != NULL && note(self, way, slot(ask, self->at.ask_key), ident, waiter) == 0) {
+    waiter = make_waiter(self, listener, batch, index, ask, upstream, ident);
+    if (waiter != NULL && way->batch != NULL
+        && note(self, way, slot(ask, self->at.ask_key), ident, waiter) == 0) {
         batch_put(
             way->batch, (const unsigned char *)PyBytes_AS_STRING(ident),
             (const unsigned char *)PyBytes_AS_STRING(tail), (size_t)PyBytes_GET_SIZE(tail), NULL);
@@ -136,23 +139,34 @@ static int pass_on(
 
 int relays_ask(Relays *self, PyObject *listener, const Batch *batch, int index, PyObject *key)
 {
-    PyObject *ask = NULL;
+    PyObject *ask = NULL, *lane = NULL;
     Way *way = NULL;
     int done = 0;
 
     if (PyBytes_GET_SIZE(key) >= LEAST && PyDict_GET_SIZE(self->flights) < self->room)
         ask = ask_of(self, key);
-    if (ask != NULL)
-        way = way_of(self, slot(ask, self->at.ask_lane));
-    if (way != NULL && PyDict_GET_SIZE(way->pending) < way->window)
-        done = pass_on(self, listener, batch, index, ask, way);
+    if (ask != NULL) {
+        lane = slot(ask, self->at.ask_lane);
+        way = way_of(self, lane);
+    }
+    if (way != NULL && PyDict_GET_SIZE(way->pending) < way->window) {
+        /* Making an object may have the garbage collector run, and that anything. */
+        Py_INCREF(ask);
+        Py_INCREF(lane);
+        done = pass_on(self, listener, batch, index, ask, lane, way);
+        if (done)
+            Py_INCREF(way);
+        Py_DECREF(lane);
+        Py_DECREF(ask);
+    }
     if (done) {
         self->asked++;
-        if (!way->is_dirty) {
+        if (way->is_dirty) {
+            Py_DECREF(way);
+        } else {
             way->is_dirty = 1;
             way->next = self->dirty;
             self->dirty = way;
-            Py_INCREF(way);
         }
     } else {
         /* No memory, at worst: Python will see. */

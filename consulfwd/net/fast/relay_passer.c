@@ -1,4 +1,4 @@
-/* What a listener's lane leaves is passed on where it can be: see relay.h, and `Taker` in fast.h. */
+/* What a listener's lane leaves is passed on where it can be: see relay.h and fast.h (Taker). */
 #include "relay.h"
 
 static int take(Taker *taker, HotLane *lane, int64_t Py_UNUSED(now))
