@@ -171,10 +171,10 @@ class TcpService:
         body = self._cache.body(entry, self._clock.now())
         turns = in_turn(ask.query, message, replies.STREAM_LIMIT, body, self._rng)
         times = TIMES
-        if not isinstance(plan_of(message, ask.question), int):
-            # Of few records each is first as often.
-            most = message.answers * max(KEPT // message.answers, 1)
-            turns = cycle(islice(turns, min(most, KEPT)))
+        # Of more records not each would come first.
+        few = 0 < message.answers <= KEPT
+        if few and not isinstance(plan_of(message, ask.question), int):
+            turns = cycle(islice(turns, KEPT // message.answers * message.answers))
             times += KEPT
         octets = NOTED + len(ask.raw) + times * len(body)
         if self._octets + octets > MAX_READY:
