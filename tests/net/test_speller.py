@@ -15,6 +15,8 @@ from consulfwd.dns.names import from_text
 from consulfwd.net.ports import Port
 from consulfwd.net.speller import Speller
 
+# Of so many letters not all are small by chance.
+LONG = "many-letters.of-many-labels.example.test"
 HEAD = b"\1\0\0\1\0\0\0\0\0\0"
 THERE = Upstream("there", "192.0.2.53", 53, is_agent=False)
 NOW = 100.0
@@ -62,8 +64,8 @@ def test_a_name_without_letters_is_no_trial() -> None:
         by, sent = asked(speller, name)
         assert (sent, by.spelled) == (tail(name), None)
     # The trial is still to be had.
-    assert asked(speller, "www.test")[1] != tail("www.test")
-    assert asked(speller, "www.test")[1] == tail("www.test")
+    assert asked(speller, LONG)[1] != tail(LONG)
+    assert asked(speller, LONG)[1] == tail(LONG)
 
 
 def test_a_trial_differs_whatever_chance_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,22 +76,22 @@ def test_a_trial_differs_whatever_chance_says(monkeypatch: pytest.MonkeyPatch) -
 
 def test_trials_without_a_reply_are_ever_rarer() -> None:
     speller = Speller()
-    tried = [at for at in range(100) if asked(speller, "www.test", NOW + at)[1] != tail("www.test")]
+    tried = [at for at in range(100) if asked(speller, LONG, NOW + at)[1] != tail(LONG)]
     assert tried == [0, 2, 6, 14, 30, 62]
     assert tried[1] == TRIAL
 
 
 def test_another_question_is_left_to_who_checks_that(sure: Speller) -> None:
-    by, sent = asked(sure, "www.test")
+    by, sent = asked(sure, LONG)
     for data in (reply_to(tail("xyz.test")), b"id\x81\x85" + bytes(8), b"id", b""):
         assert sure.read(by, data, NOW) == data
     assert sure.known
-    assert sure.read(by, reply_to(sent), NOW) == reply_to(tail("www.test"))
+    assert sure.read(by, reply_to(sent), NOW) == reply_to(tail(LONG))
 
 
 def test_other_letters_are_a_false_reply_of_who_repeats_them(sure: Speller) -> None:
-    first, second = asked(sure, "www.test"), asked(sure, "two.test")
-    assert sure.read(first[0], reply_to(tail("www.test")), NOW) is None
+    first, second = asked(sure, LONG), asked(sure, "two.test")
+    assert sure.read(first[0], reply_to(tail(LONG)), NOW) is None
     # What was on its way by then keeps what it was promised; from then on letters are small.
     assert sure.read(second[0], reply_to(tail("two.test").swapcase()), NOW) is None
     assert asked(sure, "three.test", NOW + AGAIN - 0.001)[1] == tail("three.test")
@@ -99,18 +101,18 @@ def test_other_letters_are_a_false_reply_of_who_repeats_them(sure: Speller) -> N
 def test_what_was_asked_in_vain_goes_in_small_letters(sure: Speller) -> None:
     first = attempt()
     by = port()
-    assert sure.spell(by, first, tail("www.test"), NOW) != tail("www.test")
+    assert sure.spell(by, first, tail(LONG), NOW) != tail(LONG)
     again = Attempt(first.lookup, THERE, False, NOW, "")
     first.lookup.attempts.append(again)
-    assert sure.spell(by, again, tail("www.test"), NOW) == tail("www.test")
+    assert sure.spell(by, again, tail(LONG), NOW) == tail(LONG)
     assert by.again
     # But not where somebody guesses: that is what it is spelled by chance for.
     first.strays = 1
-    assert sure.spell(by, again, tail("www.test"), NOW) != tail("www.test")
+    assert sure.spell(by, again, tail(LONG), NOW) != tail(LONG)
     assert not by.again
 
 
 def test_turned_off(sure: Speller) -> None:
     sure.on = False
-    by, sent = asked(sure, "www.test")
-    assert (sent, by.spelled) == (tail("www.test"), None)
+    by, sent = asked(sure, LONG)
+    assert (sent, by.spelled) == (tail(LONG), None)
