@@ -24,6 +24,7 @@ typedef struct {
     int count;      /* messages of the last receive */
     int64_t looked; /* when it was read last, in ns */
     unsigned char *in, *beside, *names;
+    unsigned char *single; /* where one is received that is read alone */
     struct mmsghdr *heads;
     struct iovec *parts;
     int queued; /* messages that wait to be sent */
