@@ -256,7 +256,7 @@ unsigned char *batch_put(
     struct mmsghdr *head;
     unsigned char *to;
 
-    if (length + 2 > MOST)
+    if (length + 2 > MOST || self->out == NULL)
         return NULL;
     if (self->queued == BATCH || self->used + length + 2 > OUT_SIZE)
         send_queued(self);
@@ -409,6 +409,11 @@ static int init(Batch *self, PyObject *args, PyObject *keywords)
     if (!PyArg_ParseTupleAndKeywords(
             args, keywords, "O|nn$p", words, &sock, &size, &spill, &named))
         return -1;
+    if (self->in != NULL) {
+        /* Who uses it goes by what it was made with. */
+        PyErr_SetString(PyExc_TypeError, "made already");
+        return -1;
+    }
     if (size < 2 || spill < 0 || size > MOST || spill > MOST) {
         PyErr_SetString(PyExc_ValueError, "no size for a datagram");
         return -1;
@@ -421,7 +426,6 @@ static int init(Batch *self, PyObject *args, PyObject *keywords)
     Py_XDECREF(family);
     if (PyErr_Occurred())
         return -1;
-    set_free(self);
     self->fd = fd;
     self->size = (size_t)size;
     self->spill = (size_t)spill;

@@ -3,7 +3,7 @@
 #define CONSULFWD_FAST_H
 
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #endif
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -156,6 +156,7 @@ typedef struct HotLane {
     PyObject *clock, *usual_now;
     PyObject *trusted; /* the networks with which all clients of this socket may ask, or None */
     Taker *taker;
+    char busy; /* it is being served */
     int ones; /* how many came one at a time since all there were were looked for */
     int left;            /* how many of the last batch are nobody's so far */
     uint8_t rest[BATCH];   /* their numbers, ascending */
