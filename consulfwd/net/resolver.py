@@ -193,6 +193,14 @@ class Engine:
         """Return what answers are reused by, if by anything."""
         return self.table.reuse
 
+    def looked_at(self) -> None:
+        """Take note that somebody looks at how servers are.
+
+        In a rest they are asked now: whoever looks each minute would be shown them as they were.
+        """
+        self.prober.looked_at()
+        self.ticks.wake()
+
     def _loops_back(self, upstream: Upstream) -> None:
         """Let nobody wait for a server that leads back to this one."""
         now = self.clock.now()

@@ -51,7 +51,7 @@ class WatchedServer:
         if phase == "starting":
             return self._picture(phase, phase, (), ready=False)
         self._keep_time(server.engine.clock)
-        server.engine.prober.looked_at()
+        server.engine.looked_at()
         seen = resolver.see(server, self._ahead, server.querylog.told())
         records, in_all = self._records()
         moved = wrong.with_records(records)

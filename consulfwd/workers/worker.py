@@ -342,7 +342,7 @@ class Worker:
         assert server is not None, "it has not begun"
         match asked.name, asked.values:
             case "see", (ahead, whole):
-                server.engine.prober.looked_at()
+                server.engine.looked_at()
                 look = resolver.see if whole else resolver.see_usual
                 seen = look(server, ahead)
                 faults = [*wrong.with_resolver(seen), *server.querylog.faults()]

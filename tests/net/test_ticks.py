@@ -205,3 +205,12 @@ async def test_while_somebody_looks_it_does_not_rest() -> None:
             here.skip(1.0)
         assert not here.engine.ticks.resting
         rest(here)
+
+
+async def test_who_looks_in_a_rest_has_servers_asked_how_they_are_at_once() -> None:
+    async with world() as here:
+        rest(here)
+        before = [one.sent for one in here.engine.upstreams()]
+        here.engine.looked_at()
+        assert [one.sent for one in here.engine.upstreams()] == [sent + 1 for sent in before]
+        assert not here.engine.ticks.resting
