@@ -14,6 +14,9 @@
 
 /* Datagrams per system call, at most. */
 #define BATCH 64
+/* Octets of what waits to be sent, and of one datagram, at most. */
+#define BATCH_OUT (256 * 1024)
+#define MOST_OCTETS 65535
 
 /* Buffers for receiving and sending on one socket: the twin of `mmsg.PureBatch`. */
 typedef struct {
