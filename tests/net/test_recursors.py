@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -299,7 +300,11 @@ async def test_what_a_closed_connection_left_is_asked_once_more(
             ]
             (upstream,) = (one for one in here.engine.upstreams() if not one.is_agent)
             assert upstream.up
-        assert len({one.port for one in recursor.asked if one.transport == transport}) == 2
+        streams = [one for one in recursor.asked if one.transport == transport]
+        # Queries that come while it closes reset the connection, and with it go the last replies
+        # if another is being written just then: these are asked for by a third one.
+        assert len({one.port for one in streams}) in (2, 3)
+        assert max(Counter(one.name for one in streams).values()) <= 2
 
 
 @pytest.mark.usefixtures("trusted")
