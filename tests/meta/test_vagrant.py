@@ -318,6 +318,17 @@ cat /etc/outside; ls /etc
 """
 
 
+def test_what_it_is_installed_from_has_all_it_is_built_of() -> None:
+    script = (PROVISION / "consulfwd.sh").read_text().replace("\\\n", " ")
+    (looked_at,) = re.findall(r"&& find (.*?) -type f", script)
+    (copied,) = re.findall(r"&& cp -r (.*?) \"\$copy\"", script)
+    # Without setup.py the compiled fast lane is left out, and nothing says so.
+    built_of = {"setup.py", "setup.cfg", "pyproject.toml"}
+    built_of |= {"consulfwd", "bind-templates", "examples"}
+    assert {one.rstrip("/") for one in looked_at.split()} == built_of
+    assert set(copied.split()) == built_of | {"README.md", "LICENSE"}
+
+
 def test_the_hosts_file_is_whole_at_any_time_and_may_be_mounted(tmp_path: Path) -> None:
     said, _ = on_a_host(tmp_path, HOSTS, "hosts.sh")
     before, count, *rest = said.splitlines()

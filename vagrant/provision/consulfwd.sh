@@ -29,8 +29,8 @@ if [ -n "$WHEELS" ]; then
     [ -d "$WHEELS" ] || fail "WHEELS: $WHEELS is no folder"
     made_of=$(cd "$WHEELS" && sha256sum -- *.whl)
 else
-    made_of=$(cd "$SOURCE" && find setup.cfg pyproject.toml consulfwd/ bind-templates examples -type f \
-        ! -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum)
+    made_of=$(cd "$SOURCE" && find setup.py setup.cfg pyproject.toml consulfwd/ bind-templates \
+        examples -type f ! -path '*/__pycache__/*' ! -name '*.so' -print0 | sort -z | xargs -0 sha256sum)
 fi
 if [ "$made_of" != "$(cat /opt/consulfwd/made-of 2>/dev/null)" ]; then
     changed
@@ -45,11 +45,13 @@ if [ "$made_of" != "$(cat /opt/consulfwd/made-of 2>/dev/null)" ]; then
     if [ -n "$WHEELS" ]; then
         "${pip[@]}" --no-index --find-links "$WHEELS" consulfwd
     else
+        # For the compiled fast lane, which is left out where these are not.
+        packages gcc libc6-dev python3-dev
         # A copy: setuptools writes beside the source, and several hosts share that.
         copy=$(mktemp -d)
         trap 'rm -rf "$copy"' EXIT
-        (cd "$SOURCE" && cp -r setup.cfg pyproject.toml README.md LICENSE consulfwd bind-templates \
-            examples "$copy")
+        (cd "$SOURCE" && cp -r setup.py setup.cfg pyproject.toml README.md LICENSE consulfwd \
+            bind-templates examples "$copy")
         "${pip[@]}" "$copy"
     fi
     printf '%s\n' "$made_of" >/opt/consulfwd/made-of
