@@ -190,7 +190,7 @@ unsigned char *batch_put(
     struct mmsghdr *head;
     unsigned char *to;
 
-    if (length + 2 > MOST_OCTETS)
+    if (length + 2 > MOST_OCTETS || self->out == NULL)
         return NULL;
     if (self->queued == BATCH || self->used + length + 2 > BATCH_OUT)
         send_queued(self);

@@ -202,6 +202,11 @@ static int init(Batch *self, PyObject *args, PyObject *keywords)
     if (!PyArg_ParseTupleAndKeywords(
             args, keywords, "O|nn$p", words, &sock, &size, &spill, &named))
         return -1;
+    if (self->in != NULL) {
+        /* Who uses it goes by what it was made with. */
+        PyErr_SetString(PyExc_TypeError, "made already");
+        return -1;
+    }
     if (size < 2 || spill < 0 || size > MOST_OCTETS || spill > MOST_OCTETS) {
         PyErr_SetString(PyExc_ValueError, "no size for a datagram");
         return -1;
@@ -214,7 +219,6 @@ static int init(Batch *self, PyObject *args, PyObject *keywords)
     Py_XDECREF(family);
     if (PyErr_Occurred())
         return -1;
-    set_free(self);
     self->fd = fd;
     self->size = (size_t)size;
     self->spill = (size_t)spill;
@@ -232,8 +236,8 @@ static int init(Batch *self, PyObject *args, PyObject *keywords)
     self->out_heads = PyMem_RawCalloc(BATCH, sizeof *self->out_heads);
     self->parts = PyMem_RawCalloc(BATCH * 2, sizeof *self->parts);
     self->out_parts = PyMem_RawCalloc(BATCH, sizeof *self->out_parts);
-    if (!self->in || !self->beside || !self->single || !self->names || !self->out || !self->out_names
-        || !self->heads || !self->out_heads || !self->parts || !self->out_parts) {
+    if (!self->in || !self->beside || !self->single || !self->names || !self->out
+        || !self->out_names || !self->heads || !self->out_heads || !self->parts || !self->out_parts) {
         set_free(self);
         PyErr_NoMemory();
         return -1;
