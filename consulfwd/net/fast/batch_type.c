@@ -237,7 +237,8 @@ static int init(Batch *self, PyObject *args, PyObject *keywords)
     self->parts = PyMem_RawCalloc(BATCH * 2, sizeof *self->parts);
     self->out_parts = PyMem_RawCalloc(BATCH, sizeof *self->out_parts);
     if (!self->in || !self->beside || !self->single || !self->names || !self->out
-        || !self->out_names || !self->heads || !self->out_heads || !self->parts || !self->out_parts) {
+        || !self->out_names || !self->heads || !self->out_heads || !self->parts
+        || !self->out_parts) {
         set_free(self);
         PyErr_NoMemory();
         return -1;

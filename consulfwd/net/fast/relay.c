@@ -130,17 +130,22 @@ int relays_end(Relays *self)
     return -1;
 }
 
+/* Which objects are held from the first to the last, in the order in which they are given. */
+#define HELD(each)                                                                                \
+    each(at.ask) each(at.entry) each(at.known) each(at.waiter) each(asks) each(entries)           \
+    each(flights) each(failures) each(firm) each(loose) each(table) each(health) each(shield)     \
+    each(clock) each(counters) each(relays) each(exact_clock)
+#define PLACE(one) (PyObject **)&self->one,
+#define VISIT(one) Py_VISIT(self->one);
+#define LET_GO(one) Py_XDECREF(self->one);
+
 static int init(Relays *self, PyObject *args, PyObject *keywords)
 {
     static char *words[] = {
         "ask", "entry", "known", "waiter", "asks", "entries", "flights", "failures", "firm",
         "loose", "table", "health", "shield", "clock", "counters", "relays", "exact_clock",
         "most", "outside", NULL};
-    PyObject **kept[] = {
-        (PyObject **)&self->at.ask, (PyObject **)&self->at.entry, (PyObject **)&self->at.known,
-        (PyObject **)&self->at.waiter, &self->asks, &self->entries, &self->flights,
-        &self->failures, &self->firm, &self->loose, &self->table, &self->health, &self->shield,
-        &self->clock, &self->counters, &self->relays, &self->exact_clock};
+    PyObject **kept[] = {HELD(PLACE)};
 
     if (self->asks != NULL) {
         PyErr_SetString(PyExc_TypeError, "made already");
@@ -167,46 +172,14 @@ static int init(Relays *self, PyObject *args, PyObject *keywords)
 
 static int traverse(Relays *self, visitproc visit, void *arg)
 {
-    Py_VISIT(self->at.ask);
-    Py_VISIT(self->at.entry);
-    Py_VISIT(self->at.known);
-    Py_VISIT(self->at.waiter);
-    Py_VISIT(self->asks);
-    Py_VISIT(self->entries);
-    Py_VISIT(self->flights);
-    Py_VISIT(self->failures);
-    Py_VISIT(self->firm);
-    Py_VISIT(self->loose);
-    Py_VISIT(self->table);
-    Py_VISIT(self->health);
-    Py_VISIT(self->shield);
-    Py_VISIT(self->clock);
-    Py_VISIT(self->counters);
-    Py_VISIT(self->relays);
-    Py_VISIT(self->exact_clock);
+    HELD(VISIT)
     return 0;
 }
 
 static void dealloc(Relays *self)
 {
     PyObject_GC_UnTrack(self);
-    Py_XDECREF(self->at.ask);
-    Py_XDECREF(self->at.entry);
-    Py_XDECREF(self->at.known);
-    Py_XDECREF(self->at.waiter);
-    Py_XDECREF(self->asks);
-    Py_XDECREF(self->entries);
-    Py_XDECREF(self->flights);
-    Py_XDECREF(self->failures);
-    Py_XDECREF(self->firm);
-    Py_XDECREF(self->loose);
-    Py_XDECREF(self->table);
-    Py_XDECREF(self->health);
-    Py_XDECREF(self->shield);
-    Py_XDECREF(self->clock);
-    Py_XDECREF(self->counters);
-    Py_XDECREF(self->relays);
-    Py_XDECREF(self->exact_clock);
+    HELD(LET_GO)
     Py_XDECREF(self->moment);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
