@@ -15,7 +15,12 @@ from functools import partial
 from consulfwd.core.attempts import SPELLED, Attempt
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net.channel import (
-    BUFFER_FULL, FALSE_REPLY, OTHER_ID, OUR_SHORTAGE, TOO_MANY, Owner,
+    BUFFER_FULL,
+    FALSE_REPLY,
+    OTHER_ID,
+    OUR_SHORTAGE,
+    TOO_MANY,
+    Owner,
 )  # fmt: skip
 from consulfwd.net.lending import Lending
 from consulfwd.net.loop import watch
