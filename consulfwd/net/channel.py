@@ -18,9 +18,11 @@ from consulfwd.net.waiter import Waiter
 FALSE_REPLY = "a false reply (another question, or garbage)"
 OTHER_ID = "a reply with another ID"
 TOO_MANY, BUFFER_FULL = "too many queries outstanding", "the socket's send buffer is full"
-# Why a query cannot be sent that says nothing about its upstream.
+# Why a query cannot be sent that says nothing about its upstream: no descriptor, no memory, or (so
+# says a socket that is to be connected) no port.
 OUR_SHORTAGE = {TOO_MANY, BUFFER_FULL} | {
-    os.strerror(code).lower() for code in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+    os.strerror(code).lower()
+    for code in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN)
 }
 
 

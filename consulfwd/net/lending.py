@@ -29,10 +29,13 @@ class Lending:
         self._lent: dict[bytes, Port] = {}
         self._idle: list[Port] = []
 
-    def _at_hand(self, now: float) -> Port | None:
-        """Take one of the ports at hand, by chance; None where another one is to be opened."""
+    def _at_hand(self, now: float, *, short: bool = False) -> Port | None:
+        """Take one of the ports at hand, by chance; None where another one is to be opened.
+
+        Where none can be, as the system is `short` of something, one will do whose like are few.
+        """
         idle, ports = self._idle, self._ports
-        while idle and (len(idle) + len(self._lent) >= PORTS or ports.full):
+        while idle and (short or len(idle) + len(self._lent) >= PORTS or ports.full):
             place = int.from_bytes(next(self._chance), "big") % len(idle)
             port, idle[place] = idle[place], idle[-1]
             idle.pop()

@@ -18,6 +18,7 @@ from consulfwd.net.channel import (
     BUFFER_FULL,
     FALSE_REPLY,
     OTHER_ID,
+    OUR_SHORTAGE,
     TOO_MANY,
     Owner,
     overdue,
@@ -72,8 +73,10 @@ class PortPool(Lending):
             self._timer = self._loop.call_later(self._upstream.hedge_after(), self._look_after)
         return True
 
-    def _send(self, item: Attempt | Waiter, tail: bytes, now: float) -> str | None:
-        port = self._at_hand(now)
+    def _send(
+        self, item: Attempt | Waiter, tail: bytes, now: float, *, short: bool = False
+    ) -> str | None:
+        port = self._at_hand(now, short=short)
         while port is not None:
             ident = self._new_id(port)
             try:
@@ -85,7 +88,7 @@ class PortPool(Lending):
                 # What came by it meanwhile, or has become of our address since, is not the fate
                 # of this query: another port will tell.
                 self.drop(port)
-                port = self._at_hand(now)
+                port = self._at_hand(now, short=short)
                 continue
             self._lend(port, ident, item, now)
             return None
@@ -95,7 +98,10 @@ class PortPool(Lending):
         try:
             sock = connected(self._upstream)
         except OSError as error:
-            return reason(error)
+            why = reason(error)
+            if why in OUR_SHORTAGE and self._idle:
+                return self._send(item, tail, now, short=True)
+            return why
         port = Port(sock, self, now)
         ident = self._new_id(port)
         try:

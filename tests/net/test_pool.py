@@ -382,6 +382,23 @@ def test_no_more_descriptors(here: World) -> None:
     here.answered()
 
 
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EAGAIN])
+def test_where_no_port_can_be_opened_one_of_few_at_hand_will_do(here: World, code: int) -> None:
+    """EAGAIN is what connect says where all of ip_local_port_range is taken."""
+    first, second = here.ask(), here.ask()
+    for wire in (first, second):
+        wire.comes(wire.ident + b"true")
+    here.opening.extend(OSError(code, "") for _ in range(9))
+    assert {here.ask(), here.ask()} == {first, second}
+    assert here.pool.send(here.attempt(), TAIL) in OUR_SHORTAGE
+    # One at hand that is of no use any more leaves a descriptor.
+    first.comes(first.ident + b"true")
+    first.fails.append(ConnectionRefusedError(errno.ECONNREFUSED, ""))
+    here.opening.clear()
+    here.opening.append(OSError(code, ""))
+    assert here.ask().number == 2
+
+
 def test_a_full_buffer_is_no_sign_of_anything(here: World) -> None:
     full(here)
     for wire in here.wires:
