@@ -18,7 +18,7 @@ from consulfwd.config.objections import Objection
 from consulfwd.errors import INTERRUPTED, ConsulfwdError
 from consulfwd.hangups import HangUps
 from consulfwd.kept import Kept
-from consulfwd.net import loop
+from consulfwd.net import fastlane, loop
 from consulfwd.net.here import lacking
 from consulfwd.notify import REFUSED_RELOAD, Manager, Notifier
 from consulfwd.ops.admin.server import Admin
@@ -179,6 +179,9 @@ async def serve(
         kept.give_up()
         admin.end()
         raise
+    if slower := fastlane.without():
+        # The installer says nothing of what it could not build.
+        log.info("queries are answered %s", slower)
     quieten_collector()
     take_short_turns()
     if not admin.bound:

@@ -22,6 +22,7 @@ from consulfwd.dev import DevCluster
 from consulfwd.errors import ConfigError, Problem, StartError
 from consulfwd.hangups import APART
 from consulfwd.kept import Kept
+from consulfwd.net import fastlane
 from consulfwd.net.binding import Bound, bind_all
 from consulfwd.notify import Manager
 from consulfwd.process import drop_privileges
@@ -341,6 +342,21 @@ async def test_hang_up_reloads_whole_or_not_at_all(caplog: pytest.LogCaptureFixt
         assert (await ask(running.at, NAME)).data == GALERA
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(task, 5)
+
+
+async def test_who_lacks_the_compiled_fast_lane_is_told_so_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.delenv(fastlane.VARIABLE, raising=False)
+    monkeypatch.setattr(fastlane, "fast", None)
+    async with DevCluster(EXAMPLES, 1, http=False) as cluster:
+        task = await Running(settings(cluster)).start()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(task, 5)
+    (told,) = (one for one in caplog.records if "in Python alone" in one.getMessage())
+    assert told.levelname == "INFO"
+    assert "install consulfwd again" in told.getMessage()
 
 
 async def test_many_signals_at_once_are_read_once_more(caplog: pytest.LogCaptureFixture) -> None:

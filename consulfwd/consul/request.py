@@ -117,6 +117,9 @@ async def carry(request: Request, to: Target, way: Way, timeout: float) -> Reply
         if request.absent and status == 404:
             body = b"null"
         elif status != 200 and status not in request.also:
+            for secret in way.headers.values():
+                # Some say what they were asked with; that is no log's.
+                body = body.replace(secret.encode(), b"(the token)")
             why = told(body) or "no more is said"
             # What servers say of themselves may come after the fact: they lost their leader.
             raise _failure(request, to, status, why, sent=status >= 500)

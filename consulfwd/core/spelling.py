@@ -15,15 +15,21 @@ TRIAL, LONGEST = 2.0, 86_400.0
 AGAIN = 3600.0
 # So often in a row a question was answered in small letters that was not in mixed ones.
 UNHEARD = 3
+# So many replies in other letters are one too many, each of which so many in the right ones make up
+# for: who guesses all but the letters once must not be spared guessing them from then on.
+CHANGED, MADE_UP = 3, 16
 
 
 class Spelling:
-    """What is known of one server; `missed` is how many in a row were answered in small letters."""
+    """What is known of one server; `missed` is how many in a row were answered in small letters.
 
-    __slots__ = ("_exact", "_pause", "_until", "missed")
+    `doubts` are MADE_UP for each reply in other letters, less one for each in the right ones.
+    """
+
+    __slots__ = ("_exact", "_pause", "_until", "doubts", "missed")
 
     def __init__(self) -> None:
-        self._exact = self.missed = 0
+        self._exact = self.doubts = self.missed = 0
         self._until = 0.0
         self._pause = TRIAL
 
@@ -46,17 +52,25 @@ class Spelling:
         """Note a reply that repeats the question as it was spelled by chance."""
         self._exact += 1
         self.missed = 0
+        if self.doubts:
+            self.doubts -= 1
         if self._exact <= ENOUGH:
             self._until, self._pause = 0.0, TRIAL
 
     def changed(self, now: float) -> bool:
         """Note a reply that spells it otherwise; return whether that is as good: nothing was known.
 
-        Either somebody has guessed all but the spelling, or others answer there by now.
+        Either somebody has guessed all but the spelling, or others answer there by now: that is so
+        where it goes on.
         """
-        known = self.known
-        self._exact, self._until = 0, now + AGAIN
-        return not known
+        if not self.known:
+            self._exact, self._until = 0, now + AGAIN
+            return True
+        self.doubts += MADE_UP
+        if self.doubts > (CHANGED - 1) * MADE_UP:
+            self._exact = self.doubts = self.missed = 0
+            self._until = now + AGAIN
+        return False
 
     def unheard(self, now: float) -> None:
         """Note that a question was answered in small letters, and was not in mixed ones."""

@@ -17,8 +17,8 @@ class Letters:
     """A query without its ID, taken apart: `name` is what may be spelled in many ways, `size` long.
 
     It is given folded, and up to the first octet of 0: that is all of it but for its end, unless a
-    label holds such an octet. `head` and `behind` are what is around it; `any` says whether it has
-    letters at all.
+    label holds such an octet. `head` and `behind` are what is around it; `any` says whether it is
+    worth spelling by chance: it has letters, and more than one.
     """
 
     __slots__ = ("_case", "_name", "any", "behind", "head", "name", "size")
@@ -29,7 +29,7 @@ class Letters:
         self.size = len(self.name)
         self._name = int.from_bytes(self.name, "big")
         self._case = int.from_bytes(self.name.translate(_CASE), "big")
-        self.any = self._case != 0
+        self.any = self._case != 0 and self.size > 2
 
     def by(self, chance: bytes) -> bytes:
         """Return the name with capitals where `chance` has them: bit 0x20 of the octet there.
@@ -52,6 +52,7 @@ def folded(reply: bytes, sent: bytes, name: bytes) -> bytes:
     """
     end = HEADER_SIZE + len(sent)
     rest = reply[end:]
-    if sent in rest:
-        rest = rest.replace(sent, name)
+    # Without its end a short one may be there by chance: in an address, in a key.
+    if sent + b"\0" in rest:
+        rest = rest.replace(sent + b"\0", name + b"\0")
     return b"".join((reply[:HEADER_SIZE], name, rest))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from consulfwd.core.attempts import Attempt
@@ -95,6 +95,35 @@ class Channel(Protocol):
 
     def close(self) -> None:
         """Let go of every socket."""
+
+
+def overdue(
+    items: Iterable[Attempt | Waiter | None], late: float
+) -> tuple[list[Waiter], float | None]:
+    """Return the relays among `items`, the oldest first, that were sent at `late` or before.
+
+    And in how many seconds the next one is due, None where no other waits.
+    """
+    due: list[Waiter] = []
+    for item in items:
+        if not isinstance(item, Waiter):
+            continue
+        if item.sent_at > late:
+            return due, max(item.sent_at - late, 0.001)
+        due.append(item)
+    return due, None
+
+
+def tell_due(owner: Owner, due: Iterable[Waiter], waits: Callable[[Waiter], bool]) -> None:
+    """Tell an owner of relays that are due, but for those that no longer wait by then."""
+    for relay in due:
+        if not waits(relay):
+            continue  # what became of one before it has taken this one over, too
+        try:
+            owner.on_relay_due(relay)
+        except Exception as error:
+            owner.on_broken(relay, error)
+    owner.flush()
 
 
 def random_ids() -> Iterator[bytes]:

@@ -14,8 +14,12 @@ VARIABLE, NO = "CONSULFWD_FAST_LANE", ("no", "off", "false", "0")
 PARTS = ("Batch", "HotLane", "Passer", "Poller", "Ready", "Relays", "Way")
 
 
+def _unwanted() -> bool:
+    return os.environ.get(VARIABLE, "").strip().lower() in NO
+
+
 def _found() -> ModuleType | None:
-    if os.environ.get(VARIABLE, "").strip().lower() in NO:
+    if _unwanted():
         return None
     try:
         from consulfwd.net import _fast
@@ -25,3 +29,15 @@ def _found() -> ModuleType | None:
 
 
 fast = _found()
+
+
+def without() -> str | None:
+    """Return why the fast lane is not used, and how to get it; None where it is."""
+    if fast is not None:
+        return None
+    if _unwanted():
+        return f"in Python alone: {VARIABLE} turns the compiled fast lane off"
+    return (
+        "in Python alone: no compiled fast lane was built for this Python; with gcc, libc6-dev and "
+        "python3-dev there, install consulfwd again"
+    )

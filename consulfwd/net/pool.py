@@ -14,7 +14,15 @@ from functools import partial
 
 from consulfwd.core.attempts import SPELLED, Attempt
 from consulfwd.core.upstreams import Upstream
-from consulfwd.net.channel import BUFFER_FULL, FALSE_REPLY, OTHER_ID, TOO_MANY, Owner
+from consulfwd.net.channel import (
+    BUFFER_FULL,
+    FALSE_REPLY,
+    OTHER_ID,
+    TOO_MANY,
+    Owner,
+    overdue,
+    tell_due,
+)
 from consulfwd.net.lending import Lending
 from consulfwd.net.loop import watch
 from consulfwd.net.ports import Port, Ports, connected
@@ -188,8 +196,7 @@ class PortPool(Lending):
 
     def forget(self, relay: Waiter) -> None:
         """Take no reply to a relay any more: it has had its answer."""
-        port = self._lent.get(relay.ident)
-        if port is not None and port.item is relay:
+        if (port := self._port_of(relay)) is not None:
             self.drop(port)
 
     def flush(self) -> None:
@@ -199,24 +206,15 @@ class PortPool(Lending):
         """Tell of relays that have waited for longer than is usual here."""
         self._timer = None
         late = self._owner.clock.now() - self._upstream.hedge_after()
-        due: list[tuple[Port, Waiter]] = []
-        for port in self._lent.values():
-            item = port.item
-            if not isinstance(item, Waiter):
-                continue
-            if item.sent_at > late:
-                pause = max(item.sent_at - late, 0.001)
-                self._timer = self._loop.call_later(pause, self._look_after)
-                break
-            due.append((port, item))
-        for port, relay in due:
-            if port.item is not relay:
-                continue  # what became of one before it has taken this one over, too
-            try:
-                self._owner.on_relay_due(relay)
-            except Exception as error:
-                self._owner.on_broken(relay, error)
-        self._owner.flush()
+        due, pause = overdue((port.item for port in self._lent.values()), late)
+        if pause is not None:
+            self._timer = self._loop.call_later(pause, self._look_after)
+        tell_due(self._owner, due, lambda relay: self._port_of(relay) is not None)
+
+    def _port_of(self, relay: Waiter) -> Port | None:
+        """Return the port by which a relay waits for its reply, if it does."""
+        port = self._lent.get(relay.ident)
+        return port if port is not None and port.item is relay else None
 
     # -- ends ---------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from consulfwd.core.attempts import Attempt
+from consulfwd.core.attempts import SPELLED, Attempt
 from consulfwd.core.spelling import Spelling
 from consulfwd.dns import spelling
 from consulfwd.dns.wire import HEADER_SIZE
@@ -80,23 +80,27 @@ class Speller:
             return data
         sent, name, sure = port.spelled
         if data.startswith(sent, HEADER_SIZE):
-            if not self._sure or self._spelling.missed:
-                self._spelling.repeated()
-                self._sure = self._spelling.known
+            known = self._spelling
+            if not self._sure or known.missed or known.doubts:
+                known.repeated()
+                self._sure = known.known
             return spelling.folded(data, sent, name)
         if spelling.asks_for(data, name):
             taken = self._spelling.changed(now)
-            self._sure = False
+            self._sure = self._spelling.known
             return data if taken and not sure else None
         return data
 
 
 def _asked_before(attempt: Attempt) -> bool:
-    """Return whether its server was asked the same by the same lookup, and nothing came at all."""
+    """Return whether its server was asked the same by the same lookup, and nothing came at all.
+
+    Or what came was spelled in another way, and it was asked over TCP then, in vain.
+    """
     attempts = attempt.lookup.attempts
     return len(attempts) > 1 and any(
         one.upstream is attempt.upstream
         and one is not attempt
-        and not (one.stream or one.result or one.strays)
+        and (one.result == SPELLED or not (one.stream or one.result or one.strays))
         for one in attempts
     )

@@ -22,7 +22,9 @@ from consulfwd.net.channel import (
     FALSE_REPLY,
     TOO_MANY,
     Owner,
+    overdue,
     random_ids,
+    tell_due,
 )
 from consulfwd.net.fastlane import fast
 from consulfwd.net.loop import unwatch, watch
@@ -122,25 +124,11 @@ class SharedUdp:
     def _look_after(self) -> None:
         """Tell of relays that have waited for longer than is usual here."""
         self._timer = None
-        now = self._owner.clock.now()
-        late = now - self._upstream.hedge_after()
-        due: list[Waiter] = []
-        for item in self._pending.values():
-            if isinstance(item, Attempt):
-                continue
-            if item.sent_at > late:
-                pause = max(item.sent_at - late, 0.001)
-                self._timer = self._loop.call_later(pause, self._look_after)
-                break
-            due.append(item)
-        for relay in due:
-            if self._pending.get(relay.ident) is not relay:
-                continue  # what became of one before it has taken this one over, too
-            try:
-                self._owner.on_relay_due(relay)
-            except Exception as error:
-                self._owner.on_broken(relay, error)
-        self._owner.flush()
+        late = self._owner.clock.now() - self._upstream.hedge_after()
+        due, pause = overdue(self._pending.values(), late)
+        if pause is not None:
+            self._timer = self._loop.call_later(pause, self._look_after)
+        tell_due(self._owner, due, lambda relay: self._pending.get(relay.ident) is relay)
 
     def send(self, attempt: Attempt, tail: bytes) -> str | None:
         if len(self._pending) >= WINDOW and not self._reclaim():

@@ -192,7 +192,8 @@ def test_an_address_is_asked_for_its_name(run: Run, agents: Background) -> None:
         agents.agents[0].queries.clear()
         run("resolve", "--server", agents.names[0], *words)
         (query,) = agents.agents[0].queries
-        return query.name, query.type
+        # Its letters may be spelled by chance.
+        return query.name.lower(), query.type
 
     assert asked("10.0.10.11") == ("11.10.0.10.in-addr.arpa", 12)
     assert asked("10.0.10.11", "ptr") == ("11.10.0.10.in-addr.arpa", 12)

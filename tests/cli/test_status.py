@@ -59,7 +59,7 @@ def test_all_is_well(show: Any) -> None:
     assert (done.code, done.err) == (0, "")
     assert done.plain == (
         "serve on db1: all is well\n"
-        " consulfwd 0.3.0, pid 4711, up for 1 h 0 min\n"
+        " consulfwd 0.3.0, in Python alone, pid 4711, up for 1 h 0 min\n"
         " listening on 127.0.0.1:53; 2 of 2 agents up\n"
         " agents state since rtt asked\n"
         " 10.0.0.11:8600 up 6 min # ms 1,234\n"

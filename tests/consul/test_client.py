@@ -98,6 +98,15 @@ async def test_the_token_is_sent_and_never_told(raw: Raw, tmp_path: Path) -> Non
     await client.close()
 
 
+async def test_who_repeats_what_it_was_asked_with_is_not_quoted(raw: Raw, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("b1gs3cret")
+    raw.replies = [http(b"X-Consul-Token: b1gs3cret?", status="400 Bad Request")]
+    client = Client(raw.agent.replace(token_file=file))
+    assert await failed(client) == (400, "X-Consul-Token: (the token)?")
+    await client.close()
+
+
 @pytest.mark.parametrize(
     "content", [b"a\nb", b"a\r\nX-Other: 1", b"\xff", b"a\0b", b"t" * 5000, "t\u00e9".encode()]
 )

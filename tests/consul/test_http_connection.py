@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -93,6 +94,22 @@ async def test_the_next_request_has_a_reply_of_its_own(
         assert (await done).body == body
     assert transport.written == [b"?", b"?"]
     assert not said.fresh
+
+
+async def test_a_reply_in_tiny_pieces_takes_no_more_room_than_it_is_long() -> None:
+    said, _, _ = connection()
+    done = future()
+    said.ask(b"?", 1 << 20, done)
+    said.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    tracemalloc.start()
+    try:
+        for _ in range(50_000):
+            said.data_received(b"ab")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 2 * 100_000
+    said.abort()
 
 
 async def test_early_words_are_bounded(

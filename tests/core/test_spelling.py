@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from consulfwd.core.spelling import AGAIN, ENOUGH, LONGEST, TRIAL, UNHEARD, Spelling
+from consulfwd.core.spelling import (
+    AGAIN,
+    CHANGED,
+    ENOUGH,
+    LONGEST,
+    MADE_UP,
+    TRIAL,
+    UNHEARD,
+    Spelling,
+)  # fmt: skip
 
 NOW = 100.0
 
@@ -59,12 +68,36 @@ def test_a_reply_in_other_letters_is_as_good_while_nothing_is_known() -> None:
 
 def test_a_reply_in_other_letters_is_none_of_who_repeats_them() -> None:
     one = known()
-    assert not one.changed(NOW)
+    for _ in range(CHANGED):
+        assert one.mixes(NOW)
+        assert not one.changed(NOW)
     # What else was under way then is asked in vain, and taken as it comes.
     assert one.changed(NOW)
     assert not one.mixes(NOW + AGAIN - 0.001)
     assert one.mixes(NOW + AGAIN)
     assert not one.known
+
+
+def test_who_guesses_all_but_the_letters_now_and_then_does_not_turn_them_off() -> None:
+    one = known()
+    for _ in range(100):
+        for _ in range(CHANGED - 1):
+            assert not one.changed(NOW)
+        for _ in range(MADE_UP * (CHANGED - 1)):
+            assert one.known
+            one.repeated()
+    assert one.doubts == 0
+
+
+def test_where_some_of_several_behind_an_address_do_not_repeat_them_it_is_given_up() -> None:
+    one, asked = known(), 0
+    while one.known:
+        asked += 1
+        if asked % 8:
+            one.repeated()
+        else:
+            one.changed(NOW)
+    assert asked < 8 * 5
 
 
 def test_questions_answered_in_small_letters_only() -> None:

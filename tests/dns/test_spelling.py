@@ -70,6 +70,17 @@ def test_a_reply_is_read_as_one_to_small_letters() -> None:
     assert not asks_for(b"id" + HEAD + b"\3w@w", b"\3w`w")
 
 
+def test_what_only_looks_like_a_short_name_stays() -> None:
+    """2.68.101.5 holds the octets of `De`; so may a key or a signature."""
+    name, sent = b"\2de", b"\2De"
+    address = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4\2\x44\x65\5"
+    reply = b"id" + HEAD + sent + b"\0\0\1\0\1" + address
+    assert folded(reply, sent, name) == b"id" + HEAD + name + b"\0\0\1\0\1" + address
+    # A name of one letter gives no more than one bit: 10.1.88.0 holds all of it.
+    assert not Letters(tail(b"\1x")).any
+    assert Letters(tail(name)).any
+
+
 def test_no_octets_are_too_much() -> None:
     for _ in range(500):
         data = os.urandom(random.randrange(300))

@@ -327,6 +327,8 @@ def test_who_knows_port_and_id_has_to_guess_the_letters(lan: Network, mallory: M
             mallory.spoof(mallory.poison(name, int.from_bytes(ident, "big")), at)
             assert await asked == [address_of(200)]
         assert here.engine.counters.evaded == 1
+        # That he knew so much does not spare him the letters from now on.
+        assert here.pool.speller.known
 
     asking(lan.hosts["us"], do)
 

@@ -182,6 +182,12 @@ class Recursor(asyncio.DatagramProtocol):
                 packet = reply.to_wire(max_size=65535)
                 if not self.silent and not self.deaf_stream:
                     writer.write(len(packet).to_bytes(2, "big") + packet)
+            if transport == "tcp":
+                # Closed with queries unread it would be reset, and by that replies be lost that
+                # were sent before: how many depends on when who asks writes next.
+                writer.write_eof()
+                while await reader.read(65536):
+                    pass
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:

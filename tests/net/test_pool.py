@@ -297,6 +297,23 @@ def test_what_has_no_id_is_none_either(here: World, data: bytes) -> None:
     assert wire.closed
 
 
+def test_a_relay_that_is_answered_as_another_falls_due_is_not_told_of(here: World) -> None:
+    first, second = here.waiter(), here.waiter()
+    assert here.pool.relay(first, TAIL)
+    assert here.pool.relay(second, TAIL)
+
+    def told(relay: Waiter) -> None:
+        here.told.append(("due", relay is first))
+        here.pool.forget(first)
+        here.pool.forget(second)
+
+    here.on_relay_due = told  # type: ignore[method-assign]
+    here.now += 10
+    here.timers.pop()()
+    assert here.told == [("due", True)]
+    assert here.open == 0
+
+
 def test_after_too_many_of_them_nothing_comes_by_the_port(here: World) -> None:
     wire = here.ask()
     wrong = bytes((wire.ident[0] ^ 1, wire.ident[1]))

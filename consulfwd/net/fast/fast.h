@@ -3,7 +3,7 @@
 #define CONSULFWD_FAST_H
 
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #endif
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -14,6 +14,9 @@
 
 /* Datagrams per system call, at most. */
 #define BATCH 64
+/* Octets of what waits to be sent, and of one datagram, at most. */
+#define BATCH_OUT (256 * 1024)
+#define MOST_OCTETS 65535
 
 /* Buffers for receiving and sending on one socket: the twin of `mmsg.PureBatch`. */
 typedef struct {
@@ -24,6 +27,7 @@ typedef struct {
     int count;      /* messages of the last receive */
     int64_t looked; /* when it was read last, in ns */
     unsigned char *in, *beside, *names;
+    unsigned char *single; /* where one is received that is read alone */
     struct mmsghdr *heads;
     struct iovec *parts;
     int queued; /* messages that wait to be sent */
@@ -155,6 +159,7 @@ typedef struct HotLane {
     PyObject *clock, *usual_now;
     PyObject *trusted; /* the networks with which all clients of this socket may ask, or None */
     Taker *taker;
+    char busy; /* it is being served */
     int ones; /* how many came one at a time since all there were were looked for */
     int left;            /* how many of the last batch are nobody's so far */
     uint8_t rest[BATCH];   /* their numbers, ascending */

@@ -258,9 +258,25 @@ static int round_of(HotLane *self, int64_t now, int *more, int *taken)
     return self->left ? LEFT : SERVED;
 }
 
-int hotlane_serve(Lane *lane)
+/* Send what was taken in all rounds, also where the last one failed: that exception tells. */
+static int flush(HotLane *self, int state)
 {
-    HotLane *self = (HotLane *)lane;
+    PyObject *type, *error, *trace;
+
+    PyErr_Fetch(&type, &error, &trace);
+    if (self->taker->flush(self->taker, self) == 0) {
+        PyErr_Restore(type, error, trace);
+        return state;
+    }
+    if (state == FAILED) {
+        PyErr_Clear();
+        PyErr_Restore(type, error, trace);
+    }
+    return FAILED;
+}
+
+static int serve_rounds(HotLane *self)
+{
     int64_t now;
     int may, state = SERVED, more = 1, taken = 0;
 
@@ -274,10 +290,23 @@ int hotlane_serve(Lane *lane)
         return may ? FAILED : LEFT;
     for (int i = 0; state == SERVED && more && i < ROUNDS; i++)
         state = round_of(self, now, &more, &taken);
-    if (taken && state != FAILED && self->taker != NULL
-        && self->taker->flush(self->taker, self) < 0)
-        state = FAILED;
+    if (taken && self->taker != NULL)
+        state = flush(self, state);
     if (state == FAILED)
         hotlane_forget_rest(self);
+    return state;
+}
+
+int hotlane_serve(Lane *lane)
+{
+    HotLane *self = (HotLane *)lane;
+    int state;
+
+    /* By an answer that is Python's it could be entered again, in the middle of a batch. */
+    if (self->busy)
+        return LEFT;
+    self->busy = 1;
+    state = serve_rounds(self);
+    self->busy = 0;
     return state;
 }

@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <math.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #define EVENTS 256
 #define TURNS 3
@@ -23,6 +25,8 @@ typedef struct {
     PyObject_HEAD
     int epoll;
     char touched;
+    int timer;     /* -1: the system has none left, and each wait has its own */
+    double armed;  /* when it goes off (s), 0: not at all */
     int known; /* how many descriptors there is room for */
     Watched *watched;
     PyObject *failed;
@@ -110,14 +114,51 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* Wait so long (s; < 0: for ever), rounded up to ms; return how many events, -1 on an exception. */
-static int look(Poller *self, double timeout)
+/*
+ * Have the timer go off at `until`, or before; return whether it does. One that stays armed from one
+ * wait to the next costs nothing, where a time to wait costs two programmings of the clock each.
+ */
+static int arm(Poller *self, double until)
 {
-    int count, pause = -1;
+    double whole = floor(until);
+    struct itimerspec at = {{0, 0}, {(time_t)whole, (long)((until - whole) * 1e9)}};
 
-    if (timeout >= 0)
-        pause = timeout > 86400 ? 86400000 : (int)ceil(timeout * 1e3);
-    if (pause == 0) {
+    if (self->timer < 0)
+        return 0;
+    if (self->armed > 0 && self->armed <= until)
+        return 1;
+    if (timerfd_settime(self->timer, TFD_TIMER_ABSTIME, &at, NULL) < 0)
+        return 0;
+    self->armed = until;
+    return 1;
+}
+
+/* Leave the timer's event out; return whether it was there. */
+static int gone_off(Poller *self, int *count)
+{
+    for (int i = 0; i < *count; i++)
+        if (self->events[i].data.fd == self->timer) {
+            self->events[i] = self->events[--*count];
+            self->armed = 0;
+            return 1;
+        }
+    return 0;
+}
+
+/*
+ * Wait for events, until then (s; 0: for ever) if not `now`; return how many there are, 0 also
+ * when it was interrupted, -1 on an exception.
+ */
+static int look(Poller *self, double until, int now)
+{
+    int count, pause = now ? 0 : -1;
+
+    if (!now && until > 0 && !arm(self, until)) {
+        double left = until - seconds();
+
+        pause = left > 86400 ? 86400000 : left > 0 ? (int)ceil(left * 1e3) : 0;
+    }
+    if (now) {
         count = epoll_wait(self->epoll, self->events, EVENTS, 0);
     } else {
         Py_BEGIN_ALLOW_THREADS
@@ -217,35 +258,48 @@ static Py_ssize_t work(Poller *self, int count, PyObject *rest)
 static PyObject *wait_for(Poller *self, PyObject *given)
 {
     double timeout = given == Py_None ? -1 : PyFloat_AsDouble(given), until = 0;
+    int now = given != Py_None && !(timeout > 0);
     PyObject *rest;
 
     if (timeout == -1 && PyErr_Occurred())
         return NULL;
-    if (given != Py_None && !(timeout > 0))
-        timeout = 0;
-    if (timeout > 0)
-        until = seconds() + timeout;
+    if (timeout > 0) /* whole ms: what is due at almost the same time is done at once */
+        until = seconds() + ceil((timeout > 86400 ? 86400 : timeout) * 1e3) * 1e-3;
     rest = PyList_New(0);
     if (rest == NULL)
         return NULL;
     for (;;) {
-        int count;
+        int count, fired, none;
         Py_ssize_t left;
 
         self->touched = 0;
-        count = look(self, timeout);
+        count = look(self, until, now);
+        none = count == 0;
+        fired = count > 0 && gone_off(self, &count);
         left = count < 0 ? -1 : work(self, count, rest);
         if (left < 0) {
             Py_DECREF(rest);
             return NULL;
         }
-        if (left || self->touched || !count || timeout == 0)
+        if (left || self->touched || none || now)
             return rest;
-        if (timeout > 0) {
-            timeout = until - seconds();
-            if (timeout <= 0)
-                return rest;
-        }
+        /* Without a timer only the clock can tell. */
+        if (until > 0 && (fired || self->timer < 0) && seconds() >= until)
+            return rest;
+    }
+}
+
+/* What tells when a wait is over; where there is none, each wait has its own time. */
+static void make_timer(Poller *self)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+
+    self->armed = 0;
+    self->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    event.data.fd = self->timer;
+    if (self->timer >= 0 && epoll_ctl(self->epoll, EPOLL_CTL_ADD, self->timer, &event) < 0) {
+        close(self->timer);
+        self->timer = -1;
     }
 }
 
@@ -258,7 +312,19 @@ static int init(Poller *self, PyObject *args, PyObject *keywords)
         return -1;
     Py_INCREF(failed);
     Py_XSETREF(self->failed, failed);
+    if (self->timer >= 0)
+        close(self->timer);
+    make_timer(self);
     return 0;
+}
+
+static PyObject *create(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(words))
+{
+    Poller *self = (Poller *)type->tp_alloc(type, 0);
+
+    if (self != NULL)
+        self->timer = self->epoll = -1;
+    return (PyObject *)self;
 }
 
 static int traverse(Poller *self, visitproc visit, void *arg)
@@ -283,6 +349,8 @@ static void dealloc(Poller *self)
 {
     PyObject_GC_UnTrack(self);
     clear(self);
+    if (self->timer >= 0)
+        close(self->timer);
     PyMem_RawFree(self->watched);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
@@ -304,7 +372,7 @@ PyTypeObject PollerType = {
     .tp_name = "consulfwd.net._fast.Poller",
     .tp_basicsize = sizeof(Poller),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .tp_new = PyType_GenericNew,
+    .tp_new = create,
     .tp_init = (initproc)init,
     .tp_dealloc = (destructor)dealloc,
     .tp_traverse = (traverseproc)traverse,

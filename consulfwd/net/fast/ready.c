@@ -1,7 +1,7 @@
 /*
  * A hot answer: replies without their ID that take turns, or one plain RRset of which each record
- * comes first equally often (`dns.records.rotations`). It grows older in place. The twin of
- * `core.hot.PureReady`; nothing is copied but into the reply that is given.
+ * comes first equally often (`dns.turns.rotations`). It grows older in place. The twin of
+ * `core.ready.PureReady`; nothing is copied but into the reply that is given.
  */
 #include "fast.h"
 
@@ -9,7 +9,6 @@
 #define ANCOUNT 4
 #define TTL_AT 6     /* of a record that begins with a pointer */
 #define MAX_AGE 0x7FFFFFFF
-#define MOST 65535
 #define MOST_REPLIES 64
 
 /* -- a plain RRset in another order -------------------------------------------------------- */
@@ -213,14 +212,14 @@ static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *words)
     if (list == NULL)
         goto end;
     count = PySequence_Fast_GET_SIZE(list);
-    if (count < 1 || count > MOST_REPLIES || records.len > MOST || begin > MOST) {
+    if (count < 1 || count > MOST_REPLIES || records.len > MOST_OCTETS || begin > MOST_OCTETS) {
         list = refuse(list, "too many, or none");
         goto end;
     }
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *one = PySequence_Fast_GET_ITEM(list, i);
 
-        if (!PyBytes_Check(one) || PyBytes_GET_SIZE(one) > MOST - 2) {
+        if (!PyBytes_Check(one) || PyBytes_GET_SIZE(one) > MOST_OCTETS - 2) {
             list = refuse(list, "replies are bytes, no longer than a datagram");
             goto end;
         }

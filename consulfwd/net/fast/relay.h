@@ -1,7 +1,7 @@
 /*
  * The usual case of a miss: a query passed to the first upstream in order, its reply passed back.
  * The data is Python's (dicts of questions, answers, flights; objects with slots); here it is only
- * done sooner what `relays`, `table.submit` and `upstream.SharedUdp` would do with it. Nothing is
+ * done sooner what `relays`, `table.Table.submit` and `upstream.SharedUdp` would do with it. Nothing is
  * decided: whatever is not the usual case is left to them before anything is changed.
  */
 #ifndef CONSULFWD_RELAY_H

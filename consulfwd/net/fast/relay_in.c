@@ -137,7 +137,7 @@ static int pass_back(
     if (!found->is_kept) {
         PyObject *data = batch_whole(batch, index);
 
-        still = data == NULL ? -1 : keep(self, round, relay, known, data);
+        still = data == NULL ? tell_broken(self, relay) : keep(self, round, relay, known, data);
         Py_XDECREF(data);
     }
     if (still > 0) {

@@ -8,16 +8,8 @@ static int take(Taker *taker, HotLane *lane, int64_t Py_UNUSED(now))
 
     if (self->relays == NULL)
         return 0;
-    if (relays_begin(self->relays) < 0) {
-        /* What earlier rounds asked is sent; that exception tells. */
-        PyObject *type, *error, *trace;
-
-        PyErr_Fetch(&type, &error, &trace);
-        if (relays_end(self->relays) < 0)
-            PyErr_Clear();
-        PyErr_Restore(type, error, trace);
+    if (relays_begin(self->relays) < 0)
         return -1;
-    }
     for (int i = 0; i < lane->left; i++) {
         uint8_t index = lane->rest[i];
         PyObject *key = lane->keys[i];

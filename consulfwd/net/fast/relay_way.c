@@ -46,7 +46,8 @@ int way_flush(Way *self)
 /* use(batch): read from and write to this one from now on; None: be closed. */
 static PyObject *use(Way *self, PyObject *batch)
 {
-    if (batch != Py_None && !Py_IS_TYPE(batch, &BatchType)) {
+    if (batch != Py_None
+        && (!Py_IS_TYPE(batch, &BatchType) || ((Batch *)batch)->out == NULL)) {
         PyErr_SetString(PyExc_TypeError, "a batch is needed, or None");
         return NULL;
     }

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import selectors
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +127,44 @@ def test_it_goes_on_waiting_until_there_is_something_to_do(kind: Kind, sockets: 
     # What was asked for before the wait does not end it: it is in its time already.
     selector.touch()
     assert selector.select(0.02) == []
+    selector.close()
+
+
+@contextmanager
+def without_descriptors(left: int) -> Iterator[None]:
+    """No more than so many descriptors are to be had."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open() as lowest:
+        first = lowest.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (first + left, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@TWINS
+@pytest.mark.parametrize("few", [False, True])
+def test_how_long_it_waits(kind: Kind, sockets: Sockets, few: bool) -> None:
+    with ExitStack() as stack:
+        if few:
+            # Enough for the one that waits, and none for its timer.
+            stack.enter_context(without_descriptors(1))
+        selector = kind(unexpected)
+    sock = sockets.one()
+
+    def callback() -> None:
+        sock.recv(1)
+        selector.touch()
+
+    selector.watch(sock, callback, NEXT)
+    sockets.ready(sock)
+    assert selector.select(0.03) == []
+    # What a wait that was cut short was to last ends none of those behind it.
+    for seconds in (0.1, 0.001, 0.02, 0.0, 0.05):
+        began = time.monotonic()
+        assert selector.select(seconds) == []
+        assert seconds <= time.monotonic() - began < seconds + 10
     selector.close()
 
 
