@@ -17,8 +17,11 @@ from consulfwd.config.wording import printable
 
 PREFIX = "CONSULFWD_"
 FILE_VARIABLE = "CONSULFWD_CONFIG"
-# Read by the development scripts; they may be set in a shell that starts consulfwd too.
-OTHERS = frozenset({FILE_VARIABLE, "CONSULFWD_CONSUL_DIR", "CONSULFWD_DEBIAN_MIRROR"})
+# No settings: what `net.fastlane` goes by, and what development scripts read, which may be set in a
+# shell that starts consulfwd too.
+OTHERS = frozenset(
+    {FILE_VARIABLE, "CONSULFWD_FAST_LANE", "CONSULFWD_CONSUL_DIR", "CONSULFWD_DEBIAN_MIRROR"}
+)
 
 # What Kubernetes tells every pod of the services in its namespace, here of one that is called
 # consulfwd or consulfwd-*.

@@ -9,13 +9,13 @@ import os
 from types import ModuleType
 
 # Set to "no": Python alone, to compare the two, or where the compiled one is not trusted.
-VARIABLE = "CONSULFWD_FAST_LANE"
+VARIABLE, NO = "CONSULFWD_FAST_LANE", ("no", "off", "false", "0")
 # What is used of it. One built of other sources may not have all.
 PARTS = ("Batch", "HotLane", "Passer", "Poller", "Ready", "Relays", "Way")
 
 
 def _unwanted() -> bool:
-    return os.environ.get(VARIABLE, "").lower() in ("no", "off", "0")
+    return os.environ.get(VARIABLE, "").strip().lower() in NO
 
 
 def _found() -> ModuleType | None:

@@ -187,6 +187,17 @@ def judged(results: list[Result]) -> tuple[int, float]:
     return len(times) - len(answered), max(answered)
 
 
+def says_what_is_seen(child: Child, path: Path) -> bool:
+    """Ask it for a word in the log; whether that is what was to be seen before or now.
+
+    What is seen changes once more after the start.
+    """
+    seen = client.ask(path, "GET", "/status.json")[1]
+    os.kill(child.pid, signal.SIGUSR1)
+    time.sleep(0.1)
+    return told(child, f" {seen['line']}\n")
+
+
 def test_whatever_goes_on_is_looked_at(tmp_path: Path, guard: Guard) -> None:
     # Nobody need answer for that: they wait, and say so.
     nobody = {"consul": {"agents": [{"address": HOST, "dns_port": 1, "http_port": 1}]}}
@@ -228,9 +239,8 @@ def test_whatever_goes_on_is_looked_at(tmp_path: Path, guard: Guard) -> None:
             assert client.ask(path, "POST", "/orders/flush", {})[0] == 404
             assert client.fetch(path, "GET", "/metrics")[0] == 200
             # What the log is told on request is a view of the same.
-            os.kill(child.pid, signal.SIGUSR1)
-            line = f" {seen['line']}\n"
-            child.wait_until(functools.partial(told, child, line), "word in the log", 5.0)
+            say = functools.partial(says_what_is_seen, child, path)
+            child.wait_until(say, "word in the log", 10.0)
         for verb, child in children.items():
             os.kill(child.pid, signal.SIGTERM)
             path = tmp_path / verb / f"{names[verb]}.sock"

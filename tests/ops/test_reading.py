@@ -36,6 +36,15 @@ def test_what_was_written_is_read() -> None:
     assert read.missing == ()
 
 
+@pytest.mark.parametrize(
+    ("compiled", "words"), [(True, ", compiled fast lane, "), (False, ", in Python alone, ")]
+)
+def test_it_is_told_whether_the_fast_lane_is_used(compiled: bool, words: str) -> None:
+    seen = replace(ALL, resolver=replace(SEEN, compiled=compiled))
+    read = from_json(json.loads(json.dumps(to_json(seen))))
+    assert words in [text for _, text in lines(read)][1]
+
+
 @pytest.mark.parametrize("found", [None, [], {}, "", {"version": "1", "pid": 1}])
 def test_what_is_no_picture_is_refused(found: object) -> None:
     with pytest.raises(NoPicture):
