@@ -11,7 +11,7 @@ from types import ModuleType
 # Set to "no": Python alone, to compare the two, or where the compiled one is not trusted.
 VARIABLE, NO = "CONSULFWD_FAST_LANE", ("no", "off", "false", "0")
 # What is used of it. One built of other sources may not have all.
-PARTS = ("Batch", "HotLane", "Passer", "Poller", "Ready", "Relays", "Way")
+PARTS = ("Batch", "HotLane", "Passer", "Poller", "PoolWay", "Ready", "Relays", "Way")
 
 
 def _unwanted() -> bool:

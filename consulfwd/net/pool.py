@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from consulfwd.core.attempts import SPELLED, Attempt
 from consulfwd.core.upstreams import Upstream
@@ -24,6 +25,7 @@ from consulfwd.net.channel import (
     overdue,
     tell_due,
 )
+from consulfwd.net.fastlane import fast
 from consulfwd.net.lending import Lending
 from consulfwd.net.loop import watch
 from consulfwd.net.ports import Port, Ports, connected
@@ -38,11 +40,10 @@ class PortPool(Lending):
     """Sockets to one upstream off this host, for attempts and for relays (see `SharedUdp`).
 
     `ports` are the sockets of all such upstreams; `awake` is called when there is something to
-    sweep again; `speller` spells names by chance where the upstream repeats that. The compiled lane
-    has no `way` by these: which socket is next is decided here each time.
+    sweep again; `speller` spells names by chance where the upstream repeats that. By its `way` the
+    compiled lane has queries sent here, and passes plain replies back: which port is next, its ID
+    and the spelling are decided here each time.
     """
-
-    way: object = None
 
     def __init__(
         self,
@@ -57,6 +58,9 @@ class PortPool(Lending):
         self._owner = owner
         self._awake = awake
         self.speller = Speller()
+        self.way: Any = None
+        if fast is not None and owner.passing is not None:
+            self.way = fast.PoolWay(owner.passing, self, owner, self.speller, Port)
         self._timer: asyncio.TimerHandle | None = None
 
     # -- out ----------------------------------------------------------------------------------
@@ -109,7 +113,8 @@ class PortPool(Lending):
         except OSError as error:
             sock.close()
             return BUFFER_FULL if isinstance(error, BlockingIOError) else reason(error)
-        watch(self._loop, sock, partial(self._readable, port), first=True)
+        lane = None if self.way is None else self.way.lane(port, sock.fileno())
+        watch(self._loop, sock, partial(self._readable, port), first=True, lane=lane)
         self._awake(self)
         self._lend(port, ident, item, now)
         return None
@@ -124,6 +129,10 @@ class PortPool(Lending):
         except OSError as error:
             self._failed(port, error)
             return
+        self.take(port, data)
+
+    def take(self, port: Port, data: bytes) -> None:
+        """Take what came by a port."""
         item = port.item
         if item is None or data[:2] != port.ident:
             self._unexpected(port, data[:2])
@@ -146,11 +155,17 @@ class PortPool(Lending):
                     owner.on_drained(item, 1, now)
             except Exception as error:
                 owner.on_broken(item, error)
-            left = port.item
-            if isinstance(left, Attempt) and not left.result:
-                # A lookup has taken over, as this was no reply: what else comes is its own.
-                port.spent = True
-                return
+            self.settle(port, now)
+            return
+        self._take_back(port, now)
+
+    def settle(self, port: Port, now: float) -> None:
+        """Have the port of a relay that something came for at hand again, if it is over."""
+        left = port.item
+        if isinstance(left, Attempt) and not left.result:
+            # A lookup has taken over, as what came was no reply: what else comes is its own.
+            port.spent = True
+            return
         self._take_back(port, now)
 
     def _unexpected(self, port: Port, ident: bytes) -> None:

@@ -18,15 +18,19 @@ MAX_LETTERS = 512
 
 
 class Speller:
-    """What goes to one server, and comes from it; `on` says whether spelling is to be by chance."""
+    """What goes to one server, and comes from it; `on` says whether spelling is to be by chance.
 
-    __slots__ = ("_at", "_block", "_letters", "_spelling", "_sure", "on")
+    While it is `settled` that the server repeats what it is asked, a reply that does tells nothing
+    new: the compiled lane reads it as `read` would.
+    """
+
+    __slots__ = ("_at", "_block", "_letters", "_spelling", "_sure", "on", "settled")
 
     def __init__(self) -> None:
         self.on = True
         self._spelling = Spelling()
-        # As `_spelling.known`, told faster.
-        self._sure = False
+        # As `_spelling.known`, told faster; and with nothing missed since.
+        self._sure = self.settled = False
         self._block, self._at = b"", 0
         self._letters: dict[bytes, spelling.Letters] = {}
 
@@ -76,20 +80,24 @@ class Speller:
         if port.spelled is None:
             if port.again and self.on:
                 self._spelling.unheard(now)
-                self._sure = self._spelling.known
+                self._learned()
             return data
         sent, name, sure = port.spelled
         if data.startswith(sent, HEADER_SIZE):
-            known = self._spelling
-            if not self._sure or known.missed or known.doubts:
-                known.repeated()
-                self._sure = known.known
+            if not self.settled:
+                self._spelling.repeated()
+                self._learned()
             return spelling.folded(data, sent, name)
         if spelling.asks_for(data, name):
             taken = self._spelling.changed(now)
-            self._sure = self._spelling.known
+            self._learned()
             return data if taken and not sure else None
         return data
+
+    def _learned(self) -> None:
+        told = self._spelling
+        self._sure = told.known
+        self.settled = self._sure and not (told.missed or told.doubts)
 
 
 def _asked_before(attempt: Attempt) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from consulfwd.net import _fast, driver, mmsg, passing, udp, udp_base, upstream
+from consulfwd.net import _fast, driver, mmsg, passing, pool, udp, udp_base, upstream
 
 TLS_NAME = "dns.example.test"
 
@@ -18,7 +18,7 @@ def twin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     """Which twin of the fast lane answers datagrams in this test."""
     name: str = request.param
     compiled = name == "compiled"
-    for module in (driver, passing, udp, udp_base, upstream):
+    for module in (driver, passing, pool, udp, udp_base, upstream):
         monkeypatch.setattr(module, "fast", _fast if compiled else None)
     monkeypatch.setattr(mmsg, "Batch", _fast.Batch if compiled else mmsg.PureBatch)
     return name

@@ -69,6 +69,8 @@ class Wire:
 class World:
     """A pool, the sockets it opened, and what its owner was told."""
 
+    passing = None
+
     def __init__(self, size: int = 400) -> None:
         self.now = 100.0
         self.wires: list[Wire] = []
@@ -193,7 +195,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
     monkeypatch.setattr(pools, "connected", opened)
     monkeypatch.setattr(
-        pools, "watch", lambda loop, wire, call, first: setattr(wire, "readable", call)
+        pools, "watch", lambda loop, wire, call, first, lane: setattr(wire, "readable", call)
     )
     monkeypatch.setattr(lending, "unwatch", lambda loop, wire: None)
     yield world
@@ -402,7 +404,7 @@ def test_where_no_port_can_be_opened_one_of_few_at_hand_will_do(here: World, cod
 def test_a_full_buffer_is_no_sign_of_anything(here: World) -> None:
     full(here)
     for wire in here.wires:
-        wire.fails.append(BlockingIOError(errno.EAGAIN, ""))
+        wire.fails += [BlockingIOError(errno.EAGAIN, "")] * 2
     assert here.pool.send(here.attempt(), TAIL) == BUFFER_FULL
     assert not here.pool.relay(here.waiter(), TAIL)
     assert here.open == PORTS

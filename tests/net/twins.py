@@ -29,6 +29,7 @@ from consulfwd.core.cache import Limits
 from consulfwd.core.health import Health
 from consulfwd.net.flight import Flight
 from consulfwd.net.loop import ServerLoop
+from consulfwd.net.pool import PortPool
 from consulfwd.net.relays import Relays
 from consulfwd.net.resolver import Engine
 from consulfwd.net.routing import build_routes
@@ -115,14 +116,17 @@ class Server:
         self.port = self.sock.getsockname()[1]
 
     def take(self) -> list[str]:
-        """Return what came since, without IDs, in an order that does not tell how it came."""
+        """Return what came since, without IDs, in an order that does not tell how it came.
+
+        Nor is it told how it was spelled, which is by chance.
+        """
         found = []
         with suppress(BlockingIOError):
             while True:
                 found.append(self.sock.recvfrom(65535))
-        found.sort(key=lambda one: one[0][2:])
+        found.sort(key=lambda one: one[0][2:].lower())
         self.waiting += found
-        return [data[2:].hex() for data, _ in found]
+        return [data[2:].lower().hex() for data, _ in found]
 
 
 def end_of_question(query: bytes) -> int:
@@ -160,7 +164,7 @@ def answer(query: bytes, rng: random.Random, kind: str, ttl: int) -> bytes:
     made = query[:2] + flags + b"".join(one.to_bytes(2, "big") for one in numbers)
     made += asked + body + soa + opt
     if kind == "another":
-        made = made.replace(b"\3web", b"\3xxx").replace(b"\2h", b"\2i")
+        made = made.replace(b"\3web", b"\3xxx").replace(b"\2h", b"\2i").replace(b"\2H", b"\2I")
     if kind == "torn":
         made = made[: rng.randrange(len(made))]
     if kind == "trailing":
@@ -184,7 +188,10 @@ class Even(random.Random):
 
 
 class Play:
-    """One engine, two listeners, two agents, a recursor, and clients; and the steps."""
+    """One engine, two listeners, two agents, a recursor, and clients; and the steps.
+
+    The recursor is taken for one off this host: a port for each query, names spelled by chance.
+    """
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -243,8 +250,9 @@ class Play:
                 batch.looked = 1 << 62
 
     def tune(self) -> None:
-        """Have servers waited for equally long, however long they took."""
+        """Have servers waited for equally long, however long they took; some are elsewhere."""
         for one in self.engine.upstreams():
+            one.on_host = one.is_agent
             one.tuning = replace(
                 one.tuning, hedge_floor=USUAL_S, hedge_initial=USUAL_S, hedge_ceiling=USUAL_S
             )
@@ -438,7 +446,9 @@ class Play:
                 f"{key.hex()} {isinstance(one, Flight)} {len(one.all())}"
                 for key, one in engine.flights.items()
             ),
-            "pending": [len(one._pending) for one in channels],
+            "pending": [
+                len(one._lent if isinstance(one, PortPool) else one._pending) for one in channels
+            ],
             "armed": [one._timer is not None for one in channels],
             "cache": {
                 key.hex(): [

@@ -58,6 +58,7 @@ PyMODINIT_FUNC PyInit__fast(void)
         || add(module, &PollerType, "Poller") < 0 || add(module, &ReadyType, "Ready") < 0
         || add(module, &TakerType, "Taker") < 0 || add(module, &HotLaneType, "HotLane") < 0
         || add(module, &RelaysType, "Relays") < 0 || add(module, &WayType, "Way") < 0
+        || add(module, &PoolWayType, "PoolWay") < 0 || PyType_Ready(&PortLaneType) < 0
         || add(module, &PasserType, "Passer") < 0 || relay_ready() < 0) {
         Py_DECREF(module);
         return NULL;

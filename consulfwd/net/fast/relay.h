@@ -54,6 +54,19 @@ typedef struct Way {
     unsigned char ids[2048];
 } Way;
 
+/*
+ * The way to one upstream off the host, by ports lent to one query at a time: which is next, its ID
+ * and the spelling are Python's (`pool.PortPool`).
+ */
+typedef struct {
+    PyObject_HEAD
+    Relays *relays;
+    PyObject *channel, *owner, *speller;
+    PyTypeObject *port;
+    Py_ssize_t item, ident, spelled, again; /* where a port has these */
+    Py_ssize_t settled;                     /* where the speller has it */
+} PoolWay;
+
 /* Takes of a listener's datagrams what can be passed on. */
 typedef struct {
     Taker taker;
@@ -61,13 +74,13 @@ typedef struct {
     PyObject *listener;
 } Passer;
 
-extern PyTypeObject RelaysType, WayType, PasserType;
+extern PyTypeObject RelaysType, WayType, PoolWayType, PortLaneType, PasserType;
 
 /* Names of attributes, interned. */
 #define RELAY_NAMES(each)                                                                       \
-    each(_batch) each(_timer) each(draining) each(freshness) each(keep) each(lost) each(most)      \
-    each(now) each(on_drained) each(on_host) each(pass_back) each(queries)        \
-    each(reuse) each(settling) each(take_left) each(version)
+    each(_batch) each(_failed) each(_timer) each(draining) each(freshness) each(keep) each(lost)   \
+    each(most) each(now) each(on_drained) each(on_host) each(pass_back) each(queries)              \
+    each(reuse) each(settle) each(settling) each(take) each(take_left) each(version)
 #define RELAY_NAME(name) *name,
 typedef struct {
     PyObject RELAY_NAMES(RELAY_NAME) *end;
@@ -77,6 +90,9 @@ extern RelayNames relay_names;
 /* Make the names; return -1 with an exception set. */
 int relay_ready(void);
 
+/* Find where a class has a slot; return -1 with an exception set where it has none. */
+int relay_slot(PyTypeObject *type, const char *name, Py_ssize_t *at);
+
 /* Find the slots of these classes; return -1 with an exception set where one has no such. */
 int relay_shapes(Shapes *at);
 
@@ -85,7 +101,7 @@ int relays_look(Relays *self);
 
 /*
  * `begin`, then `ask` for each query of a batch, then `end`, with nothing of Python's run between
- * them. `begin` and `end` return 0, or -1 with an exception set; `ask` whether the query is on its
+ * them but `PortPool.relay`, which tells nobody anything. `begin` and `end` return 0, or -1 with an exception set; `ask` whether the query is on its
  * way: if not it is Python's (`UdpListener._ask`). `key` is what message `index` is without its ID.
  */
 int relays_begin(Relays *self);
@@ -160,6 +176,30 @@ Place *relay_place(Round *round, PyObject *listener);
  * Send and count what one batch came to; `state` is -1 where there is an exception already. Return
  * 0, or -1 with the first exception set.
  */
-int relay_finish(Way *self, Round *round, int state);
+int relay_finish(const Relays *relays, PyObject *owner, Round *round, int state);
+
+/* A reply that is to be passed back as it is (all borrowed). */
+typedef struct {
+    PyObject *relay, *ask, *known, *pieces;
+    Place *place;
+    Pieces parts;
+    int is_kept; /* the cache has it already */
+} Usual;
+
+/* Whether a message with a relay's ID is such a reply: seen before, and nobody has joined. */
+int relay_is_usual(
+    const Relays *relays, Round *round, PyObject *relay, const unsigned char *data, size_t length,
+    Usual *found);
+
+/*
+ * Pass a reply back that is usual, or have Python keep it and see; the caller holds the relay.
+ * Return -1 when an exception is to end the reading.
+ */
+int relay_pass_back(
+    Relays *relays, PyObject *owner, Round *round, const unsigned char *data, size_t length,
+    const Usual *found);
+
+/* Tell of the exception that is set what it came between; return -1 when that fails as well. */
+int relay_tell_broken(PyObject *owner, PyObject *relay);
 
 #endif

@@ -32,7 +32,7 @@ static PyObject *ask_of(Relays *self, PyObject *key)
 }
 
 /* Return the way of a question's lane (see `table.Lane`; borrowed) if that holds now. */
-static Way *way_of(Relays *self, PyObject *lane)
+static PyObject *way_of(Relays *self, PyObject *lane)
 {
     long long version;
     PyObject *way, *tail;
@@ -42,16 +42,20 @@ static Way *way_of(Relays *self, PyObject *lane)
     version = PyLong_AsLongLong(PyTuple_GET_ITEM(lane, 0));
     way = PyTuple_GET_ITEM(lane, 4);
     tail = PyTuple_GET_ITEM(lane, 3);
-    if (version != self->version || !Py_IS_TYPE(way, &WayType))
+    if (version != self->version)
         return NULL;
     if (!PyBytes_CheckExact(tail) || PyBytes_GET_SIZE(tail) > MOST_TAIL)
         return NULL;
-    if (((Way *)way)->batch == NULL || ((Way *)way)->relays != self)
+    if (Py_IS_TYPE(way, &PoolWayType))
+        return ((PoolWay *)way)->relays == self ? way : NULL;
+    if (!Py_IS_TYPE(way, &WayType) || ((Way *)way)->relays != self
+        || ((Way *)way)->batch == NULL
+        || PyDict_GET_SIZE(((Way *)way)->pending) >= ((Way *)way)->window)
         return NULL;
-    return (Way *)way;
+    return way;
 }
 
-/* A `DatagramWaiter` that is on its way, or NULL with an exception set. */
+/* A `DatagramWaiter` that is on its way, with this ID if it has one yet, or NULL with an exception set. */
 static PyObject *make_waiter(
     Relays *self, PyObject *listener, const Batch *batch, int index, PyObject *ask,
     PyObject *upstream, PyObject *ident)
@@ -70,7 +74,8 @@ static PyObject *make_waiter(
         fill(made, at->upstream, upstream);
         fill(made, at->sent_at, self->moment);
         fill(made, at->others, Py_None);
-        fill(made, at->ident, ident);
+        if (ident != NULL)
+            fill(made, at->ident, ident);
     }
     Py_XDECREF(client);
     Py_XDECREF(peer);
@@ -137,10 +142,42 @@ static int pass_on(
     return done;
 }
 
+/* Have a way that sends each query by a port of its own send one: which port is Python's. */
+static int pass_on_by_port(
+    Relays *self, PyObject *listener, const Batch *batch, int index, PyObject *ask, PyObject *lane)
+{
+    PyObject *upstream = PyTuple_GET_ITEM(lane, 1), *relay = PyTuple_GET_ITEM(lane, 2);
+    PyObject *key = slot(ask, self->at.ask_key), *waiter, *sent = NULL;
+    int done = 0;
+
+    waiter = make_waiter(self, listener, batch, index, ask, upstream, NULL);
+    if (waiter != NULL && PyDict_SetItem(self->flights, key, waiter) == 0) {
+        sent = PyObject_CallFunctionObjArgs(relay, waiter, PyTuple_GET_ITEM(lane, 3), NULL);
+        done = sent == Py_True;
+        if (sent == NULL)
+            PyErr_Clear();
+        if (!done && PyDict_DelItem(self->flights, key) < 0)
+            PyErr_Clear();
+    }
+    Py_XDECREF(sent);
+    Py_XDECREF(waiter);
+    return done;
+}
+
+/* Note that there is something to be sent by a way. */
+static void note_dirty(Relays *self, Way *way)
+{
+    if (way->is_dirty)
+        return;
+    Py_INCREF(way);
+    way->is_dirty = 1;
+    way->next = self->dirty;
+    self->dirty = way;
+}
+
 int relays_ask(Relays *self, PyObject *listener, const Batch *batch, int index, PyObject *key)
 {
-    PyObject *ask = NULL, *lane = NULL;
-    Way *way = NULL;
+    PyObject *ask = NULL, *lane = NULL, *way = NULL;
     int done = 0;
 
     if (PyBytes_GET_SIZE(key) >= LEAST && PyDict_GET_SIZE(self->flights) < self->room)
@@ -149,28 +186,23 @@ int relays_ask(Relays *self, PyObject *listener, const Batch *batch, int index, 
         lane = slot(ask, self->at.ask_lane);
         way = way_of(self, lane);
     }
-    if (way != NULL && PyDict_GET_SIZE(way->pending) < way->window) {
+    if (way != NULL) {
         /* Making an object may have the garbage collector run, and that anything. */
         Py_INCREF(ask);
         Py_INCREF(lane);
-        done = pass_on(self, listener, batch, index, ask, lane, way);
-        if (done)
-            Py_INCREF(way);
+        if (Py_IS_TYPE(way, &PoolWayType)) {
+            done = pass_on_by_port(self, listener, batch, index, ask, lane);
+        } else {
+            done = pass_on(self, listener, batch, index, ask, lane, (Way *)way);
+            if (done)
+                note_dirty(self, (Way *)way);
+        }
         Py_DECREF(lane);
         Py_DECREF(ask);
     }
-    if (done) {
+    if (done)
         self->asked++;
-        if (way->is_dirty) {
-            Py_DECREF(way);
-        } else {
-            way->is_dirty = 1;
-            way->next = self->dirty;
-            self->dirty = way;
-        }
-    } else {
-        /* No memory, at worst: Python will see. */
-        PyErr_Clear();
-    }
+    else
+        PyErr_Clear(); /* No memory, at worst: Python will see. */
     return done;
 }

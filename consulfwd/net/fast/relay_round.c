@@ -61,7 +61,7 @@ Place *relay_place(Round *round, PyObject *listener)
 }
 
 /* Tell that so many relays were answered at once; return -1 with an exception set. */
-static int tell_answered(Way *self, Round *round)
+static int tell_answered(const Relays *relays, PyObject *owner, Round *round)
 {
     PyObject *number, *done;
 
@@ -71,19 +71,19 @@ static int tell_answered(Way *self, Round *round)
     if (number == NULL)
         return -1;
     done = PyObject_CallMethodObjArgs(
-        self->owner, relay_names.on_drained, round->sample, number, self->relays->moment, NULL);
+        owner, relay_names.on_drained, round->sample, number, relays->moment, NULL);
     Py_DECREF(number);
     Py_XDECREF(done);
     return done == NULL ? -1 : 0;
 }
 
-int relay_finish(Way *self, Round *round, int state)
+int relay_finish(const Relays *relays, PyObject *owner, Round *round, int state)
 {
     PyObject *type, *error, *trace;
 
     PyErr_Fetch(&type, &error, &trace);
     for (int step = 0; step < 2; step++) {
-        if ((step ? tell_answered(self, round) : send_replies(round)) == 0)
+        if ((step ? tell_answered(relays, owner, round) : send_replies(round)) == 0)
             continue;
         if (state < 0)
             PyErr_Clear();

@@ -14,8 +14,7 @@ int relay_ready(void)
     return 0;
 }
 
-/* Find where a class has a slot; return -1 with an exception set where it has none. */
-static int find_slot(PyTypeObject *type, const char *name, Py_ssize_t *at)
+int relay_slot(PyTypeObject *type, const char *name, Py_ssize_t *at)
 {
     PyObject *found = PyObject_GetAttrString((PyObject *)type, name);
     int good = 0;
@@ -69,7 +68,7 @@ int relay_shapes(Shapes *at)
     };
 
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        if (find_slot(wanted[i].type, wanted[i].name, wanted[i].at) < 0)
+        if (relay_slot(wanted[i].type, wanted[i].name, wanted[i].at) < 0)
             return -1;
     return 0;
 }
