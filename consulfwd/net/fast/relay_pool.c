@@ -44,7 +44,8 @@ static int fold(const PoolWay *way, PyObject *spelled, unsigned char *data, size
     do {
         memcpy(at, PyBytes_AS_STRING(name), size);
         at += size;
-        at = memmem(at, (size_t)(end - at), PyBytes_AS_STRING(sent), size);
+        /* With its end, which bytes of Python's have: without, a short one is there by chance. */
+        at = memmem(at, (size_t)(end - at), PyBytes_AS_STRING(sent), size + 1);
     } while (at != NULL);
     return 1;
 }

@@ -259,7 +259,7 @@ def test_nothing_leaks() -> None:
         return sys.getallocatedblocks(), resident()
 
     try:
-        again(4 * ROUNDS)
+        again(12 * ROUNDS)
         blocks, memory = again(4)
         asked = play.engine.counters.queries
         after, more = again(12 * ROUNDS)
