@@ -1,8 +1,8 @@
 """Relays without Python: what the compiled lane needs of one engine, where there is such a lane.
 
 It does sooner what `udp.UdpListener._ask`, `table.Table.submit`, `upstream.SharedUdp`, `relays`,
-`udp_waiters.DatagramWaiter` and, with replies, `pool.PortPool` do where nothing is unusual; all data
-stays theirs.
+`udp_waiters.DatagramWaiter` and, with replies, `pool.PortPool` do where nothing is unusual; all
+data stays theirs.
 """
 
 from __future__ import annotations
