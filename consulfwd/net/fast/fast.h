@@ -97,6 +97,12 @@ typedef struct Lane {
     int (*serve)(struct Lane *self);
 } Lane;
 
+/*
+ * Send what lanes have put off to be sent together: to be called behind the last of those that have
+ * something to read at the same time. Return 0, or -1 with an exception set.
+ */
+int fast_send_later(void);
+
 extern PyTypeObject LaneType;
 extern PyTypeObject PollerType;
 

@@ -6,6 +6,8 @@ static PyObject *serve(Lane *self, PyObject *Py_UNUSED(ignored))
 {
     int state = self->serve == NULL ? LEFT : self->serve(self);
 
+    if (state != FAILED && fast_send_later() < 0)
+        state = FAILED;
     return state == FAILED ? NULL : PyBool_FromLong(state == SERVED);
 }
 

@@ -220,16 +220,22 @@ static int run(Poller *self, int fd)
     return state == FAILED ? tell(self) : 0;
 }
 
+/* Send what lanes have put off; return -1 when an exception is to end the waiting. */
+static int send_later(Poller *self)
+{
+    return fast_send_later() < 0 ? tell(self) : 0;
+}
+
 /* Run what is watched directly, in turns; list the other events. Return their number, or -1. */
 static Py_ssize_t work(Poller *self, int count, PyObject *rest)
 {
     struct epoll_event events[EVENTS];
 
     if (count == 1 && watched_of(self, self->events[0].data.fd) != NULL)
-        return run(self, self->events[0].data.fd);
+        return run(self, self->events[0].data.fd) < 0 ? -1 : send_later(self);
     /* A callback may have others wait, too. */
     memcpy(events, self->events, (size_t)count * sizeof *events);
-    for (int turn = 0; turn < TURNS - 1; turn++)
+    for (int turn = 0; turn < TURNS - 1; turn++) {
         for (int i = 0; i < count; i++) {
             Watched *one = watched_of(self, events[i].data.fd);
 
@@ -239,6 +245,9 @@ static Py_ssize_t work(Poller *self, int count, PyObject *rest)
                 return -1;
             events[i].events = 0;
         }
+        if (send_later(self) < 0)
+            return -1;
+    }
     for (int i = 0; i < count; i++) {
         PyObject *one;
         int failed;

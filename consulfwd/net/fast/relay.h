@@ -178,6 +178,9 @@ Place *relay_place(Round *round, PyObject *listener);
  */
 int relay_finish(const Relays *relays, PyObject *owner, Round *round, int state);
 
+/* The same, but what is to be sent waits for `fast_send_later`. */
+int relay_finish_later(const Relays *relays, PyObject *owner, Round *round, int state);
+
 /* A reply that is to be passed back as it is (all borrowed). */
 typedef struct {
     PyObject *relay, *ask, *known, *pieces;

@@ -106,7 +106,8 @@ static int pass_back(PortLane *self, PyObject *relay, const unsigned char *data,
         state = relay_pass_back(relays, owner, &round, data, length, &found);
     else
         PyErr_Clear(); /* Python will see. */
-    if (relay_finish(relays, owner, &round, state) < 0 && relay_tell_broken(owner, relay) < 0)
+    if (relay_finish_later(relays, owner, &round, state) < 0
+        && relay_tell_broken(owner, relay) < 0)
         return FAILED;
     if (!usual)
         return LEFT;

@@ -97,6 +97,16 @@ def test_a_reply_seen_before_is_passed_back(asking: Asking) -> None:
     assert not asking.left
 
 
+def test_where_nobody_knows_of_lanes_a_reply_leaves_at_once(asking: Asking) -> None:
+    query, where = asking.ask()
+    (port,) = asking.pool._lent.values()
+    lane = asking.pool.way.lane(port, port.sock.fileno())
+    asking.server.sock.sendto(true(query), where)
+    assert lane.serve()
+    assert len(drained(asking.client)) == 1
+    assert not asking.left
+
+
 @pytest.mark.parametrize("octet", [0, 1])
 def test_another_id_is_left(asking: Asking, octet: int) -> None:
     query, where = asking.ask()
