@@ -36,6 +36,8 @@ from tests.net.world import settings
 
 US, SERVER, OTHER = "10.93.1.1", "10.93.1.53", "10.93.1.66"
 MANY = 300
+# <asm-generic/socket.h>: as root, whatever the system's bound is
+SO_RCVBUFFORCE = 33
 POISON = "192.0.2.66"
 UNBOUND = """\
 server:
@@ -73,6 +75,8 @@ class Seen(threading.Thread):
         self._over = threading.Event()
         with host.inside():
             self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+        # All of them fit, whenever this thread has its turn.
+        self._sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
         self._sock.settimeout(0.05)
         self.start()
 
