@@ -129,11 +129,14 @@ def watching(
 def status(listener: Listener, *said: str) -> str:
     """The next status that says all this."""
     ends = time.monotonic() + 20
+    seen: list[str] = []
     while time.monotonic() < ends:
         for line in listener.next():
             if line.startswith("STATUS=") and all(text in line for text in said):
                 return line
-    raise AssertionError(f"no {said}")
+            if line not in seen[-1:]:
+                seen.append(line)
+    raise AssertionError(f"no {said} in {seen}")
 
 
 def until(true: Callable[[], object], what: str) -> None:
