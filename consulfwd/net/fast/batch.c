@@ -10,6 +10,19 @@
 /* A socket that was read less than so long ago (ns) is likely to have more than one message. */
 #define BUSY 300000
 
+PyObject *fast_raised(void)
+{
+    PyObject *type, *error, *trace;
+
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    if (trace != NULL)
+        PyException_SetTraceback(error, trace);
+    Py_XDECREF(type);
+    Py_XDECREF(trace);
+    return error;
+}
+
 int64_t fast_now(void)
 {
     struct timespec now;

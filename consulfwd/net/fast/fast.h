@@ -83,6 +83,9 @@ PyObject *batch_key(const Batch *self, int index);
 /* Send what is queued; return the errno of the last failure since the last call, or 0. */
 int batch_flush(Batch *self);
 
+/* The exception that is set, which is set no longer: a new reference, with its traceback. */
+PyObject *fast_raised(void);
+
 /* CLOCK_BOOTTIME in ns: `clock.Clock.now`. */
 int64_t fast_now(void);
 

@@ -176,18 +176,13 @@ static int look(Poller *self, double until, int now)
 /* Tell of the exception that is set, unless it is to end everything; return -1 in that case. */
 static int tell(Poller *self)
 {
-    PyObject *type, *error, *trace, *done;
+    PyObject *error, *done;
 
     if (!PyErr_ExceptionMatches(PyExc_Exception) || self->failed == NULL)
         return -1;
-    PyErr_Fetch(&type, &error, &trace);
-    PyErr_NormalizeException(&type, &error, &trace);
-    if (trace != NULL)
-        PyException_SetTraceback(error, trace);
+    error = fast_raised();
     done = PyObject_CallOneArg(self->failed, error);
-    Py_XDECREF(type);
-    Py_XDECREF(error);
-    Py_XDECREF(trace);
+    Py_DECREF(error);
     Py_XDECREF(done);
     return done == NULL ? -1 : 0;
 }

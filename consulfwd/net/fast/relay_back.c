@@ -51,18 +51,13 @@ int relay_is_usual(
 
 int relay_tell_broken(PyObject *owner, PyObject *relay)
 {
-    PyObject *type, *error, *trace, *done;
+    PyObject *error, *done;
 
     if (!PyErr_ExceptionMatches(PyExc_Exception))
         return -1;
-    PyErr_Fetch(&type, &error, &trace);
-    PyErr_NormalizeException(&type, &error, &trace);
-    if (trace != NULL)
-        PyException_SetTraceback(error, trace);
+    error = fast_raised();
     done = PyObject_CallMethod(owner, "on_broken", "OO", relay, error);
-    Py_XDECREF(type);
-    Py_XDECREF(error);
-    Py_XDECREF(trace);
+    Py_DECREF(error);
     Py_XDECREF(done);
     return done == NULL ? -1 : 0;
 }

@@ -105,14 +105,10 @@ static int take(Way *self, Round *round, const Batch *batch, int count)
 /* Tell what became of the port, as the exception says that is set; -1 with another one set. */
 static int tell_lost(Way *self)
 {
-    PyObject *type, *error, *trace, *done;
+    PyObject *error = fast_raised();
+    PyObject *done = PyObject_CallMethodOneArg(self->channel, relay_names.lost, error);
 
-    PyErr_Fetch(&type, &error, &trace);
-    PyErr_NormalizeException(&type, &error, &trace);
-    done = PyObject_CallMethodOneArg(self->channel, relay_names.lost, error);
-    Py_XDECREF(type);
-    Py_XDECREF(error);
-    Py_XDECREF(trace);
+    Py_DECREF(error);
     Py_XDECREF(done);
     return done == NULL ? -1 : 0;
 }

@@ -80,16 +80,10 @@ static int have_python(PortLane *self, PyObject *method, PyObject *what)
 /* Tell of the errno that reading came to. */
 static int tell_failure(PortLane *self)
 {
-    PyObject *type, *error, *trace;
-
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
         return SERVED;
     PyErr_SetFromErrno(PyExc_OSError);
-    PyErr_Fetch(&type, &error, &trace);
-    PyErr_NormalizeException(&type, &error, &trace);
-    Py_XDECREF(type);
-    Py_XDECREF(trace);
-    return have_python(self, relay_names._failed, error);
+    return have_python(self, relay_names._failed, fast_raised());
 }
 
 /* Pass a reply to a relay back if that is usual; return LEFT, with nothing done, if not. */
