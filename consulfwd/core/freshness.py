@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from consulfwd.core.carriers import Carriers, WatchLimits
+from consulfwd.core.departures import Departed, Departures
 from consulfwd.core.interest import BETTER, REST, Interest, Seen
 from consulfwd.core.settling import Instance, Settling, settling
 from consulfwd.core.subjects import NODE, Subject
@@ -48,6 +49,7 @@ class Freshness:
         self.commands: list[Command] = []
         self.carriers = Carriers(rules)
         self.settling: dict[Subject, Settling] = {}
+        self.departures = Departures()
         self.worth = Worth()
         self.invalidations = 0
         self._seen = Seen()
@@ -146,6 +148,7 @@ class Freshness:
         tag: str = "",
         qtype: int = 0,
         records: int = 0,
+        outdated: bool = False,
     ) -> float | None:
         """Return for how many seconds the answer to `key` may be reused, None for by its TTL.
 
@@ -154,12 +157,12 @@ class Freshness:
         for. An answer to `qtype` with fewer `records` than there are to be had is one of many that
         differ on purpose (Consul's `a_record_limit`): it counts by its TTL. It hangs on the watch
         until it is dropped. While a change settles it is not to be reused at all: whoever gave it
-        may not know of that yet.
+        may not know of that yet; nor is one that is `outdated`, as it has an instance that left.
         """
         watch = self.watches.get(subject)
         if watch is None or not watch.holds(key, now, denied=denied) or not watch.armed:
             return None
-        if sent_at < watch.changed_at + self.rules.settle:
+        if outdated or sent_at < watch.changed_at + self.rules.settle:
             return 0.0
         if not self._live(watch, now) or not self._knew(watch, source, sent_at, now):
             return None
@@ -212,6 +215,9 @@ class Freshness:
         watch = self.watches.get(subject)
         if watch is None or watch.carrier != carrier:
             return []
+        if shown is not None and watch.shown is not None:
+            corrects = instances is not None
+            self.departures.note(subject, watch.shown, shown, now, corrects=corrects)
         watch.armed = True
         watch.changed_at = now
         watch.size = size
@@ -268,6 +274,17 @@ class Freshness:
             del self.settling[subject]
             return None
         return change
+
+    def departed(self, subject: Subject, now: float) -> Departed | None:
+        """Return who has left a subject lately, as far as its watch knows.
+
+        While that moves, others may have come unseen: then it is no word for that nobody is left.
+        """
+        watch = self.watches.get(subject)
+        found = self.departures.of(subject, now) if watch is not None else None
+        if watch is None or found is None:
+            return None
+        return found if found.change.healthy or self._live(watch, now) else None
 
     def doubted(self, subject: Subject, carrier: str, now: float) -> list[bytes]:
         """Note that a watch saw what may not be so: nothing is known until it says `armed`."""
@@ -361,6 +378,7 @@ class Freshness:
         self.carriers.proofs.age(seconds)
         # What changed then is known everywhere by now, or has changed again.
         self.settling.clear()
+        self.departures.all.clear()
 
     def idle(self, now: float) -> list[bytes]:
         """End the watches nobody has needed for long, and forget what has settled."""
@@ -368,6 +386,7 @@ class Freshness:
         self.carriers.relax(now)
         for subject in list(self.settling):
             self.settles(subject, now)
+        self.departures.tidy(now)
         for watch in [one for one in self.watches.values() if now - one.asked_at >= IDLE]:
             dropped += self._end(watch)
         return dropped

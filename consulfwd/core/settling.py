@@ -87,16 +87,10 @@ def corrected(change: Settling, form: Form, question: bytes, message: Message) -
         answers, authority, additional = _sections(question, message)
     except WireError:
         return message
-    gone, come = _with_tag(change.gone, form.tag), _with_tag(change.come, form.tag)
-    zone = form.zone
-    if qtype == const.SRV:
-        known = {one.target.lower() for one in (*healthy, *gone) if one.target}
-        zone = _zone(answers, authority, known) or zone
-    shown = [_seen(one, qtype) for one in answers]
-    compared = _Compared(qtype, zone, healthy, gone, come, shown)
+    compared = _compared(change, form, qtype, answers, authority)
     kept = [
         compared.weighed(one, data)
-        for one, data in zip(answers, shown, strict=True)
+        for one, data in zip(answers, compared.shown, strict=True)
         if data not in compared.left
     ]
     ttl = message.ttl or 0
@@ -122,11 +116,39 @@ def corrected(change: Settling, form: Form, question: bytes, message: Message) -
     return made
 
 
+def has_gone(change: Settling, form: Form, question: bytes, message: Message) -> bool:
+    """Return whether an answer to `question` (folded) still has an instance that is `gone`."""
+    qtype = int.from_bytes(question[-4:-2], "big")
+    if form.subject.kind != SERVICE or message.aliased or not message.answers:
+        return False
+    if qtype not in _ADDRESS_TYPES and qtype != const.SRV:
+        return False
+    try:
+        answers, authority, _ = _sections(question, message)
+    except WireError:
+        return False
+    compared = _compared(change, form, qtype, answers, authority)
+    return not compared.left.isdisjoint(compared.shown)
+
+
+def _compared(
+    change: Settling, form: Form, qtype: int, answers: list[bytes], authority: list[bytes]
+) -> _Compared:
+    healthy = _with_tag(change.healthy, form.tag)
+    gone, come = _with_tag(change.gone, form.tag), _with_tag(change.come, form.tag)
+    zone = form.zone
+    if qtype == const.SRV:
+        known = {one.target.lower() for one in (*healthy, *gone) if one.target}
+        zone = _zone(answers, authority, known) or zone
+    return _Compared(qtype, zone, healthy, gone, come, [_seen(one, qtype) for one in answers])
+
+
 class _Compared:
     """The instances a name asks for, as records of one type, held against an agent's answer.
 
     The data of an instance is what tells its record from others: an address, or port and target
-    of SRV; b"" where the type does not show it. `left` is the data no instance has any more.
+    of SRV; b"" where the type does not show it. `shown` is that of each record of the answer,
+    `left` the data no instance has any more.
     """
 
     def __init__(
@@ -143,6 +165,7 @@ class _Compared:
         self._healthy = [(self._data(one), one) for one in healthy]
         self._gone = [(self._data(one), one) for one in gone]
         self._come = set(come)
+        self.shown = shown
         self._shown = frozenset(shown)
         self._room = len(shown)
         self.left = {data for data, _ in self._gone} - {data for data, _ in self._healthy} - {b""}

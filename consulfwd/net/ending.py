@@ -78,6 +78,7 @@ def _from_here(table: Table, flight: Flight, message: Message, now: float) -> Me
         and (then.kind is Kind.LOCALHOST or message.rcode == const.SERVFAIL)
     ):
         return answer_here(flight.ask, then, 0)
-    if table.reuse is not None and table.reuse.freshness.settling:
-        return table.reuse.corrected(flight.ask, message, now)
+    reuse = table.reuse
+    if reuse is not None and (reuse.freshness.settling or reuse.freshness.departures):
+        return reuse.corrected(flight.ask, message, now)
     return message

@@ -92,6 +92,10 @@ class Relays:
             # How old it is nobody knows: it is given, and not kept.
             self._decide(relay, known.as_came(data), False, now)
             return False
+        reuse = table.reuse
+        if reuse is not None and reuse.corrects(ask, known.message, now):
+            self._decide(relay, known.as_came(data), False, now)
+            return False
         cache = table.cache
         entry = cache.entries.get(ask.key)
         message = known.message
@@ -107,10 +111,13 @@ class Relays:
             return False
         else:
             entry = cache.put(ask.key, known.kept, now, upstream.name)
-        if table.reuse is not None and upstream.is_agent:
-            table.reuse.fetched(ask, entry, relay.sent_at, now)
+        if reuse is not None and upstream.is_agent:
+            reuse.fetched(ask, entry, relay.sent_at, now)
         # What may not be reused is kept for bad times only: there it need not be the very last.
-        ask.kept_until = now + KEEP_AGAIN if known.positive and not known.ttl else 0.0
+        # Where somebody left just now, each reply is looked at.
+        again = known.positive and not known.ttl
+        again = again and (reuse is None or reuse.departed(ask, now) is None)
+        ask.kept_until = now + KEEP_AGAIN if again else 0.0
         return True
 
     def _learn(self, relay: Waiter, data: bytes, now: float) -> Known | None:

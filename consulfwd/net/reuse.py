@@ -13,9 +13,10 @@ from typing import NamedTuple
 from consulfwd.core.ask import Ask
 from consulfwd.core.cache import Cache, Entry
 from consulfwd.core.carriers import WatchLimits
+from consulfwd.core.departures import Departed
 from consulfwd.core.freshness import Freshness
 from consulfwd.core.routes import Kind
-from consulfwd.core.settling import corrected
+from consulfwd.core.settling import corrected, has_gone
 from consulfwd.core.subjects import Form, Subject, form_of
 from consulfwd.dns import const
 from consulfwd.dns.message import Message
@@ -40,6 +41,7 @@ class Fetched(NamedTuple):
     tag: str
     qtype: int
     records: int
+    outdated: bool
 
 
 class Reuse:
@@ -88,9 +90,10 @@ class Reuse:
         if subject not in self.freshness.watches:
             candidates = tuple(one.name for one in ask.route.plan() if one.is_agent)
         denied = message.rcode == const.NXDOMAIN
+        outdated = self.outdated(ask, message, now) is not None
         return Fetched(
             subject, ask.key, candidates, message.positive, sent_at, now, entry.source, denied,
-            form.tag, ask.qtype, message.answers,
+            form.tag, ask.qtype, message.answers, outdated,
         )  # fmt: skip
 
     def judge(self, fetched: Fetched) -> float | None:
@@ -114,6 +117,7 @@ class Reuse:
             tag=fetched.tag,
             qtype=fetched.qtype,
             records=fetched.records,
+            outdated=fetched.outdated,
         )
         if freshness.due:
             self.wake()
@@ -158,13 +162,40 @@ class Reuse:
         form = self.form(ask)
         return form is not None and self.freshness.settles(form.subject, now) is not None
 
+    def departed(self, ask: Ask, now: float) -> Departed | None:
+        """Return who has left lately of what a question is about: who is behind still has them."""
+        form = self.form(ask) if self.freshness.departures else None
+        return None if form is None else self.freshness.departed(form.subject, now)
+
+    def outdated(self, ask: Ask, message: Message, now: float) -> Departed | None:
+        """Return who has left lately, if an agent's answer still has one of them."""
+        departed = self.departed(ask, now)
+        form = self.form(ask)
+        if departed is None or form is None:
+            return None
+        return departed if has_gone(departed.change, form, ask.question, message) else None
+
+    def corrects(self, ask: Ask, message: Message, now: float) -> bool:
+        """Return whether an agent's answer is to be corrected, as it has what left lately."""
+        departed = self.outdated(ask, message, now)
+        return departed is not None and departed.corrects
+
     def corrected(self, ask: Ask, message: Message, now: float) -> Message:
-        """Return an agent's answer, without what just left and with what just came."""
+        """Return an agent's answer, without what just left and with what just came.
+
+        Agents may be further behind than a change takes to settle: what they still have that left
+        a while ago is taken out, too.
+        """
         form = self.form(ask)
         if form is None:
             return message
         change = self.freshness.settles(form.subject, now)
-        return message if change is None else corrected(change, form, ask.question, message)
+        if change is not None:
+            message = corrected(change, form, ask.question, message)
+        departed = self.outdated(ask, message, now)
+        if departed is None or not departed.corrects:
+            return message
+        return corrected(departed.change, form, ask.question, message)
 
     def drop(self, keys: Iterable[bytes], *, changed: bool) -> None:
         """Let these questions be asked again: at once if `changed`, else when their TTL is over."""

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from consulfwd.core.ask import Ask
 from consulfwd.core.cache import Entry
 from consulfwd.core.carriers import WatchLimits
+from consulfwd.core.departures import Departed
 from consulfwd.core.freshness import PROVE_FOR, Freshness
 from consulfwd.core.interest import Interest
 from consulfwd.core.settling import Settling
@@ -55,23 +56,24 @@ class _Told(Freshness):
             return None
         return WatchState(subject, one.carrier, one.armed, one.size, one.healthy, one.changes)
 
-    def told(self, subject: Subject) -> None:
-        """Tell how a watch is now, and what of its subject settles."""
-        self._tell(("watch", subject, self.state(subject), self.settling.get(subject)))
+    def seen(self, subject: Subject, now: float) -> tuple[Any, ...]:
+        """Return what workers are to know of a watch, of what settles, and of who has left."""
+        change, departed = self.settling.get(subject), self.departed(subject, now)
+        return "watch", subject, self.state(subject), change, departed
 
     def armed(self, subject: Subject, carrier: str, now: float, **seen: Any) -> list[bytes]:
         dropped = super().armed(subject, carrier, now, **seen)
-        self.told(subject)
+        self._tell(self.seen(subject, now))
         return dropped
 
     def doubted(self, subject: Subject, carrier: str, now: float) -> list[bytes]:
         dropped = super().doubted(subject, carrier, now)
-        self.told(subject)
+        self._tell(self.seen(subject, now))
         return dropped
 
     def failed(self, subject: Subject, carrier: str, now: float) -> list[bytes]:
         dropped = super().failed(subject, carrier, now)
-        self.told(subject)
+        self._tell(self.seen(subject, now))
         return dropped
 
     def age(self, seconds: float) -> None:
@@ -81,7 +83,7 @@ class _Told(Freshness):
 
     def _end(self, watch: Watch) -> list[bytes]:
         dropped = super()._end(watch)
-        self.told(watch.subject)
+        self._tell(("watch", watch.subject, None, self.settling.get(watch.subject), None))
         return dropped
 
 
@@ -113,8 +115,8 @@ class Shared(Reuse):
         told: list[tuple[Any, ...]] = [("agents", dict(self._there))]
         told += [("proved", name, at) for name, at in proofs]
         told += [
-            ("watch", one, self.freshness.state(one), change)
-            for one, change in self.freshness.settling.items()
+            self.freshness.seen(one, self._clock.now())
+            for one in {*self.freshness.settling, *self.freshness.departures.all}
         ]
         return told
 
@@ -156,12 +158,22 @@ class _Mirrored(Freshness):
         one = self.watches.pop(subject, None)
         return [] if one is None else one.drop()
 
-    def settle(self, subject: Subject, change: Settling | None) -> None:
-        """Know what settles."""
+    def settle(
+        self, subject: Subject, change: Settling | None, departed: Departed | None
+    ) -> None:
+        """Know what settles, and who has left."""
         if change is None:
             self.settling.pop(subject, None)
         else:
             self.settling[subject] = change
+        if departed is None:
+            self.departures.all.pop(subject, None)
+        else:
+            self.departures.all[subject] = departed
+
+    def departed(self, subject: Subject, now: float) -> Departed | None:
+        # Whether the watch is live is the head's to know.
+        return self.departures.of(subject, now)
 
     def failed(self, subject: Subject, carrier: str, now: float) -> list[bytes]:
         return self.leave(subject)
@@ -169,6 +181,7 @@ class _Mirrored(Freshness):
     def idle(self, now: float) -> list[bytes]:
         for subject in list(self.settling):
             self.settles(subject, now)
+        self.departures.tidy(now)
         self.commands.clear()
         self.carriers.proofs.begin.clear()
         return []
@@ -203,8 +216,8 @@ class Mirror(Reuse):
         match message:
             case ("granted", key, came, seconds, state):
                 self._granted(key, came, seconds, state, now)
-            case ("watch", subject, state, change):
-                self.freshness.settle(subject, change)
+            case ("watch", subject, state, change, departed):
+                self.freshness.settle(subject, change, departed)
                 if state is None:
                     self.drop(self.freshness.leave(subject), changed=False)
                 elif subject in self.freshness.watches:

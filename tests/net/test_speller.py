@@ -97,7 +97,7 @@ def test_other_letters_are_a_false_reply_of_who_repeats_them(sure: Speller) -> N
         assert asked(sure, LONG)[1] != tail(LONG)
         assert sure.read(by, reply_to(tail(LONG)), NOW) is None
     # What was on its way by then keeps what it was promised; from then on letters are small.
-    assert sure.read(last[0], reply_to(tail("two.test").swapcase()), NOW) is None
+    assert sure.read(last[0], reply_to(last[1].swapcase()), NOW) is None
     assert asked(sure, "three.test", NOW + AGAIN - 0.001)[1] == tail("three.test")
     assert asked(sure, "three.test", NOW + AGAIN)[1] != tail("three.test")
 
