@@ -104,6 +104,7 @@ def _watch(engine: Engine, ask: Ask, now: float) -> dict[str, Any] | None:
     watch = reuse.freshness.watches.get(form.subject)
     if watch is None:
         return None
+    departed = reuse.departed(ask, now)
     return {
         "subject": str(watch.subject),
         "carrier": watch.carrier,
@@ -113,6 +114,7 @@ def _watch(engine: Engine, ask: Ask, now: float) -> dict[str, Any] | None:
         "healthy": watch.healthy,
         "covers": ask.key in watch.keys or ask.key in watch.denied,
         "settles": reuse.freshness.settles(form.subject, now) is not None,
+        "left": 0 if departed is None else len(departed.left_at),
     }
 
 

@@ -208,7 +208,7 @@ EXPLAINED: dict[str, Any] = {
     "name": "web.service.consul.", "type": "A", "rule": "consul. -> Consul agents",
     "kind": "Consul agents", "then": None, "cache": WEB, "alias": None,
     "watch": {"subject": "service web", "carrier": AGENTS[0], "armed": True, "seconds": 50.0,
-              "instances": 3, "healthy": 2, "covers": True, "settles": False},
+              "instances": 3, "healthy": 2, "covers": True, "settles": False, "left": 0},
     "failed": {"reason": "nobody answered", "ede": 22, "seconds": 4.0},
     "in_flight": {"seconds": 0.1, "waiting": 2, "asked": [AGENTS[0]]},
     "order": [{"server": AGENTS[1], "state": "up", "why": "first: it is up", "wait": 0.02},
@@ -236,6 +236,23 @@ def test_explain(at: Run, process: Admin) -> None:
         "  given up after 2.0 s\n"
     )
     assert json.loads(at("explain", "web.service.consul", "--json").out) == EXPLAINED
+
+
+@pytest.mark.parametrize(
+    ("settles", "left", "more"),
+    [
+        (True, 1, "; it has just changed"),
+        (False, 1, "; 1 left a moment ago, which agents may not know yet"),
+        (False, 0, ""),
+    ],
+)
+def test_explain_tells_of_what_has_changed(
+    at: Run, process: Admin, *, settles: bool, left: int, more: str
+) -> None:
+    watch = {**EXPLAINED["watch"], "settles": settles, "left": left}
+    process.says["POST /orders/explain"] = reply({**EXPLAINED, "watch": watch})
+    line = f"  watch   service web at 10.0.0.11:8600, for 50 s: 2 of 3 healthy{more}\n"
+    assert line in at("explain", "web.service.consul").out
 
 
 def test_explain_that_there_would_be_no_answer(at: Run, process: Admin) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from consulfwd.consul import blocking, proving, watch
-from consulfwd.core import carriers, freshness, interest, proofs, watches, worth
+from consulfwd.core import carriers, departures, freshness, interest, proofs, watches, worth
 from tests.core.test_freshness import plays
 
 
@@ -22,11 +22,11 @@ def test_the_bounds(text: str) -> None:
     told = {name: float(number) for name, number, _ in rows}
     names = (
         "LIFE", "REUSE", "REUSE_NEGATIVE", "REUSE_UNSURE", "REUSE_NODE",
-        "PROVE_FOR", "ADMIT_WITHIN", "HALF", "BETTER", "IDLE", "REST", "CONNECTIONS",
+        "PROVE_FOR", "ADMIT_WITHIN", "HALF", "BETTER", "IDLE", "REST", "BEHIND", "CONNECTIONS",
         "MOST_CARRIED", "MOST_FAR", "MOVE_WITHIN", "ROOM_AGAIN", "MAX_KEYS", "MAX_DENIED",
     )  # fmt: skip
     known = {"MOVE_WITHIN": watch.MOVE_WITHIN, "HOLD": blocking.HOLD}
-    for module in (freshness, watches, interest, carriers, proofs):
+    for module in (freshness, watches, interest, departures, carriers, proofs):
         known |= vars(module)
     assert told == {name: known[name] for name in (*names, "HOLD")}
     counts = [name for name, _, unit in rows if not unit]

@@ -13,10 +13,12 @@ import pytest
 from consulfwd.core.ask import Ask, prepare
 from consulfwd.core.cache import Cache, Entry, Limits
 from consulfwd.core.carriers import WatchLimits
+from consulfwd.core.departures import BEHIND
 from consulfwd.core.health import Health
 from consulfwd.core.order import Group
 from consulfwd.core.proofs import LIFE
 from consulfwd.core.routes import Kind, Route, Routes
+from consulfwd.core.settling import Instance
 from consulfwd.core.subjects import Subject
 from consulfwd.core.upstreams import Upstream
 from consulfwd.dns.message import read_reply
@@ -205,6 +207,50 @@ def test_one_that_begins_later_is_told_what_holds(hosts: Hosts) -> None:
     ask, _ = hosts.ask(0)
     hosts.deliver()
     assert fresh(hosts, 0, ask)
+
+
+def test_who_left_is_known_to_every_worker(hosts: Hosts) -> None:
+    """One that is behind is not believed by any, also by one that begins later."""
+    hosts.watch()
+    before, after = _instance(1), _instance(2)
+    for one in (before, after):
+        now, told = hosts.all[0].time, frozenset([one])
+        hosts.shared.freshness.changed(
+            SUBJECT, AGENT, now, size=1, healthy=1, instances=told, shown=told
+        )
+        hosts.past(0.5)
+    hosts.deliver()
+    hosts.past(0.5)
+    domains, engine = [from_text("consul")], cast("Engine", hosts.all[1])
+    late = Mirror(lambda _: None, RULES, engine, domains)
+    for message in hosts.shared.known():
+        late.heard(message)
+    ask, entry = hosts.ask(0)
+    for worker in (*hosts.workers, late):
+        found = worker.corrected(ask, entry.message, hosts.all[1].time)
+        assert found.body.endswith(after.ipv4)
+    hosts.past(BEHIND)
+    for worker in (*hosts.workers, late):
+        assert worker.corrected(ask, entry.message, hosts.all[1].time) is entry.message
+
+
+def test_what_has_who_left_is_granted_to_nobody(hosts: Hosts) -> None:
+    hosts.watch()
+    for one in (_instance(1), _instance(2)):
+        now, told = hosts.all[0].time, frozenset([one])
+        hosts.shared.freshness.changed(
+            SUBJECT, AGENT, now, size=1, healthy=1, instances=None, shown=told
+        )
+    hosts.past(1.0)
+    hosts.prove()
+    ask, _ = hosts.ask(0)
+    hosts.deliver()
+    assert not fresh(hosts, 0, ask)
+
+
+def _instance(number: int) -> Instance:
+    name, packed = from_text(f"n{number}.node.dc1")[:-1], bytes((10, 0, 0, number))
+    return Instance(name, name, packed, packed, b"", 80, frozenset(), 1, True, False)
 
 
 def test_an_agent_that_is_lost_is_lost_for_all(hosts: Hosts) -> None:

@@ -107,6 +107,8 @@ def _watch(watch: Told) -> Iterator[Line]:
     more = "" if watch.get("covers") is True else "; the answer does not hang on it"
     if watch.get("settles") is True:
         more += "; it has just changed"
+    elif left := _number(watch, "left"):
+        more += f"; {count(left)} left a moment ago, which agents may not know yet"
     text = f"{_text(watch, 'subject')} at {_text(watch, 'carrier')}, {state}"
     mood: Mood = "plain" if armed else "warn"
     yield mood, f"  watch   {text}: {count(healthy)} of {count(all_of)} healthy{more}"

@@ -1,0 +1,79 @@
+"""Instances that left a moment ago, by subject: whose answer still has one is behind.
+
+What belongs here: who left, as far as a watch told, and for how long that is held against answers.
+What an answer shows is compared in `settling`. Pure: `now` is passed in.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from consulfwd.core.settling import Instance, Settling
+from consulfwd.core.subjects import Subject
+
+# So long (seconds) after an instance left, an answer that has it is taken for an old one. Who is
+# further behind has lost the leader, or lags so that it shows.
+BEHIND = 10.0
+# At most so many are remembered of one subject: of more, those that left last.
+MOST = 256
+
+
+class Departed(NamedTuple):
+    """Who has left a subject lately.
+
+    `change` has them as `gone`, and nobody who came; it is over at its `until`. `left_at` is when
+    each left. `corrects` says that agents' answers are corrected by it, else they
+    are only not reused.
+    """
+
+    change: Settling
+    left_at: dict[Instance, float]
+    corrects: bool
+
+
+class Departures:
+    """Who has left, by subject, for as long as agents may be behind."""
+
+    def __init__(self) -> None:
+        self.all: dict[Subject, Departed] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.all)
+
+    def note(
+        self,
+        subject: Subject,
+        before: frozenset[Instance],
+        after: frozenset[Instance],
+        now: float,
+        *,
+        corrects: bool,
+    ) -> None:
+        """Note that the healthy instances of a subject changed."""
+        last = self.of(subject, now)
+        left_at = dict.fromkeys(before - after, now)
+        if last is not None:
+            for one, at in last.left_at.items():
+                if len(left_at) >= MOST:
+                    break
+                if one not in after and now - at < BEHIND:
+                    left_at.setdefault(one, at)
+        if not left_at:
+            self.all.pop(subject, None)
+            return
+        until = max(left_at.values()) + BEHIND
+        change = Settling(until, frozenset(left_at), frozenset(), after)
+        self.all[subject] = Departed(change, left_at, corrects)
+
+    def of(self, subject: Subject, now: float) -> Departed | None:
+        """Return who has left a subject lately, None where nobody has."""
+        found = self.all.get(subject)
+        if found is not None and now >= found.change.until:
+            del self.all[subject]
+            return None
+        return found
+
+    def tidy(self, now: float) -> None:
+        """Forget what is over."""
+        for subject in list(self.all):
+            self.of(subject, now)

@@ -1,0 +1,225 @@
+"""Who left is remembered for a while, and held against answers of agents that are behind."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consulfwd.core.carriers import WatchLimits
+from consulfwd.core.departures import BEHIND, MOST, Departures
+from consulfwd.core.freshness import Freshness
+from consulfwd.core.proofs import LIFE
+from consulfwd.core.settling import Instance, has_gone
+from consulfwd.core.subjects import Subject, form_of
+from consulfwd.core.watches import REUSE
+from consulfwd.dns.message import Message
+from consulfwd.dns.names import from_text
+from tests.core.test_settling import DOMAINS, WEB, after, reply, those
+from tests.dns.packets import question
+
+SUBJECT = Subject("service", "web")
+A, B, C = "n1 10.0.0.1\n", "n2 10.0.0.2\n", "n3 10.0.0.3\n"
+ASKED = f"{WEB} A"
+NOW = 1000.0
+
+
+def departures(*states: str, every: float = 1.0) -> Departures:
+    """What is remembered after a service was each of these, one after the other."""
+    found = Departures()
+    for number in range(1, len(states)):
+        before, now = those(states[number - 1]), those(states[number])
+        found.note(SUBJECT, before, now, NOW + number * every, corrects=True)
+    return found
+
+
+def gone(found: Departures, at: float) -> frozenset[Instance]:
+    """Who is remembered at a time."""
+    departed = found.of(SUBJECT, NOW + at)
+    return frozenset() if departed is None else departed.change.gone
+
+
+def test_who_left_is_remembered_until_nobody_is_so_far_behind() -> None:
+    found = departures(A + B, B, B + C, C)
+    assert gone(found, 3) == those(A + B)
+    assert gone(found, 3 + BEHIND - 0.001) == those(A + B)
+    assert gone(found, 3 + BEHIND) == frozenset()
+    assert not found
+
+
+def test_who_came_back_has_not_left() -> None:
+    assert gone(departures(A + B, B, A + B), 2) == frozenset()
+    assert not departures(A + B, B, A + B)
+    assert gone(departures(A + B, B, A), 2) == those(B)
+
+
+def test_who_left_long_ago_is_forgotten_though_others_go() -> None:
+    found = departures(A + B + C, B + C, C, every=BEHIND)
+    assert gone(found, 2 * BEHIND) == those(B)
+
+
+def test_there_is_a_bound_on_who_is_remembered() -> None:
+    every = [f"n{n} 10.0.{n >> 8}.{n & 255}\n" for n in range(MOST + 10)]
+    states = ["".join(every[number:]) for number in range(len(every) + 1)]
+    found = departures(*states, every=0.001)
+    assert gone(found, 1) == those("".join(every[10:]))
+
+
+def test_what_is_over_is_tidied_away() -> None:
+    found = departures(A, "")
+    found.tidy(NOW + BEHIND)
+    assert found
+    found.tidy(NOW + 1 + BEHIND)
+    assert not found
+
+
+# -- what an answer shows -------------------------------------------------------------------------
+
+
+def shows(found: Departures, asked: str, message: Message) -> bool:
+    """Whether an answer has one that left."""
+    departed = found.of(SUBJECT, NOW + 5)
+    assert departed is not None
+    name, rtype = asked.lower().split()
+    form = form_of(from_text(name), DOMAINS, srv=rtype == "srv")
+    assert form is not None
+    return has_gone(departed.change, form, question(asked).lower(), message)
+
+
+@pytest.mark.parametrize(
+    ("asked", "records", "old"),
+    [
+        (ASKED, ["an 10.0.0.1", "an 10.0.0.2"], True),
+        (ASKED, ["an 10.0.0.2", "an 10.0.0.3"], False),
+        (ASKED, ["an 10.0.0.9"], False),
+        (ASKED, [], False),
+        (f"{WEB} AAAA", ["an fd00::1"], False),
+        (f"{WEB} SRV", ["an 1 1 80 n1.node.dc1.consul."], True),
+        (f"{WEB} SRV", ["an 1 1 80 N1.Node.DC1.Consul."], True),
+        (f"{WEB} SRV", ["an 1 1 81 n1.node.dc1.consul."], False),
+        (f"{WEB} TXT", ['an "10.0.0.1"'], False),
+        ("n1.node.consul A", ["an 10.0.0.1"], False),
+    ],
+)
+def test_an_answer_that_has_who_left_is_an_old_one(
+    asked: str, records: list[str], *, old: bool
+) -> None:
+    found = departures(A + B, B, B + C)
+    assert shows(found, asked, reply(asked, *records)) is old
+
+
+def test_an_address_that_another_has_is_no_sign() -> None:
+    found = departures("n1 10.0.0.1\nn2 10.0.0.1\n", "n2 10.0.0.1\n")
+    assert not shows(found, ASKED, reply(ASKED, "an 10.0.0.1"))
+
+
+def test_one_that_lost_its_tag_has_left_that_name_alone() -> None:
+    found = departures("n1 10.0.0.1 #v1\nn2 10.0.0.2 #v1", "n1 10.0.0.1\nn2 10.0.0.2 #v1")
+    both = "an 10.0.0.1", "an 10.0.0.2"
+    tagged = f"v1.{WEB} A"
+    assert shows(found, tagged, reply(tagged, *both))
+    assert not shows(found, ASKED, reply(ASKED, *both))
+
+
+def test_an_old_answer_is_made_of_those_that_are_there() -> None:
+    departed = departures(A + B, B + C).of(SUBJECT, NOW + 5)
+    assert departed is not None
+    correct = departed.change
+    assert after(correct, ASKED, reply(ASKED, "an 10.0.0.1", "an 10.0.0.2")) == ["10.0.0.2"]
+    # As many as it showed, where none of them is left.
+    assert after(correct, ASKED, reply(ASKED, "an 10.0.0.1")) == ["10.0.0.2"]
+    departed = departures(A, "").of(SUBJECT, NOW + 5)
+    assert departed is not None
+    assert after(departed.change, ASKED, reply(ASKED, "an 10.0.0.1")) == ["NXDOMAIN"]
+
+
+# -- what follows ---------------------------------------------------------------------------------
+
+
+class Play:
+    """A watched service; its agents are A, which watches, and B."""
+
+    def __init__(self, *, corrects: bool = True) -> None:
+        self.freshness = Freshness(WatchLimits(settle=0.5))
+        self.corrects = corrects
+        for _ in range(2):
+            self.freshness.asked(SUBJECT, ["A", "B"], NOW, positive=True)
+        self.prove("A", NOW)
+        self.tell("armed", A + B, NOW)
+
+    def prove(self, agent: str, now: float) -> None:
+        self.freshness.carriers.proofs.want(agent, now + 100, now)
+        self.freshness.proved(agent, now, now)
+
+    def tell(self, what: str, healthy: str, now: float, carrier: str = "A") -> None:
+        one = those(healthy)
+        note = self.freshness.armed if what == "armed" else self.freshness.changed
+        instances = one if self.corrects else None
+        note(
+            SUBJECT, carrier, now, size=len(one), healthy=len(one), instances=instances, shown=one
+        )
+
+    def stored(self, now: float, *, outdated: bool) -> float | None:
+        """For how long an answer of the agent that watches may be reused."""
+        return self.freshness.stored(
+            SUBJECT, b"key", positive=True, sent_at=now, now=now, source="A", qtype=1, records=9,
+            outdated=outdated,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("corrects", [True, False])
+def test_an_answer_that_has_who_left_is_not_reused(*, corrects: bool) -> None:
+    """Whoever proves that it hears of changes: taking them over is another thing."""
+    play = Play(corrects=corrects)
+    play.tell("changed", B, NOW + 1)
+    play.prove("A", NOW + 2)
+    departed = play.freshness.departed(SUBJECT, NOW + 2)
+    assert departed is not None
+    assert departed.corrects is corrects
+    assert play.stored(NOW + 2, outdated=True) == 0.0
+    assert play.stored(NOW + 2, outdated=False) == REUSE
+
+
+def test_while_the_watch_moves_nobody_is_denied_by_what_it_knew() -> None:
+    play = Play()
+    play.tell("changed", "", NOW + 1)
+    assert play.freshness.departed(SUBJECT, NOW + 1) is not None
+    play.freshness.lost("A", NOW + 2)
+    assert play.freshness.departed(SUBJECT, NOW + 2) is None
+    # But who left is not handed out in place of others.
+    play = Play()
+    play.tell("changed", B, NOW + 1)
+    play.freshness.lost("A", NOW + 2)
+    departed = play.freshness.departed(SUBJECT, NOW + 2)
+    assert departed is not None
+    assert departed.change.gone == those(A)
+    # Elsewhere it is seen to be back, or to have gone meanwhile.
+    play.prove("B", NOW + 2)
+    play.tell("armed", A, NOW + 2, "B")
+    departed = play.freshness.departed(SUBJECT, NOW + 2)
+    assert departed is not None
+    assert departed.change.gone == those(B)
+    assert departed.change.healthy == those(A)
+
+
+def test_who_is_not_watched_any_more_is_not_remembered_either() -> None:
+    play = Play()
+    play.tell("changed", B, NOW + 1)
+    play.freshness.clear()
+    assert play.freshness.departed(SUBJECT, NOW + 1) is None
+    play = Play()
+    play.tell("changed", B, NOW + 1)
+    play.freshness.age(LIFE)
+    assert play.freshness.departed(SUBJECT, NOW + 1) is None
+    play = Play()
+    play.tell("changed", B, NOW + 1)
+    play.freshness.idle(NOW + 1 + BEHIND)
+    assert not play.freshness.departures
+
+
+@given(st.lists(st.sets(st.sampled_from([A, B, C])), min_size=2, max_size=6), st.data())
+def test_nobody_who_is_there_is_ever_gone(states: list[set[str]], data: st.DataObject) -> None:
+    every = data.draw(st.sampled_from([0.1, BEHIND / 2, BEHIND]))
+    found = departures(*("".join(one) for one in states), every=every)
+    last = those("".join(states[-1]))
+    assert not gone(found, every * (len(states) - 1)) & last
