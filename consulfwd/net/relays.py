@@ -93,7 +93,8 @@ class Relays:
             self._decide(relay, known.as_came(data), False, now)
             return False
         reuse = table.reuse
-        if reuse is not None and reuse.corrects(ask, known.message, now):
+        departures = reuse is not None and reuse.freshness.departures
+        if reuse is not None and departures and reuse.corrects(ask, known.message, now):
             self._decide(relay, known.as_came(data), False, now)
             return False
         cache = table.cache
@@ -116,7 +117,8 @@ class Relays:
         # What may not be reused is kept for bad times only: there it need not be the very last.
         # Where somebody left just now, each reply is looked at.
         again = known.positive and not known.ttl
-        again = again and (reuse is None or reuse.departed(ask, now) is None)
+        if reuse is not None and departures and again:
+            again = reuse.departed(ask, now) is None
         ask.kept_until = now + KEEP_AGAIN if again else 0.0
         return True
 

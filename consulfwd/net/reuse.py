@@ -170,10 +170,12 @@ class Reuse:
     def outdated(self, ask: Ask, message: Message, now: float) -> Departed | None:
         """Return who has left lately, if an agent's answer still has one of them."""
         departed = self.departed(ask, now)
-        form = self.form(ask)
-        if departed is None or form is None:
+        if departed is None:
             return None
-        return departed if has_gone(departed.change, form, ask.question, message) else None
+        form = self.form(ask)
+        if form is None or not has_gone(departed.change, form, ask.question, message):
+            return None
+        return departed
 
     def corrects(self, ask: Ask, message: Message, now: float) -> bool:
         """Return whether an agent's answer is to be corrected, as it has what left lately."""
