@@ -11,6 +11,7 @@ import os
 import time
 from pathlib import Path
 
+from tests.stalled import stalled_s
 from tests.stolen import stolen_s
 
 PROC = Path("/proc")
@@ -33,18 +34,25 @@ def our_time() -> float:
 
 
 class HeldUp:
-    """What became of these processes, with their children, and of this one, since it was made."""
+    """What became of these processes, with their children, and of this one, since it was made.
 
-    def __init__(self, *pids: int) -> None:
+    `disk` is for a way that leads through what a disk must have first, as Consul's writes do.
+    """
+
+    def __init__(self, *pids: int, disk: bool = False) -> None:
         self._pids = pids
-        self._stolen = stolen_s()
+        self._disk = disk
+        self._lost = self._by_machine()
         self._before = self._threads()
 
     def seconds(self) -> float:
         """For how long they were held up, one after the other; the host's part is in it."""
         now = self._threads()
         waited = sum(max(0.0, now[one] - self._before.get(one, 0.0)) for one in now)
-        return waited + stolen_s() - self._stolen
+        return waited + self._by_machine() - self._lost
+
+    def _by_machine(self) -> float:
+        return stolen_s() + (stalled_s() if self._disk else 0.0)
 
     def _threads(self) -> dict[Path, float]:
         found: dict[Path, float] = {}

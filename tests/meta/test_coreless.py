@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import coreless
+from tests import coreless, stalled
 from tests.coreless import HeldUp
 
 
@@ -67,6 +67,28 @@ def test_what_threads_and_children_waited_is_added_up(
     # What the machine's host took comes on top.
     monkeypatch.setattr(coreless, "stolen_s", lambda: 1.25)
     assert held.seconds() == pytest.approx(9.125)
+
+
+def test_a_disk_that_stalls_is_counted_where_the_way_leads_through_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pressure = tmp_path / "io"
+    monkeypatch.setattr(coreless, "PROC", tmp_path)
+    monkeypatch.setattr(coreless, "stolen_s", lambda: 0.0)
+    monkeypatch.setattr(stalled, "PRESSURE", pressure)
+    # A kernel that does not tell.
+    assert stalled.stalled_s() == 0.0
+
+    def says(some: int, full: int) -> None:
+        average = "avg10=0.00 avg60=9.99 avg300=0.10"
+        pressure.write_text(f"some {average} total={some}\nfull {average} total={full}\n")
+
+    says(7_000_000, 1_000_000)
+    held, other = HeldUp(disk=True), HeldUp()
+    assert (held.seconds(), other.seconds()) == (0.0, 0.0)
+    says(9_500_000, 1_000_000)
+    assert (held.seconds(), other.seconds()) == (2.5, 0.0)
+
 
 
 def test_this_process_has_waited_no_longer_than_it_lives() -> None:
