@@ -58,7 +58,7 @@ class Apart(NamedTuple):
             agent.http("PUT", "/v1/txn", change)
             return True
 
-        agent.wait_until(taken, "able to write", 30.0)
+        agent.wait_until(taken, "able to write")
 
 
 @pytest.fixture(scope="module")

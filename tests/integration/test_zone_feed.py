@@ -297,7 +297,7 @@ async def test_without_a_leader_all_stays_is_told_and_falls_in_doubt(many: RealC
             "in doubt, and each",
             AGE_S + 5,
         )
-        await at.until(lambda: at.told and at.feed.faults(), "said", 30)
+        await at.until(lambda: at.told and at.feed.faults(), "said")
         assert all_there(at)
         await asyncio.to_thread(many.heal)
         await at.until(lambda: not at.doubted(), "no doubt")
