@@ -2,8 +2,9 @@
 
 Into the file `counters` beside FILE: a JSON object per line, with the time by the monotonic clock
 (`at`), the engine's counters, the health of each upstream (`states`), how many watches would tell
-of a change (`watches`), how many seconds the machine was stopped by its host (`stolen`), and how
-many the server was ready to go on and had no core (`coreless`).
+of a change (`watches`), how many seconds the machine was stopped by its host (`stolen`), how many
+the server was ready to go on and had no core (`coreless`), and how many somebody waited for a disk
+(`stalled`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from consulfwd.cli import logs
 from consulfwd.config import Loaded, load
 from consulfwd.server import Server
 from tests.coreless import coreless_s
+from tests.stalled import stalled_s
 from tests.stolen import stolen_s
 
 EVERY_S = 0.1
@@ -64,6 +66,7 @@ async def _main(file: Path, out: TextIO) -> None:
                 "watches": sum(watch.armed for watch in watches),
                 "stolen": stolen_s(),
                 "coreless": coreless_s(),
+                "stalled": stalled_s(),
             }
             out.write(f"{json.dumps(line)}\n")
 

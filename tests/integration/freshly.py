@@ -18,19 +18,20 @@ from typing import Any, NamedTuple
 import dns.exception
 import dns.message
 
-from consulfwd.dev.child import Guard
+from consulfwd.dev.child import PATIENCE_S, Guard
 from consulfwd.dev.real import RealAgent
 from tests.integration.asking import ask, data, question, rcode
 from tests.integration.counted import EVERY_S, written
 from tests.integration.load import Load, Result
 from tests.integration.served import Served, at, serve
 from tests.load_lock import only_load
+from tests.stalled import stalled_s
 from tests.stolen import stolen_s
 
 RATE = 500
 # What the figures told are without: a busy machine may be so much later than a quiet one, and take
 # so much longer until all is calm again.
-NOISE_S, PATIENCE_S = 0.1, 5.0
+NOISE_S, BUSY_S = 0.1, 5.0
 POLL_S = 0.001
 # Answers come from what is watched when over so many seconds no more than this share was asked of
 # agents.
@@ -43,6 +44,8 @@ PROGRAM = (Path(__file__).with_name("counted.py"),)
 Answer = frozenset[str]
 NXDOMAIN: Answer = frozenset({"NXDOMAIN"})
 Tell = Callable[[str, object], None]
+# What is written down and is no counter of what the server did.
+UNCOUNTED = ("at", "states", "stolen", "coreless", "stalled")
 
 
 def said(reply: dns.message.Message) -> Answer:
@@ -100,7 +103,7 @@ class Course:
         do: Callable[[], object],
         answer: Answer,
         *agents: RealAgent,
-        patience: float = 5.0,
+        patience: float = PATIENCE_S,
         watched_within: float = CALM_S,
     ) -> Change:
         """Make a change; return when all `agents` answer as they should, and answers are watched.
@@ -131,9 +134,9 @@ class Course:
 
         It is counted `since` a time, else from now.
         """
-        now, stolen = time.monotonic(), stolen_s()
+        now, lost = time.monotonic(), stolen_s() + stalled_s()
         begin = now if since is None else since
-        while now < begin + within + PATIENCE_S + WINDOW_S + stolen_s() - stolen:
+        while now < begin + within + BUSY_S + WINDOW_S + stolen_s() + stalled_s() - lost:
             self._counters = written(self.served.file)
             took = self.watched_again(begin)
             if took < float("inf"):
@@ -201,11 +204,14 @@ class Course:
         return float((inside[-1]["upstream"] - inside[0]["upstream"]) / asked) if asked else 1.0
 
     def stolen(self, begin: float, end: float) -> float:
-        """For how many seconds the machine was not ours between two times, nearly."""
-        before = [one["stolen"] for one in self._counters if one["at"] <= begin]
-        after = [one["stolen"] for one in self._counters if one["at"] >= end]
-        first, last = self._counters[0]["stolen"], self._counters[-1]["stolen"]
-        return float((after or [last])[0] - (before or [first])[-1])
+        """For how many seconds the machine was not ours, or its disk, between two times, nearly.
+
+        What one server of Consul knows already another one may still wait to have on its disk.
+        """
+        lost = [(one["at"], one["stolen"] + one["stalled"]) for one in self._counters]
+        before = [seconds for at, seconds in lost if at <= begin]
+        after = [seconds for at, seconds in lost if at >= end]
+        return float((after or [lost[-1][1]])[0] - (before or [lost[0][1]])[-1])
 
     def stolen_meanwhile(self, change: Change) -> float:
         """The same, from the beginning of a change until the last old answer."""
@@ -218,7 +224,7 @@ class Course:
             grown = {
                 name: one[name] - value
                 for name, value in before.items()
-                if name not in ("at", "states", "stolen", "coreless") and one[name] != value
+                if name not in UNCOUNTED and one[name] != value
             }
             lines.append(f"{one['at'] - begin:7.2f} {grown} {[*one['states'].values()]}")
         return "\n".join(lines)
