@@ -11,7 +11,7 @@ import os
 import time
 from pathlib import Path
 
-from tests.stalled import stalled_s
+from tests.stalled import Stalls
 from tests.stolen import stolen_s
 
 PROC = Path("/proc")
@@ -41,18 +41,16 @@ class HeldUp:
 
     def __init__(self, *pids: int, disk: bool = False) -> None:
         self._pids = pids
-        self._disk = disk
-        self._lost = self._by_machine()
+        self._stalls = Stalls() if disk else None
+        self._stolen = stolen_s()
         self._before = self._threads()
 
     def seconds(self) -> float:
         """For how long they were held up, one after the other; the host's part is in it."""
         now = self._threads()
         waited = sum(max(0.0, now[one] - self._before.get(one, 0.0)) for one in now)
-        return waited + self._by_machine() - self._lost
-
-    def _by_machine(self) -> float:
-        return stolen_s() + (stalled_s() if self._disk else 0.0)
+        stalled = self._stalls.seconds() if self._stalls else 0.0
+        return waited + stolen_s() - self._stolen + stalled
 
     def _threads(self) -> dict[Path, float]:
         found: dict[Path, float] = {}
@@ -61,6 +59,8 @@ class HeldUp:
         while left:
             process = left.pop()
             for task in _those_in(process / "task"):
+                if self._stalls and task.name == str(self._stalls.thread):
+                    continue
                 # Whoever ends meanwhile is held up no more.
                 with contextlib.suppress(OSError):
                     found[task] = _waited_s(task / "schedstat")

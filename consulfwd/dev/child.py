@@ -127,7 +127,7 @@ class Child:
             self._process.kill()
             self._reap()
 
-    def terminate(self, timeout_s: float = 20.0) -> None:
+    def terminate(self, timeout_s: float = PATIENCE_S) -> None:
         """SIGTERM, the orderly end; waits for it. subprocess.TimeoutExpired when it does not."""
         process = self._running()
         if self._frozen:
