@@ -39,7 +39,7 @@ from tests.integration.conftest import NEWEST
 from tests.integration.places import addresses
 from tests.integration.recursors import tool
 from tests.integration.secondaries import ALL, KEY_NAME, ORIGIN, SECRET, Secondary
-from tests.stalled import stalled_s
+from tests.stalled import Stalls
 from tests.zones.made import settings
 from tests.zones.primary.pulled import Contents, altered, shown, some_records, wanted
 
@@ -180,7 +180,7 @@ class Site:
 
         For what a disk stalled they are waited for besides: they have a zone once it is on theirs.
         """
-        began, stalled = time.monotonic(), stalled_s()
+        began, stalls = time.monotonic(), Stalls()
         took: dict[str, float] = {}
         while left := [kind for kind in kinds if kind not in took]:
             for kind in left:
@@ -189,8 +189,8 @@ class Site:
                 if found == wanted:
                     took[kind] = waited
                 else:
-                    allowed = most if waited < most else most + stalled_s() - stalled
-                    assert waited < allowed, f"{kind} has {found}, not {wanted}\n{one.tail()}"
+                    text = f"{kind} has {found}, not {wanted}\n{one.tail()}"
+                    assert waited < most + stalls.seconds(), text
             time.sleep(0.01)
         return took
 
