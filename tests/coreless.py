@@ -11,6 +11,7 @@ import os
 import time
 from pathlib import Path
 
+from tests.stalled import Stalls
 from tests.stolen import stolen_s
 
 PROC = Path("/proc")
@@ -33,10 +34,14 @@ def our_time() -> float:
 
 
 class HeldUp:
-    """What became of these processes, with their children, and of this one, since it was made."""
+    """What became of these processes, with their children, and of this one, since it was made.
 
-    def __init__(self, *pids: int) -> None:
+    `disk` is for a way that leads through what a disk must have first, as Consul's writes do.
+    """
+
+    def __init__(self, *pids: int, disk: bool = False) -> None:
         self._pids = pids
+        self._stalls = Stalls() if disk else None
         self._stolen = stolen_s()
         self._before = self._threads()
 
@@ -44,7 +49,8 @@ class HeldUp:
         """For how long they were held up, one after the other; the host's part is in it."""
         now = self._threads()
         waited = sum(max(0.0, now[one] - self._before.get(one, 0.0)) for one in now)
-        return waited + stolen_s() - self._stolen
+        stalled = self._stalls.seconds() if self._stalls else 0.0
+        return waited + stolen_s() - self._stolen + stalled
 
     def _threads(self) -> dict[Path, float]:
         found: dict[Path, float] = {}
@@ -53,6 +59,8 @@ class HeldUp:
         while left:
             process = left.pop()
             for task in _those_in(process / "task"):
+                if self._stalls and task.name == str(self._stalls.thread):
+                    continue
                 # Whoever ends meanwhile is held up no more.
                 with contextlib.suppress(OSError):
                     found[task] = _waited_s(task / "schedstat")

@@ -16,6 +16,9 @@ from pathlib import Path
 from consulfwd.errors import StartError
 
 POLL_S = 0.025
+# How long is waited for what is to come about, where it is told no better: it costs nothing until
+# that fails. A disk that stalls holds up each write of a server for seconds.
+PATIENCE_S = 60.0
 TAIL_LINES = 15
 
 # Kills what is left when our side of the pipe closes, however this process ends. Unlike
@@ -124,7 +127,7 @@ class Child:
             self._process.kill()
             self._reap()
 
-    def terminate(self, timeout_s: float = 20.0) -> None:
+    def terminate(self, timeout_s: float = PATIENCE_S) -> None:
         """SIGTERM, the orderly end; waits for it. subprocess.TimeoutExpired when it does not."""
         process = self._running()
         if self._frozen:
@@ -134,7 +137,7 @@ class Child:
         self._reap()
 
     def wait_until(
-        self, condition: Callable[[], object], what: str, timeout_s: float = 30.0
+        self, condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S
     ) -> None:
         """Return when `condition` holds.
 

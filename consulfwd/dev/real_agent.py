@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .child import Child, Guard
+from .child import PATIENCE_S, Child, Guard
 from .real_config import Within, anywhere
 
 _MARK = "/v1/kv/consulfwd/mark"
@@ -76,7 +76,7 @@ class RealAgent(Child):
         if wait:
             self.wait_ready()
 
-    def wait_ready(self, timeout_s: float = 30.0) -> None:
+    def wait_ready(self, timeout_s: float = PATIENCE_S) -> None:
         """Return when the agent serves and knows all that was written before.
 
         A server that comes back serves while it still replays its log, and then calls healthy
@@ -87,7 +87,7 @@ class RealAgent(Child):
         self.wait_until(lambda: self.write_mark(mark), "able to write", timeout_s)
         self.wait_until(lambda: self.sees_mark(mark), "in step with the leader", timeout_s)
 
-    def wait_serving(self, servers: int = 1, timeout_s: float = 30.0) -> None:
+    def wait_serving(self, servers: int = 1, timeout_s: float = PATIENCE_S) -> None:
         """Return when the agent knows a leader and its DNS names at least `servers` servers."""
         self.wait_until(lambda: self._serves(servers), "ready", timeout_s)
 

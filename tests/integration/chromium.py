@@ -19,7 +19,7 @@ from typing import Any
 
 import aiohttp
 
-STARTS_S, ANSWERS_S = 60.0, 60.0
+STARTS_S, ANSWERS_S, WAITS_S = 60.0, 60.0, 50.0
 # Nothing of it is to go out, nor to ask anybody anything.
 OPTIONS = (
     "--headless=new", "--remote-debugging-port=0", "--no-first-run", "--no-default-browser-check",
@@ -82,7 +82,7 @@ class Page:
             raise ProtocolError(str(raised.get("description")))
         return found["result"].get("value")
 
-    async def until(self, script: str, seconds: float = 20.0) -> Any:
+    async def until(self, script: str, seconds: float = WAITS_S) -> Any:
         """Return what it comes to once that is true, looked at for each frame."""
         waiting = f"""new Promise((done) => {{
             const ends = performance.now() + {seconds * 1000};

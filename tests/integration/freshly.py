@@ -10,7 +10,7 @@ import functools
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,19 +18,20 @@ from typing import Any, NamedTuple
 import dns.exception
 import dns.message
 
-from consulfwd.dev.child import Guard
+from consulfwd.dev.child import PATIENCE_S, Guard
 from consulfwd.dev.real import RealAgent
 from tests.integration.asking import ask, data, question, rcode
 from tests.integration.counted import EVERY_S, written
 from tests.integration.load import Load, Result
 from tests.integration.served import Served, at, serve
 from tests.load_lock import only_load
+from tests.stalled import Stalls
 from tests.stolen import stolen_s
 
 RATE = 500
 # What the figures told are without: a busy machine may be so much later than a quiet one, and take
 # so much longer until all is calm again.
-NOISE_S, PATIENCE_S = 0.1, 5.0
+NOISE_S, BUSY_S = 0.1, 5.0
 POLL_S = 0.001
 # Answers come from what is watched when over so many seconds no more than this share was asked of
 # agents.
@@ -43,6 +44,8 @@ PROGRAM = (Path(__file__).with_name("counted.py"),)
 Answer = frozenset[str]
 NXDOMAIN: Answer = frozenset({"NXDOMAIN"})
 Tell = Callable[[str, object], None]
+# What is written down and is no counter of what the server did.
+UNCOUNTED = ("at", "states", "stolen", "coreless")
 
 
 def said(reply: dns.message.Message) -> Answer:
@@ -58,6 +61,13 @@ def _said(packet: bytes) -> Answer:
 def arrived(result: Result) -> float:
     """When a query had its answer; infinity when it had none."""
     return float("inf") if result.took_s is None else result.sent_at + result.took_s
+
+
+def _grown(told: Sequence[tuple[float, float]], begin: float, end: float) -> float:
+    """By how much a figure told with its time grew between two times, at the very most."""
+    before = [figure for at, figure in told if at <= begin] or [told[0][1]]
+    after = [figure for at, figure in told if at >= end] or [told[-1][1]]
+    return after[0] - before[-1]
 
 
 class Change(NamedTuple):
@@ -86,6 +96,10 @@ class Course:
         self.results: list[Result] = []
         self._name = name
         self._counters: list[dict[str, Any]] = []
+        self._stalls = Stalls()
+        # For how long a disk had stalled at what time, whenever it was looked.
+        self._stalled: list[tuple[float, float]] = []
+        self._lost()
 
     def begin(self, agent: RealAgent) -> None:
         """Take what an agent says for the answer before the first change, and wait for calm."""
@@ -100,7 +114,7 @@ class Course:
         do: Callable[[], object],
         answer: Answer,
         *agents: RealAgent,
-        patience: float = 5.0,
+        patience: float = PATIENCE_S,
         watched_within: float = CALM_S,
     ) -> Change:
         """Make a change; return when all `agents` answer as they should, and answers are watched.
@@ -114,6 +128,7 @@ class Course:
             taken.append(time.monotonic())
 
         thread = threading.Thread(target=work)
+        self._lost()
         begin = time.monotonic()
         thread.start()
         try:
@@ -131,9 +146,9 @@ class Course:
 
         It is counted `since` a time, else from now.
         """
-        now, stolen = time.monotonic(), stolen_s()
+        now, lost = time.monotonic(), self._lost()
         begin = now if since is None else since
-        while now < begin + within + PATIENCE_S + WINDOW_S + stolen_s() - stolen:
+        while now < begin + within + BUSY_S + WINDOW_S + self._lost() - lost:
             self._counters = written(self.served.file)
             took = self.watched_again(begin)
             if took < float("inf"):
@@ -144,9 +159,16 @@ class Course:
         text = f"{within} s after {label!r} agents are still asked for more than {SHARE:.0%}"
         raise AssertionError(f"{text}\n{self.served.said()}")
 
+    def _lost(self) -> float:
+        """For how many seconds so far; what a disk stalled is noted with the time."""
+        stalled = self._stalls.seconds()
+        self._stalled.append((time.monotonic(), stalled))
+        return stolen_s() + stalled
+
     def _await(self, agent: RealAgent, answer: Answer, until: float) -> float:
         found: Answer = frozenset()
         while (sent_at := time.monotonic()) < until:
+            self._lost()
             try:
                 found = said(ask(at(agent), self._name))
             except (OSError, dns.exception.DNSException):
@@ -160,6 +182,7 @@ class Course:
         """Take everything there is to know."""
         self.results = results
         self._counters = written(self.served.file)
+        self._lost()
 
     # -- what came of it ----------------------------------------------------------------------
 
@@ -201,11 +224,12 @@ class Course:
         return float((inside[-1]["upstream"] - inside[0]["upstream"]) / asked) if asked else 1.0
 
     def stolen(self, begin: float, end: float) -> float:
-        """For how many seconds the machine was not ours between two times, nearly."""
-        before = [one["stolen"] for one in self._counters if one["at"] <= begin]
-        after = [one["stolen"] for one in self._counters if one["at"] >= end]
-        first, last = self._counters[0]["stolen"], self._counters[-1]["stolen"]
-        return float((after or [last])[0] - (before or [first])[-1])
+        """For how many seconds the machine was not ours, or its disk, between two times, nearly.
+
+        What one server of Consul knows already another one may still wait to have on its disk.
+        """
+        stolen = [(one["at"], one["stolen"]) for one in self._counters]
+        return sum(_grown(one, begin, end) for one in (stolen, self._stalled))
 
     def stolen_meanwhile(self, change: Change) -> float:
         """The same, from the beginning of a change until the last old answer."""
@@ -218,7 +242,7 @@ class Course:
             grown = {
                 name: one[name] - value
                 for name, value in before.items()
-                if name not in ("at", "states", "stolen", "coreless") and one[name] != value
+                if name not in UNCOUNTED and one[name] != value
             }
             lines.append(f"{one['at'] - begin:7.2f} {grown} {[*one['states'].values()]}")
         return "\n".join(lines)

@@ -144,7 +144,7 @@ class Primary(Child):
     def start(self) -> None:
         """Start it and return when it gives the zone."""
         super().start()
-        self.wait_until(self.serial, "serving the zone", 15.0)
+        self.wait_until(self.serial, "serving the zone")
 
     def listens(self) -> bool:
         """Whether it takes connections."""

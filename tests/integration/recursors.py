@@ -140,7 +140,7 @@ class Recursor(Child):
     def start(self) -> None:
         """Start it and return when it answers from the test zone."""
         super().start()
-        self.wait_until(lambda: self.answers("www.example.test"), "answering", 15.0)
+        self.wait_until(lambda: self.answers("www.example.test"), "answering")
 
     def heal(self) -> None:
         """Thaw or start it again after a test that left it frozen or dead."""

@@ -238,7 +238,7 @@ def _started(secondary: Secondary, primaries: Two) -> Secondary:
     secondary.known = primaries[0]
     try:
         secondary.start()
-        secondary.wait_until(secondary.answers, "answering", 15.0)
+        secondary.wait_until(secondary.answers, "answering")
     except BaseException:
         secondary.kill()
         raise

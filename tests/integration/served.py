@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from consulfwd.dev.child import Child, Guard
+from consulfwd.dev.child import PATIENCE_S, Child, Guard
 from consulfwd.dev.real import RealAgent
 from tests.integration.asking import At
 from tests.integration.own_words import own_words
@@ -61,7 +61,7 @@ class Served(Child):
         """Start it and return when it listens."""
         super().start()
         started = re.compile("everything else|no recursors")
-        self.wait_until(lambda: started.search(self.said()), "listening", 10.0)
+        self.wait_until(lambda: started.search(self.said()), "listening")
 
     def end(self) -> int:
         """Stop it in order; what it exits with."""
@@ -71,7 +71,7 @@ class Served(Child):
     def ended(self) -> int:
         """Wait until it has ended by itself, or by a signal already sent; what it exits with."""
         assert self._process is not None
-        code = self._process.wait(20)
+        code = self._process.wait(PATIENCE_S)
         self._reap()
         return code
 

@@ -73,7 +73,7 @@ def gone(path: Path) -> bool:
 
 
 def page(served: Served) -> tuple[str, int]:
-    served.wait_until(lambda: "http://" in served.said(), "its page", 5.0)
+    served.wait_until(lambda: "http://" in served.said(), "its page")
     _, _, rest = served.said().partition(f"http://{HOST}:")
     return HOST, int(rest.partition("/")[0])
 
@@ -168,11 +168,11 @@ def test_dns_goes_on_whoever_looks(started: Callable[[str], Served], path: Path)
         # Another process waits, says so once, and takes over from one that was killed.
         second = started("second")
         waits = "another process answers there"
-        second.wait_until(lambda: waits in second.said(), "word of the first", 5.0)
+        second.wait_until(lambda: waits in second.said(), "word of the first")
         assert client.ask(path, "GET", "/status.json")[1]["pid"] == first.pid
         os.kill(first.pid, signal.SIGKILL)
         assert first.ended() == -signal.SIGKILL
-        second.wait_until(lambda: f"{path} is taken over" in second.said(), "the socket", 5.0)
+        second.wait_until(lambda: f"{path} is taken over" in second.said(), "the socket")
         assert client.ask(path, "GET", "/readyz")[0] == 503
         assert places.lives(path)
         assert second.said().count(waits) == 1
@@ -233,18 +233,18 @@ def test_whatever_goes_on_is_looked_at(tmp_path: Path, guard: Guard) -> None:
             child.start()
         for verb, child in children.items():
             path = tmp_path / verb / f"{names[verb]}.sock"
-            child.wait_until(functools.partial(places.lives, path), "its socket", 20.0)
+            child.wait_until(functools.partial(places.lives, path), "its socket")
             seen = client.ask(path, "GET", "/status.json")[1]
             assert (seen["verb"], seen["pid"]) == (verb, child.pid)
             assert client.ask(path, "POST", "/orders/flush", {})[0] == 404
             assert client.fetch(path, "GET", "/metrics")[0] == 200
             # What the log is told on request is a view of the same.
             say = functools.partial(says_what_is_seen, child, path)
-            child.wait_until(say, "word in the log", 10.0)
+            child.wait_until(say, "word in the log")
         for verb, child in children.items():
             os.kill(child.pid, signal.SIGTERM)
             path = tmp_path / verb / f"{names[verb]}.sock"
-            child.wait_until(functools.partial(gone, path), "its end", 10.0)
+            child.wait_until(functools.partial(gone, path), "its end")
     finally:
         for child in children.values():
             child.kill()

@@ -35,7 +35,7 @@ WEAK = 94
 DOCUMENT = Path(__file__).parents[2] / "docs" / "audit.md"
 PICTURE = DOCUMENT.parent / "pictures" / "audit.svg"
 KEY = "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvI7mtF0y8="
-SEEN_S = 25.0
+SEEN_S = 60.0
 RECURSORS = ["192.0.2.53", "198.51.100.53"]
 GOOD_CHECK = {"interval": "1h", "failures_before_critical": 3, "success_before_passing": 2}
 

@@ -26,8 +26,8 @@ from tests.integration.services import GALERA
 NAME = "galeradb.service.consul"
 EVERY_S = 0.5
 SEES = 'node_prefix "" { policy = "read" }\nservice_prefix "" { policy = "read" }'
-# The first look comes within a turn; with some time for a busy machine.
-FOUND_S = 15.0
+# The first look comes within a turn; with some time for a busy machine, and a slow disk.
+FOUND_S = 60.0
 
 
 @contextmanager
@@ -94,12 +94,12 @@ def test_a_server_that_leaves_is_asked_no_more(
             # It answers once it has left.
             with suppress(ApiError):
                 last.http("PUT", "/v1/agent/leave", timeout_s=0.5)
-            until(served, lambda: set(came(served)[2:]) == moves("went", last), 30.0)
+            until(served, lambda: set(came(served)[2:]) == moves("went", last))
         finally:
             last.restart(wait=False)
             cluster.wait_ready()
         # Back among Raft's peers, it is back here.
-        until(served, lambda: set(came(served)[3:]) == moves("came", last), 30.0)
+        until(served, lambda: set(came(served)[3:]) == moves("came", last))
 
 
 def test_a_stranger_that_registered_as_a_server_gets_nothing(
@@ -120,7 +120,7 @@ def test_a_stranger_that_registered_as_a_server_gets_nothing(
         acl_cluster.register("stranger", "consul", address=there, port=8300)
         try:
             told = "among Consul's servers, and /v1/status/peers does not: not asked"
-            served.wait_until(lambda: f"lists {there} {told}" in served.said(), "told", 10)
+            served.wait_until(lambda: f"lists {there} {told}" in served.said(), "told")
             ends = time.monotonic() + 6 * EVERY_S
             served.wait_until(lambda: time.monotonic() > ends, "a few turns later", 20)
             assert set(came(served)) == moves("came", *others)
@@ -161,13 +161,13 @@ def test_a_stranger_is_in_no_generated_file(
         assert names(done.stdout) == named
         assert done.stderr.count(told) == 1
         watch.start()
-        watch.wait_until(lambda: file.exists() and names(file.read_text()) == named, "written", 30)
+        watch.wait_until(lambda: file.exists() and names(file.read_text()) == named, "written")
         said = watch.log.read_text
-        watch.wait_until(lambda: told in said(), "told", 10)
+        watch.wait_until(lambda: told in said(), "told")
         # It changes; one that comes later is told as well.
         (another,) = addresses(31, 97)
         acl_cluster.register("another", "consul", address=another, port=8300)
-        watch.wait_until(lambda: f"lists {another} among" in said(), "told of another", 20)
+        watch.wait_until(lambda: f"lists {another} among" in said(), "told of another")
         assert (said().count(told), names(file.read_text())) == (1, named)
         watch.terminate()
     finally:

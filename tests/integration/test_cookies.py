@@ -53,7 +53,7 @@ def named(guard: Guard, tmp_path: Path) -> Iterator[int]:
     child = Child("named", command, folder / "log", guard)
     child.start()
     try:
-        child.wait_until(lambda: " running" in own_words(child.log.read_text()), "running", 10.0)
+        child.wait_until(lambda: " running" in own_words(child.log.read_text()), "running")
         yield port
     finally:
         child.kill()

@@ -22,9 +22,15 @@ from tests.coreless import HeldUp
 from tests.integration.conftest import NEWEST
 from tests.integration.places import addresses
 from tests.net.world import until
+from tests.stalled import Stalls
 
 NAME = "www.example.com"
 INTERVAL, FALL = 0.3, 2
+EVERY, MAX_AGE = 0.5, 3.0
+# For so long a disk may keep Consul from taking votes before those it has are too old to count.
+SPARE_S = MAX_AGE - 2 * EVERY
+# What is waited for, if it is not the time that is looked at: it costs nothing until it fails.
+PATIENCE_S = 60.0
 PRIMARY, SECONDARY = addresses(77, 11, 12)
 
 
@@ -69,8 +75,8 @@ class Host:
         checker = CheckerSettings(
             checkers=("a", "b", "c"),
             prefix=prefix,
-            every=0.5,
-            max_age=3.0,
+            every=EVERY,
+            max_age=MAX_AGE,
             state=folder / name,
         )
         pools: Any = [{"addresses": [PRIMARY]}, {"addresses": [SECONDARY]}]
@@ -121,7 +127,7 @@ async def site(
     try:
         for host in hosts.values():
             await host.running.start()
-        await until(lambda: all(host.given() == PRIMARY for host in hosts.values()), 20.0)
+        await until(lambda: all(host.given() == PRIMARY for host in hosts.values()), PATIENCE_S)
         yield web, hosts
     finally:
         for host in hosts.values():
@@ -140,20 +146,22 @@ async def moved(hosts: Mapping[str, Host], to: str) -> dict[str, float]:
                 found.setdefault(name, time.monotonic() - begin)
         return found.keys() == hosts.keys()
 
-    await until(all_did, 20.0)
+    await until(all_did, PATIENCE_S)
     return found
 
 
 async def test_all_move_together_and_back(cluster: RealCluster, tmp_path: Path) -> None:
+    stalls = Stalls()
     async with site(cluster, tmp_path, "consulfwd/failover-moves") as (web, hosts):
-        held = HeldUp()
+        held = HeldUp(disk=True)
         await web.stop(PRIMARY)
         took = await moved(hosts, SECONDARY)
         # Those who only follow look once a second at most.
         promised = INTERVAL * FALL + 1.0 + held.seconds()
         assert max(took[name] for name in "abc") < promised
         assert took["x"] < promised + 1.0
-        assert {host.held() == [] for host in hosts.values()} == {True}
+        never = all(host.held() == [] for host in hosts.values())
+        assert never or stalls.seconds() > SPARE_S
         await web.start(PRIMARY)
         await moved(hosts, PRIMARY)
 
@@ -162,6 +170,7 @@ async def test_all_move_together_and_back(cluster: RealCluster, tmp_path: Path) 
 async def test_an_order_moves_all_and_one_that_is_cut_off_nobody(
     cluster: RealCluster, tmp_path: Path
 ) -> None:
+    stalls = Stalls()
     async with site(cluster, tmp_path, "consulfwd/failover-cut") as (_, hosts):
         hosts["x"].book.force("*/primary", "down", time.time() + 60, "a drill", "eve")
         await moved(hosts, SECONDARY)
@@ -172,15 +181,17 @@ async def test_an_order_moves_all_and_one_that_is_cut_off_nobody(
         cut.deaf = True
         await asyncio.to_thread(followers[1].freeze)
         try:
-            await until(lambda: cut.held() == ["held"], 20.0)
+            await until(lambda: cut.held()[-1:] == ["held"], PATIENCE_S)
             assert {host.given() for host in hosts.values()} == {PRIMARY}
-            assert all(host.held() == [] for name, host in hosts.items() if name != "c")
+            others = [host.held() for name, host in hosts.items() if name != "c"]
+            assert others == [[]] * 3 or stalls.seconds() > SPARE_S
         finally:
             await asyncio.to_thread(followers[1].thaw)
         # Back in touch, it is one against two.
-        await until(lambda: cut.held() == ["held", "released"], 30.0)
+        await until(lambda: cut.held()[-1:] == ["released"], PATIENCE_S)
+        assert cut.held() == ["held", "released"] or stalls.seconds() > SPARE_S
         await asyncio.sleep(3 * INTERVAL)
         assert {host.given() for host in hosts.values()} == {PRIMARY}
         # Whose agent was the frozen one may be heard again a little later.
         book, both = hosts["x"].book, {"a: up", "b: up"}
-        await until(lambda: both <= set(book.view(NAME).addresses[0].votes), 30.0)
+        await until(lambda: both <= set(book.view(NAME).addresses[0].votes), PATIENCE_S)

@@ -19,12 +19,13 @@ import dns.query
 import dns.rcode
 import pytest
 
-from consulfwd.dev.child import Child, Guard
+from consulfwd.dev.child import PATIENCE_S, Child, Guard
 from consulfwd.dev.real import RealCluster
 from consulfwd.dev.real_config import free_port
 from tests.consul import certificates
 from tests.coreless import HeldUp
-from tests.integration.asking import PATIENCE_S, At
+from tests.integration.asking import PATIENCE_S as ANSWER_S
+from tests.integration.asking import At
 from tests.integration.conftest import NEWEST
 from tests.integration.namespaces import Network, network
 from tests.integration.places import addresses
@@ -32,11 +33,15 @@ from tests.integration.proxy import Proxy
 from tests.integration.recursors import own_copy
 from tests.integration.served import Served, consul, serve
 from tests.integration.webs import PAGE, WRONG, Web
+from tests.stalled import Stalls
 
 NETWORK = 96
 NAME = "www.example.com"
 INTERVAL, FALL, RISE, TTL_MIN = 0.3, 2, 2, 1
 FALL_S, RISE_S = INTERVAL * FALL, INTERVAL * RISE
+EVERY, MAX_AGE = 0.5, 2.0
+# For so long a disk may keep Consul from taking votes before those it has are too old to count.
+SPARE_S = MAX_AGE - 2 * EVERY
 # What is allowed beside, on a host that does other things as well; what it holds up is taken off.
 GRACE_S = 1.0
 HERE = "127.0.0.1"
@@ -54,7 +59,7 @@ class Seen(NamedTuple):
     ttl: int = 0
 
 
-def ask(at: At, timeout: float = PATIENCE_S) -> Seen:
+def ask(at: At, timeout: float = ANSWER_S) -> Seen:
     """Ask for the name once."""
     query = dns.message.make_query(NAME, "A")
     try:
@@ -81,7 +86,7 @@ class Client(threading.Thread):
         while not self._over.wait(0.02):
             self.seen.append(ask(self.at))
 
-    def until(self, address: str, timeout: float) -> float:
+    def until(self, address: str, timeout: float = PATIENCE_S) -> float:
         """Return when the last answer with another address came, once this one is given."""
         begun, ends = len(self.seen), time.monotonic() + timeout
         while time.monotonic() < ends:
@@ -164,9 +169,9 @@ def page(web: Web, tls: Path, port: int = 0) -> dict[str, Any]:
     }
 
 
-def gives(served: Served, address: str, timeout: float) -> None:
+def gives(served: Served, address: str) -> None:
     """Wait until a server gives an address."""
-    served.wait_until(lambda: ask(served.at).addresses == (address,), "answering", timeout)
+    served.wait_until(lambda: ask(served.at).addresses == (address,), "answering")
 
 
 UNBOUND = """\
@@ -201,7 +206,7 @@ def caching(upstream: int, folder: Path, guard: Guard) -> Iterator[At]:
     unbound = Child("unbound", command, folder / "unbound.log", guard)
     unbound.start()
     try:
-        unbound.wait_until(lambda: ask((HERE, port)).addresses, "answering", 10.0)
+        unbound.wait_until(lambda: ask((HERE, port)).addresses, "answering")
         yield HERE, port
     finally:
         unbound.kill()
@@ -214,7 +219,7 @@ def test_a_name_leaves_what_is_dead_or_wrong_and_comes_back(
     given = settings([first.address, second.address], page(first, tls), tmp_path)
     with contextlib.ExitStack() as stack:
         served = stack.enter_context(serve(given, tmp_path / "us", guard))
-        gives(served, first.address, 10.0)
+        gives(served, first.address)
         unbound = stack.enter_context(caching(served.at[1], tmp_path / "unbound", guard))
         direct = stack.enter_context(client(served.at))
         cached = stack.enter_context(client(unbound))
@@ -228,18 +233,18 @@ def test_a_name_leaves_what_is_dead_or_wrong_and_comes_back(
             held = HeldUp(served.pid)
             at = time.monotonic()
             step()
-            took = direct.until(to.address, 20.0) - at
+            took = direct.until(to.address) - at
             most = allowed + GRACE_S + held.seconds()
             print(f"{to.address}: {took:.2f} s, promised {most:.2f} s")
             assert took < most
             if to is second:
                 # Whoever keeps answers keeps the dead one no longer than it was promised.
-                took = cached.until(to.address, 20.0) - at
+                took = cached.until(to.address) - at
                 most = allowed + TTL_MIN + GRACE_S + held.seconds()
                 print(f"behind a cache: {took:.2f} s, {most:.2f} s")
                 assert took < most
             else:
-                cached.until(to.address, 30.0)
+                cached.until(to.address)
     # Nobody was ever told that there is nothing.
     assert [one for one in (*direct.seen, *cached.seen) if not one.addresses] == []
 
@@ -258,7 +263,7 @@ def test_no_start_gives_an_address_that_is_down(
             served = Served(given, folder / f"{turn}", guard, python=SERVE)
             served.start()
             try:
-                ends = time.monotonic() + 10.0
+                ends = time.monotonic() + PATIENCE_S
                 while not (last := ask(served.at)).addresses and time.monotonic() < ends:
                     seen.append(last)
                 seen.extend((last, ask(served.at)))
@@ -310,7 +315,7 @@ def test_our_own_line_cut_moves_nothing_and_is_said_once(
         given = settings([first.address, second.address], page(first, tls), tmp_path)
         stack.enter_context(us.inside())
         served = stack.enter_context(serve(given, tmp_path / "us", guard))
-        gives(served, first.address, 10.0)
+        gives(served, first.address)
         hosts.cut(us)
         with client(served.at) as asking:
             time.sleep(4 * FALL_S)
@@ -324,7 +329,7 @@ def test_our_own_line_cut_moves_nothing_and_is_said_once(
         slowed = HeldUp(served.pid)
         at = time.monotonic()
         with client(served.at) as asking:
-            took = asking.until(second.address, 20.0) - at
+            took = asking.until(second.address) - at
             assert took < FALL_S + GRACE_S + INTERVAL + slowed.seconds()
         again = [line for line in served.said().splitlines() if "can be checked again" in line]
         assert len(again) == 1, again
@@ -335,6 +340,7 @@ def test_one_of_three_checkers_moves_nothing(
     cluster: RealCluster, webs: Webs, tls: Path, tmp_path: Path, guard: Guard
 ) -> None:
     first, second = webs
+    stalls = Stalls()
     names = ["site-a", "site-b", "site-c"]
     with contextlib.ExitStack() as stack:
         # All that the third one has to do with others passes here.
@@ -361,8 +367,8 @@ def test_one_of_three_checkers_moves_nothing(
                     "name": name,
                     "checkers": names,
                     "prefix": prefix,
-                    "every": 0.5,
-                    "max_age": 2.0,
+                    "every": EVERY,
+                    "max_age": MAX_AGE,
                 },
             )
             checkers.append((name, given))
@@ -371,23 +377,25 @@ def test_one_of_three_checkers_moves_nothing(
         for name, given in checkers:
             served.append(stack.enter_context(serve(given, tmp_path / name / "us", guard)))
         for one in served:
-            gives(one, first.address, 10.0)
+            gives(one, first.address)
         clients = [stack.enter_context(client(one.at)) for one in served]
         # Alone it finds the first one dead, and can say so to the others; then not even that.
         web.cut()
         time.sleep(2 * FALL_S)
         http.cut()
-        time.sleep(2.5)
+        time.sleep(MAX_AGE + 0.5)
         for asking in clients:
             assert {one.addresses for one in asking.seen} == {(first.address,)}
-        assert sum("held" in line for line in served[2].said().splitlines()) == 1
-        held = HeldUp(*(one.pid for one in served))
+        once = sum("held" in line for line in served[2].said().splitlines()) == 1
+        assert once or stalls.seconds() > SPARE_S
+        # What one finds is in Consul once a disk has it.
+        held = HeldUp(*(one.pid for one in served), disk=True)
         at = time.monotonic()
         first.kill()
         for asking in clients[:2]:
             # What they find reaches the other with the next write.
-            took = asking.until(second.address, 20.0) - at
-            assert took < FALL_S + 0.5 + GRACE_S + held.seconds()
+            took = asking.until(second.address) - at
+            assert took < FALL_S + EVERY + GRACE_S + held.seconds()
         assert clients[2].seen[-1].addresses == (first.address,)
         http.mend()
-        clients[2].until(second.address, 10.0)
+        clients[2].until(second.address)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from consulfwd.core.freshness import PROVE_FOR
-from consulfwd.dev.child import Guard
+from consulfwd.dev.child import PATIENCE_S, Guard
 from consulfwd.dev.real import RealCluster, Registration
 from consulfwd.net.ticks import CALM
 from tests.integration.asking import ask
@@ -56,7 +56,7 @@ def armed(served: Served) -> int:
     os.kill(served.pid, signal.SIGUSR1)
     # The servers come behind all watches.
     last = f" agent {last_of(served)}: "
-    served.wait_until(lambda: last in served.said()[said:], "reporting", 10.0)
+    served.wait_until(lambda: last in served.said()[said:], "reporting")
     return len(re.findall(r" watch of .*: armed ", served.said()[said:]))
 
 
@@ -72,7 +72,7 @@ def watch(served: Served, names: list[str], total: int) -> None:
         for name in names:
             ask(served.at, name)
         time.sleep(0.3)
-    until = time.monotonic() + 10.0
+    until = time.monotonic() + PATIENCE_S
     while (found := armed(served)) != total:
         assert time.monotonic() < until, found
     time.sleep(1.0)

@@ -87,9 +87,9 @@ def test_a_server_finds_names_by_the_generated_file(
     child = Child(server, command, tmp_path / "server.log", guard)
     child.start()
     try:
-        child.wait_until(lambda: finds_outside(port), "answering", 30.0)
+        child.wait_until(lambda: finds_outside(port), "answering")
         # An agent that is well may not be known to be so yet.
-        child.wait_until(lambda: addresses(port, "galeradb.service.consul"), "asking Consul", 30.0)
+        child.wait_until(lambda: addresses(port, "galeradb.service.consul"), "asking Consul")
         assert addresses(port, "galeradb.service.consul") == GALERA
         assert addresses(port, "galeradb.service.dc1.consul") == GALERA
         # What Consul does not want kept, nobody behind the server keeps for long.

@@ -74,7 +74,7 @@ def test_an_answer_in_small_letters_is_one(
     child = Child(server, command, tmp_path / "server.log", guard)
     child.start()
     try:
-        child.wait_until(lambda: finds_outside(port), "answering", 30.0)
+        child.wait_until(lambda: finds_outside(port), "answering")
         for number in range(5):
             name = f"Name{number}.service.consul"
             reply = ask((HOST, port), name)

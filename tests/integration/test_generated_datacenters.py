@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from consulfwd.config import Settings
-from consulfwd.dev.child import Child, Guard
+from consulfwd.dev.child import PATIENCE_S, Child, Guard
 from consulfwd.dev.real import RealCluster
 from consulfwd.dev.real_agent import RealAgent
 from consulfwd.dev.real_config import free_port
@@ -96,7 +96,7 @@ def started(server: str, site: Site, bind: Recursor, guard: Guard, folder: Path)
     )
     child.start()
     try:
-        child.wait_until(lambda: finds_outside(port), "answering", 30.0)
+        child.wait_until(lambda: finds_outside(port), "answering")
         yield port
     finally:
         child.kill()
@@ -128,7 +128,7 @@ def test_another_datacenter(
     with started(server, site, bind, guard, tmp_path) as port:
         here = HOST, port
         # An agent that is well may not be known to be so yet.
-        assert is_there(here, AWAY, "A", 10.0)
+        assert is_there(here, AWAY, "A", PATIENCE_S)
         for name in (AWAY, "there.node.dc2.consul", "nobody.service.dc2.consul"):
             for rtype in ("A", "AAAA", "SRV"):
                 own, theirs = ask(here, name, rtype), ask(at(agent), name, rtype)
@@ -144,7 +144,7 @@ def test_what_was_denied_is_there_soon_after_it_is(
     name, pointer = f"{server}.service.dc2.consul", "7.1.1.10.in-addr.arpa"
     with started(server, site, bind, guard, tmp_path) as port:
         here = HOST, port
-        assert is_there(here, AWAY, "A", 10.0)
+        assert is_there(here, AWAY, "A", PATIENCE_S)
         for _ in range(2):
             assert not data(ask(here, name, "A"))
             assert not data(ask(here, pointer, "PTR"))

@@ -65,7 +65,7 @@ def test_they_are_asked(server: str, host: Host, guard: Guard, tmp_path: Path) -
     child = Child(server, command, tmp_path / "server.log", guard)
     child.start()
     try:
-        child.wait_until(lambda: found() == {ADDRESS}, "asking the agent", 30.0)
+        child.wait_until(lambda: found() == {ADDRESS}, "asking the agent")
     finally:
         child.kill()
         agent.close()

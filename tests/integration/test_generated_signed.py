@@ -60,7 +60,7 @@ def root(guard: Guard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roo
     child = Child("the root", command, folder / "log", guard)
     child.start()
     try:
-        child.wait_until(lambda: verified(port, flag=dns.flags.AA), "answering", 15.0)
+        child.wait_until(lambda: verified(port, flag=dns.flags.AA), "answering")
         yield Root(port, signed.anchor)
     finally:
         child.kill()
@@ -149,7 +149,7 @@ def test_proofs_that_there_is_no_such_domain_change_nothing(
     child = Child(server, command, tmp_path / "server.log", guard)
     child.start()
     try:
-        child.wait_until(lambda: verified(port), "verifying", 30.0)
+        child.wait_until(lambda: verified(port), "verifying")
         for name in BESIDE:
             assert rcode(asked(port, name)) == "NXDOMAIN"
         for dnssec in (True, False):

@@ -18,7 +18,9 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
+from consulfwd.dev.child import PATIENCE_S
 from consulfwd.dev.real import (
+    HELD_S,
     NO_LEADER,
     ApiError,
     RealAgent,
@@ -112,7 +114,7 @@ def test_an_election_is_waited_for(cluster: RealCluster) -> None:
         agent.freeze()
     alone.wait_until(lambda: alone.http("GET", "/v1/status/leader") == "", "without a leader")
     with pytest.raises(ApiError, match=NO_LEADER):
-        alone.http("PUT", "/v1/kv/consulfwd/elected", 1)
+        alone.http("PUT", "/v1/kv/consulfwd/elected", 1, timeout_s=HELD_S)
 
     def thaw() -> None:
         for agent in others:
@@ -228,7 +230,7 @@ def test_agents_end_with_the_process_that_started_them(consul_binary: Path, tmp_
     command = [sys.executable, "-c", script, str(consul_binary), str(tmp_path), *addresses(41, 31)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     pid = int(done.stdout)
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_S
     while alive(pid) and time.monotonic() < end:
         time.sleep(0.02)
     assert not alive(pid)

@@ -348,7 +348,7 @@ def started(command: list[str], port: int, folder: Path, guard: Guard) -> Iterat
     child = Child("server", list(command), folder / "server.log", guard)
     child.start()
     try:
-        child.wait_until(lambda: bound(port), "listening", 15.0)
+        child.wait_until(lambda: bound(port), "listening")
         yield child
     finally:
         child.kill()
@@ -378,7 +378,7 @@ def test_a_fault_bites_and_its_mend_does_not(
         with started(command, port, folder, guard) as child:
             if kind == "mend":
                 asked = partial(rcode, port, *claim.question)
-                child.wait_until(lambda: asked() == "NOERROR", "answering", 15.0)  # noqa: B023
+                child.wait_until(lambda: asked() == "NOERROR", "answering")  # noqa: B023
             else:
                 assert "NOERROR" not in {rcode(port, *claim.question) for _ in range(2)}
 
@@ -393,7 +393,7 @@ def test_bind_validates_nothing_without_an_anchor(
     with started(command, port, tmp_path, guard) as child:
         for rtype in ("A", "AAAA"):
             asked = partial(rcode, port, NAME, rtype)
-            child.wait_until(lambda: asked() == "NOERROR", "answering", 15.0)  # noqa: B023
+            child.wait_until(lambda: asked() == "NOERROR", "answering")  # noqa: B023
 
 
 @pytest.mark.parametrize(
@@ -416,4 +416,4 @@ def test_what_unbound_validates(
     assert ("unbound-validation" in codes("unbound", tmp_path / "main.conf")) != answered
     with started(command, port, tmp_path, guard) as child:
         expected = "NOERROR" if answered else "SERVFAIL"
-        child.wait_until(lambda: rcode(port, NAME, "A") == expected, expected, 15.0)
+        child.wait_until(lambda: rcode(port, NAME, "A") == expected, expected)

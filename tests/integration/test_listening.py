@@ -60,7 +60,7 @@ def test_ipv6_that_is_off(
         OFF.write_text("0")
         if again == "a reload":
             os.kill(served.pid, signal.SIGHUP)
-        served.wait_until(lambda: answers("::1", tcp=True), "listening on ::1", 10.0)
+        served.wait_until(lambda: answers("::1", tcp=True), "listening on ::1")
         assert answers("::1", tcp=False)
         assert len(re.findall(r"\[::1\]:53: ", served.said())) == 1
     kept = [lines[1] for lines, _ in iter_until(manager, "STOPPING=1") if lines[0] == "FDSTORE=1"]

@@ -28,13 +28,14 @@ from tests.integration.served import SERVE, consul, serve
 from tests.integration.test_render import RENDER, rendering, wait_until
 from tests.integration.test_render_known import connections
 from tests.integration.watched import Front, at
+from tests.stalled import Stalls
 
 NETWORK = 66
 # How long (seconds) something changes all the time, and how many times a second.
 SECONDS, CHANGES = 8.0, 20
 MANY = 90
 # Within so long (seconds) both have as many connections as they may have, on a busy machine.
-FULL_S = 30.0
+FULL_S = 60.0
 # Of a whole catalog, and what a template of all may take (kB).
 SERVICES, INSTANCES, MEMORY_KB = 2000, 5, 200_000
 # So many hosts lose their leader; half of them have a template, and a file of generate's.
@@ -65,13 +66,14 @@ def test_what_changes_all_the_time_is_looked_at_once_a_second(
         there = cast(RealAgent, front.at)
         with rendering(tmp_path, guard, [there], f"{template}:{dest}"):
             wait_until(lambda: dest.exists() and "begin" in dest.read_text(), "written")
-            begin, number = time.monotonic(), 0
+            stalls, begin, number = Stalls(), time.monotonic(), 0
             while time.monotonic() < begin + SECONDS:
                 number += 1
                 keys(0, number)
                 time.sleep(1 / CHANGES)
             looks = [one for one in front.asked if one.at >= begin and one.blocking]
-            assert SECONDS / 2 <= len(looks) <= SECONDS + BURST
+            # While the disk keeps Consul from writing nothing changes.
+            assert SECONDS / 2 - stalls.seconds() <= len(looks) <= SECONDS + BURST
             wait_until(lambda: dest.read_text() == f"{number}\n", "up to date")
     finally:
         front.stop()

@@ -46,7 +46,7 @@ def test_a_loop_through_unbound(
         looped = f"{HOST}:{unbound.port}"
         served.configure({**settings, "recursors": [looped, good] if others else [looped]})
         os.kill(served.pid, signal.SIGHUP)
-        served.wait_until(lambda: "settings reloaded" in served.said(), "reloaded", 5.0)
+        served.wait_until(lambda: "settings reloaded" in served.said(), "reloaded")
         asked = 0
         while not FOUND.search(served.said()):
             reply = ask(served.at, f"n{asked}.example.test")

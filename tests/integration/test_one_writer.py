@@ -29,6 +29,7 @@ from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealAgent, RealCluster
 from consulfwd.zones.orders import Pause
 from consulfwd.zones.shared import Shared
+from tests.coreless import HeldUp
 from tests.integration.conftest import CONSUL, NEWEST
 from tests.integration.places import addresses
 from tests.integration.publishers import (
@@ -45,6 +46,7 @@ from tests.integration.publishers import (
     publishers,
 )
 from tests.integration.pushing import STEPS, notes
+from tests.stalled import Stalls
 
 NETWORK = 73
 BOTH = {"10.1.0.1", "10.1.0.2"}
@@ -80,16 +82,16 @@ def servers(consul_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 class Played(NamedTuple):
-    """Who was caught, and how long each takeover took (seconds)."""
+    """Who was caught, how long each takeover took (seconds), and the disk was stalled meanwhile."""
 
     killed: Publishers
     killed_took: float
     stopped: Publishers
     stopped_took: float
+    stalled: float
     thawed: float
-    again_took: float
     order: Publishers
-    order_took: list[float]
+    order_took: list[tuple[float, float]]
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +128,14 @@ def played(
         order.start("other", at["other"])
         for group in (killed, stopped, order):
             group.wait_backup("other")
-        begun = time.time()
+        begun, stalls = time.time(), Stalls()
         killed.children["one"].kill()
         stopped.children["one"].freeze()
         servers.set_health("node1", "app-1", "critical")
         took = [*_turns(order, at)]
-        killed_took = killed.wait_active("other", begun, killed_s())
-        stopped_took = stopped.wait_active("other", begun, killed_s())
+        killed_took = killed.wait_active("other", begun)
+        stopped_took = stopped.wait_active("other", begun)
+        stalled = stalls.seconds()
         stopped.wait_hold({"10.1.0.2"})
         killed.wait_hold({"10.1.0.2"})
         # Where it stands it knows of neither this change nor the one before.
@@ -144,28 +147,34 @@ def played(
         stopped.wait_backup("one", of="other")
         leaves = time.time()
         stopped.children["other"].terminate()
-        again = stopped.wait_active("one", leaves)
+        stopped.wait_active("one", leaves)
         servers.set_health("node1", "app-1", "critical")
         for group in (killed, stopped, order):
             group.wait_hold({"10.1.0.2"})
         assert stopped.children["one"].running
     servers.set_health("node1", "app-1", "passing")
-    return Played(killed, killed_took, stopped, stopped_took, thawed, again, order, took)
+    return Played(killed, killed_took, stopped, stopped_took, stalled, thawed, order, took)
 
 
-def _turns(order: Publishers, at: dict[str, Sequence[RealAgent]]) -> Iterator[float]:
-    """Let two publishers take turns, each ended in order; how long each takeover took."""
+def _turns(
+    order: Publishers, at: dict[str, Sequence[RealAgent]]
+) -> Iterator[tuple[float, float]]:
+    """Let two publishers take turns, each ended in order.
+
+    How long each takeover took, and the disk was stalled meanwhile.
+    """
     for leaves, follows in (("one", "other"), ("other", "one"), ("one", "other")):
-        began = time.time()
+        began, stalls = time.time(), Stalls()
         order.children[leaves].terminate()
-        yield order.wait_active(follows, began, 10.0)
+        yield order.wait_active(follows, began), stalls.seconds()
         order.start(leaves, at[leaves])
         order.wait_backup(leaves)
 
 
 def test_killed_at_every_step(played: Played) -> None:
     killed = played.killed
-    bounded(2, "killed, until the next one is active", played.killed_took, killed_s())
+    bounded(2, "killed, until the next one is active", played.killed_took, killed_s(),
+            played.stalled)  # fmt: skip
     killed.never_two()
     for zone in killed.zones:
         assert killed.turns(zone) in (["other"], ["one", "other"]), zone
@@ -175,7 +184,8 @@ def test_killed_at_every_step(played: Played) -> None:
 def test_stopped_at_every_step(played: Played) -> None:
     """It goes on where it stood, after another one has begun, and finds out before it writes."""
     stopped = played.stopped
-    bounded(3, "standing still, until the next one is active", played.stopped_took, killed_s())
+    bounded(3, "standing still, until the next one is active", played.stopped_took, killed_s(),
+            played.stalled)  # fmt: skip
     late = [
         one for one in stopped.bind.writes()
         if one.who == "one" and one.at > played.thawed and one.at < played.thawed + 1.0
@@ -198,7 +208,8 @@ def test_stopped_at_every_step(played: Played) -> None:
 
 
 def test_in_order_within_two_seconds(played: Played) -> None:
-    bounded(1, "ended in order, until the next one is active", max(played.order_took), 2.0)
+    took, stalled = max(played.order_took, key=lambda one: one[0] - one[1])
+    bounded(1, "ended in order, until the next one is active", took, 2.0, stalled)
     played.order.never_two()
     assert {len(played.order.numbers(zone)) for zone in played.order.zones} == {4}
 
@@ -227,13 +238,13 @@ def entry(servers: RealCluster, zone: str, key: str = ".lock") -> dict[str, Any]
     return found
 
 
-def next_active(found: Publishers, zone: str, since: float, within: float) -> tuple[float, int]:
+def next_active(found: Publishers, zone: str, since: float) -> tuple[float, int]:
     """Wait for the next to be active; return how long that took, and its number."""
 
     def later() -> list[tuple[float, int]]:
         return [one for who in KEYS for one in found.active(who, zone) if one[0] > since]
 
-    found.wait(later, f"somebody is active in {zone}", within)
+    found.wait(later, f"somebody is active in {zone}")
     at, number = min(later())
     return at - since, number
 
@@ -244,10 +255,11 @@ def test_a_session_that_is_destroyed_leaves_the_delay(
     """Its own clock has nothing to do with it: Consul says so at once."""
     zone = "destroyed.rows"
     session = entry(servers, zone)["Session"]
-    since = time.time()
+    since, stalls = time.time(), Stalls()
     servers.http("PUT", f"/v1/session/destroy/{session}")
-    took, number = next_active(rows, zone, since, 20.0)
-    bounded(12, "its session is destroyed, until the next one is active", took, DELAY + 4.0)
+    took, number = next_active(rows, zone, since)
+    bounded(12, "its session is destroyed, until the next one is active", took, DELAY + 4.0,
+            stalls.seconds())  # fmt: skip
     assert took > DELAY - 0.2
     assert number == 2
     rows.never_two()
@@ -259,10 +271,11 @@ def test_a_session_that_is_destroyed_leaves_the_delay(
 def test_a_lock_whose_key_is_deleted(servers: RealCluster, rows: Publishers) -> None:
     zone = "deleted.rows"
     before = entry(servers, zone)["LockIndex"]
-    since = time.time()
+    since, stalls = time.time(), Stalls()
     servers.http("DELETE", KEY.format(zone) + ".lock")
-    took, number = next_active(rows, zone, since, 20.0)
-    bounded(14, "the lock's key is deleted, until the next one is active", took, 4.0)
+    took, number = next_active(rows, zone, since)
+    bounded(14, "the lock's key is deleted, until the next one is active", took, 4.0,
+            stalls.seconds())  # fmt: skip
     # Consul counts from the beginning, publishers do not.
     assert (before, entry(servers, zone)["LockIndex"], number) == (1, 1, 2)
 
@@ -273,12 +286,13 @@ def test_a_memory_that_a_later_holder_has_written(servers: RealCluster, rows: Pu
     found = entry(servers, zone, "memory")
     memory = json.loads(base64.b64decode(found["Value"]))
     assert memory["number"] == 1
-    since = time.time()
+    since, stalls = time.time(), Stalls()
     servers.http("PUT", KEY.format(zone) + "memory", {**memory, "number": 7})
     # What is withdrawn is to be remembered.
     servers.set_health("node1", "app-1", "critical")
-    took, number = next_active(rows, zone, since, 30.0)
-    bounded(15, "its memory is another's, until the next one is active", took, 10.0)
+    took, number = next_active(rows, zone, since)
+    bounded(15, "its memory is another's, until the next one is active", took, 10.0,
+            stalls.seconds())  # fmt: skip
     assert number == 8
     assert "with number 7" in rows.log("one")
     servers.set_health("node1", "app-1", "passing")
@@ -293,10 +307,11 @@ def test_a_disk_that_cannot_be_used(servers: RealCluster, rows: Publishers) -> N
         file = rows.folder / who / f"zone-{zone}.json"
         file.unlink(missing_ok=True)
         file.mkdir()
-    since = time.time()
+    since, stalls = time.time(), Stalls()
     servers.http("PUT", f"/v1/session/destroy/{entry(servers, zone)['Session']}")
-    took, number = next_active(rows, zone, since, 20.0)
-    bounded(17, "its disk cannot be used, until the next one is active", took, DELAY + 4.0)
+    took, number = next_active(rows, zone, since)
+    bounded(17, "its disk cannot be used, until the next one is active", took, DELAY + 4.0,
+            stalls.seconds())  # fmt: skip
     assert number == 2
     said = rows.log("one") + rows.log("other")
     assert f"zone-{zone}.json: is no file" in said
@@ -307,7 +322,7 @@ def test_a_disk_that_cannot_be_used(servers: RealCluster, rows: Publishers) -> N
 @pytest.fixture(scope="module")
 def usual(
     consul_binary: Path, guard: Guard, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Publishers, float]]:
+) -> Iterator[tuple[Publishers, float, Stalls]]:
     """Killed where all is as it is usual; what becomes of that takes its time."""
     folder = tmp_path_factory.mktemp("usual")
     at = addresses(NETWORK + 1, 11)
@@ -321,15 +336,19 @@ def usual(
         found.start("other", cluster.servers)
         found.wait_backup("other")
         found.children["one"].kill()
-        yield found, time.time()
+        yield found, time.time(), Stalls()
 
 
 class Guarded(NamedTuple):
-    """One server with ACLs, two publishers there, and when the token of one was revoked."""
+    """One server with ACLs, two publishers there, and when the token of one was revoked.
+
+    `stalls` are those of the disk since then.
+    """
 
     cluster: RealCluster
     publishers: Publishers
     revoked: float
+    stalls: Stalls
 
 
 @pytest.fixture(scope="module")
@@ -357,9 +376,9 @@ def guarded(
                 found.wait_hold(BOTH)
         found.wait_backup("other")
         accessor = cluster.http("GET", "/v1/acl/token/self", token=secrets[0])["AccessorID"]
-        begun = time.time()
+        begun, stalls = time.time(), Stalls()
         cluster.http("DELETE", f"/v1/acl/token/{accessor}")
-        yield Guarded(cluster, found, begun)
+        yield Guarded(cluster, found, begun, stalls)
 
 
 class Shaken(NamedTuple):
@@ -391,16 +410,17 @@ def shaken(
 
 @NEWEST
 def test_a_token_that_is_revoked_ends_it(
-    usual: tuple[Publishers, float], guarded: Guarded, shaken: Shaken
+    usual: tuple[Publishers, float, Stalls], guarded: Guarded, shaken: Shaken
 ) -> None:
     """It cannot renew its session; whoever has another token goes on."""
-    cluster, found, since = guarded
-    took = found.wait_active("other", since, killed_s())
+    cluster, found, since, stalls = guarded
+    took, stalled = found.wait_active("other", since), stalls.seconds()
     (stopped,) = [
         one.at - since for one in notes(found.folder) if (one.who, one.what) == ("one", "stopped")
     ]
-    bounded(13, "its token is revoked, until it stops", stopped, TTL + 1.0)
-    bounded(13, "its token is revoked, until the next one is active", took, killed_s())
+    bounded(13, "its token is revoked, until it stops", stopped, TTL + 1.0, stalled)
+    bounded(13, "its token is revoked, until the next one is active", took, killed_s(),
+            stalled)  # fmt: skip
     assert took > stopped
     found.wait(lambda: "403" in found.log("one"), "it says why")
     cluster.set_health("node1", "app-1", "critical")
@@ -420,7 +440,8 @@ def test_agents_and_a_leader_that_die_cost_nobody_the_lock(
     # Longer than a session lasts that nobody renews.
     time.sleep(max(0.0, at + LONGER["ttl"] + 1.0 - time.time()))
     servers.set_health("node1", "app-1", "critical")
-    took = found.wait_hold({"10.1.0.2"}, 20.0)
+    stalls = Stalls()
+    took = found.wait_hold({"10.1.0.2"})
     assert found.numbers("a.shaken") == [1]
     assert "no longer active" not in found.log("one")
     last = found.bind.writes()[-1]
@@ -431,7 +452,8 @@ def test_agents_and_a_leader_that_die_cost_nobody_the_lock(
         (7, "a server hangs that it asks"),
         (9, "the leader dies, another is elected"),
     ):
-        bounded(row, f"{what}: a change is in the zone all the same", took, 20.0)
+        bounded(row, f"{what}: a change is in the zone all the same", took, 20.0,
+                stalls.seconds())  # fmt: skip
     servers.set_health("node1", "app-1", "passing")
     servers.heal()
 
@@ -461,12 +483,14 @@ def test_restored_from_an_older_snapshot(servers: RealCluster, last: Publishers)
     last.wait_active("other", leaves)
     last.start("one", servers.servers)
     last.wait_backup("one")
-    since = time.time()
+    since, stalls = time.time(), Stalls()
     _snapshot(servers, snapshot)
     stopped = last.wait(lambda: "no longer active" in last.log("other"), "it stops")
-    bounded(16, "Consul is restored, until who is active stops", stopped, 5.0)
-    took, _ = next_active(last, zone, since, killed_s() + 10.0)
-    bounded(16, "Consul is restored, until the next one is active", took, killed_s())
+    bounded(16, "Consul is restored, until who is active stops", stopped, 5.0,
+            stalls.seconds())  # fmt: skip
+    took, _ = next_active(last, zone, since)
+    bounded(16, "Consul is restored, until the next one is active", took, killed_s(),
+            stalls.seconds())  # fmt: skip
     # Above all that its host knows of: what others had since the snapshot nobody has told it.
     for who in KEYS:
         own = [each for _, each in last.active(who, zone)]
@@ -499,20 +523,19 @@ def test_without_a_quorum_nobody_goes_on(servers: RealCluster, last: Publishers)
     for server in frozen:
         server.freeze()
     try:
-        took = last.wait(
-            lambda: last.log(holder).count("no longer active") > said, "it stops", 2 * TTL
-        )
-        bounded(10, "no quorum, until who is active stops", took, TTL + 1.5)
+        stalls = Stalls()
+        took = last.wait(lambda: last.log(holder).count("no longer active") > said, "it stops")
+        bounded(10, "no quorum, until who is active stops", took, TTL + 1.5, stalls.seconds())
         time.sleep(2.0)
         assert (last.numbers(zone), len(last.bind.writes())) == (before, wrote)
     finally:
         for server in frozen:
             server.thaw()
-    since = time.time()
+    since, stalls = time.time(), Stalls()
     servers.wait_ready()
-    took, number = next_active(last, zone, since, killed_s() + ELECTION_S)
+    took, number = next_active(last, zone, since)
     bounded(10, "there is a quorum again, until the next one is active", took,
-            killed_s() + ELECTION_S)  # fmt: skip
+            killed_s() + ELECTION_S, stalls.seconds())  # fmt: skip
     # The lock may have been somebody's who did not learn of it in time.
     assert number > before[-1]
 
@@ -602,13 +625,13 @@ async def test_orders_reach_whoever_is_active_wherever_they_are_given(
         assert (orders.paused, orders.allow) == ("", None)
         waits = asyncio.ensure_future(shared.orders(index, 30.0))
         await asyncio.sleep(0.2)
-        begin = time.monotonic()
+        held, begin = HeldUp(disk=True), time.monotonic()
         await shared.pause(Pause("racks", "ada", 1.0))
         orders, index = await waits
         # Other keys may have changed, too.
         while not orders.paused:
             orders, index = await shared.orders(index, 30.0)
-        assert time.monotonic() - begin < 2.0
+        assert time.monotonic() - begin < 2.0 + held.seconds()
         assert orders.paused == "paused by ada: racks"
         assert await shared.resume()
         assert (await shared.orders())[0].paused == ""
@@ -617,11 +640,12 @@ async def test_orders_reach_whoever_is_active_wherever_they_are_given(
 
 
 @NEWEST
-def test_killed_by_the_times_that_are_usual(usual: tuple[Publishers, float]) -> None:
+def test_killed_by_the_times_that_are_usual(usual: tuple[Publishers, float, Stalls]) -> None:
     """The last of all here: what there is to see has happened meanwhile."""
-    found, killed_at = usual
-    took = found.wait_active("other", killed_at, 50.0)
-    bounded(2, "killed by the times that are usual, until the next one is active", took, 50.0)
+    found, killed_at, stalls = usual
+    took = found.wait_active("other", killed_at)
+    bounded(2, "killed by the times that are usual, until the next one is active", took, 50.0,
+            stalls.seconds())  # fmt: skip
     # Consul's promise: not before the TTL and the delay.
     assert took > 15.0 + 15.0 - 7.5
     found.never_two()

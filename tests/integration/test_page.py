@@ -199,7 +199,7 @@ async def test_a_fallen_agent_is_seen_at_once_and_told_once(page: Page, served: 
     )
     for at in range(1, 4):
         served.show(replace(page_seen.serve(), taken=page_seen.TAKEN + at))
-        await page.until("document.querySelector('#agents .pill.bad')?.textContent === 'down'", 2)
+        await page.until("document.querySelector('#agents .pill.bad')?.textContent === 'down'")
     assert await page.value("told") == 1
     assert str(await page.value("document.title")).startswith("Working, with a fault · app7")
 

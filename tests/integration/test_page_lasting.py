@@ -179,7 +179,7 @@ async def test_a_page_that_is_open_for_a_day_does_not_grow(page: Page, served: S
                 await served.sent()
         await served.sent()
         seen = page_seen.clock(page_seen.TAKEN + end - 1)
-        await page.until(f"document.querySelector('#foot').innerText.includes('{seen}')", 20)
+        await page.until(f"document.querySelector('#foot').innerText.includes('{seen}')")
 
     async def held(begin: int) -> list[int]:
         """Return the least that it has over a few seconds: octets, nodes, listeners.

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from consulfwd.dev.child import Child, Guard
+from consulfwd.dev.child import PATIENCE_S, Child, Guard
 from consulfwd.dev.real_config import free_port
 from consulfwd.ops.metrics import CONTENT_TYPE, exposition, zones_exposition
 from consulfwd.ops.snapshot import Snapshot, TargetSeen
@@ -111,7 +111,7 @@ class Prometheus:
     def get(self, path: str, **values: str) -> Any:
         """The data of a reply; an error of it is one of ours."""
         url = f"{self._at}/{path}?{urllib.parse.urlencode(values)}"
-        with urllib.request.urlopen(url, timeout=10) as reply:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as reply:
             found = json.load(reply)
         assert found["status"] == "success"
         return found["data"]
@@ -178,7 +178,7 @@ def test_a_real_one_scrapes_all_of_it(prometheus: Prometheus) -> None:
 def test_the_alerts_are_in_force_there(prometheus: Prometheus, project: Path) -> None:
     (group,) = prometheus.get("rules")["groups"]
     assert [one["name"] for one in group["rules"]] == [one.name for one in alerts(project)]
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + PATIENCE_S
     while any(one["health"] == "unknown" for one in group["rules"]):
         assert time.monotonic() < ends
         (group,) = prometheus.get("rules")["groups"]
@@ -190,7 +190,7 @@ def test_what_the_dashboard_asks_is_answered(prometheus: Prometheus, project: Pa
     board = dashboard(project)
     # Nobody has restarted.
     expected = [expr for expr, _ in asked(board) if expr.startswith("changes(")]
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + PATIENCE_S
     # What is asked while a scrape was missed has no answer.
     while (
         empty := [expr for expr, _ in asked(board) if not prometheus.value(filled_in(expr))]

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from consulfwd.dev.child import Child, Guard
+from consulfwd.dev.child import PATIENCE_S, Child, Guard
 from tests.integration.asking import ask, data
 from tests.integration.served import HOST, SERVE, Served, serve
 
@@ -41,7 +41,7 @@ class Collector(Child):
         """End it, and return what BIND's reader makes of its file, a message each."""
         os.kill(self.pid, signal.SIGTERM)
         assert self._process is not None
-        self._process.wait(10)
+        self._process.wait(PATIENCE_S)
         self._reap()
         command = ["dnstap-read", "-y", str(self.taken)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -201,7 +201,7 @@ def test_a_missing_library_is_one_line_with_what_to_do(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "serve", "-c", file],
-        capture_output=True, text=True, timeout=20, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()

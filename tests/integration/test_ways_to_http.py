@@ -89,7 +89,7 @@ def test_http_over_a_unix_socket(site: Site, guard: Guard, tmp_path: Path) -> No
     section = {"agents": [{**entry, "http_port": 1}], "quality": {"every": 0.5}}
     with serve({"consul": section, "log": {"level": "debug"}}, tmp_path, guard) as served:
         # What is asked twice is watched, over the socket: there is nothing at the port.
-        served.wait_until(lambda: watches(served), "watching", 20)
+        served.wait_until(lambda: watches(served), "watching")
         assert data(ask(served.at, NAME)) == {site.address}
         assert "cannot be asked over HTTP" not in served.said()
 
@@ -134,6 +134,6 @@ def test_consul_s_own_variables_lead_to_https(site: Site, guard: Guard, tmp_path
     # What TLS still takes leave of when the process ends is the system's to close: it is not told.
     how = {"environ": environ, "python": SERVE}
     with serve({"consul": section}, tmp_path, guard, **how) as served:
-        served.wait_until(lambda: watches(served), "watching", 20)
+        served.wait_until(lambda: watches(served), "watching")
         assert data(ask(served.at, NAME)) == {site.address}
         assert "cannot be asked over HTTP" not in served.said()

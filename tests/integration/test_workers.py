@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from consulfwd.dev.child import Guard
+from consulfwd.dev.child import PATIENCE_S, Guard
 from consulfwd.dev.real import RealCluster, Registration
 from consulfwd.errors import ConsulfwdError
 from consulfwd.ops import client
@@ -31,7 +31,7 @@ from tests.integration.served import SERVE, Served, consul, serve
 from tests.load_lock import only_load
 from tests.net.world import free_port
 
-SOCKETS, RATE, PATIENCE_S = 16, 500, 4.0
+SOCKETS, RATE, LAST_S = 16, 500, 4.0
 NAMES = ("web.service.consul", "consul.service.consul", "nobody.service.consul")
 # On a quiet machine: what it holds up is taken off.
 MENDED_S, TOLD_S, LOST = 1.0, 1.0, 50
@@ -67,7 +67,7 @@ class Load:
                     sock.send((number & 0xFFFF).to_bytes(2, "big") + query[2:])
                 self.sent += 1
             self._receive(0.001)
-        ends = time.monotonic() + PATIENCE_S
+        ends = time.monotonic() + LAST_S
         while self._waiting and time.monotonic() < ends:
             self._receive(0.05)
 
@@ -126,16 +126,16 @@ class Workers:
             raise AssertionError(f"{code}: {found}")
         return found
 
-    def until_two(self, seconds: float, but: int = 0) -> float:
-        """Wait until two workers answer, none of them `but`; return how long that took."""
-        began = time.monotonic()
-        while time.monotonic() < began + seconds:
+    def until_two(self, but: int = 0) -> None:
+        """Wait until two workers answer, none of them `but`."""
+        ends = time.monotonic() + PATIENCE_S
+        while time.monotonic() < ends:
             with contextlib.suppress(ConsulfwdError, AssertionError):
                 found = self.pids()
                 if len(found) == 2 and but not in found:
-                    return time.monotonic() - began
+                    return
             time.sleep(0.02)
-        raise AssertionError(f"not in {seconds} s: {self.served.said()[-2000:]}")
+        raise AssertionError(f"not in {PATIENCE_S} s: {self.served.said()[-2000:]}")
 
 
 def given(cluster: RealCluster, path: Path, port: int = 0, **more: Any) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def workers(cluster: RealCluster, guard: Guard, tmp_path: Path) -> Iterator[Work
     port = free_port()
     with serve(given(cluster, path, port), tmp_path / "serve", guard, python=SERVE) as served:
         made = Workers(served, path)
-        made.until_two(30.0)
+        made.until_two()
         yield made
         # The one that a test has killed is told of as an error.
         told = served.log.read_text().replace(" ERROR worker", " NOTED worker")
@@ -197,7 +197,7 @@ def test_killed_exchanged_and_reloaded_under_load(
             old = workers.pids()
             os.kill(served.pid, signal.SIGUSR2)
             for pid in old:
-                workers.until_two(30.0, but=pid)
+                workers.until_two(pid)
             time.sleep(0.5)
             served.configure(given(cluster, workers.path, served.at[1], cache={"size": 1000}))
             os.kill(served.pid, signal.SIGHUP)
@@ -267,9 +267,9 @@ def test_changes_and_orders_reach_all(workers: Workers, cluster: RealCluster) ->
         for number in range(2, 6):
             address = f"10.77.0.{number}"
             register(address)
-            held = HeldUp(workers.served.pid)
+            held = HeldUp(workers.served.pid, disk=True)
             began = time.monotonic()
-            while answers() != {address} and time.monotonic() < began + 20.0:
+            while answers() != {address} and time.monotonic() < began + PATIENCE_S:
                 pass
             assert time.monotonic() - began < TOLD_S + held.seconds()
             assert answers() == {address}
@@ -282,7 +282,7 @@ def test_changes_and_orders_reach_all(workers: Workers, cluster: RealCluster) ->
     assert len(workers.order("drain", server=first)["others"]) == 2
     victim = workers.pids()[1]
     os.kill(victim, signal.SIGKILL)
-    workers.until_two(30.0, but=victim)
+    workers.until_two(victim)
     # Who begins later knows it, too.
     assert workers.status()["resolver"]["upstreams"][0]["drained"]
     assert workers.order("explain", name="web.service.consul", type="A")
@@ -302,7 +302,7 @@ def test_changes_and_orders_reach_all(workers: Workers, cluster: RealCluster) ->
 
     looking = threading.Thread(target=look, daemon=True)
     looking.start()
-    ends = time.monotonic() + 20.0
+    ends = time.monotonic() + PATIENCE_S
     while looking.is_alive() and time.monotonic() < ends:
         answers()
     assert not looking.is_alive()
@@ -316,11 +316,11 @@ def test_workers_end_with_the_head(cluster: RealCluster, guard: Guard, tmp_path:
     try:
         served.start()
         made = Workers(served, path)
-        made.until_two(30.0)
+        made.until_two()
         pids = made.pids()
     finally:
         served.kill()
-    ends = time.monotonic() + 20.0
+    ends = time.monotonic() + PATIENCE_S
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < ends:
         time.sleep(0.05)
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)

@@ -23,7 +23,7 @@ import dns.query
 import dns.rcode
 import pytest
 
-from consulfwd.dev.child import Guard
+from consulfwd.dev.child import PATIENCE_S, Guard
 from consulfwd.errors import ConsulfwdError
 from consulfwd.ops import client
 from tests.coreless import HeldUp
@@ -74,11 +74,11 @@ class Site:
         """What queries from many ports are answered with: addresses, or a code."""
         return {_shown(self.ask(name)) for _ in range(PORTS)}
 
-    def until(self, answers: set[str], seconds: float, name: str = NAME) -> float:
+    def until(self, answers: set[str], name: str = NAME) -> float:
         """Wait until all say so; return how long it took."""
         began = time.monotonic()
         while (found := self.answers(name)) != answers:
-            assert time.monotonic() < began + seconds, (found, self.served.said()[-2000:])
+            assert time.monotonic() < began + PATIENCE_S, (found, self.served.said()[-2000:])
         return time.monotonic() - began
 
     def status(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Site:
         return [one["pid"] for one in self.status()["workers"] if one["answers"]]
 
     def until_two(self, but: int, meanwhile: Callable[[], object]) -> None:
-        ends = time.monotonic() + 30.0
+        ends = time.monotonic() + PATIENCE_S
         while time.monotonic() < ends:
             meanwhile()
             with contextlib.suppress(ConsulfwdError, AssertionError):
@@ -171,11 +171,11 @@ def test_workers_answer_by_what_one_process_knows(
 ) -> None:
     primary, secondary = targets
     served = site.served
-    site.until({primary.address}, 20.0)
+    site.until({primary.address})
 
     primary.end()
     held = HeldUp(served.pid)
-    took = site.until({secondary.address}, 20.0)
+    took = site.until({secondary.address})
     print(f"moved after {took:.2f} s")
     assert took < INTERVAL * FALL + 1.0 + held.seconds()
     texts = {str(site.ask(f"_failover.{NAME}", "TXT").answer[0]) for _ in range(PORTS)}
@@ -193,7 +193,7 @@ def test_workers_answer_by_what_one_process_knows(
 
     # An order reaches all, and a worker that begins later knows of it from its first answer on.
     site.order("force", glob=f"{NAME}/primary", to="up", reason="a drill", by="anna")
-    site.until({primary.address}, 20.0)
+    site.until({primary.address})
     seen_meanwhile: set[str] = set()
     victim = site.pids()[0]
     os.kill(victim, signal.SIGKILL)
@@ -203,12 +203,12 @@ def test_workers_answer_by_what_one_process_knows(
     # So is a name that came by a reload.
     site.settings["failover"][OTHER] = _record(secondary, primary)
     site.reload()
-    site.until({secondary.address}, 20.0, OTHER)
+    site.until({secondary.address}, OTHER)
     assert site.answers() == {primary.address}
 
     # What was ordered a moment before holds in the next program.
     site.order("unforce", glob=f"{NAME}/primary")
-    site.until({secondary.address}, 20.0)
+    site.until({secondary.address})
     site.order("force", glob=f"{OTHER}/primary", to="down", by="anna")
     old = site.pids()
     os.kill(served.pid, signal.SIGUSR2)

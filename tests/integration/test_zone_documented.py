@@ -134,7 +134,7 @@ class Started:
         self._running.append(server)
         # It may have no zone to answer for yet.
         super(Primary, server).start()
-        server.wait_until(server.listens, "listening", 15.0)
+        server.wait_until(server.listens, "listening")
         return server
 
     def kill(self) -> None:

@@ -67,10 +67,14 @@ class At:
     async def until(
         self, condition: Callable[[], object], what: str, within: float = PATIENCE_S
     ) -> float:
-        """Wait until that holds; return after how many seconds it did."""
-        begin = time.monotonic()
+        """Wait until that holds; return after how many seconds it did.
+
+        What the machine or its disk held up Consul and us is allowed besides.
+        """
+        held, begin = HeldUp(disk=True), time.monotonic()
         while not condition():
-            assert time.monotonic() < begin + within, what
+            waited = time.monotonic() - begin
+            assert waited < within or waited < within + held.seconds(), what
             await asyncio.sleep(0.02)
         return time.monotonic() - begin
 
@@ -149,7 +153,7 @@ async def test_each_change_is_known_in_time(
         ) -> None:
             name, expected = SERVICE.format(number), [NODE.format(one) for one in shown]
             await make()
-            held = HeldUp()
+            held = HeldUp(disk=True)
             waited = await at.until(lambda: at.shown(name) == expected, what)
             took[what] = waited - held.seconds()
 
@@ -293,7 +297,7 @@ async def test_without_a_leader_all_stays_is_told_and_falls_in_doubt(many: RealC
             "in doubt, and each",
             AGE_S + 5,
         )
-        await at.until(lambda: at.told and at.feed.faults(), "said", 30)
+        await at.until(lambda: at.told and at.feed.faults(), "said")
         assert all_there(at)
         await asyncio.to_thread(many.heal)
         await at.until(lambda: not at.doubted(), "no doubt")

@@ -189,7 +189,7 @@ def test_a_grid_is_kept_as_it_should_be_with_no_more_requests_than_that_takes(
             child.wait_until(lambda: site.looks() > so_far + 2, "looking")  # noqa: B023
             child.terminate()
             child.start()
-        child.wait_until(lambda: site.looks() >= before + 50, "looking", 60)
+        child.wait_until(lambda: site.looks() >= before + 50, "looking")
         assert site.writes() == []
         arguments = Path(f"/proc/{child.pid}/cmdline").read_text()
         environ = Path(f"/proc/{child.pid}/environ").read_text()
@@ -198,18 +198,18 @@ def test_a_grid_is_kept_as_it_should_be_with_no_more_requests_than_that_takes(
         member.faults = [nth(9, "status 503"), *(nth(2 * at, kind, writing)
                          for at, kind in enumerate(kinds))]  # fmt: skip
         site.cluster.set_health("node1", "dashboard-1", "critical")
-        child.wait_until(lambda: site.holds() == gone, "without it", 20)
+        child.wait_until(lambda: site.holds() == gone, "without it")
         site.cluster.set_health("node1", "dashboard-1", "passing")
-        child.wait_until(lambda: site.holds() == whole, "whole again", 20)
+        child.wait_until(lambda: site.holds() == whole, "whole again")
         after = site.looks()
-        child.wait_until(lambda: site.looks() >= after + 2, "looking", 20)
+        child.wait_until(lambda: site.looks() >= after + 2, "looking")
         assert site.writes() == [*went, *came]
         # What others did to ours is mended, and theirs is left alone.
         member.faults = []
         theirs = foreign(grid, "record:a", "crowd", ipv4addr="192.0.2.9", view="outside")
         ref = next(one for one, each in grid.objects.items() if each["name"].startswith("crowd."))
         grid.delete(ref)
-        child.wait_until(lambda: "crowd record:a" in held(grid, "inside"), "mended", 20)
+        child.wait_until(lambda: "crowd record:a" in held(grid, "inside"), "mended")
         grid.delete(theirs["_ref"])
         child.terminate()
     finally:

@@ -297,9 +297,10 @@ class Front:
 def wait(condition: Callable[[], object], seconds: float, *programs: Child) -> bool:
     """Wait for a condition, so long at most; whether it holds.
 
-    What the machine held up this process and those programs is allowed besides.
+    What the machine held up this process and those programs is allowed besides, and what its disk
+    held up Consul.
     """
-    held, end = HeldUp(*(one.pid for one in programs)), time.monotonic() + seconds
+    held, end = HeldUp(*(one.pid for one in programs), disk=True), time.monotonic() + seconds
     while not condition():
         if (now := time.monotonic()) >= end and now >= end + held.seconds():
             return False

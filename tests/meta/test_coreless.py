@@ -6,13 +6,16 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests import coreless
+from tests import coreless, stalled
 from tests.coreless import HeldUp
+from tests.stalled import Stalls
 
 
 def test_two_on_one_core_wait_for_each_other_and_one_that_sleeps_for_nobody() -> None:
@@ -67,6 +70,64 @@ def test_what_threads_and_children_waited_is_added_up(
     # What the machine's host took comes on top.
     monkeypatch.setattr(coreless, "stolen_s", lambda: 1.25)
     assert held.seconds() == pytest.approx(9.125)
+
+
+class Slow:
+    """A disk: how long a write takes, until it is let go."""
+
+    def __init__(self) -> None:
+        self.began, self.moves = threading.Event(), threading.Event()
+        self.moves.set()
+        self.writes = 0
+
+    def fsync(self, file: int) -> None:
+        if not self.moves.is_set():
+            self.began.set()
+            # At once: who wakes up again and again waits for a core each time.
+            self.moves.wait()
+        self.writes += 1
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
+    found = Slow()
+    monkeypatch.setattr(os, "fsync", found.fsync)
+    monkeypatch.setattr(stalled, "EVERY_S", 0.001)
+    return found
+
+
+def test_a_disk_that_stalls_is_counted_where_the_way_leads_through_it(
+    slow: Slow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody waits for a core, or is away.
+    monkeypatch.setattr(coreless, "PROC", tmp_path)
+    monkeypatch.setattr(coreless, "stolen_s", lambda: 0.0)
+    slow.moves.clear()
+    held, other = HeldUp(disk=True), HeldUp()
+    assert slow.began.wait(10.0)
+    time.sleep(0.3)
+    # What waits now is in it.
+    assert (during := held.seconds()) > 0.2
+    slow.moves.set()
+    until(lambda: slow.writes > 2)
+    assert held.seconds() > during - 0.1
+    assert other.seconds() == 0.0
+
+
+def test_a_disk_that_keeps_up_is_not_counted_and_left_alone_afterwards(slow: Slow) -> None:
+    stalls = Stalls()
+    until(lambda: slow.writes > 20)
+    assert stalls.seconds() < 0.1
+    thread = stalls.thread
+    del stalls
+    until(lambda: not Path(f"/proc/self/task/{thread}").exists())
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def test_this_process_has_waited_no_longer_than_it_lives() -> None:

@@ -1,0 +1,76 @@
+"""Time for which a disk made somebody wait.
+
+Consul takes a write once its log is on a disk, and so do databases and journals: what goes through
+them takes as long as the disk makes them wait. Tests that hold such a way to a time allow that.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+import weakref
+from pathlib import Path
+
+# A disk that keeps up takes no longer for a block; as often one is tried (seconds).
+QUICK_S, EVERY_S = 0.05, 0.05
+
+
+class Stalls:
+    """How long the disk of temporary files makes a write wait, seen by writing, while this lives.
+
+    Nothing is counted on a disk that keeps up.
+    """
+
+    def __init__(self) -> None:
+        self._tried = _Tried()
+        given = weakref.ref(self), self._tried
+        self._thread = threading.Thread(target=_try, args=given, daemon=True)
+        self._thread.start()
+
+    @property
+    def thread(self) -> int:
+        """Who writes: waits for a core, too, but holds up nobody."""
+        assert self._thread.native_id is not None
+        return self._thread.native_id
+
+    def seconds(self) -> float:
+        """For how long it did so far; what it makes wait now is in it."""
+        return self._tried.seconds()
+
+
+class _Tried:
+    def __init__(self) -> None:
+        # What earlier ones waited, and when the one began that waits now: changed at once.
+        self._state: tuple[float, float | None] = 0.0, None
+
+    def begins(self) -> None:
+        self._state = self._state[0], time.monotonic()
+
+    def ends(self, coreless_s: float) -> None:
+        self._state = max(self._state[0], self.seconds() - coreless_s), None
+
+    def seconds(self) -> float:
+        waited, began = self._state
+        return waited if began is None else waited + max(0.0, time.monotonic() - began - QUICK_S)
+
+
+def _try(whose: weakref.ref[Stalls], tried: _Tried) -> None:
+    ready = Path("/proc/thread-self/schedstat")
+
+    def coreless_s() -> float:
+        return int(ready.read_text().split()[1]) / 1e9
+
+    before = coreless_s()
+    tried.begins()
+    with tempfile.TemporaryFile(buffering=0) as file:
+        while whose() is not None:
+            file.seek(0)
+            file.write(b"x")
+            os.fsync(file.fileno())
+            # What it waited for a core is none of the disk's.
+            tried.ends(coreless_s() - before)
+            time.sleep(EVERY_S)
+            before = coreless_s()
+            tried.begins()
