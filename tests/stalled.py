@@ -13,22 +13,8 @@ import time
 import weakref
 from pathlib import Path
 
-PRESSURE = Path("/proc/pressure/io")
 # A disk that keeps up takes no longer for a block; as often one is tried (seconds).
 QUICK_S, EVERY_S = 0.05, 0.05
-
-
-def stalled_s() -> float:
-    """Seconds since boot; next to nothing of each on a machine whose disk keeps up.
-
-    While all cores are busy it is less than somebody waited, down to a share of one core: `Stalls`
-    is exact. 0 where the kernel does not tell. https://docs.kernel.org/accounting/psi.html
-    """
-    try:
-        some = PRESSURE.read_text().split("\n", 1)[0]
-    except OSError:
-        return 0.0
-    return int(some.rpartition("total=")[2]) / 1e6
 
 
 class Stalls:

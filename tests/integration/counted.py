@@ -2,9 +2,8 @@
 
 Into the file `counters` beside FILE: a JSON object per line, with the time by the monotonic clock
 (`at`), the engine's counters, the health of each upstream (`states`), how many watches would tell
-of a change (`watches`), how many seconds the machine was stopped by its host (`stolen`), how many
-the server was ready to go on and had no core (`coreless`), and how many somebody waited for a disk
-(`stalled`).
+of a change (`watches`), how many seconds the machine was stopped by its host (`stolen`), and how
+many the server was ready to go on and had no core (`coreless`).
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from consulfwd.cli import logs
 from consulfwd.config import Loaded, load
 from consulfwd.server import Server
 from tests.coreless import coreless_s
-from tests.stalled import stalled_s
 from tests.stolen import stolen_s
 
 EVERY_S = 0.1
@@ -66,7 +64,6 @@ async def _main(file: Path, out: TextIO) -> None:
                 "watches": sum(watch.armed for watch in watches),
                 "stolen": stolen_s(),
                 "coreless": coreless_s(),
-                "stalled": stalled_s(),
             }
             out.write(f"{json.dumps(line)}\n")
 

@@ -10,7 +10,7 @@ import functools
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from tests.integration.counted import EVERY_S, written
 from tests.integration.load import Load, Result
 from tests.integration.served import Served, at, serve
 from tests.load_lock import only_load
-from tests.stalled import stalled_s
+from tests.stalled import Stalls
 from tests.stolen import stolen_s
 
 RATE = 500
@@ -45,7 +45,7 @@ Answer = frozenset[str]
 NXDOMAIN: Answer = frozenset({"NXDOMAIN"})
 Tell = Callable[[str, object], None]
 # What is written down and is no counter of what the server did.
-UNCOUNTED = ("at", "states", "stolen", "coreless", "stalled")
+UNCOUNTED = ("at", "states", "stolen", "coreless")
 
 
 def said(reply: dns.message.Message) -> Answer:
@@ -61,6 +61,13 @@ def _said(packet: bytes) -> Answer:
 def arrived(result: Result) -> float:
     """When a query had its answer; infinity when it had none."""
     return float("inf") if result.took_s is None else result.sent_at + result.took_s
+
+
+def _grown(told: Sequence[tuple[float, float]], begin: float, end: float) -> float:
+    """By how much a figure told with its time grew between two times, at the very most."""
+    before = [figure for at, figure in told if at <= begin] or [told[0][1]]
+    after = [figure for at, figure in told if at >= end] or [told[-1][1]]
+    return after[0] - before[-1]
 
 
 class Change(NamedTuple):
@@ -89,6 +96,10 @@ class Course:
         self.results: list[Result] = []
         self._name = name
         self._counters: list[dict[str, Any]] = []
+        self._stalls = Stalls()
+        # For how long a disk had stalled at what time, whenever it was looked.
+        self._stalled: list[tuple[float, float]] = []
+        self._lost()
 
     def begin(self, agent: RealAgent) -> None:
         """Take what an agent says for the answer before the first change, and wait for calm."""
@@ -117,6 +128,7 @@ class Course:
             taken.append(time.monotonic())
 
         thread = threading.Thread(target=work)
+        self._lost()
         begin = time.monotonic()
         thread.start()
         try:
@@ -134,9 +146,9 @@ class Course:
 
         It is counted `since` a time, else from now.
         """
-        now, lost = time.monotonic(), stolen_s() + stalled_s()
+        now, lost = time.monotonic(), self._lost()
         begin = now if since is None else since
-        while now < begin + within + BUSY_S + WINDOW_S + stolen_s() + stalled_s() - lost:
+        while now < begin + within + BUSY_S + WINDOW_S + self._lost() - lost:
             self._counters = written(self.served.file)
             took = self.watched_again(begin)
             if took < float("inf"):
@@ -147,9 +159,16 @@ class Course:
         text = f"{within} s after {label!r} agents are still asked for more than {SHARE:.0%}"
         raise AssertionError(f"{text}\n{self.served.said()}")
 
+    def _lost(self) -> float:
+        """For how many seconds so far; what a disk stalled is noted with the time."""
+        stalled = self._stalls.seconds()
+        self._stalled.append((time.monotonic(), stalled))
+        return stolen_s() + stalled
+
     def _await(self, agent: RealAgent, answer: Answer, until: float) -> float:
         found: Answer = frozenset()
         while (sent_at := time.monotonic()) < until:
+            self._lost()
             try:
                 found = said(ask(at(agent), self._name))
             except (OSError, dns.exception.DNSException):
@@ -163,6 +182,7 @@ class Course:
         """Take everything there is to know."""
         self.results = results
         self._counters = written(self.served.file)
+        self._lost()
 
     # -- what came of it ----------------------------------------------------------------------
 
@@ -208,10 +228,8 @@ class Course:
 
         What one server of Consul knows already another one may still wait to have on its disk.
         """
-        lost = [(one["at"], one["stolen"] + one["stalled"]) for one in self._counters]
-        before = [seconds for at, seconds in lost if at <= begin]
-        after = [seconds for at, seconds in lost if at >= end]
-        return float((after or [lost[-1][1]])[0] - (before or [lost[0][1]])[-1])
+        stolen = [(one["at"], one["stolen"]) for one in self._counters]
+        return sum(_grown(one, begin, end) for one in (stolen, self._stalled))
 
     def stolen_meanwhile(self, change: Change) -> float:
         """The same, from the beginning of a change until the last old answer."""

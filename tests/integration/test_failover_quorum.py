@@ -22,7 +22,7 @@ from tests.coreless import HeldUp
 from tests.integration.conftest import NEWEST
 from tests.integration.places import addresses
 from tests.net.world import until
-from tests.stalled import stalled_s
+from tests.stalled import Stalls
 
 NAME = "www.example.com"
 INTERVAL, FALL = 0.3, 2
@@ -151,7 +151,7 @@ async def moved(hosts: Mapping[str, Host], to: str) -> dict[str, float]:
 
 
 async def test_all_move_together_and_back(cluster: RealCluster, tmp_path: Path) -> None:
-    stalled = stalled_s()
+    stalls = Stalls()
     async with site(cluster, tmp_path, "consulfwd/failover-moves") as (web, hosts):
         held = HeldUp(disk=True)
         await web.stop(PRIMARY)
@@ -161,7 +161,7 @@ async def test_all_move_together_and_back(cluster: RealCluster, tmp_path: Path) 
         assert max(took[name] for name in "abc") < promised
         assert took["x"] < promised + 1.0
         never = all(host.held() == [] for host in hosts.values())
-        assert never or stalled_s() - stalled > SPARE_S
+        assert never or stalls.seconds() > SPARE_S
         await web.start(PRIMARY)
         await moved(hosts, PRIMARY)
 
@@ -170,7 +170,7 @@ async def test_all_move_together_and_back(cluster: RealCluster, tmp_path: Path) 
 async def test_an_order_moves_all_and_one_that_is_cut_off_nobody(
     cluster: RealCluster, tmp_path: Path
 ) -> None:
-    stalled = stalled_s()
+    stalls = Stalls()
     async with site(cluster, tmp_path, "consulfwd/failover-cut") as (_, hosts):
         hosts["x"].book.force("*/primary", "down", time.time() + 60, "a drill", "eve")
         await moved(hosts, SECONDARY)
@@ -184,12 +184,12 @@ async def test_an_order_moves_all_and_one_that_is_cut_off_nobody(
             await until(lambda: cut.held()[-1:] == ["held"], PATIENCE_S)
             assert {host.given() for host in hosts.values()} == {PRIMARY}
             others = [host.held() for name, host in hosts.items() if name != "c"]
-            assert others == [[]] * 3 or stalled_s() - stalled > SPARE_S
+            assert others == [[]] * 3 or stalls.seconds() > SPARE_S
         finally:
             await asyncio.to_thread(followers[1].thaw)
         # Back in touch, it is one against two.
         await until(lambda: cut.held()[-1:] == ["released"], PATIENCE_S)
-        assert cut.held() == ["held", "released"] or stalled_s() - stalled > SPARE_S
+        assert cut.held() == ["held", "released"] or stalls.seconds() > SPARE_S
         await asyncio.sleep(3 * INTERVAL)
         assert {host.given() for host in hosts.values()} == {PRIMARY}
         # Whose agent was the frozen one may be heard again a little later.

@@ -33,7 +33,7 @@ from tests.integration.proxy import Proxy
 from tests.integration.recursors import own_copy
 from tests.integration.served import Served, consul, serve
 from tests.integration.webs import PAGE, WRONG, Web
-from tests.stalled import stalled_s
+from tests.stalled import Stalls
 
 NETWORK = 96
 NAME = "www.example.com"
@@ -340,7 +340,7 @@ def test_one_of_three_checkers_moves_nothing(
     cluster: RealCluster, webs: Webs, tls: Path, tmp_path: Path, guard: Guard
 ) -> None:
     first, second = webs
-    stalled = stalled_s()
+    stalls = Stalls()
     names = ["site-a", "site-b", "site-c"]
     with contextlib.ExitStack() as stack:
         # All that the third one has to do with others passes here.
@@ -387,7 +387,7 @@ def test_one_of_three_checkers_moves_nothing(
         for asking in clients:
             assert {one.addresses for one in asking.seen} == {(first.address,)}
         once = sum("held" in line for line in served[2].said().splitlines()) == 1
-        assert once or stalled_s() - stalled > SPARE_S
+        assert once or stalls.seconds() > SPARE_S
         # What one finds is in Consul once a disk has it.
         held = HeldUp(*(one.pid for one in served), disk=True)
         at = time.monotonic()

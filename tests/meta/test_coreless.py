@@ -76,14 +76,15 @@ class Slow:
     """A disk: how long a write takes, until it is let go."""
 
     def __init__(self) -> None:
-        self.stalls = False
-        self.began = threading.Event()
+        self.began, self.moves = threading.Event(), threading.Event()
+        self.moves.set()
         self.writes = 0
 
     def fsync(self, file: int) -> None:
-        while self.stalls:
+        if not self.moves.is_set():
             self.began.set()
-            time.sleep(0.005)
+            # At once: who wakes up again and again waits for a core each time.
+            self.moves.wait()
         self.writes += 1
 
 
@@ -101,13 +102,13 @@ def test_a_disk_that_stalls_is_counted_where_the_way_leads_through_it(
     # Nobody waits for a core, or is away.
     monkeypatch.setattr(coreless, "PROC", tmp_path)
     monkeypatch.setattr(coreless, "stolen_s", lambda: 0.0)
-    slow.stalls = True
+    slow.moves.clear()
     held, other = HeldUp(disk=True), HeldUp()
     assert slow.began.wait(10.0)
     time.sleep(0.3)
     # What waits now is in it.
     assert (during := held.seconds()) > 0.2
-    slow.stalls = False
+    slow.moves.set()
     until(lambda: slow.writes > 2)
     assert held.seconds() > during - 0.1
     assert other.seconds() == 0.0
@@ -120,18 +121,6 @@ def test_a_disk_that_keeps_up_is_not_counted_and_left_alone_afterwards(slow: Slo
     thread = stalls.thread
     del stalls
     until(lambda: not Path(f"/proc/self/task/{thread}").exists())
-
-
-def test_pressure_is_what_the_kernel_tells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pressure = tmp_path / "io"
-    monkeypatch.setattr(stalled, "PRESSURE", pressure)
-    # A kernel that does not tell.
-    assert stalled.stalled_s() == 0.0
-    average = "avg10=0.00 avg60=9.99 avg300=0.10"
-    pressure.write_text(f"some {average} total=7500000\nfull {average} total=1000000\n")
-    assert stalled.stalled_s() == 7.5
 
 
 def until(condition: Callable[[], object]) -> None:
