@@ -39,21 +39,41 @@ class Stalls:
         """For how long it did so far; what it makes wait now is in it."""
         return self._tried.seconds()
 
+    def after(self, begun: float, seconds: float) -> float:
+        """When so much time had passed since `begun` in which it kept up (`time.monotonic`)."""
+        ends = begun + seconds
+        for begin, end in self._tried.stalls():
+            if end > begun and begin < ends:
+                ends += end - max(begin, begun)
+        return ends
+
 
 class _Tried:
     def __init__(self) -> None:
         # What earlier ones waited, and when the one began that waits now: changed at once.
         self._state: tuple[float, float | None] = 0.0, None
+        self._stalls: list[tuple[float, float]] = []
 
     def begins(self) -> None:
         self._state = self._state[0], time.monotonic()
 
     def ends(self, coreless_s: float) -> None:
-        self._state = max(self._state[0], self.seconds() - coreless_s), None
+        before, now = self._state[0], time.monotonic()
+        waited = self.seconds() - before - coreless_s
+        if waited > 0:
+            self._stalls.append((now - waited, now))
+        self._state = before + max(0.0, waited), None
 
     def seconds(self) -> float:
         waited, began = self._state
         return waited if began is None else waited + max(0.0, time.monotonic() - began - QUICK_S)
+
+    def stalls(self) -> list[tuple[float, float]]:
+        """From when to when each was, in order, with one that goes on."""
+        found, (_, began), now = list(self._stalls), self._state, time.monotonic()
+        if began is not None and now - began > QUICK_S:
+            found.append((began, now))
+        return found
 
 
 def _try(whose: weakref.ref[Stalls], tried: _Tried) -> None:

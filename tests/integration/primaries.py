@@ -23,7 +23,7 @@ import dns.update
 import dns.xfr
 import dns.zone
 
-from consulfwd.dev.child import Child, Guard
+from consulfwd.dev.child import PATIENCE_S, Child, Guard
 from consulfwd.dev.real_config import free_port
 from tests.integration.recursors import own_copy, tool
 
@@ -170,7 +170,7 @@ class Primary(Child):
         query, _ = dns.xfr.make_query(
             found, serial=None, keyring=self.keyring, keyname=dns.name.from_text("second")
         )
-        dns.query.inbound_xfr(self.address, found, query, self.port, timeout=5.0, lifetime=30.0)
+        dns.query.inbound_xfr(self.address, found, query, self.port, PATIENCE_S, PATIENCE_S)
         return found
 
     def records(self) -> dict[str, set[str]]:
@@ -189,7 +189,7 @@ class Primary(Child):
 
     def send(self, message: dns.message.Message) -> str:
         """What becomes of it, as a code."""
-        reply = dns.query.tcp(message, self.address, 5.0, self.port)
+        reply = dns.query.tcp(message, self.address, PATIENCE_S, self.port)
         return dns.rcode.to_text(reply.rcode())
 
 

@@ -157,7 +157,8 @@ def connections(pid: int, agent: RealAgent) -> int:
     octets = bytes(map(int, agent.address.split(".")))[::-1].hex().upper()
     there = f"{octets}:{agent.http_port:04X}"
     lines = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
-    return sum(line[2] == there and line[9] in sockets for line in lines)
+    # A table that changes while it is read tells of the same one several times.
+    return len({line[9] for line in lines if line[2] == there} & sockets)
 
 
 @NEWEST

@@ -270,7 +270,12 @@ async def test_a_silent_agent_is_left_and_takes_nothing_with_it(many: RealCluste
         await asyncio.sleep(0.1)
 
         def put() -> None:
-            # A new leader may have to be elected.
+            # A new leader may have to be elected. What is sent to one that stands still it does
+            # once it goes on, maybe after what is written then.
+            stands = f"{first.address}:{first.server_port}"
+            writer.wait_until(
+                lambda: writer.http("GET", "/v1/status/leader") not in ("", stands), "led"
+            )
             writer.wait_until(
                 lambda: writer.http("PUT", "/v1/txn", operation) is not None, "able to write"
             )

@@ -28,7 +28,7 @@ from consulfwd.apply.change import Applied
 from consulfwd.apply.steps import apply
 from consulfwd.config.addresses import Endpoint
 from consulfwd.config.zones import UpdateTarget
-from consulfwd.dev.child import Guard
+from consulfwd.dev.child import PATIENCE_S, Guard
 from consulfwd.dev.real_config import free_port
 from consulfwd.dns import names
 from consulfwd.errors import ApplyError
@@ -99,11 +99,15 @@ def _started(start: Start, guard: Guard, tmp_path: Path) -> Iterator[Primary]:
 def target(
     server: Primary, *, secret: str = SECRET, name: str = KEY_NAME, first: int = 0, **given: Any
 ) -> UpdatedZone:
-    """The zone at a server, and where nobody is before that."""
+    """The zone at a server, and where nobody is before that.
+
+    Servers have a disk take what they are sent, which may be slow.
+    """
     exchange = given.pop("exchange", None)
     file = server.folder / f"{name}.key"
     file.write_text(f'key "{name}" {{ algorithm hmac-sha256; secret "{secret}"; }};\n')
     places = [*([Endpoint(host=HOST, port=first)] if first else []), at(server)]
+    given = {"timeout": PATIENCE_S, **given}
     settings = UpdateTarget(servers=tuple(places), key_file=file, **given)
     return UpdatedZone(settings, names.from_text(ORIGIN), exchange=exchange)
 
@@ -168,7 +172,7 @@ def test_a_zone_is_published_kept_changed_and_emptied(primary: Primary) -> None:
 def test_thousands_of_names_in_many_messages(primary: Primary) -> None:
     wanted = records({f"web{number} A": f"10.0.{number // 250}.{number % 250}"
                       for number in range(1_200)})  # fmt: skip
-    zone = target(primary, timeout=30)
+    zone = target(primary)
     push(zone, wanted)
     assert primary.records() == served(wanted)
     half = dict(list(wanted.items())[::2])

@@ -114,6 +114,25 @@ def test_a_disk_that_stalls_is_counted_where_the_way_leads_through_it(
     assert other.seconds() == 0.0
 
 
+def test_time_in_which_a_disk_stalls_does_not_count(slow: Slow) -> None:
+    begun, stalls = time.monotonic(), Stalls()
+    until(lambda: slow.writes > 2)
+    # It ends now, or so much later as there was a stall: a core may be long in coming.
+    assert stalls.after(begun, 0.01) - begun - 0.01 <= stalls.seconds() + 0.1
+    slow.moves.clear()
+    assert slow.began.wait(10.0)
+    time.sleep(0.3)
+    during = stalls.after(begun, 60.0)
+    slow.moves.set()
+    written = slow.writes
+    until(lambda: slow.writes > written + 2)
+    assert begun + 60.2 < during < stalls.after(begun, 60.0) + 0.1
+    # What was before, or came after, is no matter.
+    later = time.monotonic()
+    assert stalls.after(later, 1.0) == later + 1.0
+    assert stalls.after(begun - 2.0, 1.0) == begun - 1.0
+
+
 def test_a_disk_that_keeps_up_is_not_counted_and_left_alone_afterwards(slow: Slow) -> None:
     stalls = Stalls()
     until(lambda: slow.writes > 20)
