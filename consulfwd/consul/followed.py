@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from consulfwd.config import Agent
@@ -179,11 +179,16 @@ class Teller:
         self._tell_hidden(one, now)
         self._tell_left_out(one, now)
 
-    def wrong(self) -> list[str]:
-        """Return why what cannot be asked for, one line for each reason."""
+    def wrong(self, followed: Iterable[Followed]) -> list[str]:
+        """Return why what of these cannot be asked for, one line for each reason.
+
+        It names the first of them it holds for, not what happened to be asked for first: the same
+        state is to read the same.
+        """
         found: dict[str, str] = {}
-        for one, why in self._away.items():
-            if why not in found:
+        for one in followed if self._away else ():
+            why = self._away.get(one)
+            if why is not None and why not in found:
                 more = self._reasons[why] - 1
                 others = f" and {more} more" if more else ""
                 found[why] = f"Consul cannot be asked for {one.fact}{others}: {why}"

@@ -204,7 +204,7 @@ class Following:
 
     def wrong(self) -> list[str]:
         """Return what is wrong now, for people: tokens that are refused, what cannot be asked."""
-        return [*renewal.here().faults(), *self._teller.wrong()]
+        return [*renewal.here().faults(), *self._teller.wrong(self._followed.values())]
 
     def unconfirmed(self, facts: Iterable[Fact]) -> set[Fact]:
         """Return those of which there was nothing at first, which was not confirmed later."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
 from . import misanswers, wire
+from .accepting import accept_no_more
 from .answers import Answerer
 from .faults import Faults
 
@@ -83,6 +84,7 @@ class DnsAgent:
             self._udp = None
         if tcp and self._server is not None:
             server, self._server = self._server, None
+            await accept_no_more(server.sockets)
             server.close()
             closing += [connection.abort() for connection in list(self._connections)]
             await server.wait_closed()

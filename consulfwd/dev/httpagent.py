@@ -18,6 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from . import kvhttp, shapes
+from .accepting import accept_no_more
 from .answers import DnsSettings
 from .catalog import Catalog
 from .faults import Faults
@@ -63,6 +64,7 @@ class HttpAgent:
         self._faults = faults
         self._rng = rng
         self._runner: web.AppRunner | None = None
+        self._listening: list[socket.socket] = []
         self._busy: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
@@ -101,13 +103,14 @@ class HttpAgent:
             sock.close()
             await runner.cleanup()
             raise
-        self._runner = runner
+        self._runner, self._listening = runner, [sock]
 
     async def stop(self) -> None:
         """Closes the port and every connection; queries that wait end without a response."""
         runner, self._runner = self._runner, None
         if runner is None:
             return
+        await accept_no_more(self._listening)
         for task in self._busy:
             task.cancel()
         await runner.cleanup()

@@ -11,6 +11,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from .accepting import accept_no_more
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -62,6 +64,7 @@ class DevWeb:
         self.port = port
 
     async def _close(self) -> None:
+        await accept_no_more(sock for server in self._servers for sock in server.sockets)
         for server in self._servers:
             server.close()
         self._servers.clear()

@@ -44,8 +44,10 @@ class Agent:
                     known = servers("10.0.0.21")
                 elif self.path == "/v1/status/peers":
                     known = ["10.0.0.21:8300"]
-                body = b"ACL not found" if agent.refuses else json.dumps(known).encode()
-                self.send_response(403 if agent.refuses else 200)
+                # It may begin or end in the middle of this.
+                refuses = agent.refuses
+                body = b"ACL not found" if refuses else json.dumps(known).encode()
+                self.send_response(403 if refuses else 200)
                 for name, value in (
                     ("X-Consul-Index", "7"),
                     ("X-Consul-KnownLeader", "true"),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from consulfwd.dev.accepting import accept_no_more
 from tests.conformance.octets import (
     CD,
     NXDOMAIN,
@@ -133,6 +134,7 @@ class Upstream(asyncio.DatagramProtocol):
     async def stop(self) -> None:
         """Refuse whatever comes."""
         self._udp.close()
+        await accept_no_more(self._server.sockets)
         self._server.close()
         for writer in list(self._writers):
             writer.transport.abort()

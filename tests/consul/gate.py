@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from consulfwd.dev.accepting import accept_no_more
+
 # What Consul says, and when: as soon as the connection is there, whatever is to be asked on it.
 REFUSAL = (
     b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nContent-Length: 80\r\n"
@@ -37,6 +39,7 @@ class Gate:
         try:
             yield self
         finally:
+            await accept_no_more(server.sockets)
             server.close()
 
     async def _serve(

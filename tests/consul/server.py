@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from consulfwd.config import Agent
+from consulfwd.dev.accepting import accept_no_more
 
 LENGTH = "Content-Length:"
 
@@ -52,6 +53,7 @@ class Raw:
         try:
             yield self
         finally:
+            await accept_no_more(server.sockets)
             server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

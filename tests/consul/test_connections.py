@@ -18,6 +18,12 @@ from tests.net.world import World, ask, settings, until, world
 COUNT = 80
 
 
+@pytest.fixture(autouse=True)
+def _often_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine many names take a while to be asked for, each of them twice."""
+    monkeypatch.setattr("consulfwd.core.interest.ADMIT_WITHIN", 60.0)
+
+
 @asynccontextmanager
 async def gated(gate: Gate, **watch: Any) -> AsyncIterator[World]:
     """A server that watches one agent through a gate, and looks at it as often as it may."""

@@ -256,6 +256,25 @@ async def test_an_agent_that_refuses_at_once_costs_little(status: int) -> None:
         assert world.told[-1] == f"{A}:8600: it can be asked for service web again"
 
 
+@pytest.mark.parametrize("failing", [[WEB, NODE, KEY], [KEY, NODE, WEB]])
+async def test_what_is_wrong_reads_the_same_whatever_failed_first(failing: list[Fact]) -> None:
+    """Who is asked for what when is chance; people look for the one they know of."""
+    async with following() as (world, one):
+        world.say(WEB.path, web("n1"))
+        world.say(NODE.path, reply(None))
+        world.say(KEY.path, reply(None))
+        await ready(world, one, WEB, NODE, KEY)
+        for fact in failing:
+            status = 500 if fact is NODE else 403
+            world.say(fact.path, ConsulError(f"{A}:8600", status, "no"), A)
+            await world.passes(1)
+        assert list(one.faults) == failing
+        assert one.wrong() == [
+            "Consul cannot be asked for service web and 1 more: HTTP 403: no",
+            "Consul cannot be asked for node n1: HTTP 500: no",
+        ]
+
+
 async def test_an_agent_that_refuses_one_thing_is_asked_for_others() -> None:
     async with following(A, B) as (world, one):
         world.say(SERVICES.path, services("a"))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import time
+import warnings
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -67,6 +70,28 @@ async def test_parts_stop_alone(cluster: DevCluster, dns_tools: Any) -> None:
             await client.receive()
     await agent.start()
     assert (await dns_tools.ask(agent, NAME, "A"))[0] == "NOERROR aa"
+
+
+@pytest.mark.parametrize("part", ["tcp", "http"])
+@pytest.mark.parametrize("turns", range(4))
+async def test_stopping_cuts_who_was_accepted_a_moment_before(
+    dns_tools: Any, part: Any, turns: int
+) -> None:
+    """Whatever asyncio was at: nobody talks on to a dead agent, and nothing is left half made."""
+    with socket.socket() as sock, warnings.catch_warnings(record=True) as left:
+        warnings.simplefilter("always")
+        sock.settimeout(2)
+        async with DevCluster(dns_tools.examples, 1) as cluster:
+            (agent,) = cluster.agents
+            sock.connect((agent.address, agent.http_port if part == "http" else agent.dns_port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await agent.stop(part)
+            await asyncio.sleep(0)
+            with suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
+        gc.collect()
+    assert [str(one.message) for one in left] == []
 
 
 async def test_stopping_cuts_connections_and_replies_under_way(

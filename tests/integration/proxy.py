@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from consulfwd.dev.accepting import accept_no_more
 from tests.integration.asking import At
 
 
@@ -66,12 +67,13 @@ class Proxy:
         self._through = False
 
     async def _end(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        # Those that were accepted at this moment begin first, and end with the others.
-        for _ in range(5):
-            await asyncio.sleep(0)
+        server, self._server = self._server, None
+        if server is not None:
+            # Those that were accepted at this moment begin first, and end with the others.
+            await accept_no_more(server.sockets)
+            server.close()
+            for _ in range(2):
+                await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

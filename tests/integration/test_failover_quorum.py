@@ -13,6 +13,7 @@ from typing import Any
 from consulfwd.config import Agent
 from consulfwd.config.failover import CheckerSettings, FailoverSettings
 from consulfwd.consul.session import boot_time
+from consulfwd.dev.accepting import accept_no_more
 from consulfwd.dev.real import RealAgent, RealCluster
 from consulfwd.dns import const
 from consulfwd.failover.book import Book
@@ -51,6 +52,7 @@ class Web:
 
     async def stop(self, address: str) -> None:
         made = self.servers.pop(address)
+        await accept_no_more(made.sockets)
         made.close()
         await made.wait_closed()
 

@@ -17,6 +17,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from consulfwd.dev.accepting import accept_no_more
 from tests.net.messages import folded
 
 KEEPALIVE = 11
@@ -129,6 +130,7 @@ class Recursor(asyncio.DatagramProtocol):
         if self._udp is not None:
             self._udp.close()
             self._udp = None
+        await accept_no_more(sock for server in self._servers for sock in server.sockets)
         for server in self._servers:
             server.close()
         for writer in list(self._writers):

@@ -30,6 +30,8 @@ log = logging.getLogger("consulfwd.zones.primary")
 # Datagrams read at a time, before others have their turn.
 _AT_A_TIME = 32
 _BACKLOG = 128
+# Turns of the loop until a connection that was accepted is spoken on.
+_ACCEPTED = 4
 _HIGH_WATER = 1 << 16
 _PKTINFO_SIZE = 32
 Address = IPv4Address | IPv6Address
@@ -83,8 +85,14 @@ class Server:
 
     async def close(self) -> None:
         """Stop, transfers too: secondaries ask again."""
-        asyncio.get_running_loop().remove_reader(self.sockets.udp)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self.sockets.udp)
         if self._tcp is not None:
+            loop.remove_reader(self.sockets.tcp)
+            # Who was accepted a moment before is to be among those that are ended: asyncio has to
+            # make the connection first, and leaves it half made if its server is closed meanwhile.
+            for _ in range(_ACCEPTED):
+                await asyncio.sleep(0)
             self._tcp.close()
         for task, writer in self._tasks.items():
             # Before Python 3.12, wait_for may forget that it is cancelled: this it cannot overlook.

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from consulfwd.config.failover_checks import CheckSettings
+from consulfwd.dev.accepting import accept_no_more
 from consulfwd.failover.checks.making import check
 from consulfwd.failover.model import Address, Outcome, Result
 
@@ -38,6 +39,7 @@ async def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterato
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
+        await accept_no_more(server.sockets)
         server.close()
         for task in tasks:
             task.cancel()

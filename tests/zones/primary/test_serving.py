@@ -7,6 +7,7 @@ import gc
 import random
 import socket
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -85,6 +86,25 @@ async def test_replies_leave_from_the_address_that_was_asked(held: Versions, ask
         await dns.asyncquery.udp(SOA, asked, 5, port)
         reply = await dns.asyncquery.tcp(SOA, asked, 5, port)
         assert reply.answer
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_who_was_accepted_a_moment_before_it_ends_is_cut_off(
+    held: Versions, turns: int
+) -> None:
+    """Whatever asyncio was at: nothing is left half made, nor waits for queries any more."""
+    with socket.socket() as sock, warnings.catch_warnings(record=True) as left:
+        warnings.simplefilter("always")
+        sock.settimeout(2)
+        async with running(held) as port:
+            sock.connect((HOST, port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        with suppress(ConnectionResetError):
+            assert sock.recv(1) == b""
+        gc.collect()
+    assert [str(one.message) for one in left] == []
 
 
 async def test_a_signed_transfer(held: Versions) -> None:

@@ -131,8 +131,12 @@ def altered(
     return answer
 
 
+# Seconds. Who is heard is waited for however busy the machine is, who is not is soon given up.
+PATIENT, HASTY = 10.0, 0.5
+
+
 def target(
-    server: Server, folder: Path, timeout: float = 0.5, more: Sequence[Endpoint] = ()
+    server: Server, folder: Path, timeout: float = PATIENT, more: Sequence[Endpoint] = ()
 ) -> UpdatedZone:
     """The zone at a server, and at more of them; `folder` is for its key."""
     given: dict[str, Any] = {}
@@ -143,7 +147,7 @@ def target(
     return UpdatedZone(settings, names.from_text(ORIGIN), exchange=Exchange(timeout))
 
 
-def read_fault(server: Server, folder: Path, timeout: float = 0.5) -> str:
+def read_fault(server: Server, folder: Path, timeout: float = PATIENT) -> str:
     """What is told of the server when the zone cannot be read."""
     with pytest.raises(ApplyError) as caught:
         target(server, folder, timeout).read()
