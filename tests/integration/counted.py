@@ -39,6 +39,14 @@ def not_ours(lines: Sequence[Mapping[str, float]]) -> float:
     return max((b - a for a, b in zip(lost, lost[LINES:], strict=False)), default=0.0)
 
 
+def lost_between(lines: Sequence[Mapping[str, float]], begin: float, end: float) -> float:
+    """For how many seconds a server could not go on between two times, at the very most."""
+    lost = [(one["at"], one["stolen"] + one["coreless"]) for one in lines]
+    before = [so_far for at, so_far in lost if at <= begin] or [lost[0][1]]
+    after = [so_far for at, so_far in lost if at >= end] or [lost[-1][1]]
+    return after[0] - before[-1]
+
+
 def written(file: Path) -> list[dict[str, Any]]:
     """What a server with the settings in `file` has written down so far, a line each."""
     lines = file.with_name("counters").read_text().split("\n")
