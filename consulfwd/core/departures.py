@@ -23,12 +23,13 @@ class Departed(NamedTuple):
 
     `change` has them as `gone`, and nobody who came; it is over at its `until`. `left_at` is when
     each left. `corrects` says that agents' answers are corrected by it, else they
-    are only not reused.
+    are only not reused. `by` is the agent whose proofs say that nobody has come since, "" for none.
     """
 
     change: Settling
     left_at: dict[Instance, float]
     corrects: bool
+    by: str = ""
 
 
 class Departures:
@@ -49,7 +50,13 @@ class Departures:
         *,
         corrects: bool,
     ) -> None:
-        """Note that the healthy instances of a subject changed."""
+        """Note that the healthy instances of a subject changed.
+
+        Those of two datacenters are none of each other's: a watch may move to an agent elsewhere.
+        """
+        if before and after and not _datacenters(before) & _datacenters(after):
+            self.forget(subject)
+            return
         last = self.of(subject, now)
         left_at = dict.fromkeys(before - after, now)
         if last is not None:
@@ -65,6 +72,10 @@ class Departures:
         change = Settling(until, frozenset(left_at), frozenset(), after)
         self.all[subject] = Departed(change, left_at, corrects)
 
+    def forget(self, subject: Subject) -> None:
+        """Forget who has left: they may have come back unseen."""
+        self.all.pop(subject, None)
+
     def of(self, subject: Subject, now: float) -> Departed | None:
         """Return who has left a subject lately, None where nobody has."""
         found = self.all.get(subject)
@@ -77,3 +88,8 @@ class Departures:
         """Forget what is over."""
         for subject in list(self.all):
             self.of(subject, now)
+
+
+def _datacenters(instances: frozenset[Instance]) -> set[bytes]:
+    """Return what is behind `.node` in the names of their nodes, in wire form."""
+    return {one.node.rpartition(b"\x04node")[2] for one in instances}

@@ -70,8 +70,20 @@ def settling(
     return Settling(until, gone, come, after)
 
 
-def corrected(change: Settling, form: Form, question: bytes, message: Message) -> Message:
-    """Return what an agent answered to `question` (folded) with the change taken into account."""
+def corrected(
+    change: Settling,
+    form: Form,
+    question: bytes,
+    message: Message,
+    *,
+    behind: bool = False,
+    sure: bool = True,
+) -> Message:
+    """Return what an agent answered to `question` (folded) with the change taken into account.
+
+    One that is `behind` by who knows how much may lack an instance because it came since. Not
+    `sure` is who is left: then the answer stays as it is where nobody would be left of it.
+    """
     qtype = int.from_bytes(question[-4:-2], "big")
     if form.subject.kind != SERVICE or message.aliased or message.rcode not in (0, const.NXDOMAIN):
         return message
@@ -93,6 +105,8 @@ def corrected(change: Settling, form: Form, question: bytes, message: Message) -
         for one, data in zip(answers, compared.shown, strict=True)
         if data not in compared.left
     ]
+    if not kept and not sure:
+        return message
     ttl = message.ttl or 0
     added = compared.missing(none_kept=not kept)
     kept += [build_record(question[:-4], qtype, ttl, compared.rdata(one)) for one in added]
@@ -105,7 +119,7 @@ def corrected(change: Settling, form: Form, question: bytes, message: Message) -
             beside = []
         sections = (kept, authority if answers else [], beside)
     else:
-        denial = compared.denial(message.rcode)
+        denial = compared.denial(message.rcode, behind=behind)
         if denial is None or (not answers and denial == message.rcode):
             return message
         # As Consul says it when there is none of this type, or none at all.
@@ -266,12 +280,13 @@ class _Compared:
             kept.append(record)
         return kept + [wanted[key] for key in sorted(wanted)]
 
-    def denial(self, said: int) -> int | None:
+    def denial(self, said: int, *, behind: bool) -> int | None:
         """Return the rcode of an answer with nothing in it, None if there should be something.
 
         `said` is the agent's: where nothing was taken out it is doubted only for what changed.
         """
-        there = [(data, one) for data, one in self._healthy if one.passing or not self._strict]
+        strict = self._strict and not behind
+        there = [(data, one) for data, one in self._healthy if one.passing or not strict]
         if any(data or self._qtype == const.SRV for data, _ in there):
             return None
         if self._room:

@@ -172,7 +172,7 @@ class _Mirrored(Freshness):
             self.departures.all[subject] = departed
 
     def departed(self, subject: Subject, now: float) -> Departed | None:
-        # Whether the watch is live is the head's to know.
+        # By whose proofs it is so the head has told.
         return self.departures.of(subject, now)
 
     def failed(self, subject: Subject, carrier: str, now: float) -> list[bytes]:

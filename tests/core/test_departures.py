@@ -10,12 +10,12 @@ from consulfwd.core.carriers import WatchLimits
 from consulfwd.core.departures import BEHIND, MOST, Departures
 from consulfwd.core.freshness import Freshness
 from consulfwd.core.proofs import LIFE
-from consulfwd.core.settling import Instance, has_gone
+from consulfwd.core.settling import Instance, corrected, has_gone
 from consulfwd.core.subjects import Subject, form_of
 from consulfwd.core.watches import REUSE
 from consulfwd.dns.message import Message
 from consulfwd.dns.names import from_text
-from tests.core.test_settling import DOMAINS, WEB, after, reply, those
+from tests.core.test_settling import DOMAINS, WEB, after, reply, shown, those
 from tests.dns.packets import question
 
 SUBJECT = Subject("service", "web")
@@ -133,6 +133,37 @@ def test_an_old_answer_is_made_of_those_that_are_there() -> None:
     assert after(departed.change, ASKED, reply(ASKED, "an 10.0.0.1")) == ["NXDOMAIN"]
 
 
+def remade(found: Departures, asked: str, *records: str, sure: bool) -> list[str]:
+    """An answer without who left, as it is shown."""
+    departed = found.of(SUBJECT, NOW + 5)
+    name, rtype = asked.lower().split()
+    form = form_of(from_text(name), DOMAINS, srv=rtype == "srv")
+    assert departed is not None
+    assert form is not None
+    given = corrected(
+        departed.change, form, question(asked).lower(), reply(asked, *records),
+        behind=True, sure=sure,
+    )  # fmt: skip
+    return shown(asked, given)
+
+
+def test_where_it_is_not_known_who_is_there_one_who_left_is_better_than_none() -> None:
+    tagged = f"v1.{WEB} A"
+    found = departures("n1 10.0.0.1 #v1\nn2 10.0.0.2\n", B)
+    assert remade(found, tagged, "an 10.0.0.1", sure=False) == ["10.0.0.1"]
+    assert remade(found, tagged, "an 10.0.0.1", sure=True) == ["NXDOMAIN"]
+    assert remade(found, ASKED, "an 10.0.0.1", sure=False) == ["10.0.0.1"]
+    assert remade(found, ASKED, "an 10.0.0.1", "an 10.0.0.2", sure=False) == ["10.0.0.2"]
+
+
+def test_one_with_a_warning_that_is_behind_an_agent_is_no_reason_to_deny() -> None:
+    """It may have come after what the agent knows: whether it shows such ones is not seen."""
+    found = departures(A, "n2 10.0.0.2 warning\n")
+    assert remade(found, ASKED, "an 10.0.0.1", sure=True) == ["10.0.0.1"]
+    found = departures(A, "n2 fd00::2\n")
+    assert remade(found, ASKED, "an 10.0.0.1", sure=True) == []
+
+
 # -- what follows ---------------------------------------------------------------------------------
 
 
@@ -151,13 +182,27 @@ class Play:
         self.freshness.carriers.proofs.want(agent, now + 100, now)
         self.freshness.proved(agent, now, now)
 
-    def tell(self, what: str, healthy: str, now: float, carrier: str = "A") -> None:
+    def tell(
+        self, what: str, healthy: str, now: float, carrier: str = "A", *, critical: int = 0,
+        many: bool = False,
+    ) -> None:  # fmt: skip
         one = those(healthy)
         note = self.freshness.armed if what == "armed" else self.freshness.changed
-        instances = one if self.corrects else None
+        shown = None if many else one
         note(
-            SUBJECT, carrier, now, size=len(one), healthy=len(one), instances=instances, shown=one
-        )
+            SUBJECT, carrier, now, size=len(one) + critical, healthy=len(one),
+            instances=shown if self.corrects else None, shown=shown,
+        )  # fmt: skip
+
+    def gone(self, now: float) -> frozenset[Instance]:
+        """Who has left as far as is known then."""
+        departed = self.freshness.departed(SUBJECT, now)
+        return frozenset() if departed is None else departed.change.gone
+
+    def sure(self, now: float) -> bool:
+        """Whether it is known then who else is there."""
+        departed = self.freshness.departed(SUBJECT, now)
+        return departed is not None and self.freshness.carriers.proofs.live(departed.by, now)
 
     def stored(self, now: float, *, outdated: bool) -> float | None:
         """For how long an answer of the agent that watches may be reused."""
@@ -182,24 +227,78 @@ def test_an_answer_that_has_who_left_is_not_reused(*, corrects: bool) -> None:
 
 def test_while_the_watch_moves_nobody_is_denied_by_what_it_knew() -> None:
     play = Play()
-    play.tell("changed", "", NOW + 1)
-    assert play.freshness.departed(SUBJECT, NOW + 1) is not None
-    play.freshness.lost("A", NOW + 2)
-    assert play.freshness.departed(SUBJECT, NOW + 2) is None
-    # But who left is not handed out in place of others.
-    play = Play()
     play.tell("changed", B, NOW + 1)
+    assert play.sure(NOW + 1)
     play.freshness.lost("A", NOW + 2)
-    departed = play.freshness.departed(SUBJECT, NOW + 2)
-    assert departed is not None
-    assert departed.change.gone == those(A)
+    # Who left is not handed out in place of others, but who is left is not known.
+    assert play.gone(NOW + 2) == those(A)
+    assert not play.sure(NOW + 2)
     # Elsewhere it is seen to be back, or to have gone meanwhile.
     play.prove("B", NOW + 2)
+    assert not play.sure(NOW + 2)
     play.tell("armed", A, NOW + 2, "B")
-    departed = play.freshness.departed(SUBJECT, NOW + 2)
-    assert departed is not None
-    assert departed.change.gone == those(B)
-    assert departed.change.healthy == those(A)
+    assert play.gone(NOW + 2) == those(B)
+    assert play.sure(NOW + 2)
+
+
+def test_who_sees_no_instance_at_all_may_have_lost_the_right_to() -> None:
+    """Critical ones are seen, to be so."""
+    play = Play()
+    play.tell("changed", "", NOW + 1)
+    assert not play.sure(NOW + 1)
+    play = Play()
+    play.tell("changed", "", NOW + 1, critical=2)
+    assert play.sure(NOW + 1)
+
+
+def test_in_doubt_nobody_is_denied() -> None:
+    play = Play()
+    play.tell("changed", B, NOW + 1)
+    play.freshness.doubted(SUBJECT, "A", NOW + 2)
+    assert not play.sure(NOW + 2)
+    assert play.stored(NOW + 2, outdated=True) == 0.0
+
+
+def test_so_old_a_proof_says_nothing_of_who_is_there() -> None:
+    play = Play()
+    play.tell("changed", B, NOW + LIFE - 1)
+    assert play.sure(NOW + LIFE - 0.001)
+    assert not play.sure(NOW + LIFE)
+
+
+def test_who_may_have_come_back_unseen_has_not_left() -> None:
+    """Where there are many instances, nobody looks who they are."""
+    play = Play()
+    play.tell("changed", B, NOW + 1)
+    play.tell("changed", A + B, NOW + 1.2, many=True)
+    assert play.gone(NOW + 1.2) == frozenset()
+    assert play.freshness.settles(SUBJECT, NOW + 1.2) is None
+    play.tell("changed", A + B, NOW + 3)
+    assert play.gone(NOW + 3) == frozenset()
+
+
+def test_who_left_another_watch_of_the_same_has_not_left_this_one() -> None:
+    play = Play()
+    play.tell("changed", B, NOW + 1)
+    for agent in ("A", "B"):
+        play.freshness.lost(agent, NOW + 1)
+    assert SUBJECT not in play.freshness.watches
+    play.prove("A", NOW + 7)
+    for _ in range(2):
+        play.freshness.asked(SUBJECT, ["A"], NOW + 7, positive=True)
+    assert play.gone(NOW + 7) == frozenset()
+    play.tell("armed", A + B, NOW + 7)
+    assert play.gone(NOW + 7) == frozenset()
+
+
+def test_those_of_another_datacenter_are_not_in_place_of_these() -> None:
+    """As of an agent elsewhere, to which the watch has moved."""
+    elsewhere = frozenset(
+        one._replace(node=one.node.replace(b"\x03dc1", b"\x03dc2")) for one in those(C)
+    )
+    found = departures(A + B, B)
+    found.note(SUBJECT, those(B), elsewhere, NOW + 2, corrects=True)
+    assert not found
 
 
 def test_who_is_not_watched_any_more_is_not_remembered_either() -> None:

@@ -234,6 +234,24 @@ def test_who_left_is_known_to_every_worker(hosts: Hosts) -> None:
         assert worker.corrected(ask, entry.message, hosts.all[1].time) is entry.message
 
 
+def test_without_the_head_a_worker_denies_nobody(hosts: Hosts) -> None:
+    """That none is healthy it takes from the head for as long as proofs say so."""
+    hosts.watch()
+    one = frozenset([_instance(1)])
+    for told in (one, frozenset[Instance]()):
+        now = hosts.all[0].time
+        hosts.shared.freshness.changed(
+            SUBJECT, AGENT, now, size=1, healthy=len(told), instances=told, shown=told
+        )
+    hosts.prove()
+    ask, entry = hosts.ask(0)
+    message = entry.message
+    hosts.past(LIFE - 0.001)
+    assert not hosts.workers[0].corrected(ask, message, hosts.all[1].time).answers
+    hosts.past(0.002)
+    assert hosts.workers[0].corrected(ask, message, hosts.all[1].time) is message
+
+
 def test_what_has_who_left_is_granted_to_nobody(hosts: Hosts) -> None:
     hosts.watch()
     for one in (_instance(1), _instance(2)):
