@@ -6,16 +6,20 @@ What an answer shows is compared in `settling`. Pure: `now` is passed in.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 from consulfwd.core.settling import Instance, Settling
 from consulfwd.core.subjects import Subject
+from consulfwd.dns import const
 
 # So long (seconds) after an instance left, an answer that has it is taken for an old one. Who is
 # further behind has lost the leader, or lags so that it shows.
 BEHIND = 10.0
 # At most so many are remembered of one subject: of more, those that left last.
 MOST = 256
+# By so many types and tags it is remembered how they show: who asks may make up any.
+MOST_MARKS = 64
 
 
 class Departed(NamedTuple):
@@ -29,7 +33,25 @@ class Departed(NamedTuple):
     change: Settling
     left_at: dict[Instance, float]
     corrects: bool
+    marks: dict[tuple[int, str], tuple[bytes, ...]]
     by: str = ""
+
+    def may_be_in(self, body: bytes, qtype: int, tag: str) -> bool:
+        """Return whether records in wire form may show one that left; mostly they do not.
+
+        That is to cost next to nothing: each reply of a busy name is looked at.
+        """
+        marks = self.marks.get((qtype, tag))
+        if marks is None:
+            shows = partial(_shown, qtype, tag)
+            left = {*map(shows, self.change.gone)} - {*map(shows, self.change.healthy)} - {b""}
+            # Of a target's name the first label is in any message whole.
+            marks = tuple({one[2 : 3 + one[2]] for one in left} if qtype == const.SRV else left)
+            if len(self.marks) < MOST_MARKS:
+                self.marks[qtype, tag] = marks
+        if marks and qtype == const.SRV:
+            body = body.lower()
+        return any(one in body for one in marks)
 
 
 class Departures:
@@ -70,7 +92,7 @@ class Departures:
             return
         until = max(left_at.values()) + BEHIND
         change = Settling(until, frozenset(left_at), frozenset(), after)
-        self.all[subject] = Departed(change, left_at, corrects)
+        self.all[subject] = Departed(change, left_at, corrects, {})
 
     def forget(self, subject: Subject) -> None:
         """Forget who has left: they may have come back unseen."""
@@ -93,3 +115,12 @@ class Departures:
 def _datacenters(instances: frozenset[Instance]) -> set[bytes]:
     """Return what is behind `.node` in the names of their nodes, in wire form."""
     return {one.node.rpartition(b"\x04node")[2] for one in instances}
+
+
+def _shown(qtype: int, tag: str, one: Instance) -> bytes:
+    """Return what answers to a type and tag show of an instance, b"" for nothing."""
+    if tag and tag not in one.tags:
+        return b""
+    if qtype == const.SRV:
+        return one.target and one.port.to_bytes(2, "big") + one.target.lower()
+    return {const.A: one.ipv4, const.AAAA: one.ipv6}.get(qtype, b"")

@@ -173,9 +173,9 @@ class Reuse:
         if departed is None:
             return None
         form = self.form(ask)
-        if form is None or not has_gone(departed.change, form, ask.question, message):
+        if form is None or not departed.may_be_in(message.body, ask.qtype, form.tag):
             return None
-        return departed
+        return departed if has_gone(departed.change, form, ask.question, message) else None
 
     def corrects(self, ask: Ask, message: Message, now: float) -> bool:
         """Return whether an agent's answer is to be corrected, as it has what left lately."""

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consulfwd.core.carriers import WatchLimits
-from consulfwd.core.departures import BEHIND, MOST, Departures
+from consulfwd.core.departures import BEHIND, MOST, MOST_MARKS, Departures
 from consulfwd.core.freshness import Freshness
 from consulfwd.core.proofs import LIFE
 from consulfwd.core.settling import Instance, corrected, has_gone
 from consulfwd.core.subjects import Subject, form_of
 from consulfwd.core.watches import REUSE
+from consulfwd.dns import const
 from consulfwd.dns.message import Message
 from consulfwd.dns.names import from_text
 from tests.core.test_settling import DOMAINS, WEB, after, reply, shown, those
@@ -83,7 +84,12 @@ def shows(found: Departures, asked: str, message: Message) -> bool:
     name, rtype = asked.lower().split()
     form = form_of(from_text(name), DOMAINS, srv=rtype == "srv")
     assert form is not None
-    return has_gone(departed.change, form, question(asked).lower(), message)
+    old = has_gone(departed.change, form, question(asked).lower(), message)
+    asked_for = int.from_bytes(question(asked)[-4:-2], "big")
+    for _ in range(2):
+        # Where that says no, nobody looks further.
+        assert departed.may_be_in(message.body, asked_for, form.tag) or not old
+    return old
 
 
 @pytest.mark.parametrize(
@@ -106,6 +112,25 @@ def test_an_answer_that_has_who_left_is_an_old_one(
 ) -> None:
     found = departures(A + B, B, B + C)
     assert shows(found, asked, reply(asked, *records)) is old
+
+
+def test_an_answer_without_who_left_is_hardly_looked_at() -> None:
+    departed = departures("n1 10.0.0.1 #v1\nn2 10.0.0.2 w1\n", "n2 10.0.0.2 w5\n").of(
+        SUBJECT, NOW + 5
+    )
+    assert departed is not None
+    one, two = bytes((10, 0, 0, 1)), bytes((10, 0, 0, 2))
+    assert departed.may_be_in(b"..." + one, const.A, "")
+    assert departed.may_be_in(b"..." + one, const.A, "v1")
+    assert not departed.may_be_in(b"..." + one, const.A, "v2")
+    assert not departed.may_be_in(b"..." + one, const.AAAA, "")
+    assert not departed.may_be_in(b"..." + one, const.TXT, "")
+    assert not departed.may_be_in(b"..." + two, const.A, "")
+    assert departed.may_be_in(b"\2N1\4node\xc0\x0c", const.SRV, "")
+    assert not departed.may_be_in(b"\2n2\4node\xc0\x0c", const.SRV, "")
+    for number in range(2 * MOST_MARKS):
+        departed.may_be_in(one, const.A, f"made-up-{number}")
+    assert len(departed.marks) == MOST_MARKS
 
 
 def test_an_address_that_another_has_is_no_sign() -> None:
