@@ -27,7 +27,8 @@ class Departed(NamedTuple):
 
     `change` has them as `gone`, and nobody who came; it is over at its `until`. `left_at` is when
     each left. `corrects` says that agents' answers are corrected by it, else they
-    are only not reused. `by` is the agent whose proofs say that nobody has come since, "" for none.
+    are only not reused. `by` is the agent whose proofs say that nobody has come since, "" for none;
+    without them who is left counts as known until `known_until`.
     """
 
     change: Settling
@@ -35,6 +36,7 @@ class Departed(NamedTuple):
     corrects: bool
     marks: dict[tuple[int, str], tuple[bytes, ...]]
     by: str = ""
+    known_until: float = 0.0
 
     def may_be_in(self, body: bytes, qtype: int, tag: str) -> bool:
         """Return whether records in wire form may show one that left; mostly they do not.

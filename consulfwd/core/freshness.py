@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from consulfwd.core.carriers import Carriers, WatchLimits
 from consulfwd.core.departures import Departed, Departures
 from consulfwd.core.interest import BETTER, REST, Interest, Seen
-from consulfwd.core.settling import Instance, Settling, settling
+from consulfwd.core.proofs import LIFE
+from consulfwd.core.settling import Instance, Settling, Sure, settling
 from consulfwd.core.subjects import NODE, Subject
 from consulfwd.core.watches import (
     REUSE,
@@ -295,7 +296,14 @@ class Freshness:
         found = self.departures.of(subject, now) if watch is not None else None
         if watch is None or found is None:
             return None
-        return found._replace(by=watch.carrier if watch.armed and watch.size else "")
+        by = watch.carrier if watch.armed and watch.size else ""
+        return found._replace(by=by, known_until=watch.changed_at + LIFE)
+
+    def sure(self, departed: Departed, now: float) -> Sure:
+        """Return what is known of who is there instead."""
+        if self.carriers.proofs.live(departed.by, now):
+            return Sure.ALL
+        return Sure.LEFT if now < departed.known_until else Sure.GONE
 
     def doubted(self, subject: Subject, carrier: str, now: float) -> list[bytes]:
         """Note that a watch saw what may not be so: nothing is known until it says `armed`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from enum import Enum
 from typing import NamedTuple
 
 from consulfwd.core.subjects import SERVICE, Form
@@ -49,6 +50,14 @@ class Instance(NamedTuple):
     odd: bool
 
 
+class Sure(Enum):
+    """What is known of a service, of which an agent's answer has who left."""
+
+    GONE = "who left: they are taken out where others stay"
+    LEFT = "who is left, too: they are put in where nobody else stays"
+    ALL = "that nobody else has come: then there is none where none is left"
+
+
 class Settling(NamedTuple):
     """What has changed of a service and may not be known everywhere `until` (by the clock)."""
 
@@ -75,14 +84,11 @@ def corrected(
     form: Form,
     question: bytes,
     message: Message,
-    *,
-    behind: bool = False,
-    sure: bool = True,
+    sure: Sure | None = None,
 ) -> Message:
     """Return what an agent answered to `question` (folded) with the change taken into account.
 
-    One that is `behind` by who knows how much may lack an instance because it came since. Not
-    `sure` is who is left: then the answer stays as it is where nobody would be left of it.
+    Where it has settled the agent is further behind: `sure` is what is known all the same.
     """
     qtype = int.from_bytes(question[-4:-2], "big")
     if form.subject.kind != SERVICE or message.aliased or message.rcode not in (0, const.NXDOMAIN):
@@ -105,7 +111,7 @@ def corrected(
         for one, data in zip(answers, compared.shown, strict=True)
         if data not in compared.left
     ]
-    if not kept and not sure:
+    if not kept and sure is Sure.GONE:
         return message
     ttl = message.ttl or 0
     added = compared.missing(none_kept=not kept)
@@ -119,7 +125,9 @@ def corrected(
             beside = []
         sections = (kept, authority if answers else [], beside)
     else:
-        denial = compared.denial(message.rcode, behind=behind)
+        if sure is Sure.LEFT:
+            return message
+        denial = compared.denial(message.rcode, behind=sure is not None)
         if denial is None or (not answers and denial == message.rcode):
             return message
         # As Consul says it when there is none of this type, or none at all.
@@ -283,7 +291,8 @@ class _Compared:
     def denial(self, said: int, *, behind: bool) -> int | None:
         """Return the rcode of an answer with nothing in it, None if there should be something.
 
-        `said` is the agent's: where nothing was taken out it is doubted only for what changed.
+        `said` is the agent's: where nothing was taken out it is doubted only for what changed. One
+        that is `behind` by who knows how much may lack an instance because it came since.
         """
         strict = self._strict and not behind
         there = [(data, one) for data, one in self._healthy if one.passing or not strict]

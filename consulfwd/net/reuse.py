@@ -197,8 +197,8 @@ class Reuse:
         departed = self.outdated(ask, message, now)
         if departed is None or not departed.corrects:
             return message
-        sure = self.freshness.carriers.proofs.live(departed.by, now)
-        return corrected(departed.change, form, ask.question, message, behind=True, sure=sure)
+        sure = self.freshness.sure(departed, now)
+        return corrected(departed.change, form, ask.question, message, sure)
 
     def drop(self, keys: Iterable[bytes], *, changed: bool) -> None:
         """Let these questions be asked again: at once if `changed`, else when their TTL is over."""

@@ -10,7 +10,7 @@ from consulfwd.core.carriers import WatchLimits
 from consulfwd.core.departures import BEHIND, MOST, MOST_MARKS, Departures
 from consulfwd.core.freshness import Freshness
 from consulfwd.core.proofs import LIFE
-from consulfwd.core.settling import Instance, corrected, has_gone
+from consulfwd.core.settling import Instance, Sure, corrected, has_gone
 from consulfwd.core.subjects import Subject, form_of
 from consulfwd.core.watches import REUSE
 from consulfwd.dns import const
@@ -158,35 +158,43 @@ def test_an_old_answer_is_made_of_those_that_are_there() -> None:
     assert after(departed.change, ASKED, reply(ASKED, "an 10.0.0.1")) == ["NXDOMAIN"]
 
 
-def remade(found: Departures, asked: str, *records: str, sure: bool) -> list[str]:
+def remade(found: Departures, asked: str, *records: str, sure: Sure) -> list[str]:
     """An answer without who left, as it is shown."""
     departed = found.of(SUBJECT, NOW + 5)
     name, rtype = asked.lower().split()
     form = form_of(from_text(name), DOMAINS, srv=rtype == "srv")
     assert departed is not None
     assert form is not None
-    given = corrected(
-        departed.change, form, question(asked).lower(), reply(asked, *records),
-        behind=True, sure=sure,
-    )  # fmt: skip
-    return shown(asked, given)
+    message = reply(asked, *records)
+    return shown(
+        asked, corrected(departed.change, form, question(asked).lower(), message, sure)
+    )
 
 
-def test_where_it_is_not_known_who_is_there_one_who_left_is_better_than_none() -> None:
-    tagged = f"v1.{WEB} A"
+@pytest.mark.parametrize(
+    ("asked", "records", "given"),
+    [
+        (ASKED, ["10.0.0.1", "10.0.0.2"], {Sure.GONE: ["10.0.0.2"]}),
+        (ASKED, ["10.0.0.1"], {Sure.GONE: ["10.0.0.1"], Sure.LEFT: ["10.0.0.2"]}),
+        (f"v1.{WEB} A", ["10.0.0.1"], {Sure.GONE: ["10.0.0.1"], Sure.ALL: ["NXDOMAIN"]}),
+    ],
+)
+def test_the_less_is_known_of_who_is_there_the_less_is_changed(
+    asked: str, records: list[str], given: dict[Sure, list[str]]
+) -> None:
     found = departures("n1 10.0.0.1 #v1\nn2 10.0.0.2\n", B)
-    assert remade(found, tagged, "an 10.0.0.1", sure=False) == ["10.0.0.1"]
-    assert remade(found, tagged, "an 10.0.0.1", sure=True) == ["NXDOMAIN"]
-    assert remade(found, ASKED, "an 10.0.0.1", sure=False) == ["10.0.0.1"]
-    assert remade(found, ASKED, "an 10.0.0.1", "an 10.0.0.2", sure=False) == ["10.0.0.2"]
+    wanted: list[str] = []
+    for sure in Sure:
+        wanted = given.get(sure, wanted)
+        assert remade(found, asked, *(f"an {one}" for one in records), sure=sure) == wanted
 
 
 def test_one_with_a_warning_that_is_behind_an_agent_is_no_reason_to_deny() -> None:
     """It may have come after what the agent knows: whether it shows such ones is not seen."""
     found = departures(A, "n2 10.0.0.2 warning\n")
-    assert remade(found, ASKED, "an 10.0.0.1", sure=True) == ["10.0.0.1"]
+    assert remade(found, ASKED, "an 10.0.0.1", sure=Sure.ALL) == ["10.0.0.1"]
     found = departures(A, "n2 fd00::2\n")
-    assert remade(found, ASKED, "an 10.0.0.1", sure=True) == []
+    assert remade(found, ASKED, "an 10.0.0.1", sure=Sure.ALL) == []
 
 
 # -- what follows ---------------------------------------------------------------------------------
@@ -224,10 +232,10 @@ class Play:
         departed = self.freshness.departed(SUBJECT, now)
         return frozenset() if departed is None else departed.change.gone
 
-    def sure(self, now: float) -> bool:
-        """Whether it is known then who else is there."""
+    def sure(self, now: float) -> Sure | None:
+        """What is known then of who is there instead."""
         departed = self.freshness.departed(SUBJECT, now)
-        return departed is not None and self.freshness.carriers.proofs.live(departed.by, now)
+        return None if departed is None else self.freshness.sure(departed, now)
 
     def stored(self, now: float, *, outdated: bool) -> float | None:
         """For how long an answer of the agent that watches may be reused."""
@@ -253,42 +261,46 @@ def test_an_answer_that_has_who_left_is_not_reused(*, corrects: bool) -> None:
 def test_while_the_watch_moves_nobody_is_denied_by_what_it_knew() -> None:
     play = Play()
     play.tell("changed", B, NOW + 1)
-    assert play.sure(NOW + 1)
+    assert play.sure(NOW + 1) is Sure.ALL
     play.freshness.lost("A", NOW + 2)
-    # Who left is not handed out in place of others, but who is left is not known.
+    # Who left is not handed out in place of others. Who is left is not known for long.
     assert play.gone(NOW + 2) == those(A)
-    assert not play.sure(NOW + 2)
+    assert play.sure(NOW + 2) is Sure.LEFT
+    assert play.sure(NOW + 2 + LIFE - 0.001) is Sure.LEFT
+    assert play.sure(NOW + 2 + LIFE) is Sure.GONE
     # Elsewhere it is seen to be back, or to have gone meanwhile.
-    play.prove("B", NOW + 2)
-    assert not play.sure(NOW + 2)
-    play.tell("armed", A, NOW + 2, "B")
-    assert play.gone(NOW + 2) == those(B)
-    assert play.sure(NOW + 2)
+    play.prove("B", NOW + 5)
+    assert play.sure(NOW + 5) is Sure.GONE
+    play.tell("armed", A, NOW + 5, "B")
+    assert play.gone(NOW + 5) == those(B)
+    assert play.sure(NOW + 5) is Sure.ALL
 
 
 def test_who_sees_no_instance_at_all_may_have_lost_the_right_to() -> None:
     """Critical ones are seen, to be so."""
     play = Play()
     play.tell("changed", "", NOW + 1)
-    assert not play.sure(NOW + 1)
+    assert play.sure(NOW + 1) is Sure.LEFT
     play = Play()
     play.tell("changed", "", NOW + 1, critical=2)
-    assert play.sure(NOW + 1)
+    assert play.sure(NOW + 1) is Sure.ALL
 
 
 def test_in_doubt_nobody_is_denied() -> None:
     play = Play()
     play.tell("changed", B, NOW + 1)
     play.freshness.doubted(SUBJECT, "A", NOW + 2)
-    assert not play.sure(NOW + 2)
+    assert play.sure(NOW + 2) is Sure.LEFT
+    assert play.sure(NOW + 2 + LIFE) is Sure.GONE
     assert play.stored(NOW + 2, outdated=True) == 0.0
 
 
 def test_so_old_a_proof_says_nothing_of_who_is_there() -> None:
     play = Play()
-    play.tell("changed", B, NOW + LIFE - 1)
-    assert play.sure(NOW + LIFE - 0.001)
-    assert not play.sure(NOW + LIFE)
+    play.tell("changed", B, NOW)
+    play.prove("A", NOW + 1)
+    assert play.sure(NOW + 1 + LIFE - 0.001) is Sure.ALL
+    assert play.sure(NOW + 1 + LIFE) is Sure.GONE
 
 
 def test_who_may_have_come_back_unseen_has_not_left() -> None:
