@@ -6,8 +6,7 @@ What an answer shows is compared in `settling`. Pure: `now` is passed in.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from consulfwd.core.settling import Instance, Settling
 from consulfwd.core.subjects import Subject
@@ -45,10 +44,8 @@ class Departed(NamedTuple):
         """
         marks = self.marks.get((qtype, tag))
         if marks is None:
-            shows = partial(_shown, qtype, tag)
-            left = {*map(shows, self.change.gone)} - {*map(shows, self.change.healthy)} - {b""}
-            # Of a target's name the first label is in any message whole.
-            marks = tuple({one[2 : 3 + one[2]] for one in left} if qtype == const.SRV else left)
+            left = _shown(self.change.gone, qtype, tag) - _shown(self.change.healthy, qtype, tag)
+            marks = tuple({mark for _, mark in left if mark})
             if len(self.marks) < MOST_MARKS:
                 self.marks[qtype, tag] = marks
         if marks and qtype == const.SRV:
@@ -119,10 +116,21 @@ def _datacenters(instances: frozenset[Instance]) -> set[bytes]:
     return {one.node.rpartition(b"\x04node")[2] for one in instances}
 
 
-def _shown(qtype: int, tag: str, one: Instance) -> bytes:
-    """Return what answers to a type and tag show of an instance, b"" for nothing."""
-    if tag and tag not in one.tags:
-        return b""
-    if qtype == const.SRV:
-        return one.target and one.port.to_bytes(2, "big") + one.target.lower()
-    return {const.A: one.ipv4, const.AAAA: one.ipv6}.get(qtype, b"")
+def _shown(instances: frozenset[Instance], qtype: int, tag: str) -> set[tuple[Any, bytes]]:
+    """Return what answers to a type and tag show of instances, each with octets it is known by.
+
+    Of a target's name the first label is in any message whole; names may be in any letters.
+    """
+    found: set[tuple[Any, bytes]] = set()
+    for one in instances:
+        if tag and tag not in one.tags:
+            continue
+        if qtype == const.A:
+            found.add((one.ipv4, one.ipv4))
+        elif qtype == const.AAAA:
+            found.add((one.ipv6, one.ipv6))
+        elif qtype == const.SRV and one.target:
+            target = one.target.lower()
+            found.add(((target, one.port), target[: 1 + target[0]]))
+            found.add(((target, one.host), one.host.lower()))
+    return found

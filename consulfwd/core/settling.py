@@ -146,11 +146,13 @@ def has_gone(change: Settling, form: Form, question: bytes, message: Message) ->
     if qtype not in _ADDRESS_TYPES and qtype != const.SRV:
         return False
     try:
-        answers, authority, _ = _sections(question, message)
+        answers, authority, additional = _sections(question, message)
     except WireError:
         return False
     compared = _compared(change, form, qtype, answers, authority)
-    return not compared.left.isdisjoint(compared.shown)
+    if not compared.left.isdisjoint(compared.shown):
+        return True
+    return qtype == const.SRV and compared.has_old(additional)
 
 
 def _compared(
@@ -287,6 +289,15 @@ class _Compared:
                 continue
             kept.append(record)
         return kept + [wanted[key] for key in sorted(wanted)]
+
+    def has_old(self, records: list[bytes]) -> bool:
+        """Return whether Additional records have an address that a target has no more."""
+        old = {(self._name(one.target).lower(), one.host) for _, one in self._gone}
+        old -= {(self._name(one.target).lower(), one.host) for _, one in self._healthy}
+        return any(
+            type_of(one) in _ADDRESS_TYPES and (owner_of(one).lower(), rdata_of(one)) in old
+            for one in records
+        )
 
     def denial(self, said: int, *, behind: bool) -> int | None:
         """Return the rcode of an answer with nothing in it, None if there should be something.

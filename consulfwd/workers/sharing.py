@@ -22,6 +22,7 @@ from consulfwd.core.carriers import WatchLimits
 from consulfwd.core.departures import Departed
 from consulfwd.core.freshness import PROVE_FOR, Freshness
 from consulfwd.core.interest import Interest
+from consulfwd.core.proofs import LIFE
 from consulfwd.core.settling import Settling
 from consulfwd.core.subjects import Subject
 from consulfwd.core.watches import Watch
@@ -174,6 +175,13 @@ class _Mirrored(Freshness):
     def departed(self, subject: Subject, now: float) -> Departed | None:
         # By whose proofs it is so the head has told.
         return self.departures.of(subject, now)
+
+    def lost(self, carrier: str, now: float) -> list[bytes]:
+        for subject, one in self.departures.all.items():
+            if one.by == carrier:
+                # What becomes of its watches is still to be told.
+                self.departures.all[subject] = one._replace(by="", known_until=now + LIFE)
+        return super().lost(carrier, now)
 
     def failed(self, subject: Subject, carrier: str, now: float) -> list[bytes]:
         return self.leave(subject)

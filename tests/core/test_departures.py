@@ -114,6 +114,21 @@ def test_an_answer_that_has_who_left_is_an_old_one(
     assert shows(found, asked, reply(asked, *records)) is old
 
 
+def test_the_address_of_a_target_that_has_another_one_is_old() -> None:
+    """The node has moved: the records of SRV are the same, what is beside them is not."""
+    srv, target = f"{WEB} SRV", "n1.node.dc1.consul."
+    found = departures(A + B, "n1 10.0.0.9\n" + B)
+    old = f"an 1 1 80 {target}", f"ad {target} 0 IN A 10.0.0.1"
+    new = f"an 1 1 80 {target}", f"ad {target} 0 IN A 10.0.0.9"
+    other = f"an 1 1 80 {target}", "ad n7.node.dc1.consul. 0 IN A 10.0.0.1"
+    assert shows(found, srv, reply(srv, *old))
+    assert not shows(found, srv, reply(srv, *new))
+    assert not shows(found, srv, reply(srv, *other))
+    for sure in Sure:
+        given = remade(found, srv, *old, sure=sure)
+        assert given == [f"1 1 80 {target}", f"ad {target} A 10.0.0.9"]
+
+
 def test_an_answer_without_who_left_is_hardly_looked_at() -> None:
     departed = departures("n1 10.0.0.1 #v1\nn2 10.0.0.2 w1\n", "n2 10.0.0.2 w5\n").of(
         SUBJECT, NOW + 5

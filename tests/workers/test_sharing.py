@@ -234,6 +234,28 @@ def test_who_left_is_known_to_every_worker(hosts: Hosts) -> None:
         assert worker.corrected(ask, entry.message, hosts.all[1].time) is entry.message
 
 
+def test_who_is_left_is_known_until_the_watch_is_elsewhere(hosts: Hosts) -> None:
+    """The head says first that an agent is lost, and then what becomes of each watch."""
+    hosts.watch()
+    before, after = _instance(1), _instance(2)
+    for one in (before, after):
+        now, told = hosts.all[0].time, frozenset([one])
+        hosts.shared.freshness.changed(
+            SUBJECT, AGENT, now, size=1, healthy=1, instances=told, shown=told
+        )
+    hosts.prove()
+    ask, entry = hosts.ask(0)
+    for _ in range(3):
+        hosts.past(1.0)
+        hosts.prove()
+    hosts.workers[0].heard(("lost", AGENT))
+    found = hosts.workers[0].corrected(ask, entry.message, hosts.all[1].time)
+    assert found.body.endswith(after.ipv4)
+    hosts.past(LIFE)
+    found = hosts.workers[0].corrected(ask, entry.message, hosts.all[1].time)
+    assert found is entry.message
+
+
 def test_without_the_head_a_worker_denies_nobody(hosts: Hosts) -> None:
     """That none is healthy it takes from the head for as long as proofs say so."""
     hosts.watch()
