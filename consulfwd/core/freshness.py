@@ -312,6 +312,8 @@ class Freshness:
             return []
         watch.armed = False
         watch.changed_at = now
+        # Who left may come back before it is looked again.
+        self.departures.forget(subject)
         return watch.drop()
 
     def denies(self, subject: Subject, now: float) -> bool:

@@ -301,13 +301,14 @@ def test_who_sees_no_instance_at_all_may_have_lost_the_right_to() -> None:
     assert play.sure(NOW + 1) is Sure.ALL
 
 
-def test_in_doubt_nobody_is_denied() -> None:
+def test_in_doubt_nobody_has_left() -> None:
+    """For a while nobody looks who comes back, where all have gone and one after the other comes."""
     play = Play()
     play.tell("changed", B, NOW + 1)
     play.freshness.doubted(SUBJECT, "A", NOW + 2)
-    assert play.sure(NOW + 2) is Sure.LEFT
-    assert play.sure(NOW + 2 + LIFE) is Sure.GONE
-    assert play.stored(NOW + 2, outdated=True) == 0.0
+    assert play.gone(NOW + 2) == frozenset()
+    play.tell("changed", A, NOW + 3)
+    assert play.gone(NOW + 3) == those(B)
 
 
 def test_so_old_a_proof_says_nothing_of_who_is_there() -> None:
