@@ -216,6 +216,8 @@ class Mirror(Reuse):
             # A change may be told before the judgement: what is ready as bytes goes with it.
             entry.until = entry.expires_at
             entry.watched = True
+            if fetched.outdated:
+                entry.expires_at = now
             self._tell(("fetched", fetched))
 
     def heard(self, message: tuple[Any, ...]) -> None:

@@ -288,6 +288,22 @@ def test_what_has_who_left_is_granted_to_nobody(hosts: Hosts) -> None:
     assert not fresh(hosts, 0, ask)
 
 
+def test_what_has_who_left_no_worker_keeps_until_it_is_judged(hosts: Hosts) -> None:
+    """The head may be busy, or gone; a TTL may be long."""
+    hosts.watch()
+    ask, _ = hosts.ask(0, ttl=30)
+    assert fresh(hosts, 0, ask)
+    for one in (_instance(1), _instance(2)):
+        now, told = hosts.all[0].time, frozenset([one])
+        hosts.shared.freshness.changed(
+            SUBJECT, AGENT, now, size=1, healthy=1, instances=None, shown=told
+        )
+    hosts.deliver()
+    hosts.past(1.0)
+    ask, _ = hosts.ask(0, ttl=30)
+    assert not fresh(hosts, 0, ask)
+
+
 def _instance(number: int) -> Instance:
     name, packed = from_text(f"n{number}.node.dc1")[:-1], bytes((10, 0, 0, number))
     return Instance(name, name, packed, packed, b"", 80, frozenset(), 1, True, False)
