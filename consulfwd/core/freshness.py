@@ -299,11 +299,13 @@ class Freshness:
         by = watch.carrier if watch.armed and watch.size else ""
         return found._replace(by=by, known_until=watch.changed_at + LIFE)
 
-    def sure(self, departed: Departed, now: float) -> Sure:
-        """Return what is known of who is there instead."""
+    def sure(self, departed: Departed, now: float) -> Sure | None:
+        """Return what is known of who is there instead, None if not even who left is any more."""
         if self.carriers.proofs.live(departed.by, now):
             return Sure.ALL
-        return Sure.LEFT if now < departed.known_until else Sure.GONE
+        if now < departed.known_until:
+            return Sure.LEFT
+        return Sure.GONE if departed.by else None
 
     def doubted(self, subject: Subject, carrier: str, now: float) -> list[bytes]:
         """Note that a watch saw what may not be so: nothing is known until it says `armed`."""

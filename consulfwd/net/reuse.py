@@ -198,6 +198,8 @@ class Reuse:
         if departed is None or not departed.corrects:
             return message
         sure = self.freshness.sure(departed, now)
+        if sure is None:
+            return message
         return corrected(departed.change, form, ask.question, message, sure)
 
     def drop(self, keys: Iterable[bytes], *, changed: bool) -> None:

@@ -282,10 +282,10 @@ def test_while_the_watch_moves_nobody_is_denied_by_what_it_knew() -> None:
     assert play.gone(NOW + 2) == those(A)
     assert play.sure(NOW + 2) is Sure.LEFT
     assert play.sure(NOW + 2 + LIFE - 0.001) is Sure.LEFT
-    assert play.sure(NOW + 2 + LIFE) is Sure.GONE
+    assert play.sure(NOW + 2 + LIFE) is None
     # Elsewhere it is seen to be back, or to have gone meanwhile.
     play.prove("B", NOW + 5)
-    assert play.sure(NOW + 5) is Sure.GONE
+    assert play.sure(NOW + 5) is None
     play.tell("armed", A, NOW + 5, "B")
     assert play.gone(NOW + 5) == those(B)
     assert play.sure(NOW + 5) is Sure.ALL
@@ -302,7 +302,7 @@ def test_who_sees_no_instance_at_all_may_have_lost_the_right_to() -> None:
 
 
 def test_in_doubt_nobody_has_left() -> None:
-    """For a while nobody looks who comes back, where all have gone and one after the other comes."""
+    """For a while nobody looks who comes back, where all have gone."""
     play = Play()
     play.tell("changed", B, NOW + 1)
     play.freshness.doubted(SUBJECT, "A", NOW + 2)

@@ -8,6 +8,7 @@ import pytest
 
 from consulfwd.core.departures import BEHIND
 from consulfwd.core.interest import REST
+from consulfwd.core.proofs import LIFE
 from consulfwd.core.settling import Instance
 from consulfwd.dns.names import from_text
 from consulfwd.net.relays import KEEP_AGAIN
@@ -132,4 +133,16 @@ async def test_an_agent_without_the_right_to_see_to_which_the_watch_moves_denies
         hand.prove()
         shown(hand, [], leader=True, changed=False)
         hand.skip(1)
+        assert (await here.ask(NAME)).data == GALERA
+
+
+async def test_while_a_watch_moves_for_long_who_left_may_be_back() -> None:
+    async with by_hand() as (here, hand):
+        await hand.cover()
+        shown(hand, GALERA, leader=True, changed=False)
+        shown(hand, LEFT, leader=True)
+        hand.reuse.lost(hand.freshness.watches[SUBJECT].carrier)
+        hand.skip(2 * SETTLE)
+        assert (await here.ask(NAME)).data == LEFT
+        hand.skip(LIFE)
         assert (await here.ask(NAME)).data == GALERA
