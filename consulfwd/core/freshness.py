@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from consulfwd.core.carriers import Carriers, WatchLimits
 from consulfwd.core.departures import Departed, Departures
 from consulfwd.core.interest import BETTER, REST, Interest, Seen
-from consulfwd.core.settling import Instance, Settling, settling
+from consulfwd.core.proofs import LIFE
+from consulfwd.core.settling import Instance, Settling, Sure, settling
 from consulfwd.core.subjects import NODE, Subject
 from consulfwd.core.watches import (
     REUSE,
@@ -160,9 +161,14 @@ class Freshness:
         may not know of that yet; nor is one that is `outdated`, as it has an instance that left.
         """
         watch = self.watches.get(subject)
-        if watch is None or not watch.holds(key, now, denied=denied) or not watch.armed:
+        if watch is None:
             return None
-        if outdated or sent_at < watch.changed_at + self.rules.settle:
+        held = watch.holds(key, now, denied=denied)
+        if outdated:
+            return 0.0
+        if not held or not watch.armed:
+            return None
+        if sent_at < watch.changed_at + self.rules.settle:
             return 0.0
         if not self._live(watch, now) or not self._knew(watch, source, sent_at, now):
             return None
@@ -215,9 +221,11 @@ class Freshness:
         watch = self.watches.get(subject)
         if watch is None or watch.carrier != carrier:
             return []
-        if shown is not None and watch.shown is not None:
-            corrects = instances is not None
-            self.departures.note(subject, watch.shown, shown, now, corrects=corrects)
+        if shown is None:
+            self.departures.forget(subject)
+        else:
+            before = shown if watch.shown is None else watch.shown
+            self.departures.note(subject, before, shown, now, corrects=instances is not None)
         watch.armed = True
         watch.changed_at = now
         watch.size = size
@@ -249,7 +257,10 @@ class Freshness:
         watch = self.watches.get(subject)
         if watch is not None and watch.carrier == carrier:
             watch.changes += 1
-            if instances is not None and watch.instances is not None:
+            if instances is None:
+                # Those that left may be back among so many.
+                self.settling.pop(subject, None)
+            elif watch.instances is not None:
                 until = now + self.rules.settle
                 self.settling[subject] = settling(
                     self.settles(subject, now), watch.instances, instances, until
@@ -278,13 +289,23 @@ class Freshness:
     def departed(self, subject: Subject, now: float) -> Departed | None:
         """Return who has left a subject lately, as far as its watch knows.
 
-        While that moves, others may have come unseen: then it is no word for that nobody is left.
+        While that moves, others may have come unseen. Where no instance is seen at all, it may be
+        that the token sees none any more (Consul 1.8 does not say so).
         """
         watch = self.watches.get(subject)
         found = self.departures.of(subject, now) if watch is not None else None
         if watch is None or found is None:
             return None
-        return found if found.change.healthy or self._live(watch, now) else None
+        by = watch.carrier if watch.armed and watch.size else ""
+        return found._replace(by=by, known_until=watch.changed_at + LIFE)
+
+    def sure(self, departed: Departed, now: float) -> Sure | None:
+        """Return what is known of who is there instead, None if not even who left is any more."""
+        if self.carriers.proofs.live(departed.by, now):
+            return Sure.ALL
+        if now < departed.known_until:
+            return Sure.LEFT
+        return Sure.GONE if departed.by else None
 
     def doubted(self, subject: Subject, carrier: str, now: float) -> list[bytes]:
         """Note that a watch saw what may not be so: nothing is known until it says `armed`."""
@@ -293,6 +314,8 @@ class Freshness:
             return []
         watch.armed = False
         watch.changed_at = now
+        # Who left may come back before it is looked again.
+        self.departures.forget(subject)
         return watch.drop()
 
     def denies(self, subject: Subject, now: float) -> bool:
@@ -347,6 +370,7 @@ class Freshness:
         other = self.carriers.place([one for one in watch.candidates if one not in watch.tried])
         if other is None:
             del self.watches[subject]
+            self.departures.forget(subject)
             self.commands.append(Command(subject, None))
             # How often it is asked for is remembered for when there is room again.
             self._seen.keep(subject, watch.interest)
@@ -424,6 +448,7 @@ class Freshness:
 
     def _end(self, watch: Watch) -> list[bytes]:
         del self.watches[watch.subject]
+        self.departures.forget(watch.subject)
         self.carriers.remove(watch.carrier)
         self.commands.append(Command(watch.subject, None))
         return watch.drop()

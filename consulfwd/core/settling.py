@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from enum import Enum
 from typing import NamedTuple
 
 from consulfwd.core.subjects import SERVICE, Form
@@ -49,6 +50,14 @@ class Instance(NamedTuple):
     odd: bool
 
 
+class Sure(Enum):
+    """What is known of a service, of which an agent's answer has who left."""
+
+    GONE = "who left: they are taken out where others stay"
+    LEFT = "who is left, too: they are put in where nobody else stays"
+    ALL = "that nobody else has come: then there is none where none is left"
+
+
 class Settling(NamedTuple):
     """What has changed of a service and may not be known everywhere `until` (by the clock)."""
 
@@ -70,8 +79,17 @@ def settling(
     return Settling(until, gone, come, after)
 
 
-def corrected(change: Settling, form: Form, question: bytes, message: Message) -> Message:
-    """Return what an agent answered to `question` (folded) with the change taken into account."""
+def corrected(
+    change: Settling,
+    form: Form,
+    question: bytes,
+    message: Message,
+    sure: Sure | None = None,
+) -> Message:
+    """Return what an agent answered to `question` (folded) with the change taken into account.
+
+    Where it has settled the agent is further behind: `sure` is what is known all the same.
+    """
     qtype = int.from_bytes(question[-4:-2], "big")
     if form.subject.kind != SERVICE or message.aliased or message.rcode not in (0, const.NXDOMAIN):
         return message
@@ -93,6 +111,8 @@ def corrected(change: Settling, form: Form, question: bytes, message: Message) -
         for one, data in zip(answers, compared.shown, strict=True)
         if data not in compared.left
     ]
+    if not kept and sure is Sure.GONE:
+        return message
     ttl = message.ttl or 0
     added = compared.missing(none_kept=not kept)
     kept += [build_record(question[:-4], qtype, ttl, compared.rdata(one)) for one in added]
@@ -105,7 +125,9 @@ def corrected(change: Settling, form: Form, question: bytes, message: Message) -
             beside = []
         sections = (kept, authority if answers else [], beside)
     else:
-        denial = compared.denial(message.rcode)
+        if sure is Sure.LEFT:
+            return message
+        denial = compared.denial(message.rcode, behind=sure is not None)
         if denial is None or (not answers and denial == message.rcode):
             return message
         # As Consul says it when there is none of this type, or none at all.
@@ -124,11 +146,13 @@ def has_gone(change: Settling, form: Form, question: bytes, message: Message) ->
     if qtype not in _ADDRESS_TYPES and qtype != const.SRV:
         return False
     try:
-        answers, authority, _ = _sections(question, message)
+        answers, authority, additional = _sections(question, message)
     except WireError:
         return False
     compared = _compared(change, form, qtype, answers, authority)
-    return not compared.left.isdisjoint(compared.shown)
+    if not compared.left.isdisjoint(compared.shown):
+        return True
+    return qtype == const.SRV and compared.has_old(additional)
 
 
 def _compared(
@@ -266,12 +290,23 @@ class _Compared:
             kept.append(record)
         return kept + [wanted[key] for key in sorted(wanted)]
 
-    def denial(self, said: int) -> int | None:
+    def has_old(self, records: list[bytes]) -> bool:
+        """Return whether Additional records have an address that a target has no more."""
+        old = {(self._name(one.target).lower(), one.host) for _, one in self._gone}
+        old -= {(self._name(one.target).lower(), one.host) for _, one in self._healthy}
+        return any(
+            type_of(one) in _ADDRESS_TYPES and (owner_of(one).lower(), rdata_of(one)) in old
+            for one in records
+        )
+
+    def denial(self, said: int, *, behind: bool) -> int | None:
         """Return the rcode of an answer with nothing in it, None if there should be something.
 
-        `said` is the agent's: where nothing was taken out it is doubted only for what changed.
+        `said` is the agent's: where nothing was taken out it is doubted only for what changed. One
+        that is `behind` by who knows how much may lack an instance because it came since.
         """
-        there = [(data, one) for data, one in self._healthy if one.passing or not self._strict]
+        strict = self._strict and not behind
+        there = [(data, one) for data, one in self._healthy if one.passing or not strict]
         if any(data or self._qtype == const.SRV for data, _ in there):
             return None
         if self._room:

@@ -173,9 +173,9 @@ class Reuse:
         if departed is None:
             return None
         form = self.form(ask)
-        if form is None or not has_gone(departed.change, form, ask.question, message):
+        if form is None or not departed.may_be_in(message.body, ask.qtype, form.tag):
             return None
-        return departed
+        return departed if has_gone(departed.change, form, ask.question, message) else None
 
     def corrects(self, ask: Ask, message: Message, now: float) -> bool:
         """Return whether an agent's answer is to be corrected, as it has what left lately."""
@@ -197,7 +197,10 @@ class Reuse:
         departed = self.outdated(ask, message, now)
         if departed is None or not departed.corrects:
             return message
-        return corrected(departed.change, form, ask.question, message)
+        sure = self.freshness.sure(departed, now)
+        if sure is None:
+            return message
+        return corrected(departed.change, form, ask.question, message, sure)
 
     def drop(self, keys: Iterable[bytes], *, changed: bool) -> None:
         """Let these questions be asked again: at once if `changed`, else when their TTL is over."""

@@ -22,6 +22,7 @@ from consulfwd.core.carriers import WatchLimits
 from consulfwd.core.departures import Departed
 from consulfwd.core.freshness import PROVE_FOR, Freshness
 from consulfwd.core.interest import Interest
+from consulfwd.core.proofs import LIFE
 from consulfwd.core.settling import Settling
 from consulfwd.core.subjects import Subject
 from consulfwd.core.watches import Watch
@@ -172,8 +173,15 @@ class _Mirrored(Freshness):
             self.departures.all[subject] = departed
 
     def departed(self, subject: Subject, now: float) -> Departed | None:
-        # Whether the watch is live is the head's to know.
+        # By whose proofs it is so the head has told.
         return self.departures.of(subject, now)
+
+    def lost(self, carrier: str, now: float) -> list[bytes]:
+        for subject, one in self.departures.all.items():
+            if one.by == carrier:
+                # What becomes of its watches is still to be told.
+                self.departures.all[subject] = one._replace(by="", known_until=now + LIFE)
+        return super().lost(carrier, now)
 
     def failed(self, subject: Subject, carrier: str, now: float) -> list[bytes]:
         return self.leave(subject)
@@ -208,6 +216,8 @@ class Mirror(Reuse):
             # A change may be told before the judgement: what is ready as bytes goes with it.
             entry.until = entry.expires_at
             entry.watched = True
+            if fetched.outdated:
+                entry.expires_at = now
             self._tell(("fetched", fetched))
 
     def heard(self, message: tuple[Any, ...]) -> None:

@@ -234,6 +234,46 @@ def test_who_left_is_known_to_every_worker(hosts: Hosts) -> None:
         assert worker.corrected(ask, entry.message, hosts.all[1].time) is entry.message
 
 
+def test_who_is_left_is_known_until_the_watch_is_elsewhere(hosts: Hosts) -> None:
+    """The head says first that an agent is lost, and then what becomes of each watch."""
+    hosts.watch()
+    before, after = _instance(1), _instance(2)
+    for one in (before, after):
+        now, told = hosts.all[0].time, frozenset([one])
+        hosts.shared.freshness.changed(
+            SUBJECT, AGENT, now, size=1, healthy=1, instances=told, shown=told
+        )
+    hosts.prove()
+    ask, entry = hosts.ask(0)
+    for _ in range(3):
+        hosts.past(1.0)
+        hosts.prove()
+    hosts.workers[0].heard(("lost", AGENT))
+    found = hosts.workers[0].corrected(ask, entry.message, hosts.all[1].time)
+    assert found.body.endswith(after.ipv4)
+    hosts.past(LIFE)
+    found = hosts.workers[0].corrected(ask, entry.message, hosts.all[1].time)
+    assert found is entry.message
+
+
+def test_without_the_head_a_worker_denies_nobody(hosts: Hosts) -> None:
+    """That none is healthy it takes from the head for as long as proofs say so."""
+    hosts.watch()
+    one = frozenset([_instance(1)])
+    for told in (one, frozenset[Instance]()):
+        now = hosts.all[0].time
+        hosts.shared.freshness.changed(
+            SUBJECT, AGENT, now, size=1, healthy=len(told), instances=told, shown=told
+        )
+    hosts.prove()
+    ask, entry = hosts.ask(0)
+    message = entry.message
+    hosts.past(LIFE - 0.001)
+    assert not hosts.workers[0].corrected(ask, message, hosts.all[1].time).answers
+    hosts.past(0.002)
+    assert hosts.workers[0].corrected(ask, message, hosts.all[1].time) is message
+
+
 def test_what_has_who_left_is_granted_to_nobody(hosts: Hosts) -> None:
     hosts.watch()
     for one in (_instance(1), _instance(2)):
@@ -245,6 +285,22 @@ def test_what_has_who_left_is_granted_to_nobody(hosts: Hosts) -> None:
     hosts.prove()
     ask, _ = hosts.ask(0)
     hosts.deliver()
+    assert not fresh(hosts, 0, ask)
+
+
+def test_what_has_who_left_no_worker_keeps_until_it_is_judged(hosts: Hosts) -> None:
+    """The head may be busy, or gone; a TTL may be long."""
+    hosts.watch()
+    ask, _ = hosts.ask(0, ttl=30)
+    assert fresh(hosts, 0, ask)
+    for one in (_instance(1), _instance(2)):
+        now, told = hosts.all[0].time, frozenset([one])
+        hosts.shared.freshness.changed(
+            SUBJECT, AGENT, now, size=1, healthy=1, instances=None, shown=told
+        )
+    hosts.deliver()
+    hosts.past(1.0)
+    ask, _ = hosts.ask(0, ttl=30)
     assert not fresh(hosts, 0, ask)
 
 
