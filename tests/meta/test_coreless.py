@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests import coreless
-from tests.coreless import HeldUp
+from tests.coreless import HeldUp, OurTime, our_time
 
 
 def test_two_on_one_core_wait_for_each_other_and_one_that_sleeps_for_nobody() -> None:
@@ -71,3 +73,45 @@ def test_what_threads_and_children_waited_is_added_up(
 
 def test_this_process_has_waited_no_longer_than_it_lives() -> None:
     assert 0 <= coreless.coreless_s() == pytest.approx(coreless.coreless_s(os.getpid()), abs=1.0)
+
+
+def test_our_time_stands_still_while_the_first_thread_has_no_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, clock = tmp_path / "schedstat", [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    counted.write_text("5000 2000000000 7\n")
+    ours = OurTime(counted)
+    assert ours() == 98.0
+    clock[0] += 1.0
+    assert ours() == 99.0
+    clock[0] += 3.0
+    counted.write_text("5000 5000000000 8\n")
+    assert ours() == 99.0
+    # By some nanoseconds more than passed.
+    counted.write_text("5000 5000000050 8\n")
+    assert ours() == 99.0
+    with ThreadPoolExecutor() as another:
+        assert another.submit(ours).result() == 104.0
+    assert OurTime(tmp_path / "nobody counts")() == 104.0
+
+
+def test_in_a_child_its_own_waiting_counts() -> None:
+    reads, writes = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.write(writes, os.fsencode(Path(f"/proc/self/fd/{our_time._file}").readlink()))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(reads, 100) == f"/proc/{pid}/schedstat".encode()
+    os.close(reads)
+    os.close(writes)
+
+
+async def test_event_loops_go_by_our_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    assert our_time() <= loop.time() <= our_time()
+    held = loop.call_later(3600.0, int)
+    monkeypatch.setattr(coreless, "our_time", lambda: 7.0)
+    assert (loop.time(), loop.call_later(3.0, int).when()) == (7.0, 10.0)
+    held.cancel()

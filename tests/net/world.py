@@ -17,15 +17,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from consulfwd.config import Endpoint, Settings
 from consulfwd.core.upstreams import AGENT
 from consulfwd.dev import DevAgent, DevCluster
+from consulfwd.net import clock as clocks
+from consulfwd.net import resolver
+from consulfwd.net.clock import usual_now
 from consulfwd.net.flight import Counters
 from consulfwd.net.resolver import Engine
 from consulfwd.net.scopes import socket_address
 from consulfwd.ops.taking import WatchedServer
 from consulfwd.server import Server
+from tests.coreless import our_time
 from tests.net.messages import Reply, parse, question
 from tests.net.recursor import Recursor
 
@@ -225,23 +230,31 @@ class World:
 
 
 class Clock:
-    """The monotonic clock, with what was skipped; `wall` is the time of day, which may leap."""
+    """The clock of the loop, with what was skipped; `wall` is the time of day, which may leap."""
 
     def __init__(self) -> None:
-        self.offset = self.leapt = self.ahead = 0.0
+        # It goes on from the usual ones, by which there are times of before it was made.
+        self.offset = usual_now() - our_time()
+        self.leapt, self.ahead = 0.0, time.time() - self()
 
     def __call__(self) -> float:
-        return time.monotonic() + self.offset
+        return our_time() + self.offset
 
     def wall(self) -> float:
         return self() + self.ahead + self.leapt
 
+    def for_engine(self) -> clocks.Clock:
+        """Return what an engine goes by, for this to be it."""
+        made = clocks.Clock()
+        made.now, made.wall = self, self.wall
+        return made
+
 
 async def until(condition: Any, patience: float = PATIENCE_S) -> None:
     """Wait until a condition holds; fails after `patience` seconds."""
-    ends = time.monotonic() + patience
+    ends = our_time() + patience
     while not condition():
-        assert time.monotonic() < ends, "waited in vain"
+        assert our_time() < ends, "waited in vain"
         await asyncio.sleep(0.002)
 
 
@@ -289,9 +302,8 @@ async def world(
         cluster = DevCluster(EXAMPLES, agents, clock=clock, http=http)
         async with cluster:
             server = Server(settings(cluster, *recursors, **sections), rng=random.Random(1))
-            await server.start()
-            clock.ahead = server.engine.clock.wall() - server.engine.clock.now()
-            server.engine.clock.now, server.engine.clock.wall = clock, clock.wall
+            with mock.patch.object(resolver, "Clock", clock.for_engine):
+                await server.start()
             if not loops:
                 server.engine.loop_tests.close()
             for upstream in server.engine.upstreams():
@@ -307,6 +319,8 @@ async def world(
                 # What is promised of stopping is tested by stopping in the middle of a test.
                 server._drain_seconds = lambda: LEAVE_S  # type: ignore[method-assign]
                 await server.stop()
+                for recursor in recursors:
+                    recursor.nobody_asks()
 
 
 class _Errors(logging.Handler):
@@ -337,7 +351,8 @@ async def nothing_left_behind(*, loops: bool = False) -> AsyncIterator[None]:
             if asyncio.all_tasks() <= tasks and open_sockets() <= sockets:
                 break
             await asyncio.sleep(0.005)
-        assert asyncio.all_tasks() - tasks == set()
+        left = asyncio.all_tasks() - tasks
+        assert left == set(), f"left behind: {left}"
         assert open_sockets() <= sockets
     except AssertionError as failed:
         # What went wrong unseen is more telling than what a client saw of it.
