@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from tests import coreless, unending
+from tests import unending
 from tests.started import heard, of_this_tree, without_foreign
 
 pytest_plugins = ["pytester"]
@@ -24,7 +24,6 @@ heard()
 without_foreign(os.environ)
 of_this_tree(os.environ, ROOT)
 unending.let_go()
-coreless.loops_stand_still()
 
 # Tests must not fail because a machine is slow, nor differ from run to run; `make fuzz` is the
 # place to look for more. Every setting that Hypothesis itself would choose by whether it is run by

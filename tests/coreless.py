@@ -16,6 +16,8 @@ from pathlib import Path
 from tests.stolen import stolen_s
 
 PROC = Path("/proc")
+# Whoever waits for less than that is late for nothing: it is not looked at more often.
+READ_EACH_S = 0.0005
 
 
 def coreless_s(pid: int | str = "self") -> float:
@@ -35,13 +37,14 @@ class OurTime:
 
     def __init__(self, counted: Path = PROC / "self" / "schedstat") -> None:
         self._counted = counted
-        self._last = 0.0
+        self._last = self._waited = self._read_at = 0.0
         self._first = threading.main_thread().ident
         self.open()
 
     def open(self) -> None:
         """Go by the first thread of the process this is in now."""
         # It is looked at often, by an event loop several times for whatever happens: it stays open.
+        self._read_at = 0.0
         try:
             self._file = os.open(self._counted, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -51,8 +54,11 @@ class OurTime:
         now = time.monotonic()
         if self._file < 0 or threading.get_ident() != self._first:
             return now
-        # Between the two clocks are some nanoseconds: it never goes back for them.
-        self._last = max(self._last, now - int(os.pread(self._file, 64, 0).split()[1]) / 1e9)
+        if now >= self._read_at + READ_EACH_S:
+            self._read_at = now
+            self._waited = int(os.pread(self._file, 64, 0).split()[1]) / 1e9
+        # What was waited since it was read, or between the two clocks: it never goes back for that.
+        self._last = max(self._last, now - self._waited)
         return self._last
 
 
@@ -60,14 +66,15 @@ our_time = OurTime()
 os.register_at_fork(after_in_child=our_time.open)
 
 
-def loops_stand_still() -> None:
-    """Have the event loops of this process go by `our_time`.
+def go_by_our_time(loop: asyncio.AbstractEventLoop) -> None:
+    """Have an event loop go by `our_time` from now on.
 
-    Nothing is late in them then for want of a core: no time to wait is over while what is waited
-    for has come, and only nobody had a core to look at it. Where there is a core for each, this
-    is the usual time.
+    Nothing is late in it then for want of a core: no time to wait is over while what is waited for
+    has come, and only nobody had a core to look at it. Where there is a core, this is the usual
+    time. What goes by other clocks than the loop's has no place in it.
     """
-    asyncio.BaseEventLoop.time = lambda self: our_time()  # type: ignore[method-assign]
+    ahead = loop.time() - our_time()
+    loop.time = lambda: our_time() + ahead  # type: ignore[method-assign]
 
 
 class HeldUp:

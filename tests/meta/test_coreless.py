@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import coreless
-from tests.coreless import HeldUp, OurTime, our_time
+from tests.coreless import HeldUp, OurTime, go_by_our_time, our_time
 
 
 def test_two_on_one_core_wait_for_each_other_and_one_that_sleeps_for_nobody() -> None:
@@ -88,12 +88,15 @@ def test_our_time_stands_still_while_the_first_thread_has_no_core(
     clock[0] += 3.0
     counted.write_text("5000 5000000000 8\n")
     assert ours() == 99.0
-    # By some nanoseconds more than passed.
-    counted.write_text("5000 5000000050 8\n")
+    # By more than passed since: what was waited before was not known.
+    clock[0] += coreless.READ_EACH_S
+    counted.write_text("5000 5000900000 8\n")
+    assert ours() == 99.0
+    counted.write_text("no longer\n")
     assert ours() == 99.0
     with ThreadPoolExecutor() as another:
-        assert another.submit(ours).result() == 104.0
-    assert OurTime(tmp_path / "nobody counts")() == 104.0
+        assert another.submit(ours).result() == clock[0]
+    assert OurTime(tmp_path / "nobody counts")() == clock[0]
 
 
 def test_in_a_child_its_own_waiting_counts() -> None:
@@ -108,10 +111,18 @@ def test_in_a_child_its_own_waiting_counts() -> None:
     os.close(writes)
 
 
-async def test_event_loops_go_by_our_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = asyncio.get_running_loop()
-    assert our_time() <= loop.time() <= our_time()
-    held = loop.call_later(3600.0, int)
-    monkeypatch.setattr(coreless, "our_time", lambda: 7.0)
-    assert (loop.time(), loop.call_later(3.0, int).when()) == (7.0, 10.0)
-    held.cancel()
+async def test_an_event_loop_may_go_by_our_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, ours = asyncio.get_running_loop(), [0.0]
+    before = loop.time()
+    monkeypatch.setattr(coreless, "our_time", lambda: ours[0])
+    for _ in range(2):
+        go_by_our_time(loop)
+    since = loop.time()
+    assert before <= since < before + 60.0
+    timer = loop.call_later(3.0, ours.append, 1.0)
+    await asyncio.sleep(0)
+    assert (loop.time(), timer.when()) == (since, since + 3.0)
+    ours[0] = 3.0
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert ours == [3.0, 1.0]

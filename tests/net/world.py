@@ -30,7 +30,7 @@ from consulfwd.net.resolver import Engine
 from consulfwd.net.scopes import socket_address
 from consulfwd.ops.taking import WatchedServer
 from consulfwd.server import Server
-from tests.coreless import our_time
+from tests.coreless import go_by_our_time, our_time
 from tests.net.messages import Reply, parse, question
 from tests.net.recursor import Recursor
 
@@ -230,15 +230,16 @@ class World:
 
 
 class Clock:
-    """The clock of the loop, with what was skipped; `wall` is the time of day, which may leap."""
+    """The loop's clock, with what was skipped; `wall` is the time of day, which may leap."""
 
     def __init__(self) -> None:
+        self._time = asyncio.get_running_loop().time
         # It goes on from the usual ones, by which there are times of before it was made.
-        self.offset = usual_now() - our_time()
+        self.offset = usual_now() - self._time()
         self.leapt, self.ahead = 0.0, time.time() - self()
 
     def __call__(self) -> float:
-        return our_time() + self.offset
+        return self._time() + self.offset
 
     def wall(self) -> float:
         return self() + self.ahead + self.leapt
@@ -293,10 +294,12 @@ async def world(
     """Run agents with the example services and a server in front of them.
 
     `patience` is how long an agent is waited for before the next is asked too; longer than in
-    production, so that a busy machine does not change what tests count. None leaves it. Without
+    production, so that a slow machine does not change what tests count. None leaves it. For want of
+    a core nobody here is late: all goes by a clock that stands still then. Without
     `loops` nobody is sent loop tests, for the same reason. With `http` the agents serve that too;
     what is watched there `sections` say.
     """
+    go_by_our_time(asyncio.get_running_loop())
     clock = Clock()
     async with nothing_left_behind(loops=loops):
         cluster = DevCluster(EXAMPLES, agents, clock=clock, http=http)
