@@ -7,6 +7,7 @@ task and no file descriptor left behind.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import random
@@ -345,7 +346,7 @@ async def nothing_left_behind(*, loops: bool = False) -> AsyncIterator[None]:
     errors = _Errors()
     logging.getLogger().addHandler(errors)
     loop.set_exception_handler(lambda _, context: errors.messages.append(_told(context)))
-    tasks, sockets = asyncio.all_tasks(), open_sockets()
+    tasks, sockets, files = asyncio.all_tasks(), open_sockets(), _open_files()
     try:
         yield
         # A fixture is left in another task than it is entered.
@@ -356,7 +357,7 @@ async def nothing_left_behind(*, loops: bool = False) -> AsyncIterator[None]:
             await asyncio.sleep(0.005)
         left = asyncio.all_tasks() - tasks
         assert left == set(), f"left behind: {left}"
-        assert open_sockets() <= sockets
+        assert open_sockets() <= sockets, f"left open: {_open_files() - files}"
     except AssertionError as failed:
         # What went wrong unseen is more telling than what a client saw of it.
         raise AssertionError("\n".join([str(failed), *errors.messages])) from failed
@@ -375,6 +376,15 @@ def _told(context: dict[str, Any]) -> str:
 def open_sockets() -> int:
     """How many file descriptors this process has open."""
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _open_files() -> set[str]:
+    """What is open, as the kernel names it."""
+    found = set()
+    for one in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.add(f"{one.name} {one.readlink()}")
+    return found
 
 
 def free_port(host: str = "127.0.0.1") -> int:
