@@ -6,8 +6,10 @@ time takes off what the machine kept it waiting: nothing on a quiet machine.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from tests.stalled import Stalls
 from tests.stolen import stolen_s
 
 PROC = Path("/proc")
+# Whoever waits for less than that is late for nothing: it is not looked at more often.
+READ_EACH_S = 0.0005
 
 
 def coreless_s(pid: int | str = "self") -> float:
@@ -25,12 +29,53 @@ def coreless_s(pid: int | str = "self") -> float:
     return _waited_s(PROC / str(pid) / "schedstat")
 
 
-def our_time() -> float:
-    """A time (seconds) that stands still while this thread is ready to run and has no core.
+class OurTime:
+    """A time (seconds) that stands still while the first thread is ready to run and has no core.
 
     For what one thread does alone, and is to have done soon: how soon, this tells on any machine.
+    In other threads, and where nobody counts how long a thread waits, it is the usual one.
     """
-    return time.monotonic() - coreless_s()
+
+    def __init__(self, counted: Path = PROC / "self" / "schedstat") -> None:
+        self._counted = counted
+        self._last = self._waited = self._read_at = 0.0
+        self._first = threading.main_thread().ident
+        self.open()
+
+    def open(self) -> None:
+        """Go by the first thread of the process this is in now."""
+        # It is looked at often, by an event loop several times for whatever happens: it stays open.
+        self._read_at = 0.0
+        try:
+            self._file = os.open(self._counted, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._file = -1
+
+    def __call__(self) -> float:
+        now = time.monotonic()
+        if self._file < 0 or threading.get_ident() != self._first:
+            return now
+        if now >= self._read_at + READ_EACH_S:
+            self._read_at = now
+            self._waited = int(os.pread(self._file, 64, 0).split()[1]) / 1e9
+        # What was waited since it was read, or between the two clocks: it never goes back for that.
+        self._last = max(self._last, now - self._waited)
+        return self._last
+
+
+our_time = OurTime()
+os.register_at_fork(after_in_child=our_time.open)
+
+
+def go_by_our_time(loop: asyncio.AbstractEventLoop) -> None:
+    """Have an event loop go by `our_time` from now on.
+
+    Nothing is late in it then for want of a core: no time to wait is over while what is waited for
+    has come, and only nobody had a core to look at it. Where there is a core, this is the usual
+    time. What goes by other clocks than the loop's has no place in it.
+    """
+    ahead = loop.time() - our_time()
+    loop.time = lambda: our_time() + ahead  # type: ignore[method-assign]
 
 
 class HeldUp:

@@ -35,9 +35,12 @@ SVCB, HTTPS = 64, 65
 EVERY = [A, AAAA, NS, SOA, MX, TXT, SRV, PTR, HINFO, SVCB, HTTPS, 65280]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="module")
 async def behind_public() -> AsyncIterator[Served]:
-    """A server whose recursor is a public one, which is asked nothing here."""
+    """A server whose recursor is a public one, which is asked nothing here.
+
+    Of each test: sockets that the module's server opens meanwhile would look like its own.
+    """
     async with serving(recursors=["9.9.9.9"]) as found:
         yield found
 

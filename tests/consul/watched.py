@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from consulfwd.core.freshness import Freshness
 from consulfwd.core.subjects import Subject
 from consulfwd.core.watches import Watch
 from consulfwd.dev import DevAgent, DevCluster
+from tests.coreless import go_by_our_time, our_time
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "consul.d"
 # What is waited for comes at once, but for a busy machine.
@@ -108,6 +108,8 @@ def left(before: set[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
 @asynccontextmanager
 async def cluster(count: int = 2) -> AsyncIterator[tuple[DevCluster, dict[str, Agent]]]:
     """Development agents with the example services, and the settings that lead to them."""
+    # Who watches and who is watched share a thread: for want of a core nobody is late.
+    go_by_our_time(asyncio.get_running_loop())
     async with DevCluster(EXAMPLES, count) as running:
         yield running, {one.name: place(one) for one in running.agents}
 
@@ -127,12 +129,12 @@ def asked(agent: DevAgent, part: str = "/web") -> list[dict[str, str]]:
 
 
 def now() -> float:
-    return time.monotonic()
+    return our_time()
 
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until a condition holds; fails after PATIENCE_S."""
-    ends = time.monotonic() + PATIENCE_S
+    ends = our_time() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < ends, "waited in vain"
+        assert our_time() < ends, "waited in vain"
         await asyncio.sleep(0.002)

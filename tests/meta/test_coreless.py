@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -9,12 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests import coreless, stalled
-from tests.coreless import HeldUp
+from tests.coreless import HeldUp, OurTime, go_by_our_time, our_time
 from tests.stalled import Stalls
 
 
@@ -151,3 +153,56 @@ def until(condition: Callable[[], object]) -> None:
 
 def test_this_process_has_waited_no_longer_than_it_lives() -> None:
     assert 0 <= coreless.coreless_s() == pytest.approx(coreless.coreless_s(os.getpid()), abs=1.0)
+
+
+def test_our_time_stands_still_while_the_first_thread_has_no_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, clock = tmp_path / "schedstat", [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    counted.write_text("5000 2000000000 7\n")
+    ours = OurTime(counted)
+    assert ours() == 98.0
+    clock[0] += 1.0
+    assert ours() == 99.0
+    clock[0] += 3.0
+    counted.write_text("5000 5000000000 8\n")
+    assert ours() == 99.0
+    # By more than passed since: what was waited before was not known.
+    clock[0] += coreless.READ_EACH_S
+    counted.write_text("5000 5000900000 8\n")
+    assert ours() == 99.0
+    counted.write_text("no longer\n")
+    assert ours() == 99.0
+    with ThreadPoolExecutor() as another:
+        assert another.submit(ours).result() == clock[0]
+    assert OurTime(tmp_path / "nobody counts")() == clock[0]
+
+
+def test_in_a_child_its_own_waiting_counts() -> None:
+    reads, writes = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.write(writes, os.fsencode(Path(f"/proc/self/fd/{our_time._file}").readlink()))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(reads, 100) == f"/proc/{pid}/schedstat".encode()
+    os.close(reads)
+    os.close(writes)
+
+
+async def test_an_event_loop_may_go_by_our_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, ours = asyncio.get_running_loop(), [0.0]
+    before = loop.time()
+    monkeypatch.setattr(coreless, "our_time", lambda: ours[0])
+    for _ in range(2):
+        go_by_our_time(loop)
+    since = loop.time()
+    assert before <= since < before + 60.0
+    timer = loop.call_later(3.0, ours.append, 1.0)
+    await asyncio.sleep(0)
+    assert (loop.time(), timer.when()) == (since, since + 3.0)
+    ours[0] = 3.0
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert ours == [3.0, 1.0]

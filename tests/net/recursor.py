@@ -138,6 +138,9 @@ class Recursor(asyncio.DatagramProtocol):
         self._servers.clear()
         await asyncio.sleep(0)
 
+    def nobody_asks(self) -> None:
+        """Let go of what is under way for who asked: it has stopped."""
+
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         asked = data.lower()
         if any(_wire(label) in asked for label in self.dead_labels):

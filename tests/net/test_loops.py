@@ -63,9 +63,12 @@ class Forwarder(Recursor):
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def stop(self) -> None:
+    def nobody_asks(self) -> None:
         for task in self._under_way:
             task.cancel()
+
+    async def stop(self) -> None:
+        self.nobody_asks()
         await super().stop()
 
     async def _pass(self, data: bytes, addr: tuple[str, int], to: Endpoint) -> None:

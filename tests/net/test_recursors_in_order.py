@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import dns.edns
@@ -95,10 +94,9 @@ async def test_the_denial_is_taken_in_the_end_and_corrected_by_a_late_answer(
     async with Recursor(OWN) as first, Recursor() as second, world(first, second) as here:
         first.slow_labels["slow"] = 0.8
         quick(here)
-        began, ours = time.monotonic(), our_time()
+        began = our_time()
         assert (await here.ask("host.slow.test")).rcode == "NXDOMAIN"
-        assert time.monotonic() - began >= 0.3
-        assert our_time() - ours < 0.75
+        assert 0.3 <= our_time() - began < 0.75
         await asyncio.sleep(0.6)
         assert (await here.ask("host.slow.test")).data == ["10.6.0.2"]
 

@@ -7,12 +7,12 @@ import logging
 import random
 import socket
 import struct
-import time
 
 import pytest
 
 from consulfwd.net import connection as net_connection
 from consulfwd.net.connection import TURN, ServerConnection
+from tests.coreless import our_time
 from tests.net.messages import parse, question
 from tests.net.world import GALERA, TcpClient, World, until, world
 
@@ -167,7 +167,7 @@ async def test_a_half_closed_connection_still_gets_its_replies() -> None:
 async def test_an_idle_connection_is_closed(what: str) -> None:
     async with world(tcp={"idle_timeout": 0.15}) as here:
         # Before the server can have seen anything: it must not be earlier than we are.
-        began = time.monotonic()
+        began = our_time()
         async with here.tcp() as client:
             if what == "served":
                 assert await is_served(client)
@@ -178,11 +178,11 @@ async def test_an_idle_connection_is_closed(what: str) -> None:
                 # Octets alone are no sign of life: only whole messages are.
                 client.writer.write(b"\1")
                 await asyncio.sleep(0.03)
-                assert time.monotonic() - began < 2
+                assert our_time() - began < 2
                 if connections(here) == 0:
                     break
             assert await closing
-            assert 0.14 < time.monotonic() - began < 2
+            assert 0.14 < our_time() - began < 2
             assert connections(here) == 0
 
 

@@ -7,6 +7,7 @@ task and no file descriptor left behind.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import random
@@ -17,15 +18,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from consulfwd.config import Endpoint, Settings
 from consulfwd.core.upstreams import AGENT
 from consulfwd.dev import DevAgent, DevCluster
+from consulfwd.net import clock as clocks
+from consulfwd.net import resolver
+from consulfwd.net.clock import usual_now
 from consulfwd.net.flight import Counters
 from consulfwd.net.resolver import Engine
 from consulfwd.net.scopes import socket_address
 from consulfwd.ops.taking import WatchedServer
 from consulfwd.server import Server
+from tests.coreless import go_by_our_time, our_time
 from tests.net.messages import Reply, parse, question
 from tests.net.recursor import Recursor
 
@@ -225,23 +231,32 @@ class World:
 
 
 class Clock:
-    """The monotonic clock, with what was skipped; `wall` is the time of day, which may leap."""
+    """The loop's clock, with what was skipped; `wall` is the time of day, which may leap."""
 
     def __init__(self) -> None:
-        self.offset = self.leapt = self.ahead = 0.0
+        self._time = asyncio.get_running_loop().time
+        # It goes on from the usual ones, by which there are times of before it was made.
+        self.offset = usual_now() - self._time()
+        self.leapt, self.ahead = 0.0, time.time() - self()
 
     def __call__(self) -> float:
-        return time.monotonic() + self.offset
+        return self._time() + self.offset
 
     def wall(self) -> float:
         return self() + self.ahead + self.leapt
 
+    def for_engine(self) -> clocks.Clock:
+        """Return what an engine goes by, for this to be it."""
+        made = clocks.Clock()
+        made.now, made.wall = self, self.wall
+        return made
+
 
 async def until(condition: Any, patience: float = PATIENCE_S) -> None:
     """Wait until a condition holds; fails after `patience` seconds."""
-    ends = time.monotonic() + patience
+    ends = our_time() + patience
     while not condition():
-        assert time.monotonic() < ends, "waited in vain"
+        assert our_time() < ends, "waited in vain"
         await asyncio.sleep(0.002)
 
 
@@ -280,18 +295,19 @@ async def world(
     """Run agents with the example services and a server in front of them.
 
     `patience` is how long an agent is waited for before the next is asked too; longer than in
-    production, so that a busy machine does not change what tests count. None leaves it. Without
+    production, so that a slow machine does not change what tests count. None leaves it. For want of
+    a core nobody here is late: all goes by a clock that stands still then. Without
     `loops` nobody is sent loop tests, for the same reason. With `http` the agents serve that too;
     what is watched there `sections` say.
     """
+    go_by_our_time(asyncio.get_running_loop())
     clock = Clock()
     async with nothing_left_behind(loops=loops):
         cluster = DevCluster(EXAMPLES, agents, clock=clock, http=http)
         async with cluster:
             server = Server(settings(cluster, *recursors, **sections), rng=random.Random(1))
-            await server.start()
-            clock.ahead = server.engine.clock.wall() - server.engine.clock.now()
-            server.engine.clock.now, server.engine.clock.wall = clock, clock.wall
+            with mock.patch.object(resolver, "Clock", clock.for_engine):
+                await server.start()
             if not loops:
                 server.engine.loop_tests.close()
             for upstream in server.engine.upstreams():
@@ -307,6 +323,8 @@ async def world(
                 # What is promised of stopping is tested by stopping in the middle of a test.
                 server._drain_seconds = lambda: LEAVE_S  # type: ignore[method-assign]
                 await server.stop()
+                for recursor in recursors:
+                    recursor.nobody_asks()
 
 
 class _Errors(logging.Handler):
@@ -328,7 +346,7 @@ async def nothing_left_behind(*, loops: bool = False) -> AsyncIterator[None]:
     errors = _Errors()
     logging.getLogger().addHandler(errors)
     loop.set_exception_handler(lambda _, context: errors.messages.append(_told(context)))
-    tasks, sockets = asyncio.all_tasks(), open_sockets()
+    tasks, sockets, files = asyncio.all_tasks(), open_sockets(), _open_files()
     try:
         yield
         # A fixture is left in another task than it is entered.
@@ -337,8 +355,9 @@ async def nothing_left_behind(*, loops: bool = False) -> AsyncIterator[None]:
             if asyncio.all_tasks() <= tasks and open_sockets() <= sockets:
                 break
             await asyncio.sleep(0.005)
-        assert asyncio.all_tasks() - tasks == set()
-        assert open_sockets() <= sockets
+        left = asyncio.all_tasks() - tasks
+        assert left == set(), f"left behind: {left}"
+        assert open_sockets() <= sockets, f"left open: {_open_files() - files}"
     except AssertionError as failed:
         # What went wrong unseen is more telling than what a client saw of it.
         raise AssertionError("\n".join([str(failed), *errors.messages])) from failed
@@ -357,6 +376,15 @@ def _told(context: dict[str, Any]) -> str:
 def open_sockets() -> int:
     """How many file descriptors this process has open."""
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _open_files() -> set[str]:
+    """What is open, as the kernel names it."""
+    found = set()
+    for one in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.add(f"{one.name} {one.readlink()}")
+    return found
 
 
 def free_port(host: str = "127.0.0.1") -> int:
