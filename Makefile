@@ -13,6 +13,8 @@ QUICK  := -n $(shell n=$$(nproc); echo $$((n < 8 ? n + 2 : 10))) --dist workstea
 FUZZ_SECONDS ?= 60
 # REPORT=FILE: what became of each test, for `python -m tests.slowest FILE`.
 JUNIT   = $(if $(REPORT),--junitxml=$(REPORT))
+# SCRATCH=FOLDER: where tests write, each run in a folder of its own. It is short: names of sockets are.
+TEMPS   = $(if $(SCRATCH),--basetemp=$(SCRATCH)/$@)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test tools consul lint unit fuzz integration e2e cluster bench renew newest fresh clean
@@ -37,13 +39,13 @@ lint: $(VENV)/.test ## ruff and mypy --strict
 	@$(BIN)/mypy --strict $(SOURCE) & mypy=$$!; $(BIN)/ruff check .; ruff=$$?; wait $$mypy && exit $$ruff
 
 unit: $(VENV)/.test ## the fast tests
-	@$(BIN)/python -m pytest $(QUICK) $(JUNIT) $(REAL:%=--ignore=%) tests
+	@$(BIN)/python -m pytest $(QUICK) $(TEMPS) $(JUNIT) $(REAL:%=--ignore=%) tests
 
 fuzz: $(VENV)/.test ## the property tests by chance, again and again for FUZZ_SECONDS (60)
 	@$(BIN)/python -m tests.fuzz.rounds $(FUZZ_SECONDS)
 
 integration: $(VENV)/.test ## the tests on real Consul, unbound and BIND
-	@$(BIN)/python -m pytest $(BESIDE) $(JUNIT) tests/integration
+	@$(BIN)/python -m pytest $(BESIDE) $(TEMPS) $(JUNIT) tests/integration
 
 e2e: $(VENV)/.test ## a whole cluster of MariaDB Galera, Icinga, BIND and Consul, and what breaks it (as root)
 	@scripts/install-test-tools --e2e
@@ -51,7 +53,7 @@ e2e: $(VENV)/.test ## a whole cluster of MariaDB Galera, Icinga, BIND and Consul
 	@$(MAKE) --no-print-directory cluster
 
 cluster: $(VENV)/.test # the same, everything being installed
-	@$(BIN)/python -m pytest $(JUNIT) tests/e2e
+	@$(BIN)/python -m pytest $(TEMPS) $(JUNIT) tests/e2e
 
 bench: $(VENV)/.test ## the side-by-side benchmarks
 	@scripts/install-test-tools --bench
