@@ -297,6 +297,19 @@ class Publishers:
             wrote = [one.who for one in self.bind.writes() if one.zone == zone]
         return [who for who, _ in itertools.groupby(wrote)]
 
+    def writes_as_active(self, zone: str) -> None:
+        """Whoever wrote to a zone was active by then: in the order in which they were.
+
+        The first may have come no further. Who takes over once more, as Consul had to elect a
+        leader, is active anew, and may not have written yet.
+        """
+        held = [one.who for one in notes(self.folder) if one[2:4] == (zone, "active")]
+        wrote = self.turns(zone)
+        told = "\n".join(str(one) for one in notes(self.folder) if one.zone == zone)
+        logs = "\n".join(one.tail() for one in self.children.values())
+        may = [held, held[1:]] + ([held[:-1], held[1:-1]] if len(held) > 2 else [])
+        assert wrote in may, f"{zone}: {wrote}, not {held}\n{told}\n{logs}"
+
     def numbers(self, zone: str) -> list[int]:
         """The numbers of those who were active, in order."""
         return [one.number for one in notes(self.folder) if one[2:4] == (zone, "active")]

@@ -81,10 +81,13 @@ class Seen(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        while not self._over.is_set():
+        while True:
             try:
                 frame = self._sock.recv(2048)
             except TimeoutError:
+                # Not before all is read that had arrived when it was over.
+                if self._over.is_set():
+                    return
                 continue
             if frame[23] == 17 and frame[30:34] == self._to:
                 self.queries.append(Sent(frame))
