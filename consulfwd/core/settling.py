@@ -91,9 +91,7 @@ def corrected(
     Where it has settled the agent is further behind: `sure` is what is known all the same.
     """
     qtype = int.from_bytes(question[-4:-2], "big")
-    if form.subject.kind != SERVICE or message.aliased or message.rcode not in (0, const.NXDOMAIN):
-        return message
-    if qtype not in _ADDRESS_TYPES and qtype != const.SRV:
+    if not _shows_instances(form, qtype, message) or message.rcode not in (0, const.NXDOMAIN):
         return message
     if message.rcode == const.NXDOMAIN and _newer(question[:-4], form):
         return message
@@ -141,9 +139,7 @@ def corrected(
 def has_gone(change: Settling, form: Form, question: bytes, message: Message) -> bool:
     """Return whether an answer to `question` (folded) still has an instance that is `gone`."""
     qtype = int.from_bytes(question[-4:-2], "big")
-    if form.subject.kind != SERVICE or message.aliased or not message.answers:
-        return False
-    if qtype not in _ADDRESS_TYPES and qtype != const.SRV:
+    if not _shows_instances(form, qtype, message) or not message.answers:
         return False
     try:
         answers, authority, additional = _sections(question, message)
@@ -153,6 +149,12 @@ def has_gone(change: Settling, form: Form, question: bytes, message: Message) ->
     if not compared.left.isdisjoint(compared.shown):
         return True
     return qtype == const.SRV and compared.has_old(additional)
+
+
+def _shows_instances(form: Form, qtype: int, message: Message) -> bool:
+    """Return whether answers to such a question are a service's instances, and this one is."""
+    known = qtype in _ADDRESS_TYPES or qtype == const.SRV
+    return form.subject.kind == SERVICE and known and not message.aliased
 
 
 def _compared(

@@ -37,12 +37,17 @@ def shown(
     hand.reuse.drop(keys, changed=changed)
 
 
+def one_left(hand: Hand, *, leader: bool) -> None:
+    """Let the watch see the first instance leave."""
+    shown(hand, GALERA, leader=leader, changed=False)
+    shown(hand, LEFT, leader=leader)
+
+
 async def test_who_left_is_given_out_on_nobodys_word() -> None:
     """The leader told, and each agent is behind by more than a change takes to settle."""
     async with by_hand() as (here, hand):
         await hand.cover()
-        shown(hand, GALERA, leader=True, changed=False)
-        shown(hand, LEFT, leader=True)
+        one_left(hand, leader=True)
         hand.skip(2 * SETTLE)
         for _ in range(3):
             assert (await here.ask(NAME)).data == LEFT
@@ -58,8 +63,7 @@ async def test_replies_that_are_known_by_their_bytes_are_looked_at_too() -> None
         hand.reuse.lost(hand.freshness.watches[SUBJECT].carrier)
         for _ in range(4):
             assert (await here.ask(NAME)).data == GALERA
-        shown(hand, GALERA, leader=True, changed=False)
-        shown(hand, LEFT, leader=True)
+        one_left(hand, leader=True)
         hand.skip(max(2 * SETTLE, KEEP_AGAIN))
         for _ in range(4):
             assert (await here.ask(NAME)).data == LEFT
@@ -69,8 +73,7 @@ async def test_replies_that_are_known_by_their_bytes_are_looked_at_too() -> None
 async def test_what_an_agent_told_is_passed_on_and_not_reused() -> None:
     async with by_hand() as (here, hand):
         await hand.cover()
-        shown(hand, GALERA, leader=False, changed=False)
-        shown(hand, LEFT, leader=False)
+        one_left(hand, leader=False)
         hand.skip(2 * SETTLE)
         for _ in range(3):
             assert (await here.ask(NAME)).data == GALERA
@@ -84,8 +87,7 @@ async def test_what_an_agent_told_is_passed_on_and_not_reused() -> None:
 async def test_after_a_while_agents_are_believed_again(*, leader: bool) -> None:
     async with by_hand() as (here, hand):
         await hand.cover()
-        shown(hand, GALERA, leader=leader, changed=False)
-        shown(hand, LEFT, leader=leader)
+        one_left(hand, leader=leader)
         for _ in range(int(BEHIND)):
             hand.skip(1)
         assert (await here.ask(NAME)).data == GALERA
@@ -96,8 +98,7 @@ async def test_who_is_back_is_not_hidden_by_a_watch_that_did_not_see_it_return()
     """The watch ended, for want of agents, and another begins."""
     async with by_hand() as (here, hand):
         await hand.cover()
-        shown(hand, GALERA, leader=True, changed=False)
-        shown(hand, LEFT, leader=True)
+        one_left(hand, leader=True)
         hand.skip(2 * SETTLE)
         for agent in here.cluster.agents:
             hand.reuse.lost(_name(agent))
@@ -139,8 +140,7 @@ async def test_an_agent_without_the_right_to_see_to_which_the_watch_moves_denies
 async def test_while_a_watch_moves_for_long_who_left_may_be_back() -> None:
     async with by_hand() as (here, hand):
         await hand.cover()
-        shown(hand, GALERA, leader=True, changed=False)
-        shown(hand, LEFT, leader=True)
+        one_left(hand, leader=True)
         hand.reuse.lost(hand.freshness.watches[SUBJECT].carrier)
         hand.skip(2 * SETTLE)
         assert (await here.ask(NAME)).data == LEFT

@@ -212,15 +212,9 @@ def test_one_that_begins_later_is_told_what_holds(hosts: Hosts) -> None:
 def test_who_left_is_known_to_every_worker(hosts: Hosts) -> None:
     """One that is behind is not believed by any, also by one that begins later."""
     hosts.watch()
-    before, after = _instance(1), _instance(2)
-    for one in (before, after):
-        now, told = hosts.all[0].time, frozenset([one])
-        hosts.shared.freshness.changed(
-            SUBJECT, AGENT, now, size=1, healthy=1, instances=told, shown=told
-        )
-        hosts.past(0.5)
+    after = _replaced(hosts)
     hosts.deliver()
-    hosts.past(0.5)
+    hosts.past(1.0)
     domains, engine = [from_text("consul")], cast("Engine", hosts.all[1])
     late = Mirror(lambda _: None, RULES, engine, domains)
     for message in hosts.shared.known():
@@ -237,12 +231,7 @@ def test_who_left_is_known_to_every_worker(hosts: Hosts) -> None:
 def test_who_is_left_is_known_until_the_watch_is_elsewhere(hosts: Hosts) -> None:
     """The head says first that an agent is lost, and then what becomes of each watch."""
     hosts.watch()
-    before, after = _instance(1), _instance(2)
-    for one in (before, after):
-        now, told = hosts.all[0].time, frozenset([one])
-        hosts.shared.freshness.changed(
-            SUBJECT, AGENT, now, size=1, healthy=1, instances=told, shown=told
-        )
+    after = _replaced(hosts)
     hosts.prove()
     ask, entry = hosts.ask(0)
     for _ in range(3):
@@ -302,6 +291,16 @@ def test_what_has_who_left_no_worker_keeps_until_it_is_judged(hosts: Hosts) -> N
     hosts.past(1.0)
     ask, _ = hosts.ask(0, ttl=30)
     assert not fresh(hosts, 0, ask)
+
+
+def _replaced(hosts: Hosts) -> Instance:
+    """Let the head see another instance in place of the first one; return it."""
+    for number in (1, 2):
+        now, told = hosts.all[0].time, frozenset([_instance(number)])
+        hosts.shared.freshness.changed(
+            SUBJECT, AGENT, now, size=1, healthy=1, instances=told, shown=told
+        )
+    return _instance(2)
 
 
 def _instance(number: int) -> Instance:
