@@ -57,9 +57,9 @@ class _Place:
 class Several:
     """Agents, in the order in which they are asked.
 
-    What is only read, or may be done twice (a renewal, taking and giving back a lock, the end of a
-    session), is asked of the next one where an agent fails; something else that is written only
-    where it surely was not. Raises what the first that was asked said.
+    What is only read, or may be done twice (a session that is made, renewed or ended, a lock that
+    is taken or given back), is asked of the next one where an agent fails; something else that is
+    written only where it surely was not. Raises what the first that was asked said.
     """
 
     def __init__(
@@ -172,6 +172,8 @@ class Several:
 
 
 def _may_be_done_twice(path: str, params: Mapping[str, str]) -> bool:
-    """Return whether a PUT comes to the same where it was done already."""
-    of_session = path.startswith(("/v1/session/renew/", "/v1/session/destroy/"))
-    return of_session or "acquire" in params or "release" in params
+    """Return whether a PUT comes to the same where it was done already.
+
+    A session that was made unseen holds nothing, and ends by its TTL.
+    """
+    return path.startswith("/v1/session/") or "acquire" in params or "release" in params

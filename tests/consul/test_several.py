@@ -167,6 +167,7 @@ Write = Callable[[Several], "asyncio.Future[Reply]"]
 @pytest.mark.parametrize(
     ("path", "params"),
     [
+        ("/v1/session/create", {}),
         ("/v1/session/renew/x", {}),
         ("/v1/session/destroy/x", {}),
         ("/v1/kv/a", {"acquire": "x"}),
@@ -180,9 +181,7 @@ async def test_what_may_be_done_twice_is_asked_again(path: str, params: dict[str
     assert found.json() == B
 
 
-@pytest.mark.parametrize(
-    ("path", "params"), [("/v1/session/create", {}), ("/v1/kv/a", {"cas": "0"}), ("/v1/kv/a", {})]
-)
+@pytest.mark.parametrize(("path", "params"), [("/v1/kv/a", {"cas": "0"}), ("/v1/kv/a", {})])
 async def test_what_may_not_is_not_sent_again_where_it_may_have_been_done(
     path: str, params: dict[str, str]
 ) -> None:

@@ -17,6 +17,7 @@ from consulfwd.consul import kv
 from consulfwd.consul.client import Client
 from consulfwd.consul.lock import Lock
 from consulfwd.consul.session import Session
+from consulfwd.consul.several import Several
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealAgent, RealCluster
 from tests.coreless import HeldUp
@@ -168,6 +169,27 @@ async def _cut_off(lockable: RealCluster, cut: RealAgent, well: RealAgent) -> No
         finally:
             cut.thaw()
             lockable.wait_ready()
+
+
+async def test_where_the_first_agent_hangs_the_next_makes_the_session(
+    lockable: RealCluster,
+) -> None:
+    """What the first was asked for may be done, too, once it goes on: that holds nothing."""
+    hangs = follower(lockable)
+    well = [one for one in lockable.servers if one is not hangs]
+    several = Several(
+        [Agent(address=one.address, http_port=one.http_port) for one in (hangs, *well)]
+    )
+    session = Session(several, ttl=10.0, lock_delay=DELAY)
+    hangs.freeze()
+    try:
+        await session.begin()
+        assert await Lock(several, session, "hangs").acquire() is not None
+    finally:
+        hangs.thaw()
+        await session.end()
+        await several.close()
+        lockable.wait_ready()
 
 
 async def test_a_session_that_is_destroyed_leaves_a_delay(lockable: RealCluster) -> None:
