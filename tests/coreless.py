@@ -19,6 +19,8 @@ from tests.stolen import stolen_s
 PROC = Path("/proc")
 # Whoever waits for less than that is late for nothing: it is not looked at more often.
 READ_EACH_S = 0.0005
+# A course of some seconds is looked at so often.
+LOOK_EACH_S = 0.1
 
 
 def coreless_s(pid: int | str = "self") -> float:
@@ -113,6 +115,54 @@ class HeldUp:
                         children = (task / "children").read_text().split()
                         left += [PROC / child for child in children]
         return found
+
+
+class Course:
+    """How long each thread of some processes was ready and had no core, looked at while it lives.
+
+    For a way through several of them, one after the other.
+    """
+
+    def __init__(self, *pids: int) -> None:
+        self._pids = pids
+        self._seen: list[tuple[float, list[dict[str, float]]]] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Look no more."""
+        self._over.set()
+        self._thread.join()
+
+    def seconds(self, begin: float, end: float) -> float:
+        """For how long each process was held up between two times, at the very most, added up.
+
+        Of its threads the one that waited longest counts (`time.monotonic`).
+        """
+        before = [seen for at, seen in self._seen if at <= begin] or [self._seen[0][1]]
+        after = [seen for at, seen in self._seen if at >= end] or [self._seen[-1][1]]
+        each = zip(before[-1], after[0], strict=True)
+        return sum(
+            max((waited - was.get(one, 0.0) for one, waited in now.items()), default=0.0)
+            for was, now in each
+        )
+
+    def _look(self) -> None:
+        while True:
+            over = self._over.is_set()
+            self._seen.append((time.monotonic(), [_each_thread(one) for one in self._pids]))
+            if over:
+                return
+            self._over.wait(LOOK_EACH_S)
+
+
+def _each_thread(pid: int) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for task in _those_in(PROC / str(pid) / "task"):
+        with contextlib.suppress(OSError):
+            found[task.name] = _waited_s(task / "schedstat")
+    return found
 
 
 def _those_in(folder: Path) -> list[Path]:
