@@ -158,6 +158,11 @@ class Load:
         """How many were sent so far."""
         return self._sent
 
+    @property
+    def unanswered(self) -> list[int]:
+        """Which got no answer, by their number, from 1 on."""
+        return sorted(self._waiting)
+
     def stop(self) -> tuple[int, int, list[str]]:
         self._ending.set()
         self._thread.join()
