@@ -19,7 +19,7 @@ from tests.stolen import stolen_s
 PROC = Path("/proc")
 # Whoever waits for less than that is late for nothing: it is not looked at more often.
 READ_EACH_S = 0.0005
-# A course of some seconds is looked at so often.
+# For how long threads have waited is looked at so often.
 LOOK_EACH_S = 0.1
 
 
@@ -117,7 +117,7 @@ class HeldUp:
         return found
 
 
-class Course:
+class Waits:
     """How long each thread of some processes was ready and had no core, looked at while it lives.
 
     For a way through several of them, one after the other.

@@ -87,7 +87,7 @@ class Departures:
                 if one not in after and now - at < BEHIND:
                     left_at.setdefault(one, at)
         if not left_at:
-            self.all.pop(subject, None)
+            self.forget(subject)
             return
         until = max(left_at.values()) + BEHIND
         change = Settling(until, frozenset(left_at), frozenset(), after)

@@ -99,11 +99,10 @@ def corrected(
     if qtype != const.SRV and any(one.odd for one in healthy):
         # Consul may answer with an alias instead.
         return message
-    try:
-        answers, authority, additional = _sections(question, message)
-    except WireError:
+    held = _held_against(change, form, qtype, question, message)
+    if held is None:
         return message
-    compared = _compared(change, form, qtype, answers, authority)
+    compared, (answers, authority, additional) = held
     kept = [
         compared.weighed(one, data)
         for one, data in zip(answers, compared.shown, strict=True)
@@ -141,11 +140,10 @@ def has_gone(change: Settling, form: Form, question: bytes, message: Message) ->
     qtype = int.from_bytes(question[-4:-2], "big")
     if not _shows_instances(form, qtype, message) or not message.answers:
         return False
-    try:
-        answers, authority, additional = _sections(question, message)
-    except WireError:
+    held = _held_against(change, form, qtype, question, message)
+    if held is None:
         return False
-    compared = _compared(change, form, qtype, answers, authority)
+    compared, (_, _, additional) = held
     if not compared.left.isdisjoint(compared.shown):
         return True
     return qtype == const.SRV and compared.has_old(additional)
@@ -157,16 +155,23 @@ def _shows_instances(form: Form, qtype: int, message: Message) -> bool:
     return form.subject.kind == SERVICE and known and not message.aliased
 
 
-def _compared(
-    change: Settling, form: Form, qtype: int, answers: list[bytes], authority: list[bytes]
-) -> _Compared:
+def _held_against(
+    change: Settling, form: Form, qtype: int, question: bytes, message: Message
+) -> tuple[_Compared, tuple[list[bytes], list[bytes], list[bytes]]] | None:
+    """Return a change held against an answer, with the sections of that; None if unreadable."""
+    try:
+        sections = _sections(question, message)
+    except WireError:
+        return None
+    answers, authority, _ = sections
     healthy = _with_tag(change.healthy, form.tag)
     gone, come = _with_tag(change.gone, form.tag), _with_tag(change.come, form.tag)
     zone = form.zone
     if qtype == const.SRV:
         known = {one.target.lower() for one in (*healthy, *gone) if one.target}
         zone = _zone(answers, authority, known) or zone
-    return _Compared(qtype, zone, healthy, gone, come, [_seen(one, qtype) for one in answers])
+    shown = [_seen(one, qtype) for one in answers]
+    return _Compared(qtype, zone, healthy, gone, come, shown), sections
 
 
 class _Compared:

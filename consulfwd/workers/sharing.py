@@ -168,7 +168,7 @@ class _Mirrored(Freshness):
         else:
             self.settling[subject] = change
         if departed is None:
-            self.departures.all.pop(subject, None)
+            self.departures.forget(subject)
         else:
             self.departures.all[subject] = departed
 

@@ -41,9 +41,13 @@ def not_ours(lines: Sequence[Mapping[str, float]]) -> float:
 
 def lost_between(lines: Sequence[Mapping[str, float]], begin: float, end: float) -> float:
     """For how many seconds a server could not go on between two times, at the very most."""
-    lost = [(one["at"], one["stolen"] + one["coreless"]) for one in lines]
-    before = [so_far for at, so_far in lost if at <= begin] or [lost[0][1]]
-    after = [so_far for at, so_far in lost if at >= end] or [lost[-1][1]]
+    return grown([(one["at"], one["stolen"] + one["coreless"]) for one in lines], begin, end)
+
+
+def grown(told: Sequence[tuple[float, float]], begin: float, end: float) -> float:
+    """By how much a figure told with its time grew between two times, at the very most."""
+    before = [figure for at, figure in told if at <= begin] or [told[0][1]]
+    after = [figure for at, figure in told if at >= end] or [told[-1][1]]
     return after[0] - before[-1]
 
 

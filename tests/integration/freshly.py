@@ -10,7 +10,7 @@ import functools
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ import dns.message
 from consulfwd.dev.child import PATIENCE_S, Guard
 from consulfwd.dev.real import RealAgent
 from tests.integration.asking import ask, data, question, rcode
-from tests.integration.counted import EVERY_S, written
+from tests.integration.counted import EVERY_S, grown, written
 from tests.integration.load import Load, Result
 from tests.integration.served import Served, at, serve
 from tests.load_lock import only_load
@@ -61,13 +61,6 @@ def _said(packet: bytes) -> Answer:
 def arrived(result: Result) -> float:
     """When a query had its answer; infinity when it had none."""
     return float("inf") if result.took_s is None else result.sent_at + result.took_s
-
-
-def _grown(told: Sequence[tuple[float, float]], begin: float, end: float) -> float:
-    """By how much a figure told with its time grew between two times, at the very most."""
-    before = [figure for at, figure in told if at <= begin] or [told[0][1]]
-    after = [figure for at, figure in told if at >= end] or [told[-1][1]]
-    return after[0] - before[-1]
 
 
 class Change(NamedTuple):
@@ -229,7 +222,7 @@ class Course:
         What one server of Consul knows already another one may still wait to have on its disk.
         """
         stolen = [(one["at"], one["stolen"]) for one in self._counters]
-        return sum(_grown(one, begin, end) for one in (stolen, self._stalled))
+        return sum(grown(one, begin, end) for one in (stolen, self._stalled))
 
     def stolen_meanwhile(self, change: Change) -> float:
         """The same, from the beginning of a change until the last old answer."""

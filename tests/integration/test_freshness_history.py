@@ -24,7 +24,7 @@ import pytest
 
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealAgent, RealCluster
-from tests.coreless import Course
+from tests.coreless import Waits
 from tests.integration.asking import At, data, question
 from tests.integration.counted import lost_between, written
 from tests.integration.freshly import PROGRAM, Tell, arrived
@@ -207,7 +207,7 @@ def test_every_read_is_explained(
         warm(served)
         theirs = stack.enter_context(load(at(first), CONTROL))
         writer = stack.enter_context(closing(Writer(cluster.servers[1], seed=1)))
-        stalls, others = Stalls(), Course(first.pid, cluster.leader().pid)
+        stalls, others = Stalls(), Waits(first.pid, cluster.leader().pid)
         before, stolen = written(served.file)[-1], stolen_s()
         writer.run(SECONDS)
         after, stolen = written(served.file)[-1], stolen_s() - stolen
@@ -230,7 +230,7 @@ def test_every_read_is_explained(
 
 
 def allowed(
-    fault: Fault, bound: float, lines: Sequence[Mapping[str, float]], others: Course
+    fault: Fault, bound: float, lines: Sequence[Mapping[str, float]], others: Waits
 ) -> bool:
     """Whether an answer is no older than by what the machine did not let go on who tells, or us."""
     since_then = fault.read.begin - fault.by, fault.read.end

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests import coreless, stalled
-from tests.coreless import Course, HeldUp, OurTime, go_by_our_time, our_time
+from tests.coreless import HeldUp, OurTime, Waits, go_by_our_time, our_time
 from tests.stalled import Stalls
 
 
@@ -162,16 +162,16 @@ def test_on_a_way_through_several_the_longest_wait_of_each_counts(
     monkeypatch.setattr(coreless, "PROC", tmp_path)
     for pid, number in ((7, 7), (7, 8), (9, 9)):
         thread(pid, number, 1.0)
-    course = Course(7, 9)
-    until(lambda: course._seen)
+    waits = Waits(7, 9)
+    until(lambda: waits._seen)
     begin = time.monotonic()
     thread(7, 7, 1.25)
     thread(7, 8, 1.5)
     thread(9, 9, 1.125)
     thread(9, 10, 0.0625)
-    course.end()
-    assert course.seconds(begin, time.monotonic()) == pytest.approx(0.625)
-    assert course.seconds(begin - 10.0, begin - 9.0) == 0.0
+    waits.end()
+    assert waits.seconds(begin, time.monotonic()) == pytest.approx(0.625)
+    assert waits.seconds(begin - 10.0, begin - 9.0) == 0.0
 
 
 def test_this_process_has_waited_no_longer_than_it_lives() -> None:
