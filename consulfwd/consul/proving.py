@@ -59,14 +59,23 @@ def nobody() -> str:
 
 
 async def ask_for_proof(
-    client: Client, whose: str, timeout: float, now: Callable[[], float]
+    client: Client,
+    whose: str,
+    timeout: float,
+    now: Callable[[], float],
+    *,
+    leader: bool = False,
 ) -> Proof:
-    """Ask an agent for something small, from the server behind it."""
+    """Ask an agent for something small, from the server behind it, or the `leader`'s through it.
+
+    Watches go the one way or the other.
+    """
     begin = now()
     try:
         await client.ready()
         begin = now()
-        params = {"stale": "", "node-meta": whose}
+        params = {"near": "_agent"} if leader else {"stale": ""}
+        params["node-meta"] = whose
         reply = await client.get(_PATH, params, timeout=timeout, limit=_LIMIT)
     except ConsulError as error:
         why = f"HTTP {error.status}: {error.reason}" if error.status else error.reason
@@ -80,8 +89,10 @@ async def ask_for_proof(
 class Prover:
     """Asks for the proofs that `watching.freshness` wants.
 
-    `make_room` is called with an agent that takes no more connections. Where watches are `expected`
-    to be possible, an agent that proves nothing is a warning.
+    Where it is the `leader` that tells of changes, that is asked, too: it may be late with what it
+    tells while all servers hear of what it does. `make_room` is called with an agent that takes no
+    more connections. Where watches are `expected` to be possible, an agent that proves nothing is a
+    warning.
     """
 
     def __init__(
@@ -89,9 +100,11 @@ class Prover:
         watching: Watching,
         make_room: Callable[[str], None],
         *,
+        leader: bool,
         expected: bool,
         now: Callable[[], float],
     ) -> None:
+        self._leader = leader
         self._watching = watching
         self._make_room = make_room
         self._lost_level = logging.WARNING if expected else logging.INFO
@@ -195,6 +208,11 @@ class Prover:
         proof = await ask_for_proof(client, self._nobody, LIFE, self._now)
         if proof.why:
             return proof.why, proof.status
+        if self._leader:
+            told = await ask_for_proof(client, self._nobody, LIFE, self._now, leader=True)
+            if told.why:
+                return f"the leader through it: {told.why}", told.status
+        # As old as when the first of both was asked.
         age = self._now() - proof.at
         if age >= LIFE:
             return f"what it knows is {age:.1f} s old", 0

@@ -74,7 +74,9 @@ class Watcher:
         self._rng = rng
         self._clients: dict[str, Client] = {}
         self._watches: dict[Subject, asyncio.Task[None]] = {}
-        self._prover = Prover(watching, self._make_room, expected=expected, now=now)
+        self._prover = Prover(
+            watching, self._make_room, leader=leader, expected=expected, now=now
+        )
         self._ending: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._later: asyncio.TimerHandle | None = None

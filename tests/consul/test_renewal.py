@@ -482,7 +482,8 @@ async def test_a_question_that_waits_goes_on_when_a_certificate_is_renewed(
 
 
 async def test_an_agent_that_proved_nothing_is_asked_again_at_once() -> None:
-    prover = Prover(cast(Any, None), lambda name: None, expected=False, now=time.monotonic)
+    nothing = cast(Any, None)
+    prover = Prover(nothing, nothing, leader=False, expected=False, now=time.monotonic)
     pausing = asyncio.ensure_future(prover._pause(asyncio.Event(), time.monotonic(), 3600.0))
     await asyncio.sleep(0)
     renewal.here()._wake()

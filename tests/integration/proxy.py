@@ -15,12 +15,13 @@ class Proxy:
     """Passes connections on to `target` from a free port of the same address; a context manager.
 
     `cut` lets nothing more through, as a network that drops packets; `close` also ends what is
-    open and refuses what is new; `mend` undoes either, for new connections.
+    open and refuses what is new; `leader_late` keeps back what the leader would say, and lets
+    through what any server may; `mend` undoes all of it, for new connections.
     """
 
     def __init__(self, target: At) -> None:
         self._target = target
-        self._through = True
+        self._through = self._leader = True
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -43,6 +44,10 @@ class Proxy:
         """From here on nothing is passed on, either way."""
         self._do(self._cut)
 
+    def leader_late(self) -> None:
+        """From here on no question that is the leader's (one without `stale`) is answered."""
+        self._do(self._late)
+
     def close(self) -> None:
         """End every connection and listen no more."""
         self._do(self._end)
@@ -59,12 +64,15 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(call(), self._loop).result(10)
 
     async def _listen(self) -> None:
-        self._through = True
+        self._through = self._leader = True
         self._server = await asyncio.start_server(self._serve, self._target[0], self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _cut(self) -> None:
         self._through = False
+
+    async def _late(self) -> None:
+        self._leader = False
 
     async def _end(self) -> None:
         server, self._server = self._server, None
@@ -92,15 +100,30 @@ class Proxy:
         try:
             other_reader, other_writer = await asyncio.open_connection(*self._target)
             self._writers.add(other_writer)
-            await asyncio.gather(self._pass(reader, other_writer), self._pass(other_reader, writer))
+            asked: list[bytes] = []
+            await asyncio.gather(
+                self._pass(reader, other_writer, asked, asks=True),
+                self._pass(other_reader, writer, asked),
+            )
         except (OSError, asyncio.CancelledError):
             pass
         finally:
             self._tasks.discard(task)
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        asked: list[bytes],
+        *,
+        asks: bool = False,
+    ) -> None:
+        """Pass on one way; `asked` are the first lines of what was asked on this connection."""
         while data := await reader.read(65536):
-            if self._through:
+            if asks:
+                asked.append(data.partition(b"\r\n")[0])
+            anybodys = bool(asked) and b"stale" in asked[-1]
+            if self._through and (self._leader or anybodys):
                 writer.write(data)
         if self._through:
             writer.close()

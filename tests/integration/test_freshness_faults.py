@@ -119,6 +119,34 @@ def test_the_carrier_is_lost(
     ] == []
 
 
+def test_the_leader_is_late(
+    client_cluster: RealCluster, guard: Guard, tmp_path: Path, record_property: Tell
+) -> None:
+    """It tells of nothing any more, while all servers hear of what it does."""
+    cluster = client_cluster
+    carrier, servers = cluster.agents[-1], list(cluster.servers)
+    put(cluster, "10.8.0.1", "10.8.0.2")
+    with Proxy((carrier.address, carrier.http_port)) as proxy:
+        settings = {"consul": consul(carrier, *servers, watch={"source": "leader"})}
+        settings["consul"]["agents"][0]["http_port"] = proxy.port
+        with course(settings, tmp_path, guard, f"{NAME}.service.consul", carrier) as run:
+            proxy.leader_late()
+            said = frozenset({"10.8.0.3", "10.8.0.2"})
+            change = write(servers, "10.8.0.3")
+            run.change("the leader is late", change, said, *servers, watched_within=0)
+            time.sleep(HIDDEN_S + 0.5)
+            why = "no watches there: the leader through it: "
+            run.served.wait_until(lambda: why in run.served.said(), "telling of it")
+            proxy.mend()
+            time.sleep(1.0)
+            run.wait_watched(BACK_S)
+            said = frozenset({"10.8.0.4", "10.8.0.2"})
+            run.change("in time again", write(servers, "10.8.0.4"), said, *servers)
+    judge(run, f"Consul {cluster.version:6}", record_property)
+    (again,) = run.changes[2:]
+    assert run.lag(again) <= LAG_S + run.stolen_meanwhile(again)
+
+
 def behind(cluster: RealCluster) -> RealAgent:
     """The server the client agent is connected to (Linux only)."""
     assert cluster.client is not None
