@@ -365,7 +365,8 @@ class Case:
         # Whoever is named is another one than before, and nginx was told once each time.
         names = [name for _, name in self.named]
         assert all(one != other for one, other in itertools.pairwise(names))
-        self.wait(lambda: self.reloads() == len(names) - 1, f"{len(names) - 1} reloads")
+        # The next one may be named at this moment.
+        self.wait(lambda: self.reloads() == len(self.named) - 1, f"reloads for each of {names}")
 
     def reloads(self) -> int:
         """How often nginx has read its files again."""
