@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from tests import unending
+from consulfwd.dev import cluster
+from tests import loopback, unending
 from tests.started import heard, of_this_tree, without_foreign
 
 pytest_plugins = ["pytester"]
@@ -24,6 +25,7 @@ heard()
 without_foreign(os.environ)
 of_this_tree(os.environ, ROOT)
 unending.let_go()
+cluster.LOOPBACK = loopback.OWN
 
 # Tests must not fail because a machine is slow, nor differ from run to run; `make fuzz` is the
 # place to look for more. Every setting that Hypothesis itself would choose by whether it is run by

@@ -11,6 +11,7 @@ import consulfwd.api
 from consulfwd.api import Answer, Record, Resolver, UsageError
 from consulfwd.config import Recursor as Configured
 from consulfwd.dev import DevCluster
+from tests.loopback import OWN
 from tests.net.recursor import Recursor
 from tests.net.world import EXAMPLES, GALERA, PATIENT, nothing_left_behind, settings
 
@@ -24,7 +25,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def attempts(answer: Answer, cluster: DevCluster) -> list[tuple[int, str, str, str]]:
     """Who was asked (agents by number), over what, what came of it, what followed."""
-    numbers = {f"127.0.0.1:{one.dns_port}": n for n, one in enumerate(cluster.agents, 1)}
+    numbers = {f"{OWN}:{one.dns_port}": n for n, one in enumerate(cluster.agents, 1)}
     return [
         (numbers[one.upstream], one.transport, one.result, one.decided) for one in answer.attempts
     ]
@@ -41,7 +42,7 @@ async def test_an_answer() -> None:
         async with Resolver(settings(cluster)) as resolver:
             answer = await resolver.resolve("GaleraDB.service.consul", "SRV")
             again = await resolver.resolve(NAME, "SRV")
-        agent = f"127.0.0.1:{cluster.agents[0].dns_port}"
+        agent = f"{OWN}:{cluster.agents[0].dns_port}"
         assert dataclasses.replace(answer, records=(), additional=(), attempts=(), elapsed=0) == (
             Answer(
                 name="GaleraDB.service.consul.",
@@ -53,7 +54,7 @@ async def test_an_answer() -> None:
                 ttl=30,
                 source=agent,
                 rule="consul. -> Consul agents (the Consul domain)",
-                order=tuple((f"127.0.0.1:{one.dns_port}", "up") for one in cluster.agents),
+                order=tuple((f"{OWN}:{one.dns_port}", "up") for one in cluster.agents),
                 attempts=(),
                 elapsed=0,
             )
@@ -114,8 +115,8 @@ async def test_reverse_lookups_tell_of_both_steps() -> None:
     ):
         answer = await resolver.resolve("9.9.9.10.in-addr.arpa", "PTR")
         assert [(one.upstream, one.result) for one in answer.attempts] == [
-            (f"127.0.0.1:{cluster.agents[0].dns_port}", "NXDOMAIN"),
-            (f"127.0.0.1:{recursor.port}", "NOERROR"),
+            (f"{OWN}:{cluster.agents[0].dns_port}", "NXDOMAIN"),
+            (f"{OWN}:{recursor.port}", "NOERROR"),
         ]
         assert [one.data for one in answer.records] == ["ten.test."]
 
@@ -125,7 +126,7 @@ async def test_a_server_that_is_named_is_asked_for_everything(stream: bool) -> N
     names = ["www.test", NAME, "localhost", "9.9.9.10.in-addr.arpa"]
     records = {(name, "A"): ["A 192.0.2.1"] for name in names}
     async with nothing_left_behind(), Recursor(records) as recursor:
-        server = Configured(address="127.0.0.1", port=recursor.port)
+        server = Configured(address=OWN, port=recursor.port)
         async with Resolver(settings(None), server=server, stream=stream) as resolver:
             for name in names:
                 answer = await resolver.resolve(name)

@@ -27,6 +27,7 @@ from consulfwd.net.binding import Bound, bind_all
 from consulfwd.notify import Manager
 from consulfwd.process import drop_privileges
 from consulfwd.server import Server
+from tests.loopback import OWN, free_port
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
 from tests.net.world import (
@@ -35,7 +36,6 @@ from tests.net.world import (
     TcpClient,
     UdpClient,
     ask,
-    free_port,
     nothing_left_behind,
     open_sockets,
     settings,
@@ -54,14 +54,14 @@ def endpoint(text: str) -> Endpoint:
 def test_every_address_that_cannot_be_had_is_named() -> None:
     before = open_sockets()
     with (
-        socket.create_server(("127.0.0.1", 0)) as tcp,
+        socket.create_server((OWN, 0)) as tcp,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
     ):
-        udp.bind(("127.0.0.1", 0))
+        udp.bind((OWN, 0))
         ports = tcp.getsockname()[1], udp.getsockname()[1]
-        wanted = [f"127.0.0.1:{port}" for port in ports] + ["192.0.2.1:5300", "[2001:db8::1]:5300"]
+        wanted = [f"{OWN}:{port}" for port in ports] + ["192.0.2.1:5300", "[2001:db8::1]:5300"]
         with pytest.raises(StartError) as failed:
-            bind_all(map(endpoint, [*wanted, "127.0.0.1:0", "[::1]:0"]))
+            bind_all(map(endpoint, [*wanted, f"{OWN}:0", "[::1]:0"]))
     in_use = "address already in use; see who listens there: ss -lntup 'sport = :{}'"
     not_ours = "cannot assign requested address; no interface of this host has that address"
     assert str(failed.value).splitlines() == [
@@ -90,7 +90,7 @@ def test_low_ports_need_a_capability(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_server_that_cannot_start_leaves_nothing_running() -> None:
     async with nothing_left_behind():
         with socket.create_server(("127.0.0.2", 0)) as taken:
-            listen = ["127.0.0.1:0", f"127.0.0.2:{taken.getsockname()[1]}"]
+            listen = [f"{OWN}:0", f"127.0.0.2:{taken.getsockname()[1]}"]
             with pytest.raises(StartError):
                 await Server(settings(None, listen=listen)).start()
 
@@ -110,15 +110,15 @@ async def test_what_it_says_at_the_start(caplog: pytest.LogCaptureFixture) -> No
     caplog.set_level("INFO")
     async with (
         Recursor() as recursor,
-        world(recursor, listen=["127.0.0.1:0", "[::1]:0"], access={"allow": ["8.0.0.0/8"]}) as here,
+        world(recursor, listen=[f"{OWN}:0", "[::1]:0"], access={"allow": ["8.0.0.0/8"]}) as here,
     ):
         one, two = here.server.endpoints
-        agents = ", ".join(f"127.0.0.1:{agent.dns_port}" for agent in here.agents)
+        agents = ", ".join(f"{OWN}:{agent.dns_port}" for agent in here.agents)
     logged = [(one.levelname, one.getMessage()) for one in caplog.records]
     assert logged == [
         ("INFO", f"listening on {one}, {two} (UDP and TCP)"),
         ("INFO", f"consul is answered from {agents} (ordered)"),
-        ("INFO", f"everything else by 127.0.0.1:{recursor.port} (from settings)"),
+        ("INFO", f"everything else by {OWN}:{recursor.port} (from settings)"),
         ("WARNING", "access.allow opens this resolver to public addresses"),
     ]
 
@@ -132,8 +132,8 @@ async def test_agents_that_go_and_come_back_are_told(caplog: pytest.LogCaptureFi
         await here.until("down", "up", "up")
         await here.agents[0].start()
         await here.until("up", "up", "up")
-        name = f"agent 127.0.0.1:{here.agents[0].dns_port}"
-        heir = f"127.0.0.1:{here.agents[1].dns_port}"
+        name = f"agent {OWN}:{here.agents[0].dns_port}"
+        heir = f"{OWN}:{here.agents[1].dns_port}"
     told = [re.sub(r"for [\d.]+ m?s\b", "for ...", one.getMessage()) for one in caplog.records]
     assert list(zip((one.levelname for one in caplog.records), told, strict=True)) == [
         ("WARNING", f"{name} is down, was up for ...: connection refused; {heir} takes over"),
@@ -173,7 +173,7 @@ async def test_reload_takes_everything_new() -> None:
     async with (
         DevCluster(EXAMPLES, 1, domain="new", http=False) as other,
         Recursor({("www.test", "A"): ["A 192.0.2.1"]}) as recursor,
-        world(listen=["127.0.0.1:0"]) as here,
+        world(listen=[f"{OWN}:0"]) as here,
     ):
         old = here.at
         assert (await here.ask(NAME)).data == GALERA
@@ -198,14 +198,14 @@ async def test_reload_takes_everything_new() -> None:
 async def test_reload_takes_nothing_when_an_address_cannot_be_had() -> None:
     async with world() as here:
         before = here.server.settings, list(here.server.endpoints), here.engine.table.routes
-        with socket.create_server(("127.0.0.1", 0)) as taken:
+        with socket.create_server((OWN, 0)) as taken:
             port = taken.getsockname()[1]
             sockets = open_sockets()
-            with pytest.raises(StartError, match=f"cannot listen on 127.0.0.1:{port}: "):
+            with pytest.raises(StartError, match=f"cannot listen on {OWN}:{port}: "):
                 await here.server.reload(
                     settings(
                         here.cluster,
-                        listen=["[::1]:0", f"127.0.0.1:{port}"],
+                        listen=["[::1]:0", f"{OWN}:{port}"],
                         consul={"domain": "new"},
                         access={"allow": ["192.0.2.0/24"]},
                     )
@@ -457,8 +457,8 @@ async def test_a_stop_does_not_wait_for_ever() -> None:
 
 async def test_a_server_whose_ports_are_taken_says_so_and_ends() -> None:
     port = free_port()
-    with socket.create_server(("127.0.0.1", port)):
-        loaded = Loaded(settings(None, listen=[f"127.0.0.1:{port}"]), None, {})
+    with socket.create_server((OWN, port)):
+        loaded = Loaded(settings(None, listen=[f"{OWN}:{port}"]), None, {})
         with pytest.raises(StartError, match="already in use"):
             await daemon.serve(loaded, lambda: loaded)
 
@@ -482,14 +482,14 @@ async def test_it_becomes_another_user_between_listening_and_serving(
     def become(name: str) -> None:
         for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
             with socket.socket(type=kind) as sock, pytest.raises(OSError, match="in use"):
-                sock.bind(("127.0.0.1", port))
+                sock.bind((OWN, port))
         steps.append(f"becomes {name}")
 
     monkeypatch.setattr(os, "getuid", lambda: 0)
     monkeypatch.setattr(daemon, "drop_privileges", become)
     monkeypatch.setattr(Manager, "ready", lambda manager: steps.append("tells that it is ready"))
     async with DevCluster(EXAMPLES, 1, http=False) as cluster:
-        running = Running(settings(cluster, listen=[f"127.0.0.1:{port}"], user=user))
+        running = Running(settings(cluster, listen=[f"{OWN}:{port}"], user=user))
         running.ready = lambda: steps.append("serves")
         task = await running.start()
         assert (await ask(running.at, NAME)).data == GALERA
@@ -548,12 +548,12 @@ async def test_a_user_that_cannot_be_become_ends_the_start(
     monkeypatch.setattr(daemon, "drop_privileges", refuse)
     monkeypatch.setattr(Kept, "let_go", lambda _, endpoint: gone.append(str(endpoint)))
     before = open_sockets()
-    running = Running(settings(None, listen=[f"127.0.0.1:{port}"], user=user))
+    running = Running(settings(None, listen=[f"{OWN}:{port}"], user=user))
     with pytest.raises(StartError, match="cannot become user"):
         await daemon.serve(running.load(), running.load)
     # Neither here nor with the service manager: queries to them would wait in vain.
     assert open_sockets() == before
-    assert gone == [f"127.0.0.1:{port}"]
+    assert gone == [f"{OWN}:{port}"]
 
 
 def test_becoming_another_user(monkeypatch: pytest.MonkeyPatch) -> None:

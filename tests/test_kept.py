@@ -18,8 +18,9 @@ from consulfwd.errors import StartError
 from consulfwd.kept import Kept
 from consulfwd.net.binding import Pair, bind_all
 from consulfwd.notify import Notifier
+from tests.loopback import OWN
 
-LOOPBACK = Endpoint(host="127.0.0.1", port=0)
+LOOPBACK = Endpoint(host=OWN, port=0)
 
 
 class Manager:
@@ -72,7 +73,7 @@ def test_what_is_bound_is_given_to_the_manager(manager: Manager, notifier: Notif
     port = udp.getsockname()[1]
     udp.close()
     tcp.close()
-    endpoint = Endpoint(host="127.0.0.1", port=port)
+    endpoint = Endpoint(host=OWN, port=port)
     with ExitStack() as stack:
         bound = Kept(notifier).bind([endpoint])
         for sock in bound.pairs[endpoint]:
@@ -80,8 +81,8 @@ def test_what_is_bound_is_given_to_the_manager(manager: Manager, notifier: Notif
         lines, numbers = manager.heard()
         for number in numbers:
             kept = stack.enter_context(socket.socket(fileno=number))
-            assert kept.getsockname() == ("127.0.0.1", port)
-    assert lines == ["FDSTORE=1", f"FDNAME=dns-127.0.0.1-{port}", "FDPOLL=0"]
+            assert kept.getsockname() == (OWN, port)
+    assert lines == ["FDSTORE=1", f"FDNAME=dns-{OWN}-{port}", "FDPOLL=0"]
     assert len(numbers) == 2
 
 
@@ -145,7 +146,7 @@ def test_of_each_address_there_are_as_many_as_workers(
     assert [at(one) for one in found] == [endpoint] * 3
     assert all(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) for one in found
                for sock in one)  # fmt: skip
-    name = f"dns-127.0.0.1-{endpoint.port}"
+    name = f"dns-{OWN}-{endpoint.port}"
     assert [manager.heard()[0][1] for _ in found] == [
         f"FDNAME={name}", f"FDNAME={name}-1", f"FDNAME={name}-2",
     ]  # fmt: skip
@@ -166,7 +167,7 @@ def test_fewer_workers_take_over_their_own_and_let_go_the_others(
     closed([pair])
     before = Kept(Notifier(), count=3)
     found = before.pairs(before.bind([endpoint]).pairs[endpoint])
-    name = f"dns-127.0.0.1-{endpoint.port}"
+    name = f"dns-{OWN}-{endpoint.port}"
     named = [name, name, f"{name}-1", f"{name}-1", f"{name}-2", f"{name}-2"]
     # In whatever order the manager has them.
     handed = [*zip([sock for one in found for sock in one], named, strict=True)][::-1]
@@ -182,11 +183,11 @@ def test_more_workers_share_what_one_process_had(
     manager: Manager, notifier: Notifier, pair: Pair
 ) -> None:
     endpoint = at(pair)
-    kept = Kept(notifier, pair, [f"dns-127.0.0.1-{endpoint.port}"] * 2, count=2)
+    kept = Kept(notifier, pair, [f"dns-{OWN}-{endpoint.port}"] * 2, count=2)
     taken = kept.pairs(kept.bind([endpoint]).pairs[endpoint])
     assert taken[0] == pair
     assert at(taken[1]) == endpoint
-    assert manager.heard()[0][1] == f"FDNAME=dns-127.0.0.1-{endpoint.port}-1"
+    assert manager.heard()[0][1] == f"FDNAME=dns-{OWN}-{endpoint.port}-1"
     closed(taken)
 
 

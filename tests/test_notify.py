@@ -18,7 +18,7 @@ import pytest
 from consulfwd import notify
 from consulfwd.errors import StartError
 from consulfwd.notify import Manager, Notifier
-from tests.net.world import free_port
+from tests.loopback import OWN, free_port
 
 
 class Listener:
@@ -278,7 +278,7 @@ def test_at_half_the_time_the_manager_allows(watchdog: float | None, every: floa
 def test_a_server_tells_its_manager(listener: Listener, tmp_path: Path) -> None:
     port = free_port()
     settings = tmp_path / "consulfwd.yml"
-    settings.write_text(f"listen: ['127.0.0.1:{port}']\nresolv_conf: /nonexistent\n")
+    settings.write_text(f"listen: ['{OWN}:{port}']\nresolv_conf: /nonexistent\n")
     environ = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -290,10 +290,10 @@ def test_a_server_tells_its_manager(listener: Listener, tmp_path: Path) -> None:
         try:
             *states, status = listener.until("READY=1")
             assert states == ["READY=1", "WATCHDOG=1"]
-            said = rf"listening on 127\.0\.0\.1:{port}; [01] of 1 agents up"
+            said = rf"listening on {re.escape(OWN)}:{port}; [01] of 1 agents up"
             assert re.fullmatch(f"STATUS={said}", status)
             # It answers from here on.
-            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            socket.create_connection((OWN, port), timeout=5).close()
             listener.until("WATCHDOG=1")
             server.send_signal(signal.SIGHUP)
             assert listener.until("RELOADING=1")[1].startswith("MONOTONIC_USEC=")

@@ -18,7 +18,8 @@ import dns.rcode
 import pytest
 
 from tests.cli.background import Background
-from tests.net.world import GALERA, free_port
+from tests.loopback import OWN, free_port
+from tests.net.world import GALERA
 
 NAME = "galeradb.service.consul"
 FILES = 256
@@ -81,7 +82,7 @@ def serving(
     port = free_port()
     path, log = tmp_path / "settings.yml", tmp_path / "stderr"
     path.write_text("resolv_conf: /nonexistent\n" + settings)
-    serve = [sys.executable, *program, "serve", "-c", str(path), "--listen", f"127.0.0.1:{port}"]
+    serve = [sys.executable, *program, "serve", "-c", str(path), "--listen", f"{OWN}:{port}"]
     with log.open("w") as stderr:
         process = subprocess.Popen(
             [*serve, *arguments],
@@ -118,11 +119,11 @@ def test_idle_clients_leave_sockets_for_upstreams(tmp_path: Path) -> None:
         _, port, log = stack.enter_context(serving(tmp_path, NO_WATCH, *agents))
         clients = []
         for _ in range(FILES + 50):
-            clients.append(stack.enter_context(socket.create_connection(("127.0.0.1", port))))
+            clients.append(stack.enter_context(socket.create_connection((OWN, port))))
             clients[-1].settimeout(10)
         query = dns.message.make_query(NAME, "A")
         for ask in (dns.query.udp, dns.query.tcp):
-            assert addresses(ask(query, "127.0.0.1", timeout=10, port=port)) == GALERA
+            assert addresses(ask(query, OWN, timeout=10, port=port)) == GALERA
         # The others are still there for their next query.
         clients[-1].sendall(len(query.to_wire()).to_bytes(2, "big") + query.to_wire())
         assert clients[-1].recv(2)
@@ -143,7 +144,7 @@ def test_upstreams_that_do_not_answer_leave_files_for_all_else(tmp_path: Path, o
         # As long as all of it takes: the server waits for them when it is stopped.
         settings = [NO_WATCH, "query: {deadline: 10, recursor_deadline: 3}", "forward:"]
         for number, sock in enumerate(silent):
-            server = f"127.0.0.1:{sock.getsockname()[1]}"
+            server = f"{OWN}:{sock.getsockname()[1]}"
             if over == "tls":
                 server = f"tls://{server}#dns.example.test"
             settings.append(f"  z{number}.test: ['{server}']")
@@ -154,7 +155,7 @@ def test_upstreams_that_do_not_answer_leave_files_for_all_else(tmp_path: Path, o
         client = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         client.settimeout(10)
-        client.connect(("127.0.0.1", port))
+        client.connect((OWN, port))
         for number in range(300):
             name = f"n{number}.z{number % zones}.test"
             client.send(dns.message.make_query(name, "A", id=number).to_wire())
@@ -165,7 +166,7 @@ def test_upstreams_that_do_not_answer_leave_files_for_all_else(tmp_path: Path, o
         assert files < FILES * 3 // 4
         query = dns.message.make_query(NAME, "A")
         for ask in (dns.query.udp, dns.query.tcp):
-            assert addresses(ask(query, "127.0.0.1", timeout=10, port=port)) == GALERA
+            assert addresses(ask(query, OWN, timeout=10, port=port)) == GALERA
     said = log.read_text()
     assert "too many open files" not in said.lower()
     assert "Traceback" not in said
@@ -174,9 +175,9 @@ def test_upstreams_that_do_not_answer_leave_files_for_all_else(tmp_path: Path, o
 def bound(over: str) -> socket.socket:
     """Return the socket of a server that takes what is sent to it, and says nothing."""
     if over == "tls":
-        return socket.create_server(("127.0.0.1", 0))
+        return socket.create_server((OWN, 0))
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
+    sock.bind((OWN, 0))
     return sock
 
 
@@ -184,18 +185,18 @@ def test_connections_wait_for_files_and_are_taken_then(tmp_path: Path) -> None:
     with ExitStack() as stack:
         process, port, log = stack.enter_context(serving(tmp_path, NO_WATCH))
         query = dns.message.make_query("localhost", "A")
-        assert addresses(dns.query.udp(query, "127.0.0.1", 10, port)) == ["127.0.0.1"]
+        assert addresses(dns.query.udp(query, OWN, 10, port)) == ["127.0.0.1"]
         # Whatever takes them: no more than there are now.
         files = {int(one.name) for one in Path(f"/proc/{process.pid}/fd").iterdir()}
         few = (max(files) + 1, FILES)
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, few)
         waiting = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(40)
+            stack.enter_context(socket.create_connection((OWN, port))) for _ in range(40)
         ]
-        wait_for(lambda: "TCP connections to 127.0.0.1 wait" in log.read_text())
+        wait_for(lambda: f"TCP connections to {OWN} wait" in log.read_text())
         # Over UDP all goes on.
         for _ in range(4):
-            assert addresses(dns.query.udp(query, "127.0.0.1", 10, port)) == ["127.0.0.1"]
+            assert addresses(dns.query.udp(query, OWN, 10, port)) == ["127.0.0.1"]
             time.sleep(0.3)
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
         for sock in waiting:
@@ -205,7 +206,7 @@ def test_connections_wait_for_files_and_are_taken_then(tmp_path: Path) -> None:
     said = [line for line in log.read_text().splitlines() if " wait: " in line]
     (line,) = said
     assert line.endswith(
-        "TCP connections to 127.0.0.1 wait: too many open files (LimitNOFILE);"
+        f"TCP connections to {OWN} wait: too many open files (LimitNOFILE);"
         " they are accepted as soon as others end"
     )
     assert "Traceback" not in log.read_text()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Part = Literal["udp", "tcp", "http"]
 PARTS: tuple[Part, ...] = ("udp", "tcp", "http")
 SERVER_PORT = 8300
+# Where agents listen that were given no place.
+LOOPBACK = "127.0.0.1"
 # Address, DNS port, HTTP port; port 0 is any free one.
 AgentPlace = tuple[str, int, int]
 
@@ -149,7 +151,7 @@ class DevAgent:
 
 
 class DevCluster:
-    """Several agents of one datacenter on 127.0.0.1, with a catalog that tests may change.
+    """Several agents of one datacenter on `LOOPBACK`, with a catalog that tests may change.
 
     `definitions` is a Consul definition file or a directory of them (ConfigError when one is
     wrong). `clock` gives seconds; `rng` decides the order of answers, chances and jitter, and is
@@ -173,7 +175,7 @@ class DevCluster:
             raise ValueError("a cluster has at least one agent")
         if places and len(places) != agents:
             raise ValueError("every agent has a place, or none has")
-        places = places or [("127.0.0.1", 0, 0)] * agents
+        places = places or [(LOOPBACK, 0, 0)] * agents
         rng = rng or random.Random(0)
         self.datacenter = datacenter
         self.dns = DnsSettings(domain=domain.strip(".").lower())

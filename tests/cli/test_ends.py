@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from tests.cli.background import Background
-from tests.net.world import free_port
+from tests.loopback import OWN, free_port
 
 PROGRAM = [sys.executable, "-m", "consulfwd.cli.main"]
 NAME = "galeradb.service.consul"
@@ -68,8 +68,8 @@ class Silent:
 
     def __init__(self) -> None:
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
-        self._tcp = socket.create_server(("127.0.0.1", 0))
+        self._udp.bind((OWN, 0))
+        self._tcp = socket.create_server((OWN, 0))
         self.dns_port = int(self._udp.getsockname()[1])
         self.http_port = int(self._tcp.getsockname()[1])
 
@@ -92,7 +92,7 @@ def silent() -> Iterator[Silent]:
 def settings(tmp_path: Path, silent: Silent) -> Path:
     """Settings with the silent agent, and patience for it."""
     file = tmp_path / "consulfwd.yml"
-    agent = f"{{address: 127.0.0.1, dns_port: {silent.dns_port}, http_port: {silent.http_port}}}"
+    agent = f"{{address: {OWN}, dns_port: {silent.dns_port}, http_port: {silent.http_port}}}"
     file.write_text(
         f"consul: {{agents: [{agent}]}}\nresolv_conf: /nonexistent\nquery: {{deadline: 10}}\n"
     )
@@ -143,7 +143,7 @@ def told(folder: Path) -> list[str]:
 )
 def test_ctrl_c_ends_whoever_waits(tmp_path: Path, silent: Silent, words: list[str]) -> None:
     (tmp_path / "x.tpl").write_text("{{ services() }}")
-    (tmp_path / "consul.conf").write_text(f"server=/consul/127.0.0.1#{silent.dns_port}\n")
+    (tmp_path / "consul.conf").write_text(f"server=/consul/{OWN}#{silent.dns_port}\n")
     with running(tmp_path, words) as process:
         until(silent.asked, process)
         process.send_signal(signal.SIGINT)
@@ -177,7 +177,7 @@ def test_who_goes_on_until_told_tells_ctrl_c_from_sigterm(
 
 def test_ctrl_c_on_a_terminal(tmp_path: Path) -> None:
     own, terminal = pty.openpty()
-    command = [*PROGRAM, "serve", "--listen", f"127.0.0.1:{free_port()}"]
+    command = [*PROGRAM, "serve", "--listen", f"{OWN}:{free_port()}"]
     # As a shell in the foreground does: what is typed there becomes the signal.
     begin = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
     begin += "; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
@@ -269,7 +269,7 @@ def test_in_a_shell_as_other_tools() -> None:
 
 def test_a_server_goes_on_when_nobody_reads_its_log(tmp_path: Path) -> None:
     file, ports = tmp_path / "listen.yml", (free_port(), free_port())
-    file.write_text(f"listen: ['127.0.0.1:{ports[0]}']\nresolv_conf: /nonexistent\n")
+    file.write_text(f"listen: ['{OWN}:{ports[0]}']\nresolv_conf: /nonexistent\n")
     command = [*PROGRAM, "serve", "-c", str(file)]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         try:
@@ -288,7 +288,7 @@ def test_a_server_goes_on_when_nobody_reads_its_log(tmp_path: Path) -> None:
 
 def answers(port: int) -> bool:
     with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
+        return sock.connect_ex((OWN, port)) == 0
 
 
 COLOURED: list[tuple[dict[str, str], bool]] = [
@@ -306,7 +306,7 @@ def test_colour_on_a_terminal_unless_it_is_not_wanted(
 ) -> None:
     (tmp_path / "consul.conf").write_text("server=/consul/127.0.0.1#8600\n")
     (tmp_path / "dead.yml").write_text("resolv_conf: /nonexistent\nquery: {deadline: 0.1}\n")
-    dead = ["-c", "dead.yml", "--agent", f"127.0.0.1:{free_port()}"]
+    dead = ["-c", "dead.yml", "--agent", f"{OWN}:{free_port()}"]
     words = {
         "resolve": ["resolve", "--trace", *dead, NAME],
         "compare": ["resolve", "--compare", *dead, NAME],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tests.net.world import free_port
+from tests.loopback import OWN, free_port
 
 
 @pytest.fixture
@@ -139,11 +139,11 @@ def test_consul_that_does_not_answer(
 ) -> None:
     template.write_text("{{ services() }}")
     file, port = tmp_path / "consulfwd.yml", free_port()
-    file.write_text(f"consul: {{agents: [{{address: 127.0.0.1, http_port: {port}}}]}}\n")
+    file.write_text(f"consul: {{agents: [{{address: {OWN}, http_port: {port}}}]}}\n")
     ended = run("render", "-c", str(file), f"{template}:{tmp_path}/x")
     assert (ended.code, ended.err) == (
         3,
-        f"consulfwd: 127.0.0.1:8600: services: connection refused over HTTP, port {port}\n",
+        f"consulfwd: {OWN}:8600: services: connection refused over HTTP, port {port}\n",
     )
 
 
@@ -182,7 +182,7 @@ def test_consul_that_does_not_answer_holds_up_no_other_template(
     asks.write_text("{{ services() }}")
     bad.write_text("{{ nothing }}")
     file, port = tmp_path / "consulfwd.yml", free_port()
-    file.write_text(f"consul: {{agents: [{{address: 127.0.0.1, http_port: {port}}}]}}\n")
+    file.write_text(f"consul: {{agents: [{{address: {OWN}, http_port: {port}}}]}}\n")
     what = [f"{one}:{tmp_path}/{one.stem}" for one in (asks, template)]
     ended = run("render", "-c", str(file), *what)
     assert (ended.code, ended.out) == (3, f"{tmp_path}/a written\n")

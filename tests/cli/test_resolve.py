@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.background import Background
 from tests.cli.conftest import Run
+from tests.loopback import OWN
 from tests.net.world import GALERA
 
 NAME = "galeradb.service.consul"
@@ -20,7 +21,7 @@ def test_an_answer_for_people(run: Run, options: list[str], agents: Background) 
     first = agents.names[0]
     assert ended.plain.splitlines() == [
         f"dev1.node.consul. A: 1 record, TTL 0 s, from {first} in # ms",
-        " dev1.node.consul. 0 A 127.0.0.1",
+        f" dev1.node.consul. 0 A {OWN}",
     ]
     srv = run("resolve", *options, NAME, "SRV").out.splitlines()
     assert [line.strip() for line in srv[4:5]] == ["with"]
@@ -91,7 +92,7 @@ def test_json(run: Run, options: list[str], agents: Background) -> None:
     (attempt,) = told["attempts"]
     assert (ended.code, told["rcode"], told["source"]) == (0, "NOERROR", agents.names[0])
     assert told["records"] == [
-        {"name": "dev1.node.consul.", "ttl": 0, "type": "A", "data": "127.0.0.1"}
+        {"name": "dev1.node.consul.", "ttl": 0, "type": "A", "data": OWN}
     ]
     assert told["order"] == [{"upstream": name, "state": "up"} for name in agents.names]
     assert (attempt["upstream"], attempt["transport"], attempt["result"]) == (

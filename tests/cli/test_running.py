@@ -20,8 +20,9 @@ import pytest
 
 from tests.cli.background import Background
 from tests.cli.conftest import Ended, Run
+from tests.loopback import OWN, free_port
 from tests.net.messages import parse, question
-from tests.net.world import GALERA, free_port
+from tests.net.world import GALERA
 
 PROGRAM = [sys.executable, "-m", "consulfwd.cli.main"]
 NAME = "galeradb.service.consul"
@@ -41,7 +42,7 @@ class Site:
             for one in consul.agents
         ]
         settings = {
-            "listen": [f"127.0.0.1:{self.port}"],
+            "listen": [f"{OWN}:{self.port}"],
             "resolv_conf": "/nonexistent",
             "consul": {"agents": agents},
             "admin": {"socket": str(self.socket)},
@@ -56,7 +57,7 @@ class Site:
         """The answer for a name; an error is none."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.settimeout(5)
-            sock.connect(("127.0.0.1", self.port))
+            sock.connect((OWN, self.port))
             sock.send(question(name))
             reply = parse(sock.recv(4096))
         assert reply.rcode in ("NOERROR", "NXDOMAIN")
@@ -117,7 +118,7 @@ def alike(text: str, site: Site | None = None) -> list[str]:
     if site is not None:
         for number, name in enumerate(site.consul.names, 11):
             text = text.replace(name, f"10.0.0.{number}:8600")
-        text = text.replace(f"127.0.0.1:{site.port}", "127.0.0.1:53")
+        text = text.replace(f"{OWN}:{site.port}", "127.0.0.1:53")
         text = text.replace(socket.gethostname(), "db1")
     for pattern, instead in BLOTTED:
         text = re.sub(pattern, instead, text)

@@ -22,7 +22,8 @@ import pytest
 
 from tests.cli.background import Background
 from tests.cli.conftest import Run
-from tests.net.world import GALERA, free_port
+from tests.loopback import OWN, free_port
+from tests.net.world import GALERA
 
 PROGRAM = [sys.executable, "-m", "consulfwd.cli.main"]
 NAME = "galeradb.service.consul"
@@ -50,7 +51,7 @@ urllib.request.urlopen(urllib.request.Request(sys.argv[4], method="POST"), timeo
 def served(folder: Path, *words: str, code: int = 0) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Run `consulfwd serve`; it must end with `code` when told to, and say nothing odd."""
     port = free_port()
-    command = [*PROGRAM, "serve", "--listen", f"127.0.0.1:{port}", *words]
+    command = [*PROGRAM, "serve", "--listen", f"{OWN}:{port}", *words]
     with (folder / "stderr").open("w") as errors:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder
@@ -80,7 +81,7 @@ def wait_for(folder: Path, text: str) -> None:
 
 def resolved(port: int, name: str = NAME) -> list[str]:
     query = dns.message.make_query(name, "A")
-    reply = dns.query.udp(query, "127.0.0.1", timeout=5, port=port)
+    reply = dns.query.udp(query, OWN, timeout=5, port=port)
     return sorted(str(record) for rrset in reply.answer for record in rrset)
 
 
@@ -142,7 +143,7 @@ def works_to_the_letter(folder: Path) -> None:
             assert (ended.returncode, ended.stderr) == (0, ""), command
             found = set(re.findall(r"10\.0\.10\.1[123]", ended.stdout))
             assert (command, found) == (command, set(GALERA))
-        assert f"127.0.0.1:{port}" in commands[3]
+        assert f"{OWN}:{port}" in commands[3]
         assert "SRV" in commands[1]
         assert (
             "taken"
@@ -151,7 +152,7 @@ def works_to_the_letter(folder: Path) -> None:
             ).stdout
         )
         seen = subprocess.run(["bash", "-c", shell + status], capture_output=True, text=True)
-        assert (seen.stderr, f"listening on 127.0.0.1:{port}" in seen.stdout) == ("", True), status
+        assert (seen.stderr, f"listening on {OWN}:{port}" in seen.stdout) == ("", True), status
 
 
 def test_what_the_embedded_default_prints_works_to_the_letter(
@@ -169,7 +170,7 @@ def test_what_the_embedded_default_prints_works_to_the_letter(
 def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, agents: Background) -> None:
     file = tmp_path / "consulfwd.yml"
     settings = {
-        "consul": {"agents": [{"address": "127.0.0.1", "dns_port": agents.agents[0].dns_port}]},
+        "consul": {"agents": [{"address": OWN, "dns_port": agents.agents[0].dns_port}]},
         "resolv_conf": "/nonexistent/resolv.conf",
         "log": {"format": "json", "queries": True},
     }
@@ -212,8 +213,8 @@ def test_interrupted(tmp_path: Path, agents: Background) -> None:
 
 
 def test_addresses_that_are_taken(run: Run) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        at = f"127.0.0.1:{taken.getsockname()[1]}"
+    with socket.create_server((OWN, 0)) as taken:
+        at = f"{OWN}:{taken.getsockname()[1]}"
         ended = run("serve", "--listen", at, "--listen", "192.0.2.1:53")
     assert (ended.code, ended.out) == (3, "")
     first, second = (line for line in ended.err.splitlines() if line.startswith("consulfwd: "))
@@ -243,6 +244,6 @@ def test_definitions_that_cannot_be_used(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "consul.d"
     folder.mkdir()
     (folder / "bad.json").write_text('{"service": {"nam": "x"}}')
-    ended = run("serve", "--dev", "--definitions", str(folder), "--listen", "127.0.0.1:0")
+    ended = run("serve", "--dev", "--definitions", str(folder), "--listen", f"{OWN}:0")
     assert (ended.code, ended.out) == (2, "")
     assert "bad.json" in ended.err

@@ -19,6 +19,7 @@ from tests.conformance.octets import (
     record,
     wire,
 )  # fmt: skip
+from tests.loopback import OWN
 
 SOA_DATA = "ns.test. hostmaster.test. 1 3600 600 86400 60"
 
@@ -99,7 +100,7 @@ class Upstream(asyncio.DatagramProtocol):
     @property
     def place(self) -> str:
         """Where it is, as settings name a server."""
-        return f"127.0.0.1:{self.port}"
+        return f"{OWN}:{self.port}"
 
     def on(self, name: str | bytes, script: Script) -> None:
         """Answer queries for a name so."""
@@ -116,11 +117,11 @@ class Upstream(asyncio.DatagramProtocol):
     async def __aenter__(self) -> Upstream:
         loop = asyncio.get_running_loop()
         while True:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+            self._server = await asyncio.start_server(self._serve, OWN, self.port)
             port = self._server.sockets[0].getsockname()[1]
             try:
                 self._udp, _ = await loop.create_datagram_endpoint(
-                    lambda: self, local_addr=("127.0.0.1", port)
+                    lambda: self, local_addr=(OWN, port)
                 )
             except OSError:
                 self._server.close()

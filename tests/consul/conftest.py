@@ -11,6 +11,7 @@ import pytest
 
 from tests.consul import certificates
 from tests.consul.server import Raw
+from tests.loopback import OWN
 
 
 @pytest.fixture
@@ -21,13 +22,13 @@ async def raw() -> AsyncIterator[Raw]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with cert.pem for 127.0.0.1, signed by itself, and its key.pem."""
+    """A folder with cert.pem for `OWN`, signed by itself, and its key.pem."""
     folder = tmp_path_factory.mktemp("https")
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
             *("-nodes", "-days", "2", "-subj", "/CN=agent"),
-            *("-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-addext", f"subjectAltName=IP:{OWN}"),
             *("-addext", "keyUsage=critical,digitalSignature,keyCertSign"),
             *("-keyout", folder / "key.pem", "-out", folder / "cert.pem"),
         ],

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from consulfwd.dev.accepting import accept_no_more
+from tests.loopback import OWN
 
 # What Consul says, and when: as soon as the connection is there, whatever is to be asked on it.
 REFUSAL = (
@@ -34,7 +35,7 @@ class Gate:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._serve(port, reader, writer)
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=512)
+        server = await asyncio.start_server(serve, OWN, 0, backlog=512)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
@@ -55,7 +56,7 @@ class Gate:
         self.open += 1
         self.peak = max(self.peak, self.open)
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", port)
+            there, back = await asyncio.open_connection(OWN, port)
             ways = [asyncio.ensure_future(_pass(*way)) for way in ((reader, back), (there, writer))]
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in ways:

@@ -11,6 +11,7 @@ from typing import Any
 
 from consulfwd.config import Agent
 from consulfwd.dev.accepting import accept_no_more
+from tests.loopback import OWN
 
 LENGTH = "Content-Length:"
 
@@ -39,7 +40,7 @@ class Raw:
     def agent(self) -> Agent:
         """The settings that lead here."""
         scheme: Any = "https" if self.tls else "http"
-        here = Agent(address="127.0.0.1", dns_port=1, http_port=self.port, http_scheme=scheme)
+        here = Agent(address=OWN, dns_port=1, http_port=self.port, http_scheme=scheme)
         return here.replace(http_socket=self.socket)
 
     @asynccontextmanager
@@ -48,7 +49,7 @@ class Raw:
             server = await asyncio.start_unix_server(self._serve, self.socket)
             self.port = 1
         else:
-            server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
+            server = await asyncio.start_server(self._serve, OWN, 0, ssl=self.tls)
             self.port = server.sockets[0].getsockname()[1]
         try:
             yield self

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from consulfwd.config import Agent
 from tests.consul.server import http
+from tests.loopback import OWN
 
 
 class Strict:
@@ -17,14 +18,14 @@ class Strict:
     def __init__(self, context: ssl.SSLContext) -> None:
         self.requests = 0
         self._context = context
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((OWN, 0))
         self._thread = threading.Thread(target=self._run)
 
     @property
     def agent(self) -> Agent:
         """The settings that lead here."""
         port: int = self._listener.getsockname()[1]
-        return Agent(address="127.0.0.1", dns_port=1, http_port=port, http_scheme="https")
+        return Agent(address=OWN, dns_port=1, http_port=port, http_scheme="https")
 
     def __enter__(self) -> Strict:
         self._thread.start()

@@ -16,7 +16,8 @@ from consulfwd.config import Agent
 from consulfwd.consul.client import SENT_LIMIT, Client
 from consulfwd.errors import ConsulError, UnknownOutcome
 from tests.consul.server import Raw, http, shown
-from tests.net.world import free_port, nothing_left_behind, until
+from tests.loopback import OWN, free_port
+from tests.net.world import nothing_left_behind, until
 
 PATH = "/v1/health/service/consul"
 
@@ -40,7 +41,7 @@ async def test_a_reply_and_what_was_asked(raw: Raw, client: Client) -> None:
     raw.replies = [http(b"[1]", "X-Consul-Index: 7", "x-consul-knownleader: true")]
     reply = await client.get(PATH, {"index": "5", "wait": "60000ms", "stale": ""}, timeout=5)
     assert (reply.status, reply.index, reply.known_leader, reply.body) == (200, 7, True, b"[1]")
-    assert reply.agent == "127.0.0.1:1"
+    assert reply.agent == f"{OWN}:1"
     assert 0 < reply.took < 5
     request, *headers = raw.requests[0]
     assert request == f"GET {PATH}?index=5&wait=60000ms&stale= HTTP/1.1"
@@ -195,7 +196,7 @@ async def test_silence_ends(raw: Raw, client: Client) -> None:
 
 
 async def test_nobody_there() -> None:
-    agent = Agent(address="127.0.0.1", http_port=free_port())
+    agent = Agent(address=OWN, http_port=free_port())
     client = Client(agent)
     assert await failed(client) == (0, "connection refused")
     await client.close()
@@ -221,7 +222,7 @@ async def test_proxies_and_cookies_are_not_for_us(
     raw: Raw, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+        monkeypatch.setenv(name, f"http://{OWN}:{free_port()}")
     raw.replies = [http(b"[]", "Set-Cookie: a=b; Path=/")]
     for _ in range(2):
         await client.get(PATH, timeout=5)
@@ -379,7 +380,7 @@ async def test_what_is_refused_took_no_effect(
 
 
 async def test_what_was_never_sent_took_no_effect(over_tls: ssl.SSLContext) -> None:
-    client = Client(Agent(address="127.0.0.1", http_port=free_port()))
+    client = Client(Agent(address=OWN, http_port=free_port()))
     for method in ("put", "delete"):
         with pytest.raises(ConsulError, match="connection refused") as caught:
             await getattr(client, method)("/v1/kv/a", timeout=5)

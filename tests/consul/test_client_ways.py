@@ -14,6 +14,7 @@ from consulfwd.errors import ConsulError
 from tests.consul.certificates import AGENT
 from tests.consul.server import Raw
 from tests.consul.strict import Strict
+from tests.loopback import OWN
 from tests.net.world import nothing_left_behind
 
 
@@ -123,7 +124,7 @@ async def test_a_unix_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         client = Client(agent)
         for _ in range(3):
             reply = await client.get("/v1/kv/x", {"stale": ""}, timeout=5)
-            assert (reply.agent, reply.body) == ("127.0.0.1:1", b"[]")
+            assert (reply.agent, reply.body) == (f"{OWN}:1", b"[]")
         await client.close()
     assert raw.connections == 1
     request, *headers = raw.requests[0]
@@ -133,7 +134,7 @@ async def test_a_unix_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_a_unix_socket_nobody_serves(tmp_path: Path) -> None:
     path = tmp_path / "none.sock"
-    agent = Agent(address="127.0.0.1", http_port=1, http_socket=path)
+    agent = Agent(address=OWN, http_port=1, http_socket=path)
     assert await outcome(agent) == "no such file or directory"
     path.write_text("")
     assert await outcome(agent) == "connection refused"

@@ -13,6 +13,7 @@ from consulfwd.consul import way
 from consulfwd.consul.client import Client
 from consulfwd.errors import ConsulError, UnknownOutcome
 from tests.consul.server import Raw, http
+from tests.loopback import OWN
 from tests.net.world import nothing_left_behind, until
 
 TWO = http(b"[1]") + http(b"[2]")
@@ -48,9 +49,9 @@ async def closing() -> AsyncIterator[tuple[Agent, list[str]]]:
                     writer.write(http(b"[]"))
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, OWN, 0)
     try:
-        yield Agent(address="127.0.0.1", http_port=server.sockets[0].getsockname()[1]), asked
+        yield Agent(address=OWN, http_port=server.sockets[0].getsockname()[1]), asked
     finally:
         server.close()
 
@@ -99,8 +100,8 @@ async def test_nor_one_that_comes_later() -> None:
             await reader.read()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    client = Client(Agent(address="127.0.0.1", http_port=server.sockets[0].getsockname()[1]))
+    server = await asyncio.start_server(serve, OWN, 0)
+    client = Client(Agent(address=OWN, http_port=server.sockets[0].getsockname()[1]))
     async with nothing_left_behind():
         assert await get(client) == b"[1]"
         more.set()
@@ -117,8 +118,8 @@ async def test_what_is_said_before_anything_is_asked_is_the_first_reply() -> Non
         writer.write(http(b"too many", "Connection: close", status="429 Too Many Requests"))
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    client = Client(Agent(address="127.0.0.1", http_port=server.sockets[0].getsockname()[1]))
+    server = await asyncio.start_server(serve, OWN, 0)
+    client = Client(Agent(address=OWN, http_port=server.sockets[0].getsockname()[1]))
     async with nothing_left_behind():
         for _ in range(20):
             assert await get(client) == "too many"

@@ -22,6 +22,7 @@ from consulfwd.dev.cluster import AgentPlace
 from consulfwd.net.relays import KEEP_AGAIN
 from consulfwd.ops.taking import WatchedServer
 from consulfwd.server import Server
+from tests.loopback import OWN
 from tests.net.world import EXAMPLES, GALERA, ask, nothing_left_behind, until
 
 NAME = "galeradb.service.consul"
@@ -101,7 +102,7 @@ def settings(
         "watch": {"enabled": False},
         **more,
     }
-    sections: Any = {"consul": consul, "listen": ["127.0.0.1:0"], "resolv_conf": "/nonexistent/a"}
+    sections: Any = {"consul": consul, "listen": [f"{OWN}:0"], "resolv_conf": "/nonexistent/a"}
     return Settings(**sections)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from consulfwd.dev import DevAgent, DevCluster
+from tests.loopback import OWN
 
 SOA = "ns consul. 0 SOA ns.consul. hostmaster.consul. # 3600 600 86400 0"
 NXDOMAIN = ["NXDOMAIN aa", SOA]
@@ -131,11 +132,11 @@ async def test_services(
          ["an 11.10.0.10.IN-ADDR.ARPA. 0 PTR galera1.node.dc1.consul."]),
         ("consul", "NS",
          [*(f"an consul. 0 NS dev{n}.node.dc1.consul." for n in (1, 2, 3)),
-          *(f"ar dev{n}.node.dc1.consul. 0 A 127.0.0.1" for n in (1, 2, 3))]),
+          *(f"ar dev{n}.node.dc1.consul. 0 A {OWN}" for n in (1, 2, 3))]),
         ("consul", "SOA",
          [SOA.replace("ns ", "an ", 1),
           *(f"ns consul. 0 NS dev{n}.node.dc1.consul." for n in (1, 2, 3)),
-          *(f"ar dev{n}.node.dc1.consul. 0 A 127.0.0.1" for n in (1, 2, 3))]),
+          *(f"ar dev{n}.node.dc1.consul. 0 A {OWN}" for n in (1, 2, 3))]),
     ],
 )
 async def test_records(

@@ -14,6 +14,7 @@ import pytest
 
 from consulfwd.dev import DevCluster
 from consulfwd.errors import ConfigError
+from tests.loopback import OWN
 
 NAME = "galeradb.service.consul"
 
@@ -37,7 +38,7 @@ async def test_ports_are_free_ones_and_all_different(dns_tools: Any) -> None:
         assert len(ports) == 6
         assert 0 not in ports
         assert [agent.name for agent in cluster.agents] == ["dev1", "dev2", "dev3"]
-        assert {agent.address for agent in cluster.agents} == {"127.0.0.1"}
+        assert {agent.address for agent in cluster.agents} == {OWN}
 
 
 async def test_dies_and_comes_back_on_the_same_ports(dns_tools: Any) -> None:
@@ -126,7 +127,7 @@ async def test_a_port_taken_meanwhile_is_an_error_and_leaks_nothing(dns_tools: A
     await cluster.start()
     await cluster.stop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind(("127.0.0.1", cluster.agents[1].dns_port))
+        other.bind((OWN, cluster.agents[1].dns_port))
         with pytest.raises(OSError, match="in use"):
             await cluster.start()
         await refused(dns_tools, cluster.agents[0])

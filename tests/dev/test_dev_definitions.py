@@ -10,6 +10,7 @@ import pytest
 
 from consulfwd.dev import DevCluster, read_definitions
 from consulfwd.errors import ConfigError
+from tests.loopback import OWN
 
 
 def test_the_examples(dns_tools: Any) -> None:
@@ -59,7 +60,7 @@ async def test_an_instance_without_an_address_is_on_the_first_agent(
         assert await dns_tools.ask(cluster.agents[1], "local.service.consul", "SRV") == [
             "NOERROR aa",
             "an local.service.consul. 0 SRV 1 1 99 dev1.node.dc1.consul.",
-            "ar dev1.node.dc1.consul. 0 A 127.0.0.1",
+            f"ar dev1.node.dc1.consul. 0 A {OWN}",
         ]
 
 

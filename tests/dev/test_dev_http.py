@@ -11,6 +11,7 @@ import pytest
 
 from consulfwd.dev import Catalog, DevAgent, DevCluster
 from consulfwd.dev.httpagent import parse_duration
+from tests.loopback import OWN
 
 HEALTH = "/v1/health/service/galeradb"
 
@@ -131,8 +132,8 @@ async def test_catalog(api: Api) -> None:
 
 
 async def test_status_and_self(api: Api, served: DevCluster, first: DevAgent) -> None:
-    assert (await api.get("/v1/status/leader"))[2] == "127.0.0.1:8300"
-    assert (await api.get("/v1/status/peers"))[2] == ["127.0.0.1:8300"] * 2
+    assert (await api.get("/v1/status/leader"))[2] == f"{OWN}:8300"
+    assert (await api.get("/v1/status/peers"))[2] == [f"{OWN}:8300"] * 2
     assert (await api.get("/v1/catalog/datacenters"))[2] == ["dc1"]
     served.add_datacenter("dc2").register("far", address="10.2.0.1")
     assert (await api.get("/v1/catalog/datacenters"))[2] == ["dc1", "dc2"]

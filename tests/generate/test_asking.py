@@ -13,10 +13,10 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from consulfwd.dev.real_config import free_port
 from consulfwd.generate import asking
 from consulfwd.generate.asking import Reply, ask
 from consulfwd.generate.model import NameServer
+from tests.loopback import free_port
 
 HOST, NAME = "127.0.0.1", "web.service.consul"
 Answer = Callable[[dns.message.Message], dns.message.Message]

@@ -25,13 +25,13 @@ import dns.rcode
 
 from consulfwd.dev import DevAgent, DevCluster
 from consulfwd.dev.child import Guard
-from consulfwd.dev.real_config import free_port
 from tests.integration.asking import At, ask, facts, question, unordered
 from tests.integration.counted import not_ours, written
 from tests.integration.load import Load, Result
 from tests.integration.served import HOST, Served, serve
 from tests.integration.services import DEFINITIONS, QUERY, TEXT_NODE
 from tests.load_lock import only_load
+from tests.loopback import OWN, free_port
 
 DEADLINE_S = 2.0
 # Beyond the deadline, for a machine that has other things to do.
@@ -351,7 +351,7 @@ class Place:
 
 
 @contextmanager
-def black_hole(address: str = "127.0.0.1") -> Iterator[Place]:
+def black_hole(address: str = OWN) -> Iterator[Place]:
     """A port that is bound, for UDP and TCP, and where nothing is ever read."""
     with (
         socket.create_server((address, 0)) as stream,
@@ -363,8 +363,6 @@ def black_hole(address: str = "127.0.0.1") -> Iterator[Place]:
 
 
 @contextmanager
-def nobody(address: str = "127.0.0.1") -> Iterator[Place]:
+def nobody(address: str = OWN) -> Iterator[Place]:
     """A port where nothing listens."""
-    with socket.create_server((address, 0)) as stream:
-        port = stream.getsockname()[1]
-    yield Place(address, port)
+    yield Place(address, free_port(address))

@@ -26,10 +26,10 @@ import pytest
 
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealAgent, Registration
-from consulfwd.dev.real_config import free_port
 from tests.integration.namespaces import Host
 from tests.integration.primaries import APEX, KEY_NAME, SECRET, Primary, start_bind
 from tests.integration.pushing import RELEASE, notes
+from tests.loopback import free_port
 
 # Consul allows no less than 10 s, unless it is told to.
 TTL, DELAY = 5.0, 1.0

@@ -15,7 +15,7 @@ import dns.query
 import dns.rcode
 
 from consulfwd.dev.child import Child, Guard
-from consulfwd.dev.real_config import free_port
+from tests.loopback import free_port
 
 HOST = "127.0.0.1"
 TLS_NAME = "resolver.example.test"

@@ -23,8 +23,8 @@ import dns.xfr
 import dns.zone
 
 from consulfwd.dev.child import Child, Guard
-from consulfwd.dev.real_config import free_port
 from tests.integration.recursors import own_copy, tool
+from tests.loopback import free_port
 
 ORIGIN = "svc.example.com"
 KEY_NAME = "transfer"

@@ -22,11 +22,11 @@ from typing import Any
 import pytest
 
 from consulfwd.dev.child import Child, Guard
-from consulfwd.dev.real_config import free_port
 from consulfwd.ops import client, places
 from tests.integration.load import Load, Result
 from tests.integration.served import HOST, Served
 from tests.load_lock import only_load
+from tests.loopback import free_port
 from tests.net.messages import question
 
 RATE = 500
@@ -50,7 +50,7 @@ def started(
     with contextlib.ExitStack() as stack:
 
         def start(name: str) -> Served:
-            admin: dict[str, Any] = {"socket": str(path), "listen": f"{HOST}:{free_port()}"}
+            admin: dict[str, Any] = {"socket": str(path), "listen": f"{HOST}:{free_port(HOST)}"}
             settings = {
                 "consul": {"agents": [{"address": HOST, "dns_port": 1, "http_port": 1}]},
                 "recursors": [f"{HOST}:2"],
@@ -204,7 +204,7 @@ def test_whatever_goes_on_is_looked_at(tmp_path: Path, guard: Guard) -> None:
     zone = {
         "origin": "svc.example.com",
         "ns": ["ns.example.com"],
-        "targets": [{"primary": {"listen": [f"{HOST}:{free_port()}"], "unsigned": True}}],
+        "targets": [{"primary": {"listen": [f"{HOST}:{free_port(HOST)}"], "unsigned": True}}],
     }
     (tmp_path / "template").write_text("{{ 1 + 1 }}\n")
     written, generated = tmp_path / "text", tmp_path / "generated"

@@ -24,10 +24,10 @@ from consulfwd import audit
 from consulfwd.audit import Need, Options, Report, layout, svg
 from consulfwd.config import Settings
 from consulfwd.dev.real import RealAgent, RealCluster, Registration
-from consulfwd.dev.real_config import free_port
 from consulfwd.errors import ConsulError
 from tests.consul import certificates
 from tests.integration.places import addresses
+from tests.loopback import free_port
 
 # Each server in a network of its own.
 NETWORKS = (91, 92, 93)

@@ -16,12 +16,12 @@ import pytest
 
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealAgent, RealCluster
-from consulfwd.dev.real_config import free_port
 from tests.integration.asking import At, ask, data, question, rcode
 from tests.integration.own_words import own_words
 from tests.integration.recursors import Recursor
 from tests.integration.served import HOST, Served, consul, serve
 from tests.integration.services import GALERA
+from tests.loopback import free_port
 
 
 def resolve(

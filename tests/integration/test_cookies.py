@@ -18,7 +18,7 @@ from consulfwd.dev.child import Child, Guard
 from tests.integration.own_words import own_words
 from tests.integration.recursors import own_copy
 from tests.integration.served import Served, serve
-from tests.net.world import free_port
+from tests.loopback import free_port
 
 HOST, SECRET, CLIENT = "127.0.0.1", "00112233445566778899aabbccddeeff", b"\7" * 8
 # What has no cookie of its own is told BADCOOKIE: so it is seen what it takes.

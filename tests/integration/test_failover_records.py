@@ -21,7 +21,6 @@ import pytest
 
 from consulfwd.dev.child import PATIENCE_S, Child, Guard
 from consulfwd.dev.real import RealCluster
-from consulfwd.dev.real_config import free_port
 from tests.consul import certificates
 from tests.coreless import HeldUp
 from tests.integration.asking import PATIENCE_S as ANSWER_S
@@ -33,6 +32,7 @@ from tests.integration.proxy import Proxy
 from tests.integration.recursors import own_copy
 from tests.integration.served import Served, consul, serve
 from tests.integration.webs import PAGE, WRONG, Web
+from tests.loopback import free_port
 from tests.stalled import Stalls
 
 NETWORK = 96

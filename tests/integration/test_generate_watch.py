@@ -12,11 +12,11 @@ import pytest
 
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealCluster, Registration
-from consulfwd.dev.real_config import free_port
 from consulfwd.template.renderer import packaged
 from tests.integration.asking import At, ask, data
 from tests.integration.recursors import own_copy, tool
 from tests.integration.services import GALERA
+from tests.loopback import free_port
 
 HOST = "127.0.0.1"
 SERVICE, NAME = "forwarders", "galeradb.service.consul"

@@ -17,7 +17,6 @@ import pytest
 from consulfwd.config import Settings
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealCluster
-from consulfwd.dev.real_config import free_port
 from consulfwd.generate.building import build
 from consulfwd.generate.model import NameServer, Site
 from consulfwd.generate.verifying import works
@@ -28,6 +27,7 @@ from tests.integration.asking import ask, data, rcode
 from tests.integration.generating import MAINS, Case, run
 from tests.integration.recursors import HOST, Recursor
 from tests.integration.services import GALERA, TEXT_NODE
+from tests.loopback import free_port
 
 # 10.0.40.1, of which BIND and others would say by themselves that it has no name.
 POINTER = "1.40.0.10.in-addr.arpa"

@@ -19,7 +19,6 @@ from consulfwd.config import Settings
 from consulfwd.dev.child import PATIENCE_S, Child, Guard
 from consulfwd.dev.real import RealCluster
 from consulfwd.dev.real_agent import RealAgent
-from consulfwd.dev.real_config import free_port
 from consulfwd.generate.building import build
 from consulfwd.generate.current import look_up
 from consulfwd.generate.model import NameServer, Site
@@ -31,6 +30,7 @@ from tests.integration.generating import MAINS, Case, run
 from tests.integration.places import addresses
 from tests.integration.recursors import HOST, Recursor
 from tests.integration.test_generated import finds_outside, included, write_files
+from tests.loopback import free_port
 
 # BIND takes a denial of TTL 0 for a whole second, PowerDNS Recursor an answer.
 KEPT_S = 2.5

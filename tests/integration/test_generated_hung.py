@@ -16,7 +16,6 @@ import pytest
 
 from consulfwd.config import Settings
 from consulfwd.dev.child import Child, Guard
-from consulfwd.dev.real_config import free_port
 from consulfwd.generate.building import build
 from consulfwd.servers.target import parse_version
 from consulfwd.servers.targets import TARGETS
@@ -25,6 +24,7 @@ from tests.integration.generating import MAINS, Case, run
 from tests.integration.places import addresses
 from tests.integration.recursors import HOST, Recursor
 from tests.integration.test_generated import finds_outside, included, write_files
+from tests.loopback import free_port
 
 SERVER = "pdns-recursor"
 RATE, HANGS_S, WELL_S = 100.0, 4.0, 6.0

@@ -18,7 +18,6 @@ import pytest
 from consulfwd.config import Settings
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealCluster
-from consulfwd.dev.real_config import free_port
 from consulfwd.generate.building import build
 from consulfwd.generate.model import NameServer
 from consulfwd.generate.verifying import works
@@ -32,6 +31,7 @@ from tests.integration.generating import ANCHOR, MAINS, Case, run
 from tests.integration.places import addresses
 from tests.integration.recursors import HOST, own_copy
 from tests.integration.test_generated import included, write_files
+from tests.loopback import free_port
 
 # Below a signed zone, so that its denials have proofs too.
 ALTERNATIVE = "sd.example.test"

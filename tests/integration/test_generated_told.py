@@ -11,7 +11,6 @@ import pytest
 from consulfwd.config import Settings
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealCluster
-from consulfwd.dev.real_config import free_port
 from consulfwd.generate.building import build
 from consulfwd.generate.model import NameServer
 from consulfwd.generate.verifying import works
@@ -27,6 +26,7 @@ from tests.integration.test_generated import (
     settings_for,
     write_files,
 )
+from tests.loopback import free_port
 
 
 def validating(folder: Path) -> None:

@@ -28,7 +28,6 @@ from consulfwd.config import Endpoint
 from consulfwd.config.zones import PrimaryTarget
 from consulfwd.dev.child import PATIENCE_S, Child, Guard
 from consulfwd.dev.real import RealCluster, Registration
-from consulfwd.dev.real_config import free_port
 from consulfwd.zones.model import difference
 from consulfwd.zones.primary import journal, transfers, versions
 from consulfwd.zones.primary.running import Primaries, path_of
@@ -39,6 +38,7 @@ from tests.integration.conftest import NEWEST
 from tests.integration.places import addresses
 from tests.integration.recursors import tool
 from tests.integration.secondaries import ALL, KEY_NAME, ORIGIN, SECRET, Secondary
+from tests.loopback import free_port
 from tests.stalled import Stalls
 from tests.zones.made import settings
 from tests.zones.primary.pulled import Contents, altered, shown, some_records, wanted

@@ -25,9 +25,9 @@ import dns.rrset
 import pytest
 
 from consulfwd.dev.child import Child, Guard
-from consulfwd.dev.real_config import free_port
 from consulfwd.lint import Wanted, check, installed_version
 from tests.integration.recursors import HOST, own_copy, tool
+from tests.loopback import free_port
 
 NAME = "web.service.consul"
 POINTER = "1.0.0.10.in-addr.arpa"

@@ -12,10 +12,10 @@ import dns.edns
 import pytest
 
 from consulfwd.dev.child import Guard
-from consulfwd.dev.real_config import free_port
 from tests.integration.asking import ask, data, rcode
 from tests.integration.recursors import Recursor, start_unbound
 from tests.integration.served import HOST, Served
+from tests.loopback import free_port
 
 FOUND = re.compile(r"ERROR recursor \S+ leads back to this server and is asked no more: (.*)")
 SERVFAILED = "leads back to this server, and there is no other"

@@ -22,9 +22,9 @@ import pytest
 
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealCluster
-from consulfwd.dev.real_config import free_port
 from tests.integration.conftest import NEWEST, OLDEST, generation
 from tests.integration.places import addresses
+from tests.loopback import free_port
 
 NETWORK = 83
 PATIENCE_S = 60.0

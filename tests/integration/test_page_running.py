@@ -14,7 +14,6 @@ import pytest
 
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealCluster
-from consulfwd.dev.real_config import free_port
 from tests.coreless import HeldUp
 from tests.integration import served as process
 from tests.integration.asking import question
@@ -24,6 +23,7 @@ from tests.integration.page_shown import chromium as chromium
 from tests.integration.page_shown import page as page
 from tests.integration.page_shown import served as served
 from tests.integration.page_shown import window as window
+from tests.loopback import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

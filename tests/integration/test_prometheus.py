@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from consulfwd.dev.child import PATIENCE_S, Child, Guard
-from consulfwd.dev.real_config import free_port
 from consulfwd.ops.metrics import CONTENT_TYPE, exposition, zones_exposition
 from consulfwd.ops.snapshot import Snapshot, TargetSeen
 from consulfwd.ops.zone_metrics import reports
+from tests.loopback import free_port
 from tests.net.world import world
 from tests.ops.metered import ROUNDS, resolver, snapshot, zone
 from tests.ops.promql import alerts, asked, dashboard, filled_in, rules_file

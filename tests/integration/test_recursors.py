@@ -11,11 +11,11 @@ import pytest
 
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealCluster
-from consulfwd.dev.real_config import free_port
 from tests.integration.asking import SIZES, ask, cut, data, facts, missing, rcode, table
 from tests.integration.recursors import BROKEN_ZONE, TLS_NAME, Recursor
 from tests.integration.served import HOST, Served, consul, serve
 from tests.integration.services import EXTERNAL_TARGET
+from tests.loopback import free_port
 
 QUESTIONS = table(f"""
     www.example.test           A

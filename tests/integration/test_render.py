@@ -21,10 +21,10 @@ import pytest
 
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealAgent, RealCluster
-from consulfwd.dev.real_config import free_port
 from tests.integration.own_words import own_words
 from tests.integration.recursors import tool
 from tests.integration.served import consul
+from tests.loopback import free_port
 
 HOST = "127.0.0.1"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "nginx" / "upstream.conf.tpl"

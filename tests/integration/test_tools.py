@@ -12,11 +12,11 @@ from consulfwd.apply.commands import Ran, run, shell
 from consulfwd.apply.jobs import File, Job
 from consulfwd.apply.running import nobody_there
 from consulfwd.apply.steps import apply
-from consulfwd.dev.real_config import free_port
 from consulfwd.errors import ApplyError
 from consulfwd.servers.targets import TARGETS
 from tests.cli.test_serve import works_to_the_letter
 from tests.integration.recursors import tool
+from tests.loopback import free_port
 
 
 def test_what_the_embedded_default_prints_works_with_dig(

@@ -16,13 +16,13 @@ from consulfwd.config import Agent
 from consulfwd.consul.client import Client
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealCluster, binary_version
-from consulfwd.dev.real_config import free_port
 from consulfwd.errors import ConsulError
 from tests.consul import certificates
 from tests.integration.asking import ask, data
 from tests.integration.conftest import generation
 from tests.integration.places import addresses
 from tests.integration.served import SERVE, Served, serve
+from tests.loopback import free_port
 
 NETWORK = 61
 NAME = "consul.service.consul"

@@ -29,7 +29,7 @@ from tests.integration.asking import ask, question, rcode
 from tests.integration.conftest import NEWEST
 from tests.integration.served import SERVE, Served, consul, serve
 from tests.load_lock import only_load
-from tests.net.world import free_port
+from tests.loopback import free_port
 
 SOCKETS, RATE, LAST_S = 16, 500, 4.0
 NAMES = ("web.service.consul", "consul.service.consul", "nobody.service.consul")
@@ -152,7 +152,7 @@ def given(cluster: RealCluster, path: Path, port: int = 0, **more: Any) -> dict[
 def workers(cluster: RealCluster, guard: Guard, tmp_path: Path) -> Iterator[Workers]:
     path = tmp_path / "admin"
     # The next program takes over what is at a port that it knows.
-    port = free_port()
+    port = free_port("127.0.0.1")
     with serve(given(cluster, path, port), tmp_path / "serve", guard, python=SERVE) as served:
         made = Workers(served, path)
         made.until_two()

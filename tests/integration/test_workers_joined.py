@@ -29,7 +29,7 @@ from consulfwd.ops import client
 from tests.coreless import HeldUp
 from tests.integration.places import addresses
 from tests.integration.served import SERVE, Served, serve
-from tests.net.world import free_port
+from tests.loopback import free_port
 
 NETWORK = 97
 NAME, OTHER = "www.example.com", "db.example.com"

@@ -19,7 +19,6 @@ from consulfwd.apply.steps import apply
 from consulfwd.config.load import load
 from consulfwd.config.zones import ZoneSettings
 from consulfwd.dev.child import Guard
-from consulfwd.dev.real_config import free_port
 from consulfwd.dns import names
 from consulfwd.errors import ApplyError
 from consulfwd.zones.model import difference
@@ -31,6 +30,7 @@ from consulfwd.zones.target import Push
 from tests.integration.primaries import POWERDNS_BARE, SECRET, Primary, make_database, pdnsutil
 from tests.integration.recursors import own_copy, tool
 from tests.integration.test_zone_targets import HOST, OTHER, ZONE, push
+from tests.loopback import free_port
 from tests.zones.made import ORIGIN, records
 
 FOLDERS = ("/var/lib/bind", "/etc/bind", "/var/lib/knot", "/etc/nsd", "/run/nsd", "/etc/consulfwd")

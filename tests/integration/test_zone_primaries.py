@@ -15,7 +15,6 @@ import pytest
 
 from consulfwd.apply.change import Applied
 from consulfwd.dev.child import Guard
-from consulfwd.dev.real_config import free_port
 from consulfwd.dns import names
 from consulfwd.zones.guards import clear_of
 from consulfwd.zones.model import applied, difference
@@ -38,6 +37,7 @@ from tests.integration.test_zone_targets import (
     served,
     target,
 )
+from tests.loopback import free_port
 from tests.zones.made import records
 
 SIGNED = """

@@ -29,7 +29,6 @@ from consulfwd.apply.steps import apply
 from consulfwd.config.addresses import Endpoint
 from consulfwd.config.zones import UpdateTarget
 from consulfwd.dev.child import PATIENCE_S, Guard
-from consulfwd.dev.real_config import free_port
 from consulfwd.dns import names
 from consulfwd.errors import ApplyError
 from consulfwd.zones.model import Records, difference
@@ -51,6 +50,7 @@ from tests.integration.primaries import (
     start_powerdns,
 )
 from tests.integration.recursors import tool
+from tests.loopback import free_port
 from tests.zones.made import ORIGIN, records
 
 HOST = "127.0.0.1"

@@ -20,15 +20,16 @@ from consulfwd.lint import SERVERS, Wanted, ask_all, check, installed_version
 from consulfwd.lint.agents import MAX_ASKED, TIMEOUT_S
 from consulfwd.servers.findings import AgentReply
 from consulfwd.servers.names import consul_question
+from tests.loopback import OWN
 
 Answer = Callable[[dns.message.Message], dns.message.Message | bytes | None]
 
 
 @contextmanager
 def agent(answer: Answer) -> Iterator[int]:
-    """A server on 127.0.0.1 that replies so; its port."""
+    """A server on `OWN` that replies so; its port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
-        listening.bind(("127.0.0.1", 0))
+        listening.bind((OWN, 0))
         listening.settimeout(0.05)
         over = threading.Event()
 
@@ -92,22 +93,22 @@ NAME = "consul.service.consul"
 )
 def test_what_agents_say(answer: Answer, reply: AgentReply) -> None:
     with agent(answer) as port:
-        question = ("127.0.0.1", port, NAME)
+        question = (OWN, port, NAME)
         assert ask_all([question]) == {question: reply}
 
 
 def test_nobody_listens() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
-        bound.bind(("127.0.0.1", 0))
+        bound.bind((OWN, 0))
         port = bound.getsockname()[1]
-    (reply,) = ask_all([("127.0.0.1", port, NAME)]).values()
+    (reply,) = ask_all([(OWN, port, NAME)]).values()
     assert reply.silent
     assert reply.problem
 
 
 def test_all_are_asked_at_once_but_not_endlessly_many() -> None:
     with agent(silent) as port:
-        asked = [("127.0.0.1", port, f"{number}.{NAME}") for number in range(MAX_ASKED + 10)]
+        asked = [(OWN, port, f"{number}.{NAME}") for number in range(MAX_ASKED + 10)]
         begun = time.monotonic()
         replies = ask_all(asked)
         took = time.monotonic() - begun
@@ -123,7 +124,7 @@ def test_findings_of_agents(tmp_path: Path) -> None:
         agent(silent) as two,
         agent(failing(dns.rcode.REFUSED)) as three,
     ):
-        lines = [f"server=/consul/127.0.0.1#{port}" for port in (one, two, three)]
+        lines = [f"server=/consul/{OWN}#{port}" for port in (one, two, three)]
         lines += ["all-servers", "interface=lo"]
         path.write_text("\n".join(lines))
         report = check(path, Wanted(), ask_all, lambda _: None)
@@ -144,7 +145,7 @@ def test_findings_of_agents(tmp_path: Path) -> None:
 def test_without_ra_and_with_ttl_0_nothing_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "dnsmasq.conf"
     with agent(well(0, recursion=False)) as one, agent(well(0)) as two:
-        lines = [f"server=/consul/127.0.0.1#{port}" for port in (one, two)]
+        lines = [f"server=/consul/{OWN}#{port}" for port in (one, two)]
         path.write_text("\n".join([*lines, "all-servers"]))
         assert check(path, Wanted(), ask_all, lambda _: None).findings == ()
 

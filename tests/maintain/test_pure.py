@@ -19,6 +19,7 @@ from consulfwd.maintain import asked, journal, mark, plan
 from consulfwd.maintain.instances import Check, Instance, instances_of, named_by, seconds, twins
 from consulfwd.maintain.journal import Book, Journal, Out
 from consulfwd.maintain.mark import Mark
+from tests.loopback import OWN
 
 ONE = Mark("0123456789abcdef", "web1", 1_770_000_000.0)
 WEB = Instance("web", "web", "n1", "10.0.0.1", "10.0.0.1", 80, ())
@@ -195,7 +196,7 @@ async def test_a_dns_server_that_says_nothing_of_use(monkeypatch: pytest.MonkeyP
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, OWN, 0)
     port = server.sockets[0].getsockname()[1]
     for data in (b"", b"\0\5odd", b"\0\x0c" + bytes(12), b"\xff\xff" + bytes(300)):
         said[:] = [data]

@@ -18,6 +18,7 @@ import dns.rdatatype
 import dns.rrset
 
 from consulfwd.dev.accepting import accept_no_more
+from tests.loopback import OWN
 from tests.net.messages import folded
 
 KEEPALIVE = 11
@@ -56,7 +57,7 @@ class Recursor(asyncio.DatagramProtocol):
         self,
         records: dict[tuple[str, str], list[str]] | None = None,
         *,
-        host: str = "127.0.0.1",
+        host: str = OWN,
         tls: ssl.SSLContext | None = None,
         ttl: int = 300,
     ) -> None:

@@ -9,6 +9,7 @@ import dns.rcode
 import pytest
 
 from consulfwd.net.lookup import Resolver
+from tests.loopback import OWN
 from tests.net.recursor import Recursor
 from tests.net.world import GALERA, World, settings, world
 
@@ -35,7 +36,7 @@ LAB = {
 
 
 def lab_at(server: Recursor) -> dict[str, list[str]]:
-    return {"lab.example": [f"127.0.0.1:{server.port}"]}
+    return {"lab.example": [f"{OWN}:{server.port}"]}
 
 
 def asked_agents(here: World) -> set[str]:
@@ -166,7 +167,7 @@ async def test_the_command_line_says_where_it_led() -> None:
             assert "the Consul domain" in alias[1]
             first = f"{here.agents[0].address}:{here.agents[0].dns_port}"
             told = [(one.upstream, one.about) for one in answer.attempts]
-            assert told[0] == (f"127.0.0.1:{recursor.port}", "two.test.")
+            assert told[0] == (f"{OWN}:{recursor.port}", "two.test.")
             assert told[1] == (first, DB)
             again = await resolver.resolve("lab.test", "TXT")
             assert [name for name, _ in again.aliases] == ["db.lab.example."]

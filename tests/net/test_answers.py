@@ -6,6 +6,7 @@ import dns.edns
 import pytest
 
 from consulfwd.config import Endpoint
+from tests.loopback import OWN
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
 from tests.net.world import GALERA, ask, world
@@ -50,18 +51,18 @@ FORMS: dict[tuple[str, str], list[str]] = {
     ("galeradb.service.consul", "AAAA"): [OK, f"ns {SOA}"],
     ("galeradb.service.consul", "TYPE65"): [OK, f"ns {SOA}"],
     ("galeradb.service.consul", "TXT"): [OK, *a("galeradb.service.consul", *GALERA)],
-    ("dev1.node.consul", "A"): [OK, *a("dev1.node.consul", "127.0.0.1")],
+    ("dev1.node.consul", "A"): [OK, *a("dev1.node.consul", OWN)],
     ("dev1.node.consul", "AAAA"): [OK],
     ("0a000a0b.addr.dc1.consul", "A"): [OK, *a("0a000a0b.addr.dc1.consul", "10.0.10.11")],
     ("nope.service.consul", "A"): [NO, f"ns {SOA}"],
     ("consul", "DS"): [OK, f"ns {OWN_SOA}"],
     ("consul", "SOA"): [
         OK, f"an {SOA}", *(f"ns consul. 0 NS dev{n}.node.dc1.consul." for n in (1, 2, 3)),
-        *(f"ar dev{n}.node.dc1.consul. 0 A 127.0.0.1" for n in (1, 2, 3)),
+        *(f"ar dev{n}.node.dc1.consul. 0 A {OWN}" for n in (1, 2, 3)),
     ],
     ("consul", "NS"): [
         OK, *(f"an consul. 0 NS dev{n}.node.dc1.consul." for n in (1, 2, 3)),
-        *(f"ar dev{n}.node.dc1.consul. 0 A 127.0.0.1" for n in (1, 2, 3)),
+        *(f"ar dev{n}.node.dc1.consul. 0 A {OWN}" for n in (1, 2, 3)),
     ],
 }  # fmt: skip
 
@@ -151,7 +152,7 @@ async def test_a_client_subnet_reaches_consul_for_prepared_queries_only() -> Non
     names = ["near.query.consul", "near.service.consul", "www.example.com"]
     records = {(name, "A"): ["A 192.0.2.1"] for name in names}
     async with Recursor(records) as agent, Recursor(records) as recursor:
-        consul = {"agents": [{"address": "127.0.0.1", "dns_port": agent.port}]}
+        consul = {"agents": [{"address": OWN, "dns_port": agent.port}]}
         async with world(recursor, consul=consul, agents=1) as here:
             for name in names:
                 assert (await here.ask(name, options=[ecs])).data == ["192.0.2.1"]

@@ -16,7 +16,8 @@ from consulfwd.errors import StartError
 from consulfwd.net import host
 from consulfwd.net.binding import Bound, Pair
 from consulfwd.net.listening import AGAIN, LATEST, NO_WAY_BACK, SOON, Listening
-from tests.net.world import GALERA, ask, free_port, settings, until, world
+from tests.loopback import OWN, free_port
+from tests.net.world import GALERA, ask, settings, until, world
 
 NAME = "galeradb.service.consul"
 HERE, LATER = Endpoint(host="127.0.0.1", port=53), Endpoint(host="10.0.0.1", port=53)
@@ -219,9 +220,9 @@ async def test_the_others_answer_and_it_when_it_comes(
     caplog.set_level("INFO")
     without("127.0.0.9", code)
     port = free_port()
-    missing: Any = {"listen": ["127.0.0.1:0", f"127.0.0.9:{port}"]}
+    missing: Any = {"listen": [f"{OWN}:0", f"127.0.0.9:{port}"]}
     async with world(**missing) as here:
-        assert [one.host for one in here.server.endpoints] == ["127.0.0.1"]
+        assert [one.host for one in here.server.endpoints] == [OWN]
         assert (await here.ask(NAME)).data == GALERA
         status = here.watched.line()
         assert status.startswith(f"listening on {here.at}, not on 127.0.0.9:{port}; 3 of 3")
@@ -255,7 +256,7 @@ async def test_it_says_what_helps_when_it_comes_and_cannot_be_had(
     monkeypatch.setattr(logger, "propagate", False)
     monkeypatch.setattr(logger, "handlers", [caplog.handler])
     without("127.0.0.9", errno.EADDRNOTAVAIL)
-    async with world(listen=["127.0.0.1:0", "127.0.0.9:53"]) as here:
+    async with world(listen=[f"{OWN}:0", "127.0.0.9:53"]) as here:
         caplog.clear()
         without("127.0.0.9", code)
         here.skip(10)
@@ -271,7 +272,7 @@ async def test_what_is_somebody_elses_ends_the_start(
 ) -> None:
     without("127.0.0.9", code)
     with pytest.raises(StartError, match=r"cannot listen on 127\.0\.0\.9:53"):
-        async with world(listen=["127.0.0.1:0", "127.0.0.9:53"]):
+        async with world(listen=[f"{OWN}:0", "127.0.0.9:53"]):
             pass
 
 
@@ -279,16 +280,16 @@ async def test_a_reload_keeps_trying_and_drops_what_is_not_named(
     without: Callable[[str, int], None],
 ) -> None:
     without("127.0.0.9", errno.EADDRNOTAVAIL)
-    async with world(listen=["127.0.0.1:0"]) as here:
+    async with world(listen=[f"{OWN}:0"]) as here:
         listening = here.server._listening
-        both: Any = {"listen": ["127.0.0.1:0", "127.0.0.9:0"]}
+        both: Any = {"listen": [f"{OWN}:0", "127.0.0.9:0"]}
         await here.server.reload(settings(here.cluster, **both))
         assert [one.host for one in listening.missing] == ["127.0.0.9"]
-        await here.server.reload(settings(here.cluster, listen=["127.0.0.1:0"]))
+        await here.server.reload(settings(here.cluster, listen=[f"{OWN}:0"]))
         assert listening.missing == {}
         await here.server.reload(settings(here.cluster, **both))
         without("127.0.0.9", 0)
         # Without waiting for the next look.
         await here.server.reload(settings(here.cluster, **both))
-        assert [one.host for one in here.server.endpoints] == ["127.0.0.1", "127.0.0.9"]
+        assert [one.host for one in here.server.endpoints] == [OWN, "127.0.0.9"]
         assert (await ask(here.server.endpoints[1], NAME)).data == GALERA

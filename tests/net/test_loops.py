@@ -21,13 +21,13 @@ from consulfwd.dev import DevCluster
 from consulfwd.net import host
 from consulfwd.server import Server
 from tests.coreless import our_time
+from tests.loopback import OWN, free_port
 from tests.net.recursor import Recursor
 from tests.net.world import (
     EXAMPLES,
     GALERA,
     World,
     ask,
-    free_port,
     nothing_left_behind,
     settings,
     until,
@@ -140,7 +140,7 @@ async def test_a_forwarder_that_asks_us_is_found_and_said_once(
         assert upstream(here.server, forwarder).state is State.DOWN
         assert (await here.ask(NAME)).data == GALERA
     assert told(caplog) == [
-        f"ERROR recursor 127.0.0.1:{forwarder.port} leads back to this server and is asked no "
+        f"ERROR recursor {OWN}:{forwarder.port} leads back to this server and is asked no "
         "more: take it out of recursors (or resolv.conf), or have it ask another server; no other "
         "is up"
     ]
@@ -151,7 +151,7 @@ async def test_with_a_single_recursor_that_loops_names_fail_at_once_and_none_goe
         began = our_time()
         for number in range(20):
             reply = await here.ask(f"n{number}.example.test")
-            why = f"127.0.0.1:{forwarder.port} leads back to this server, and there is no other"
+            why = f"{OWN}:{forwarder.port} leads back to this server, and there is no other"
             assert (reply.rcode, reply.ede) == ("SERVFAIL", [(22, why)])
         assert our_time() - began < 1.0
         assert forwarder.names_passed() == 0
@@ -207,7 +207,7 @@ async def test_an_agent_that_leads_back_is_left_out(caplog: pytest.LogCaptureFix
     async with Forwarder() as forwarder, DevCluster(EXAMPLES, 1, http=False) as cluster:
         real = cluster.agents[0]
         ports = forwarder.port, real.dns_port
-        agents = [{"address": "127.0.0.1", "dns_port": port} for port in ports]
+        agents = [{"address": OWN, "dns_port": port} for port in ports]
         async with world(agents=1, loops=True, consul={"agents": agents}) as here:
             forwarder.to = here.at
             await until(lambda: upstream(here.server, forwarder).looped)
@@ -217,9 +217,9 @@ async def test_an_agent_that_leads_back_is_left_out(caplog: pytest.LogCaptureFix
             assert forwarder.names_passed() == passed
     (line,) = told(caplog)
     assert line == (
-        f"ERROR agent 127.0.0.1:{forwarder.port} leads back to this server and is asked no more: "
+        f"ERROR agent {OWN}:{forwarder.port} leads back to this server and is asked no more: "
         "take it out of consul.agents, or have it ask another server; "
-        f"127.0.0.1:{real.dns_port} takes over"
+        f"{OWN}:{real.dns_port} takes over"
     )
 
 
@@ -241,7 +241,7 @@ class Conf(host.ResolvConf):
 
 
 def address(port: int) -> Address:
-    return Address(address="127.0.0.1", port=port, transport="udp", tls_name=None)
+    return Address(address=OWN, port=port, transport="udp", tls_name=None)
 
 
 async def test_a_resolv_conf_that_names_us_at_run_time(
@@ -265,7 +265,7 @@ async def test_a_resolv_conf_that_names_us_at_run_time(
         conf.write(address(good.port))
         await until(lambda: len(here.engine.upstreams()) == 4)
     assert [line.partition(": ")[0] for line in told(caplog)] == [
-        f"ERROR recursor 127.0.0.1:{ours} leads back to this server and is asked no more"
+        f"ERROR recursor {OWN}:{ours} leads back to this server and is asked no more"
     ]
 
 
@@ -286,8 +286,8 @@ async def test_two_servers_that_forward_to_each_other() -> None:
     async with nothing_left_behind(loops=True):
         servers = []
         for own, other in (ports, ports[::-1]):
-            recursors = [f"127.0.0.1:{other}"]
-            given = settings(None, listen=[f"127.0.0.1:{own}"], recursors=recursors)
+            recursors = [f"{OWN}:{other}"]
+            given = settings(None, listen=[f"{OWN}:{own}"], recursors=recursors)
             servers.append(Server(given, rng=random.Random(own)))
             await servers[-1].start()
         try:

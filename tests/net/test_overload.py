@@ -17,6 +17,7 @@ from consulfwd.net import channels, table, udp_base
 from consulfwd.net import loop as own_loop
 from consulfwd.net import upstream as exchange
 from consulfwd.net.pool import PortPool
+from tests.loopback import OWN
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
 from tests.net.test_recursors import off_host
@@ -265,7 +266,7 @@ async def test_an_idle_connection_gives_way_to_one_that_is_needed() -> None:
         Recursor(GOOD) as one,
         Recursor(GOOD) as two,
         world(
-            forward={"a.test": [f"127.0.0.1:{one.port}"], "b.test": [f"127.0.0.1:{two.port}"]},
+            forward={"a.test": [f"{OWN}:{one.port}"], "b.test": [f"{OWN}:{two.port}"]},
             query={"recursor_deadline": 1.0},
         ) as here,
     ):

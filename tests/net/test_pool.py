@@ -24,6 +24,7 @@ from consulfwd.net.lending import FORGET_AFTER
 from consulfwd.net.pool import PortPool
 from consulfwd.net.ports import LIFE, PORTS, USES, Ports, connected
 from consulfwd.net.waiter import Waiter
+from tests.loopback import OWN
 from tests.net.world import open_sockets
 
 TAIL = b"\1\0\0\1\0\0\0\0\0\0\3www\4test\0\0\1\0\1"
@@ -505,8 +506,8 @@ def test_a_connected_socket_hears_nobody_else() -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as server, socket.socket(
         type=socket.SOCK_DGRAM
     ) as other:
-        server.bind(("127.0.0.1", 0))
-        upstream = Upstream("here", "127.0.0.1", server.getsockname()[1], is_agent=False)
+        server.bind((OWN, 0))
+        upstream = Upstream("here", OWN, server.getsockname()[1], is_agent=False)
         with connected(upstream) as sock:
             other.sendto(b"forged", sock.getsockname())
             server.sendto(b"true", sock.getsockname())

@@ -9,6 +9,7 @@ import pytest
 from consulfwd.core.routes import Kind
 from consulfwd.net.lookup import Resolver
 from consulfwd.ops.explaining import explain
+from tests.loopback import OWN
 from tests.net.messages import Reply, question
 from tests.net.recursor import Recursor
 from tests.net.world import World, settings, world
@@ -60,7 +61,7 @@ async def test_all_else_is_given_as_it_is() -> None:
 
 async def test_zones_that_the_site_forwards_are_its_own() -> None:
     async with Recursor(RECORDS) as recursor:
-        forward = {"zone.test": [f"127.0.0.1:{recursor.port}"]}
+        forward = {"zone.test": [f"{OWN}:{recursor.port}"]}
         async with world(recursor, rebinding=ON, forward=forward) as here:
             assert seen(await here.ask("far.zone.test")) == ("NOERROR", ["10.0.0.3"], [])
             assert seen(await here.ask("evil.test"))[1] == []
@@ -101,7 +102,7 @@ async def test_it_is_told_in_the_log_now_and_then(caplog: pytest.LogCaptureFixtu
     async with Recursor(RECORDS) as recursor, world(recursor, rebinding=ON) as here:
         for _ in range(3):
             await here.ask("evil.test")
-        where = f"127.0.0.1:{recursor.port}"
+        where = f"{OWN}:{recursor.port}"
         line = "evil.test. has the private address {}, says {}: it was taken out (rebinding.allow"
         lines = [one.message for one in caplog.records if one.name == "consulfwd.rebinding"]
         assert [one.startswith(line.format("10.0.0.1", where)) for one in lines] == [True]

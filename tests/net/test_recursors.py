@@ -23,6 +23,7 @@ from consulfwd.net import channels
 from consulfwd.net.channel import random_ids
 from consulfwd.net.host import ResolvConf, recursors_from
 from consulfwd.net.routing import build_routes
+from tests.loopback import OWN
 from tests.net.conftest import TLS_NAME
 from tests.net.messages import parse, question
 from tests.net.recursor import KEEPALIVE, Recursor
@@ -188,7 +189,7 @@ async def test_servfail_is_passed_on_with_a_reason_when_all_fail() -> None:
 
 
 def over_tls(recursor: Recursor, name: str) -> list[str]:
-    return [f"tls://127.0.0.1:{recursor.tls_port}#{name}"]
+    return [f"tls://{OWN}:{recursor.tls_port}#{name}"]
 
 
 @pytest.mark.usefixtures("trusted")
@@ -234,7 +235,7 @@ async def test_a_server_that_speaks_no_tls_is_refused() -> None:
             writer.write(b"220 hello\r\n")
             writer.close()
 
-        async with await asyncio.start_server(greet, "127.0.0.1", 0) as other:
+        async with await asyncio.start_server(greet, OWN, 0) as other:
             recursor.tls_port = other.sockets[0].getsockname()[1]
             text = await refused_over_tls(recursor, TLS_NAME)
         assert "TLS: " in text
@@ -288,7 +289,7 @@ async def test_what_a_closed_connection_left_is_asked_once_more(
     async with Recursor(MANY, tls=tls) as recursor:
         recursor.closes_after = 30
         recursor.truncate = transport == "tcp"
-        places = [f"127.0.0.1:{recursor.port}"]
+        places = [f"{OWN}:{recursor.port}"]
         if transport == "tls":
             places = over_tls(recursor, TLS_NAME)
         async with world(recursors=places) as here, here.udp() as client:
@@ -355,7 +356,7 @@ async def test_a_connection_is_kept_for_as_long_as_its_server_says(
     async with Recursor(MANY, tls=tls) as recursor:
         recursor.keepalive = told
         recursor.truncate = transport == "tcp"
-        places = [f"127.0.0.1:{recursor.port}"]
+        places = [f"{OWN}:{recursor.port}"]
         if transport == "tls":
             places = over_tls(recursor, TLS_NAME)
         async with world(recursors=places) as here:

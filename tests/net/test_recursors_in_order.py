@@ -16,6 +16,7 @@ from consulfwd.core import query
 from consulfwd.core.states import State
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net.lookup import Resolver
+from tests import loopback
 from tests.coreless import our_time
 from tests.net.recursor import Recursor
 from tests.net.world import World, settings, until, world
@@ -39,7 +40,7 @@ def quick(here: World) -> None:
 
 
 def sections(way: str, first: Recursor, second: Recursor) -> dict[str, Any]:
-    places = [f"127.0.0.1:{one.port}" for one in (first, second)]
+    places = [f"{loopback.OWN}:{one.port}" for one in (first, second)]
     return {"recursors": places} if way == "recursors" else {"forward": {"test": places}}
 
 
@@ -303,7 +304,7 @@ async def test_what_came_without_edns_is_not_kept_for_who_wants_signatures() -> 
 async def test_a_server_that_is_named_is_shown_as_it_is() -> None:
     async with Recursor() as only, world(agents=1) as here:
         only.lame = "referral"
-        server = Configured(address="127.0.0.1", port=only.port)
+        server = Configured(address=loopback.OWN, port=only.port)
         async with Resolver(settings(here.cluster), server=server) as resolver:
             answer = await resolver.resolve("sub.test")
         assert (answer.rcode, [one.type for one in answer.authority]) == ("NOERROR", ["NS"])

@@ -10,6 +10,7 @@ import pytest
 from consulfwd.config import Settings
 from consulfwd.dev import DevAgent, DevCluster
 from tests.coreless import our_time
+from tests.loopback import OWN
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
 from tests.net.world import (
@@ -112,7 +113,7 @@ async def test_only_what_comes_from_elsewhere_now_is_asked_anew(what: str, anew:
             "other agents": strange,
         }.get(what, places)
         recursors = {"another recursor": [other, recursor], "other recursors": [other]}
-        forward = {"corp.test": [f"127.0.0.1:{recursor.port}"]}
+        forward = {"corp.test": [f"{OWN}:{recursor.port}"]}
         new = settings(
             None,
             *recursors.get(what, [recursor]),
@@ -157,7 +158,7 @@ async def test_one_agent_more_leaves_the_stale_answers() -> None:
         assert (await here.ask(NAME)).rcode == "NOERROR"
         for agent in here.agents:
             agent.faults.frozen = True
-        places = [*(place_of(one) for one in here.agents), {"address": "127.0.0.1", "dns_port": 1}]
+        places = [*(place_of(one) for one in here.agents), {"address": OWN, "dns_port": 1}]
         consul = {"agents": places}
         await here.server.reload(settings(None, consul=consul, query={"deadline": 0.3}))
         reply = await here.ask(NAME)
@@ -165,7 +166,7 @@ async def test_one_agent_more_leaves_the_stale_answers() -> None:
 
 
 async def test_a_listener_that_goes_waits_for_its_own_queries_alone() -> None:
-    two: Any = {"listen": ["127.0.0.1:0", "127.0.0.2:0"]}
+    two: Any = {"listen": [f"{OWN}:0", "127.0.0.2:0"]}
     async with world(**two, query={"deadline": 3.0}) as here:
         stays, goes = here.server.endpoints
         for agent in here.agents:
@@ -174,7 +175,7 @@ async def test_a_listener_that_goes_waits_for_its_own_queries_alone() -> None:
             one.send(question("galeradb.service.consul", ident=1))
             await until(lambda: bool(here.engine.flights))
             began = our_time()
-            await here.server.reload(settings(here.cluster, listen=["127.0.0.1:0"]))
+            await here.server.reload(settings(here.cluster, listen=[f"{OWN}:0"]))
             assert our_time() - began < 1.0
             assert here.server.endpoints == [stays]
             for agent in here.agents:
@@ -185,7 +186,7 @@ async def test_a_listener_that_goes_waits_for_its_own_queries_alone() -> None:
 
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
 async def test_a_listener_that_goes_answers_what_came_there(tcp: bool) -> None:
-    two: Any = {"listen": ["127.0.0.1:0", "127.0.0.2:0"]}
+    two: Any = {"listen": [f"{OWN}:0", "127.0.0.2:0"]}
     async with world(**two, query={"deadline": 3.0}) as here:
         goes = here.server.endpoints[1]
         for agent in here.agents:
@@ -194,7 +195,7 @@ async def test_a_listener_that_goes_answers_what_came_there(tcp: bool) -> None:
             client.send(question("galeradb.service.consul", ident=1))
             await until(lambda: bool(here.engine.flights))
             reload = asyncio.ensure_future(
-                here.server.reload(settings(here.cluster, listen=["127.0.0.1:0"]))
+                here.server.reload(settings(here.cluster, listen=[f"{OWN}:0"]))
             )
             await asyncio.sleep(0.1)
             assert not reload.done()

@@ -29,6 +29,7 @@ from consulfwd.net.clock import Clock
 from consulfwd.net.relays import KEEP_AGAIN
 from consulfwd.net.reuse import Reuse
 from tests.coreless import our_time
+from tests.loopback import OWN
 from tests.net.messages import Reply, parse, question
 from tests.net.recursor import Recursor
 from tests.net.world import GALERA, World, ask, open_sockets, settings, until, world
@@ -173,7 +174,7 @@ async def test_agents_are_asked_no_more_until_something_changes() -> None:
 
 @pytest.mark.usefixtures("twin")
 async def test_a_change_reaches_the_hot_tables_of_every_listener() -> None:
-    async with watched(listen=["127.0.0.1:0", "127.0.0.2:0", "0.0.0.0:0"]) as here:
+    async with watched(listen=[f"{OWN}:0", "127.0.0.2:0", "0.0.0.0:0"]) as here:
         await reused(here)
         packets = [question(NAME, edns=size, ident=7) for size in (None, 1232, 4096)]
         places = here.server.endpoints
@@ -575,7 +576,7 @@ async def test_the_loss_of_a_watch_ends_what_is_hot() -> None:
 @pytest.mark.parametrize("how", ["hot", "cached", "tcp", "another listener", "every address"])
 async def test_a_process_that_slept_reuses_nothing(how: str) -> None:
     """It may have been stopped, or its host suspended, with the change unheard of."""
-    async with by_hand(listen=["127.0.0.1:0", "127.0.0.2:0", "0.0.0.0:0"]) as (here, hand):
+    async with by_hand(listen=[f"{OWN}:0", "127.0.0.2:0", "0.0.0.0:0"]) as (here, hand):
         await hand.cover()
         for at in here.server.endpoints:
             for _ in range(4):

@@ -10,6 +10,7 @@ import pytest
 from consulfwd.core.states import State
 from consulfwd.dev import DevCluster
 from tests.coreless import our_time
+from tests.loopback import OWN
 from tests.net.messages import folded, parse, question
 from tests.net.recursor import Recursor
 from tests.net.world import EXAMPLES, GALERA, World, until, world
@@ -44,7 +45,7 @@ async def test_no_name_of_consul_ever_reaches_a_recursor(agents: str) -> None:
                 recursor,
                 consul=consul,
                 query={"deadline": 0.2},
-                forward={"example.org": [f"127.0.0.1:{forwarder.port}"]},
+                forward={"example.org": [f"{OWN}:{forwarder.port}"]},
             ) as here,
             here.udp() as client,
         ):
@@ -211,7 +212,7 @@ async def test_an_alias_whose_target_cannot_be_resolved() -> None:
         external(here, "ext", "www.test")
         await recursor.stop()
         reply = await here.ask("ext.service.consul")
-        why = f"the alias leads to www.test.: 127.0.0.1:{recursor.port}: connection refused"
+        why = f"the alias leads to www.test.: {OWN}:{recursor.port}: connection refused"
         assert (reply.rcode, reply.ede) == ("SERVFAIL", [(23, why)])
         await recursor.start()
         here.skip(1.1)
@@ -259,8 +260,8 @@ async def test_reverse_lookups_fall_through_for_consuls_networks_only(agents: st
 async def test_conditional_zones() -> None:
     async with Recursor(WWW) as recursor, Recursor() as corp, Recursor() as lab:
         forward = {
-            "corp.example": [f"127.0.0.1:{corp.port}"],
-            "lab.corp.example": [f"127.0.0.1:{lab.port}"],
+            "corp.example": [f"{OWN}:{corp.port}"],
+            "lab.corp.example": [f"{OWN}:{lab.port}"],
         }
         async with world(recursor, forward=forward) as here:
             names = ["corp.example.", "a.CORP.example.", "x.lab.corp.example.", "xcorp.example."]

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from consulfwd.net import tcp as net_tcp
+from tests.loopback import OWN
 from tests.net.messages import parse, question
 from tests.net.world import GALERA, TcpClient, World, settings, until, world
 
@@ -101,7 +102,7 @@ async def test_who_waits_for_an_answer_does_not(
             assert await (await clients.come("127.0.0.2")).closed()
         # Once: a flood must not fill the log.
         assert refusals(caplog) == [
-            "TCP connections to 127.0.0.1 refused: 1, the last one from 127.0.0.2;"
+            f"TCP connections to {OWN} refused: 1, the last one from 127.0.0.2;"
             " all 3 are busy (tcp.max_connections)"
         ]
         monkeypatch.setattr(net_tcp, "TELL_EVERY", 0.0)
@@ -136,7 +137,7 @@ async def test_a_client_with_its_part_gives_way_to_itself(
         await until(lambda: len(here.engine.flights) == 2)
         assert await (await clients.come("127.0.0.2")).closed()
         assert refusals(caplog) == [
-            "TCP connections to 127.0.0.1 refused: 1, the last one from 127.0.0.2;"
+            f"TCP connections to {OWN} refused: 1, the last one from 127.0.0.2;"
             " 127.0.0.2: 2 are busy (tcp.max_per_client)"
         ]
         here.agents[0].faults.resume()

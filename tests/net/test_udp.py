@@ -14,6 +14,7 @@ import pytest
 from consulfwd.net import mmsg
 from consulfwd.net.host import bind
 from consulfwd.net.udp import listen
+from tests.loopback import OWN
 from tests.net.messages import Reply, parse, question
 from tests.net.recursor import Recursor
 from tests.net.world import GALERA, World, open_sockets, settings, world
@@ -235,12 +236,12 @@ async def test_hot_answers_end_with_a_reload() -> None:
 async def test_a_late_answer_does_not_leave_through_another_socket() -> None:
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.bind(("127.0.0.1", 0))
+        client.bind((OWN, 0))
         client.setblocking(False)
         host, port = client.getsockname()
         peer = struct.pack("=H", socket.AF_INET) + port.to_bytes(2, "big") + socket.inet_aton(host)
         async with world() as here:
-            sock = bind("127.0.0.1", 0, socket.SOCK_DGRAM)
+            sock = bind(OWN, 0, socket.SOCK_DGRAM)
             number = sock.fileno()
             udp = listen(sock, here.engine.front, here.server._access, loop)
             udp.send(b"in time", peer + bytes(8))

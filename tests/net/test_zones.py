@@ -20,6 +20,7 @@ from consulfwd.core.routes import MOST_SHOWN, Kind
 from consulfwd.core.states import State
 from consulfwd.core.upstreams import Upstream
 from consulfwd.net.routing import build_routes
+from tests.loopback import OWN
 from tests.net.conftest import TLS_NAME
 from tests.net.recursor import Recursor
 from tests.net.world import World, settings, until, world
@@ -119,8 +120,8 @@ async def test_what_happens_regularly_costs_the_same(
 async def test_only_channels_with_something_under_way_are_looked_at(tls: ssl.SSLContext) -> None:
     zone = {("www.z7.example", "A"): ["A 192.0.2.1"], ("www.z8.example", "A"): ["A 192.0.2.2"]}
     async with Recursor(zone, tls=tls) as server:
-        over_tls = f"tls://127.0.0.1:{server.tls_port}#{TLS_NAME}"
-        forward = {"z7.example": [f"127.0.0.1:{server.port}"], "z8.example": [over_tls]}
+        over_tls = f"tls://{OWN}:{server.tls_port}#{TLS_NAME}"
+        forward = {"z7.example": [f"{OWN}:{server.port}"], "z8.example": [over_tls]}
         async with world(forward=forward) as here:
             channels = here.engine.channels
             for upstream in here.engine.upstreams():

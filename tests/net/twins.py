@@ -35,6 +35,7 @@ from consulfwd.net.resolver import Engine
 from consulfwd.net.routing import build_routes
 from consulfwd.net.table import Table
 from consulfwd.net.udp import listen
+from tests.loopback import OWN
 from tests.net.messages import question
 
 NAMES = [f"{label}.service.consul" for label in ("web", "db", "many", "gone", "long")]
@@ -202,7 +203,7 @@ class Play:
         ]
         recursor = f"{self.servers[2].host}:{self.servers[2].port}"
         sections: dict[str, Any] = {
-            "listen": ["127.0.0.1:0"],
+            "listen": [f"{OWN}:0"],
             "consul": {"agents": agents, "policy": "ordered", "watch": {"enabled": False}},
             "recursors": [recursor],
             "resolv_conf": "/nonexistent",

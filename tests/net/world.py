@@ -32,6 +32,7 @@ from consulfwd.net.scopes import socket_address
 from consulfwd.ops.taking import WatchedServer
 from consulfwd.server import Server
 from tests.coreless import go_by_our_time, our_time
+from tests.loopback import OWN
 from tests.net.messages import Reply, parse, question
 from tests.net.recursor import Recursor
 
@@ -262,7 +263,7 @@ async def until(condition: Any, patience: float = PATIENCE_S) -> None:
 
 def settings(cluster: DevCluster | None, *recursors: Recursor, **sections: Any) -> Settings:
     """Return settings for agents and recursors on free ports; `sections` as in the file."""
-    sections.setdefault("listen", ["127.0.0.1:0"])
+    sections.setdefault("listen", [f"{OWN}:0"])
     sections.setdefault("resolv_conf", "/nonexistent/resolv.conf")
     if recursors:
         sections["recursors"] = [
@@ -385,12 +386,6 @@ def _open_files() -> set[str]:
         with contextlib.suppress(OSError):
             found.add(f"{one.name} {one.readlink()}")
     return found
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port nobody has now; for what must be told one beforehand."""
-    with socket.create_server((host, 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def names_of(prefix: str, count: int) -> Sequence[str]:

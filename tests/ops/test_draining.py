@@ -12,6 +12,7 @@ from consulfwd.dev import DevCluster
 from consulfwd.net.lookup import make_query
 from consulfwd.ops.watched import OrderError
 from tests.core.play import Play, played
+from tests.loopback import OWN
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
 from tests.net.test_reuse import reused, watched, watches
@@ -159,7 +160,7 @@ async def test_the_last_one_is_refused_unless_forced() -> None:
         # Somebody is asked all the same, and the first in order at that.
         assert (await here.ask(NAME)).data == GALERA
         assert here.asked() == ["1 udp"]
-        only = f"127.0.0.1:{recursor.port}"
+        only = f"{OWN}:{recursor.port}"
         with pytest.raises(OrderError, match=r"last one that is up of recursors"):
             here.watched.order("drain", {"server": only})
         here.watched.order("drain", {"server": only, "force": True})
@@ -218,10 +219,10 @@ async def test_agents_of_a_datacenter_are_stood_in_for_by_the_local_ones() -> No
 async def test_recursors_too() -> None:
     zone = {("a.test", "A"): ["A 192.0.2.1"], ("b.test", "A"): ["A 192.0.2.2"]}
     async with Recursor(zone) as first, Recursor(zone) as second, world(first, second) as here:
-        here.watched.order("drain", {"server": f"127.0.0.1:{first.port}"})
+        here.watched.order("drain", {"server": f"{OWN}:{first.port}"})
         assert (await here.ask("a.test")).data == ["192.0.2.1"]
         assert first.asked == []
-        here.watched.order("undrain", {"server": f"127.0.0.1:{first.port}"})
+        here.watched.order("undrain", {"server": f"{OWN}:{first.port}"})
         first.asked.clear()
         assert (await here.ask("b.test")).data == ["192.0.2.2"]
         assert "b.test." in first.names
@@ -232,7 +233,7 @@ async def test_it_is_asked_when_the_others_lead_back_here() -> None:
     async with Recursor() as first, Recursor(zone) as second, world(
         first, second, loops=True
     ) as here:
-        here.watched.order("drain", {"server": f"127.0.0.1:{second.port}"})
+        here.watched.order("drain", {"server": f"{OWN}:{second.port}"})
         first.silent = True
         asked = asyncio.ensure_future(here.ask("a.test"))
         await until(lambda: first.asked)
@@ -281,7 +282,7 @@ async def test_watches_move_elsewhere() -> None:
         ({"server": ["a"]}, 400, "server: is needed"),
         ({"server": ""}, 400, "server: is needed"),
         ({"server": "x" * 1_000_000}, 400, "server: is longer than 1020 characters"),
-        ({"server": "nobody"}, 404, "server: there is no 'nobody'; there are 127.0.0."),
+        ({"server": "nobody"}, 404, "server: there is no 'nobody'; there are 127."),
         ({"server": "127.0.0.1:1\n", "force": False}, 404, r"there is no '127.0.0.1:1\\n'"),
         ({"server": "a", "why": 1}, 400, "there is no value 'why'; there are server, force"),
         ([], 400, "its values are an object"),

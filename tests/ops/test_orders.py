@@ -12,6 +12,7 @@ import pytest
 from consulfwd.ops.taking import WatchedServer
 from consulfwd.ops.watched import OrderError, Tailed
 from consulfwd.server import Server
+from tests.loopback import OWN
 from tests.net.messages import parse, question
 from tests.net.recursor import Recursor
 from tests.net.test_reuse import Hand
@@ -116,7 +117,7 @@ async def test_what_is_in_the_cache() -> None:
         # What was used last comes first.
         assert (first["name"], first["type"], first["what"]) == ("a.test.", "A", "192.0.2.1")
         assert (first["state"], first["flags"]) == ("fresh", [])
-        assert first["from"] == f"127.0.0.1:{recursor.port}"
+        assert first["from"] == f"{OWN}:{recursor.port}"
         assert 95 < first["ttl"] <= 100 < first["stale_ttl"]
         assert first["size"] > 0
         assert second["name"] == "b.a.test."
@@ -204,7 +205,7 @@ async def test_what_is_in_flight_and_what_is_stale_is_told() -> None:
         asked = asyncio.ensure_future(here.ask("a.test"))
         await until(lambda: here.engine.flights)
         told = here.watched.order("explain", {"name": "a.test"})
-        server = f"127.0.0.1:{recursor.port}"
+        server = f"{OWN}:{recursor.port}"
         assert told["in_flight"]["asked"][0] == server
         assert told["in_flight"]["waiting"] == 1
         assert told["cache"]["state"] == "stale"

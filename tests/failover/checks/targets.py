@@ -13,8 +13,9 @@ from consulfwd.config.failover_checks import CheckSettings
 from consulfwd.dev.accepting import accept_no_more
 from consulfwd.failover.checks.making import check
 from consulfwd.failover.model import Address, Outcome, Result
+from tests.loopback import OWN
 
-HERE = Address(ip_address("127.0.0.1"), 0)
+HERE = Address(ip_address(OWN), 0)
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -35,7 +36,7 @@ async def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterato
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(served, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(served, OWN, 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

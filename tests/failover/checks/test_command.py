@@ -12,6 +12,7 @@ import pytest
 
 from consulfwd.failover.model import Result
 from tests.failover.checks.targets import checked, told
+from tests.loopback import OWN
 
 OK, FAIL, ERROR = Result.OK, Result.FAIL, Result.ERROR
 
@@ -44,7 +45,7 @@ async def test_a_command_that_is_not_there_is_our_own_fault(tmp_path: Path) -> N
 async def test_words_are_filled_in_and_no_shell_reads_them() -> None:
     argv = ["/bin/echo", "{address}", "{name}", "$HOME; `id`"]
     outcome = await checked("command", argv=argv)
-    assert told(outcome) == (OK, "127.0.0.1 www.example.com $HOME; `id`")
+    assert told(outcome) == (OK, f"{OWN} www.example.com $HOME; `id`")
 
 
 async def test_it_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +55,7 @@ async def test_it_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     names = outcome.reason.split()
     assert {"CONSULFWD_ADDRESS", "CONSULFWD_NAME", "CONSULFWD_POOL", "PATH"} <= {*names}
     assert "CONSUL_HTTP_TOKEN" not in names
-    assert names[-1] == "127.0.0.1"
+    assert names[-1] == OWN
 
 
 async def test_however_much_it_prints_it_does_not_wait_for_us() -> None:

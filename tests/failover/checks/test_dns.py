@@ -12,6 +12,7 @@ from dnslib import RR, DNSRecord
 
 from consulfwd.failover.model import Result
 from tests.failover.checks.targets import checked, serving, told
+from tests.loopback import OWN
 
 OK, FAIL, ERROR = Result.OK, Result.FAIL, Result.ERROR
 Answer = Callable[[bytes], list[bytes]]
@@ -42,7 +43,7 @@ class _Server(asyncio.DatagramProtocol):
 async def server(answers: Answer, port: int = 0) -> AsyncIterator[int]:
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(
-        lambda: _Server(answers), local_addr=("127.0.0.1", port)
+        lambda: _Server(answers), local_addr=(OWN, port)
     )
     try:
         yield transport.get_extra_info("sockname")[1]

@@ -14,6 +14,7 @@ import pytest
 
 from consulfwd.failover.model import Result
 from tests.failover.checks.targets import checked, serving, told
+from tests.loopback import OWN
 
 FOUND = "connected, and what is sought is there"
 OK, FAIL, ERROR = Result.OK, Result.FAIL, Result.ERROR
@@ -60,7 +61,7 @@ async def test_no_more_than_64_kb_are_looked_at() -> None:
 
 async def test_a_port_that_is_closed_is_the_targets_fault() -> None:
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((OWN, 0))
         outcome = await checked("tcp", port=free.getsockname()[1])
     assert told(outcome) == (FAIL, "connection refused")
 

@@ -18,7 +18,6 @@ import dns.rcode
 
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealAgent
-from consulfwd.dev.real_config import free_port
 from tests.integration.asking import At
 from tests.integration.differ import odd
 from tests.integration.differ.configurations import (
@@ -31,6 +30,7 @@ from tests.integration.differ.configurations import (
 from tests.integration.differ.zones import LAME, Command, Signed, sign
 from tests.integration.recursors import own_copy, tool
 from tests.integration.served import Served, consul
+from tests.loopback import free_port
 
 HOST = "127.0.0.1"
 OURS = "consulfwd"

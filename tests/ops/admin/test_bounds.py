@@ -14,6 +14,7 @@ import pytest
 from consulfwd.ops.admin import connections, http
 from consulfwd.ops.admin.connections import Limits
 from consulfwd.ops.admin.http import HttpError
+from tests.loopback import OWN
 from tests.ops.admin.world import Process, World, error, everything, taken_apart
 
 
@@ -199,7 +200,7 @@ async def test_a_thousand_at_once(world: World) -> None:
                 sock = socket.socket()
                 stack.enter_context(sock)
                 sock.setblocking(False)
-                sock.connect_ex(("127.0.0.1", world.port))
+                sock.connect_ex((OWN, world.port))
                 knocking.append(sock)
             return str(len(knocking))
 

@@ -19,7 +19,7 @@ from consulfwd.config.sections import AdminSettings
 from consulfwd.ops import places
 from consulfwd.ops.admin import where
 from consulfwd.ops.admin.doors import Busy, Owner, Port, Unix, Unusable
-from tests.net.world import free_port
+from tests.loopback import OWN, free_port
 from tests.ops.admin.world import Process, World
 
 
@@ -177,16 +177,16 @@ def test_its_group_and_owner(path: Path, caplog: pytest.LogCaptureFixture) -> No
 
 def test_a_port_another_process_has() -> None:
     with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
+        other.bind((OWN, 0))
         other.listen()
-        at = Endpoint(host="127.0.0.1", port=other.getsockname()[1])
+        at = Endpoint(host=OWN, port=other.getsockname()[1])
         with pytest.raises(Busy):
             Port(at).take()
         spare = Port(at, spare=True)
         sock, door = spare.take()
         with sock:
             assert door.port == sock.getsockname()[1] != at.port
-            assert str(spare) == f"http://127.0.0.1:{door.port}/"
+            assert str(spare) == f"http://{OWN}:{door.port}/"
     with pytest.raises(Unusable, match=r"see admin\.listen"):
         Port(Endpoint(host="192.0.2.1", port=1)).take()
 
@@ -270,7 +270,7 @@ async def test_other_settings_are_taken(tmp_path: Path) -> None:
         assert stat.S_IMODE(world.path.stat().st_mode) == 0o600
         assert not (tmp_path / "serve.sock").exists()
         with socket.socket() as sock:
-            assert sock.connect_ex(("127.0.0.1", port)) != 0
+            assert sock.connect_ex((OWN, port)) != 0
         world.admin.use(AdminSettings(socket=False))
         for _ in range(200):
             if not world.path.exists():
@@ -286,20 +286,20 @@ async def test_whatever_is_wrong_the_process_begins(
 
     (tmp_path / "file.sock").write_text("precious")
     with socket.socket() as other:
-        other.bind(("127.0.0.1", port := free_port()))
+        other.bind((OWN, port := free_port()))
         other.listen()
         admin = Admin("serve", environ={})
         admin.bind(
             AdminSettings(
                 socket=tmp_path / "file.sock",
-                listen=Endpoint(host="127.0.0.1", port=port),
+                listen=Endpoint(host=OWN, port=port),
                 token_file=tmp_path / "nothing",
             )
         )
         admin.begin(Process())
         admin.end()
     assert "that is a file, and left alone" in caplog.text
-    assert f"http://127.0.0.1:{port}/: another process answers there" in caplog.text
+    assert f"http://{OWN}:{port}/: another process answers there" in caplog.text
     assert "needs an admin.listen of its own" in caplog.text
     assert "nothing cannot be read" in caplog.text
     assert (tmp_path / "file.sock").read_text() == "precious"

@@ -13,6 +13,7 @@ from consulfwd.ops import client
 from consulfwd.ops.admin import pictures, streams
 from consulfwd.ops.admin.pictures import Picture
 from consulfwd.ops.admin.streams import Lines
+from tests.loopback import OWN
 from tests.ops.admin.world import World, error
 from tests.ops.metered import snapshot
 
@@ -142,7 +143,7 @@ async def test_so_many_streams_and_no_more(tmp_path: Path) -> None:
         assert (status, fields["retry-after"]) == (503, "10")
         assert "too many" in error(body)
         # Whoever may look over TCP is not kept out by those, nor are they by anybody there.
-        host = f"127.0.0.1:{world.port}"
+        host = f"{OWN}:{world.port}"
         assert (await world.ask("HEAD", "/events", tcp=True, host=host))[0] == 200
         # A page that was closed makes room at once.
         socks.pop().close()

@@ -16,6 +16,7 @@ from consulfwd.config.sections import AdminSettings
 from consulfwd.ops.admin.server import Admin
 from consulfwd.ops.snapshot import Snapshot
 from consulfwd.ops.watched import OrderError
+from tests.loopback import OWN
 
 TOKEN = "the-token-of-this-test"
 
@@ -74,7 +75,7 @@ class World:
         self.token = folder / "token"
         self.token.write_text(TOKEN + "\n")
         self.settings = AdminSettings(
-            socket=self.path, listen=Endpoint(host="127.0.0.1", port=0), token_file=self.token
+            socket=self.path, listen=Endpoint(host=OWN, port=0), token_file=self.token
         )
         self.admin = Admin("serve", environ={})
         self.watched: Any = self.process if process is None else process
@@ -95,7 +96,7 @@ class World:
     def connected(self, *, tcp: bool = False) -> socket.socket:
         sock = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
         sock.settimeout(30)
-        sock.connect(("127.0.0.1", self.port) if tcp else str(self.path))
+        sock.connect((OWN, self.port) if tcp else str(self.path))
         return sock
 
     async def say(self, request: bytes, *, tcp: bool = False) -> bytes:
@@ -136,7 +137,7 @@ class World:
     ) -> bytes:
         """The octets of a request."""
         fields = {**(fields or {}), **more}
-        fields.setdefault("host", f"127.0.0.1:{self.port}" if tcp else "localhost")
+        fields.setdefault("host", f"{OWN}:{self.port}" if tcp else "localhost")
         fields["connection"] = "close"
         if body:
             fields.setdefault("content_type", "application/json")

@@ -20,6 +20,7 @@ from consulfwd.zones.primary.serving import Server
 from consulfwd.zones.primary.sockets import Sockets
 from consulfwd.zones.primary.target import Primary
 from consulfwd.zones.primary.versions import Versions, Whole
+from tests.loopback import OWN
 from tests.zones.made import records
 from tests.zones.primary.pulled import APEX, KEY, WIRE, Site, some_records, version, versions
 from tests.zones.primary.test_target import Held
@@ -34,11 +35,11 @@ async def secondaries(
     """Servers that have the zone like this."""
     servers = []
     for one in held:
-        sockets = Sockets(Endpoint(host="127.0.0.1", port=0))
+        sockets = Sockets(Endpoint(host=OWN, port=0))
         server = Server(sockets, {WIRE: Site(one, key, allow=allow).served})
         await server.start()
         servers.append(server)
-    yield [Endpoint(host="127.0.0.1", port=one.sockets.port) for one in servers]
+    yield [Endpoint(host=OWN, port=one.sockets.port) for one in servers]
     for server in servers:
         await server.close()
 
@@ -50,7 +51,7 @@ async def fetched(serial: int, where: list[Endpoint]) -> Whole | None:
 async def test_the_first_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "SERIAL", 0.1)
     old, good = versions({}, 6), versions(CONTENT, 7)
-    nobody = Endpoint(host="127.0.0.1", port=1)
+    nobody = Endpoint(host=OWN, port=1)
     async with secondaries(old, good) as where:
         found = await fetched(7, [nobody, *where])
         assert found == Whole(version(7), CONTENT)
@@ -61,9 +62,9 @@ async def test_the_first_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_nobody_waits_for_one_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "SERIAL", 0.2)
-    silent = Sockets(Endpoint(host="127.0.0.1", port=0))
+    silent = Sockets(Endpoint(host=OWN, port=0))
     silent.tcp.listen()
-    first = Endpoint(host="127.0.0.1", port=silent.port)
+    first = Endpoint(host=OWN, port=silent.port)
     async with secondaries(versions(CONTENT, 7)) as where:
         assert await fetched(7, [first, *where]) == Whole(version(7), CONTENT)
         with pytest.raises(BlockingIOError):
@@ -97,7 +98,7 @@ async def test_one_that_does_not_give_it() -> None:
 
 async def test_the_newest_serial_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "SERIAL", 0.2)
-    nobody = Endpoint(host="127.0.0.1", port=1)
+    nobody = Endpoint(host=OWN, port=1)
     async with secondaries(versions({}, 6), versions({}, 8), Versions(WIRE)) as where:
         for asked, newest in ((where, 8), ([nobody, *where[:1]], 6), (where[2:], None), ([], None)):
             assert await asyncio.to_thread(fetching.newest, WIRE, asked, KEY) == newest
@@ -109,7 +110,7 @@ async def test_the_newest_serial_of_all(monkeypatch: pytest.MonkeyPatch) -> None
 async def test_a_serial_that_anybody_may_have_said_is_none() -> None:
     """A reply without a signature to a query that had one (RFC 8945 section 5.3)."""
     with socket.socket(type=socket.SOCK_DGRAM) as forger:
-        forger.bind(("127.0.0.1", 0))
+        forger.bind((OWN, 0))
         forger.settimeout(5)
 
         def forges() -> None:
@@ -122,7 +123,7 @@ async def test_a_serial_that_anybody_may_have_said_is_none() -> None:
             forger.sendto(reply.to_wire(), sender)
 
         forging = asyncio.ensure_future(asyncio.to_thread(forges))
-        where = [Endpoint(host="127.0.0.1", port=forger.getsockname()[1])]
+        where = [Endpoint(host=OWN, port=forger.getsockname()[1])]
         assert await asyncio.to_thread(fetching.newest, WIRE, where, KEY) is None
         await forging
 

@@ -23,11 +23,12 @@ from consulfwd.zones.primary import fetching, notices, tsig
 from consulfwd.zones.primary.running import Primaries, key_of
 from consulfwd.zones.primary.target import Primary
 from consulfwd.zones.target import Push
+from tests.loopback import OWN
 from tests.zones.made import ORIGIN, records, settings
 from tests.zones.primary.pulled import KEY, KEYRING, SECRET, THEIR_KEY, secondary, serial_of, shown
 from tests.zones.primary.test_notifying import Secondary, silence, yes
 
-HERE = Endpoint(host="127.0.0.1", port=0)
+HERE = Endpoint(host=OWN, port=0)
 ALONE: dict[str, Any] = {"lock": {"enabled": False}}
 RECORDS = records({"web A": "10.0.0.1"})
 
@@ -62,7 +63,7 @@ async def code(port: int, *, signed: bool, rtype: str = "SOA", source: str | Non
     query = dns.message.make_query(ORIGIN, rtype)
     if signed:
         query.use_tsig(KEYRING, THEIR_KEY.name)
-    reply = await dns.asyncquery.tcp(query, "127.0.0.1", 5, port, source=source)
+    reply = await dns.asyncquery.tcp(query, OWN, 5, port, source=source)
     return dns.rcode.to_text(reply.rcode())
 
 
@@ -80,7 +81,7 @@ async def test_from_settings_to_secondaries(tmp_path: Path) -> None:
     await told.has(1)
     zone = secondary()
     query, _ = dns.xfr.make_query(zone, keyring=KEYRING, keyname=THEIR_KEY.name)
-    await dns.asyncquery.inbound_xfr("127.0.0.1", zone, query, port, 5, 10)
+    await dns.asyncquery.inbound_xfr(OWN, zone, query, port, 5, 10)
     assert shown(zone)["web", "A"] == (30, frozenset({"10.0.0.1"}))
     assert told.serials == [serial_of(zone)]
     assert await code(port, signed=False) == "NOERROR"
@@ -160,7 +161,7 @@ async def test_several_zones_on_one_address(tmp_path: Path) -> None:
     await primaries.start()
     for origin in ("a.example", "b.a.example", "0-25.2.0.192.in-addr.arpa"):
         query = dns.message.make_query(origin, "SOA")
-        reply = await dns.asyncquery.udp(query, "127.0.0.1", 5, primaries.port(HERE))
+        reply = await dns.asyncquery.udp(query, OWN, 5, primaries.port(HERE))
         assert str(reply.answer[0].name) == f"{origin}."
     await primaries.close()
 

@@ -27,6 +27,7 @@ from consulfwd.zones.sinks.exchange import Exchange
 from consulfwd.zones.sinks.rfc2136 import UpdatedZone
 from consulfwd.zones.sinks.updating import UpdateChange
 from consulfwd.zones.target import Push
+from tests.loopback import OWN
 from tests.zones.made import ORIGIN, records
 
 SECRET = "c2VjcmV0IG9mIHNpeHRlZW4="
@@ -47,8 +48,8 @@ class Server:
         self.key = key
         self.answers: dict[str, Answer] = {"SOA": reply(APEX[0])}
         self.wrapped: Callable[[str, bytes, Callable[[bytes], None]], None] = whole
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.place = Endpoint(host="127.0.0.1", port=self._socket.getsockname()[1])
+        self._socket = socket.create_server((OWN, 0))
+        self.place = Endpoint(host=OWN, port=self._socket.getsockname()[1])
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:

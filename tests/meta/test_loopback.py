@@ -1,0 +1,58 @@
+"""That no two processes of tests meet at an address, and no two servers at a port chosen before."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from consulfwd.dev import DevCluster
+from tests import loopback
+from tests.loopback import OWN, free_port
+
+
+def test_each_process_has_an_address_of_its_own() -> None:
+    numbers = [1, 99, 100, 10_000, 999_999, *range(4_100_000, 4_101_000)]
+    found = [loopback.own(one, "linux") for one in numbers]
+    assert len(set(found)) == len(numbers)
+    # As long as each other, so that no table of a test is wider in one run than in another; and
+    # none that tests have for other ends.
+    assert {len(one) for one in found} == {15}
+    assert min(ipaddress.ip_address(one).packed[1] for one in found) >= 100
+    assert loopback.own(4711, "darwin") == "127.0.0.1"
+    script = "from tests.loopback import OWN; print(OWN)"
+    command = [sys.executable, "-c", script]
+    other = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert other.stdout.strip() != OWN or OWN == "127.0.0.1"
+
+
+def test_agents_of_the_tests_are_there() -> None:
+    assert {one.address for one in DevCluster(agents=2, http=False).agents} == {OWN}
+
+
+def test_a_port_is_given_out_once_and_is_free() -> None:
+    ports = [free_port() for _ in range(20)]
+    assert len(set(ports)) == 20
+    # The kernel gives none of them to whoever asks for any.
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    assert max(ports) < int(given.read_text().split()[0])
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_port_that_is_taken_is_passed_over(
+    kind: socket.SocketKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, other = free_port(), free_port()
+    monkeypatch.setattr(loopback, "_PORTS", [taken, other])
+    with socket.socket(type=kind) as sock:
+        sock.bind((OWN, taken))
+        if kind == socket.SOCK_STREAM:
+            sock.listen()
+        assert {free_port(), free_port()} == {other}
+        monkeypatch.setattr(loopback, "_PORTS", [taken])
+        with pytest.raises(AssertionError, match="every port is taken"):
+            free_port()
