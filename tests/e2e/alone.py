@@ -87,11 +87,14 @@ def restore(host: Machine) -> None:
 def journal(host: Machine, since: str = "") -> str:
     """What the journal has of the service and about it, after this cursor."""
     after = [f"--after-cursor={since}"] if since else []
+    # What was written before is there, or on its way.
+    host.run("journalctl", "--sync")
     return host.run("journalctl", "--quiet", "--output=cat", f"--unit={UNIT}", *after)
 
 
 def cursor(host: Machine) -> str:
     """Where the journal ends now."""
+    host.run("journalctl", "--sync")
     text = host.run("journalctl", "--quiet", "--lines=1", "--show-cursor", "--output=cat")
     return text.rpartition("-- cursor: ")[2].strip()
 

@@ -92,7 +92,9 @@ def test_the_check_before_a_reload_reads_what_it_does(host: Machine) -> None:
     host.write(other, f"{token}nonsense: 1\n")
     said = host.sh(f"systemctl reload {RENDER} && echo taken", check=False)
     assert "taken" not in said
-    assert f"{other}:4: nonsense" in host.sh(f"journalctl -q -o cat -u {RENDER} -n 20")
+    assert f"{other}:4: nonsense" in host.sh(
+        f"journalctl --sync; journalctl -q -o cat -u {RENDER} -n 20"
+    )
     host.sh("rm /etc/consulfwd/consul.token")
 
 

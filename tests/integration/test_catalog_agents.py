@@ -121,9 +121,11 @@ def test_a_stranger_that_registered_as_a_server_gets_nothing(
         try:
             told = "among Consul's servers, and /v1/status/peers does not: not asked"
             served.wait_until(lambda: f"lists {there} {told}" in served.said(), "told")
+            all_others = moves("came", *others)
+            served.wait_until(lambda: all_others <= set(came(served)), "the others")
             ends = time.monotonic() + 6 * EVERY_S
             served.wait_until(lambda: time.monotonic() > ends, "a few turns later", 20)
-            assert set(came(served)) == moves("came", *others)
+            assert set(came(served)) == all_others
             assert served.said().count(told) == 1
             with pytest.raises(BlockingIOError):
                 datagrams.recv(4096)

@@ -75,6 +75,9 @@ def test_an_answer_in_small_letters_is_one(
     child.start()
     try:
         child.wait_until(lambda: finds_outside(port), "answering")
+        # An agent that is well may not be known to be so yet.
+        first = "first.service.consul"
+        child.wait_until(lambda: data(ask((HOST, port), first), "A"), "asking the agent")
         for number in range(5):
             name = f"Name{number}.service.consul"
             reply = ask((HOST, port), name)

@@ -63,6 +63,7 @@ def test_what_a_stranger_wrote_costs_his_instance_alone(
         wait_until(lambda: dest.exists() and "known-1\nknown-2\nend" in dest.read_text(), "written")
         instances(2, **fields)
         wait_until(lambda: dest.read_text().startswith("known-1\nend\n"), "left out")
+        wait_until(lambda: said(child, "that instance is left out"), "told")
         assert said(child, "that instance is left out") == 1
         # All else is followed as ever.
         instances(3)

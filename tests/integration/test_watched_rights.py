@@ -308,7 +308,8 @@ def test_a_token_that_comes_after_an_hour_of_refusals_is_used_within_15_s(scene:
     assert wait(
         lambda: all(one.names("revoked", three) for one in all_of_them), IN_USE_S, *all_of_them
     ), watch.tail()
-    assert watch.lines("is accepted again"), watch.tail()
+    accepted = functools.partial(watch.lines, "is accepted again")
+    assert wait(accepted, SHOWN_S, watch), watch.tail()
 
 
 @pytest.mark.parametrize(

@@ -283,11 +283,15 @@ def test_changes_and_orders_reach_all(workers: Workers, cluster: RealCluster) ->
     victim = workers.pids()[1]
     os.kill(victim, signal.SIGKILL)
     workers.until_two(victim)
-    # Who begins later knows it, too.
-    assert workers.status()["resolver"]["upstreams"][0]["drained"]
+
+    def drained() -> bool:
+        return bool(workers.status()["resolver"]["upstreams"][0]["drained"])
+
+    # Who begins later knows it, too. A picture is of the last second.
+    workers.served.wait_until(drained, "seen to be drained")
     assert workers.order("explain", name="web.service.consul", type="A")
     workers.order("undrain", server=first)
-    assert not workers.status()["resolver"]["upstreams"][0]["drained"]
+    workers.served.wait_until(lambda: not drained(), "seen to be drained no more")
     answers()
     assert workers.order("cache", name="shared.service.consul")["in_all"] == 1
     assert workers.order("flush", name="shared.service.consul")["dropped"] == 2

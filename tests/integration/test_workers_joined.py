@@ -184,9 +184,14 @@ def test_workers_answer_by_what_one_process_knows(
     served.wait_until(
         lambda: site.status()["failover"][0]["answer"] == [secondary.address], "seen"
     )
-    assert any(primary.address in one and "down" in one for one in site.status()["faults"])
-    _, metrics = client.ask(site.path, "GET", "/metrics")
-    assert f'consulfwd_failover_pool{{record="{NAME}"}} 1' in metrics["text"]
+    served.wait_until(
+        lambda: any(primary.address in one and "down" in one for one in site.status()["faults"]),
+        "among the faults",
+    )
+    pool = f'consulfwd_failover_pool{{record="{NAME}"}} 1'
+    served.wait_until(
+        lambda: pool in client.ask(site.path, "GET", "/metrics")[1]["text"], "counted"
+    )
     # One process checks, so one tells: not each worker.
     assert served.said().count(f"{primary.address} (primary) is down") == 1
     assert secondary.address in str(site.order("explain", name=NAME, type="A"))
