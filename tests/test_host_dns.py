@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.loopback import free_port
+
 OLD = "domain corp.example\nsearch corp.example lab.example\nnameserver 10.0.0.53\n"
 STUB = "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch corp.example\n"
 KEPT = "etc/resolv.conf.before-consulfwd"
@@ -193,12 +195,6 @@ def stub(host: Host) -> Host:
     return host
 
 
-def unused_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 def test_resolv_conf_and_back(host: Host) -> None:
     before = host.files()
     said = host.does("resolv.conf")
@@ -307,7 +303,7 @@ def test_a_file_that_cannot_be_replaced_at_all(host: Host) -> None:
 
 @pytest.mark.parametrize("step", ["resolv.conf", "resolved"])
 def test_nothing_is_done_when_nobody_answers(stub: Host, resolver: Resolver, step: str) -> None:
-    port = unused_port()
+    port = free_port("127.0.0.1")
     assert f"nobody answers DNS at 127.0.0.1:{port}, so nothing was changed" in stub.refuses(
         step, port=port
     )
@@ -572,7 +568,7 @@ def test_status(stub: Host) -> None:
         assert (ended.code, ended.out) == (0, good.format(stub.port, f"{step}: in force", found))
         stub.does(step, "--undo")
     stub.does("resolved")
-    port = unused_port()
+    port = free_port("127.0.0.1")
     ended = stub.run("status", port=port)
     assert ended.code == 1
     assert f"127.0.0.1:{port} does not answer\n" in ended.out

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from consulfwd.config import Settings
 from tests.audit.sites import entry
+from tests.loopback import OWN
 
 SELF = {
     "Config": {"NodeName": "s1", "Server": True, "Datacenter": "dc1"},
@@ -84,7 +85,7 @@ class FakeAgent:
             def log_message(self, *args: Any) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = ThreadingHTTPServer((OWN, 0), Handler)
         server.daemon_threads = True
         self.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
@@ -99,7 +100,7 @@ class FakeAgent:
     def given(self, *others: int) -> dict[str, Any]:
         """Return settings as a file has them: this agent, and others at these ports."""
         ports = [self.port, *others]
-        agents = [{"address": "127.0.0.1", "dns_port": n, "http_port": port}
+        agents = [{"address": OWN, "dns_port": n, "http_port": port}
                   for n, port in enumerate(ports, 1)]  # fmt: skip
         return {"consul": {"agents": agents}, "recursors": ["192.0.2.1", "198.51.100.1"]}
 

@@ -12,6 +12,7 @@ from consulfwd import audit
 from consulfwd.audit import Need, Options, Report
 from consulfwd.errors import ConsulError
 from tests.audit.agent import FakeAgent
+from tests.loopback import OWN
 
 DENIED = (403, "Permission denied")
 
@@ -53,7 +54,7 @@ def test_a_sound_site(agent: FakeAgent) -> None:
         ("/v1/health/service/web", "the service web"),
         (
             "/v1/agent/self",
-            "the configuration of 127.0.0.1:1 (encryption, ACLs, TTLs, thresholds)",
+            f"the configuration of {OWN}:1 (encryption, ACLs, TTLs, thresholds)",
         ),
     ],
 )
@@ -97,7 +98,7 @@ def test_another_agent_answers_where_the_first_does_not(agent: FakeAgent) -> Non
         pass
     settings = gone.settings(agent.port)
     report = audit.run(settings)
-    assert "agent-silent:127.0.0.1:1" in {one.key for one in report.findings}
+    assert f"agent-silent:{OWN}:1" in {one.key for one in report.findings}
     assert list(report.site.services) == ["web"]
 
 
@@ -128,7 +129,7 @@ def test_an_old_consul_does_not_say_what_it_hides(agent: FakeAgent) -> None:
 
 def test_an_agent_that_is_behind(agent: FakeAgent) -> None:
     agent.headers["X-Consul-LastContact"] = "9000"
-    assert unseen(run(agent))["what happened lately"] == "127.0.0.1:1 is 9 s behind the leader"
+    assert unseen(run(agent))["what happened lately"] == f"{OWN}:1 is 9 s behind the leader"
 
 
 def test_needs_are_followed_to_the_end_and_no_further(agent: FakeAgent) -> None:
