@@ -6,7 +6,6 @@ import ipaddress
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -37,9 +36,8 @@ def test_agents_of_the_tests_are_there() -> None:
 def test_a_port_is_given_out_once_and_is_free() -> None:
     ports = [free_port() for _ in range(20)]
     assert len(set(ports)) == 20
-    # The kernel gives none of them to whoever asks for any.
-    given = Path("/proc/sys/net/ipv4/ip_local_port_range")
-    assert max(ports) < int(given.read_text().split()[0])
+    # Linux gives none of them to whoever asks for any, unless it was told to.
+    assert max(ports) < 32_768
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
