@@ -83,12 +83,13 @@ def go_by_our_time(loop: asyncio.AbstractEventLoop) -> None:
 class HeldUp:
     """What became of these processes, with their children, and of this one, since it was made.
 
-    `disk` is for a way that leads through what a disk must have first, as Consul's writes do.
+    That everything stood still is in it. `disk` is for a way that leads through what a disk must
+    have first, as Consul's writes do.
     """
 
     def __init__(self, *pids: int, disk: bool = False) -> None:
         self._pids = pids
-        self._stalls = Stalls() if disk else None
+        self._stalls = Stalls(disk=disk)
         self._stolen = stolen_s()
         self._before = self._threads()
 
@@ -96,8 +97,7 @@ class HeldUp:
         """For how long they were held up, one after the other; the host's part is in it."""
         now = self._threads()
         waited = sum(max(0.0, now[one] - self._before.get(one, 0.0)) for one in now)
-        stalled = self._stalls.seconds() if self._stalls else 0.0
-        return waited + stolen_s() - self._stolen + stalled
+        return waited + stolen_s() - self._stolen + self._stalls.seconds()
 
     def _threads(self) -> dict[Path, float]:
         found: dict[Path, float] = {}
@@ -106,7 +106,7 @@ class HeldUp:
         while left:
             process = left.pop()
             for task in _those_in(process / "task"):
-                if self._stalls and task.name == str(self._stalls.thread):
+                if task.name == str(self._stalls.thread):
                     continue
                 # Whoever ends meanwhile is held up no more.
                 with contextlib.suppress(OSError):

@@ -1,7 +1,8 @@
-"""Time for which a disk made somebody wait.
+"""Time for which a disk made somebody wait, or the machine stood still.
 
 Consul takes a write once its log is on a disk, and so do databases and journals: what goes through
-them takes as long as the disk makes them wait. Tests that hold such a way to a time allow that.
+them takes as long as the disk makes them wait. Nothing at all goes on while a machine stands still:
+it is paused, or all cores are somebody else's. Tests that hold such a way to a time allow both.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ QUICK_S, EVERY_S = 0.05, 0.05
 class Stalls:
     """How long the disk of temporary files makes a write wait, seen by writing, while this lives.
 
-    Nothing is counted on a disk that keeps up.
+    Whoever writes sleeps in between; that one wakes up late counts, too, but for what it waited for
+    a core. Without a `disk` that is all. Nothing is counted on a machine that goes on, and whose
+    disk keeps up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, disk: bool = True) -> None:
         self._tried = _Tried()
-        given = weakref.ref(self), self._tried
+        given = weakref.ref(self), self._tried, disk
         self._thread = threading.Thread(target=_try, args=given, daemon=True)
         self._thread.start()
 
@@ -50,12 +53,12 @@ class Stalls:
 
 class _Tried:
     def __init__(self) -> None:
-        # What earlier ones waited, and when the one began that waits now: changed at once.
+        # What earlier ones waited, and when the one begins that is next: changed at once.
         self._state: tuple[float, float | None] = 0.0, None
         self._stalls: list[tuple[float, float]] = []
 
-    def begins(self) -> None:
-        self._state = self._state[0], time.monotonic()
+    def begins(self, at: float) -> None:
+        self._state = self._state[0], at
 
     def ends(self, coreless_s: float) -> None:
         before, now = self._state[0], time.monotonic()
@@ -76,21 +79,23 @@ class _Tried:
         return found
 
 
-def _try(whose: weakref.ref[Stalls], tried: _Tried) -> None:
+def _try(whose: weakref.ref[Stalls], tried: _Tried, disk: bool) -> None:
     ready = Path("/proc/thread-self/schedstat")
 
     def coreless_s() -> float:
         return int(ready.read_text().split()[1]) / 1e9
 
     before = coreless_s()
-    tried.begins()
+    tried.begins(time.monotonic())
     with tempfile.TemporaryFile(buffering=0) as file:
         while whose() is not None:
-            file.seek(0)
-            file.write(b"x")
-            os.fsync(file.fileno())
+            if disk:
+                file.seek(0)
+                file.write(b"x")
+                os.fsync(file.fileno())
             # What it waited for a core is none of the disk's.
             tried.ends(coreless_s() - before)
-            time.sleep(EVERY_S)
             before = coreless_s()
-            tried.begins()
+            # From when it is to wake up: later is late.
+            tried.begins(time.monotonic() + EVERY_S)
+            time.sleep(EVERY_S)
