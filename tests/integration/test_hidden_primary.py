@@ -379,7 +379,7 @@ zones:
     quiescence: 0.1
     interval: 0
     budget: {{least: 1000}}
-    lock: {{ttl: 10, lock_delay: 0, retry: 1}}
+    lock: {{ttl: 30, lock_delay: 0, retry: 1}}
     targets:
       - primary:
           listen: ["{host}:{site.port}"]
@@ -420,9 +420,7 @@ def one_consul(
     consul_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RealCluster]:
     folder = tmp_path_factory.mktemp("consul")
-    with RealCluster(
-        consul_binary, CONSUL, workdir=folder, extra={"session_ttl_min": "1s"}
-    ) as cluster:
+    with RealCluster(consul_binary, CONSUL, workdir=folder) as cluster:
         yield cluster
 
 

@@ -1,8 +1,9 @@
 """Two publishers on real Consul and real BIND: caught at every step of a push, never two of them.
 
 What becomes of them is played side by side, as Consul takes its time, and judged afterwards: whose
-updates a zone took is in BIND's log. A session lives for 5 s here unless it is said otherwise. The
-rows are those of `docs/publish-one-writer.md`; faults of the network are in `test_one_writer_cut`.
+updates a zone took is in BIND's log. The session of who is caught lives for 10 s here, unless it is
+said otherwise, and that of the other one for longer. The rows are those of
+`docs/publish-one-writer.md`; faults of the network are in `test_one_writer_cut`.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ from tests.coreless import HeldUp
 from tests.integration.conftest import CONSUL, NEWEST
 from tests.integration.places import addresses
 from tests.integration.publishers import (
+    CAUGHT,
     DELAY,
     INSTANCES,
     KEYS,
+    LASTING,
     PATIENCE_S,
     SHORT,
     TTL,
@@ -45,7 +48,7 @@ from tests.integration.publishers import (
     killed_s,
     publishers,
 )
-from tests.integration.pushing import STEPS, notes
+from tests.integration.pushing import STEPS, Note, notes
 from tests.stalled import Stalls
 
 NETWORK = 73
@@ -60,8 +63,8 @@ session_prefix "" { policy = "write" }
 key_prefix "consulfwd/zones/" { policy = "write" }
 """
 ELECTION_S = 15.0
-# Long enough for an election meanwhile.
-LONGER = {**SHORT, "ttl": 12.0}
+# Long enough for an election meanwhile, on a machine that stands still, too.
+LONGER = {**CAUGHT, "ttl": 15.0}
 KEY = "/v1/kv/consulfwd/zones/{}/"
 
 pytestmark = pytest.mark.timeout(300)
@@ -115,14 +118,15 @@ def played(
     at = {"one": [servers.client, *servers.servers], "other": servers.servers}
     with contextlib.ExitStack() as stack:
 
-        def among(name: str, zones: dict[str, str]) -> Publishers:
-            return stack.enter_context(publishers(folder / name, guard, zones))
+        def among(name: str, zones: dict[str, str], **more: Any) -> Publishers:
+            return stack.enter_context(publishers(folder / name, guard, zones, **more))
 
         killed, stopped = (
             among(name, {zone.replace("example", name): kind for zone, kind in EVERY_STEP.items()})
             for name in ("killed", "stopped")
         )
-        order = among("order", {"a.order": "updated", "b.order": "primary"})
+        zones = {"a.order": "updated", "b.order": "primary"}
+        order = among("order", zones, locks=(LASTING, LASTING))
         for group in (killed, stopped):
             group.start("one", at["one"], hold=True)
         order.start("one", at["one"])
@@ -178,7 +182,7 @@ def _turns(
 def test_killed_at_every_step(played: Played) -> None:
     killed = played.killed
     bounded(2, "killed, until the next one is active", played.killed_took, killed_s(),
-            played.stalled)  # fmt: skip
+            played.stalled, ends=CAUGHT)  # fmt: skip
     killed.never_two()
     for zone in killed.zones:
         assert killed.turns(zone) in (["other"], ["one", "other"]), zone
@@ -189,7 +193,7 @@ def test_stopped_at_every_step(played: Played) -> None:
     """It goes on where it stood, after another one has begun, and finds out before it writes."""
     stopped = played.stopped
     bounded(3, "standing still, until the next one is active", played.stopped_took, killed_s(),
-            played.stalled)  # fmt: skip
+            played.stalled, ends=CAUGHT)  # fmt: skip
     late = [
         one for one in stopped.bind.writes()
         if one.who == "one" and played.thawed < one.at < played.leaves
@@ -226,7 +230,8 @@ def rows(
     zones = {
         f"{name}.rows": "updated" for name in ("destroyed", "deleted", "overtaken", "disk")
     }
-    with publishers(tmp_path_factory.mktemp("rows") / "site", guard, zones) as found:
+    folder = tmp_path_factory.mktemp("rows") / "site"
+    with publishers(folder, guard, zones, locks=(LASTING, LASTING)) as found:
         found.start("one", servers.servers)
         found.wait_active("one")
         found.start("other", servers.servers[1:])
@@ -332,7 +337,7 @@ def usual(
     at = addresses(NETWORK + 1, 11)
     with (
         RealCluster(consul_binary, at, workdir=folder / "consul") as cluster,
-        publishers(folder / "site", guard, {"a.usual": "updated"}, lock=USUAL) as found,
+        publishers(folder / "site", guard, {"a.usual": "updated"}, locks=(USUAL, USUAL)) as found,
     ):
         cluster.register_all(INSTANCES)
         found.start("one", cluster.servers)
@@ -401,7 +406,7 @@ def shaken(
     client, leader = servers.client, servers.leader()
     assert client is not None
     left = [one for one in servers.servers if one is not leader]
-    with publishers(folder, guard, {"a.shaken": "updated"}, lock=LONGER) as found:
+    with publishers(folder, guard, {"a.shaken": "updated"}, locks=(LONGER, LASTING)) as found:
         found.start("one", [client, leader, *left])
         found.wait_hold(BOTH)
         found.start("other", left)
@@ -424,7 +429,7 @@ def test_a_token_that_is_revoked_ends_it(
     ]
     bounded(13, "its token is revoked, until it stops", stopped, TTL + 1.0, stalled)
     bounded(13, "its token is revoked, until the next one is active", took, killed_s(),
-            stalled)  # fmt: skip
+            stalled, ends=CAUGHT)  # fmt: skip
     assert took > stopped
     found.wait(lambda: "403" in found.log("one"), "it says why")
     cluster.set_health("node1", "app-1", "critical")
@@ -466,9 +471,12 @@ def test_agents_and_a_leader_that_die_cost_nobody_the_lock(
 def last(
     servers: RealCluster, guard: Guard, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Publishers]:
-    """Two publishers of a zone, of which one is active; for what all of Consul takes part in."""
+    """Two publishers of a zone, of which one is active; for what all of Consul takes part in.
+
+    Either may be who is caught, and may have lost its session before.
+    """
     folder = tmp_path_factory.mktemp("last") / "site"
-    with publishers(folder, guard, {"a.last": "updated"}) as found:
+    with publishers(folder, guard, {"a.last": "updated"}, locks=(SHORT, SHORT)) as found:
         found.start("one", servers.servers)
         found.wait_hold(BOTH)
         found.start("other", servers.servers)
@@ -493,8 +501,8 @@ def test_restored_from_an_older_snapshot(servers: RealCluster, last: Publishers)
     bounded(16, "Consul is restored, until who is active stops", stopped, 5.0,
             stalls.seconds())  # fmt: skip
     took, _ = next_active(last, zone, since)
-    bounded(16, "Consul is restored, until the next one is active", took, killed_s(),
-            stalls.seconds())  # fmt: skip
+    bounded(16, "Consul is restored, until the next one is active", took, killed_s(SHORT),
+            stalls.seconds(), ends=SHORT)  # fmt: skip
     # Above all that its host knows of: what others had since the snapshot nobody has told it.
     for who in KEYS:
         own = [each for _, each in last.active(who, zone)]
@@ -520,16 +528,21 @@ def _snapshot(servers: RealCluster, data: bytes | None = None) -> bytes:
 def test_without_a_quorum_nobody_goes_on(servers: RealCluster, last: Publishers) -> None:
     """Longer than the TTL: who is active stops by its clock, and nobody else begins meanwhile."""
     zone = "a.last"
-    before, wrote = last.numbers(zone), len(last.bind.writes())
-    holder = [one.who for one in notes(last.folder) if one.what == "active"][-1]
     frozen = servers.servers[1:]
+
+    def turn() -> Note:
+        return [one for one in notes(last.folder) if one.what in ("active", "stopped")][-1]
+
+    last.wait(lambda: turn().what == "active", "somebody is active")
+    holder, before, wrote = turn().who, last.numbers(zone), len(last.bind.writes())
     said = last.log(holder).count("no longer active")
     for server in frozen:
         server.freeze()
     try:
         stalls = Stalls()
         took = last.wait(lambda: last.log(holder).count("no longer active") > said, "it stops")
-        bounded(10, "no quorum, until who is active stops", took, TTL + 1.5, stalls.seconds())
+        bounded(10, "no quorum, until who is active stops", took, SHORT["ttl"] + 1.5,
+                stalls.seconds())  # fmt: skip
         time.sleep(2.0)
         assert (last.numbers(zone), len(last.bind.writes())) == (before, wrote)
     finally:
@@ -539,7 +552,7 @@ def test_without_a_quorum_nobody_goes_on(servers: RealCluster, last: Publishers)
     servers.wait_ready()
     took, number = next_active(last, zone, since)
     bounded(10, "there is a quorum again, until the next one is active", took,
-            killed_s() + ELECTION_S, stalls.seconds())  # fmt: skip
+            killed_s(SHORT) + ELECTION_S, stalls.seconds(), ends=SHORT)  # fmt: skip
     # The lock may have been somebody's who did not learn of it in time.
     assert number > before[-1]
 
@@ -558,7 +571,7 @@ class Counted:
         self.two = 0
 
     def candidate(self, number: int, prefix: str) -> Campaign:
-        form = Form(prefix, f"candidate {number}", SHORT["ttl"], 0.0, SHORT["retry"])
+        form = Form(prefix, f"candidate {number}", LASTING["ttl"], 0.0, LASTING["retry"])
         return Campaign(self.several[number % 2], form, rng=random.Random(number))
 
     async def lead(self, term: Term) -> None:
@@ -649,7 +662,7 @@ def test_killed_by_the_times_that_are_usual(usual: tuple[Publishers, float, Stal
     found, killed_at, stalls = usual
     took = found.wait_active("other", killed_at)
     bounded(2, "killed by the times that are usual, until the next one is active", took, 50.0,
-            stalls.seconds())  # fmt: skip
+            stalls.seconds(), ends=USUAL)  # fmt: skip
     # Consul's promise: not before the TTL and the delay.
     assert took > 15.0 + 15.0 - 7.5
     found.never_two()

@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -21,8 +21,10 @@ from consulfwd.dev.real_catalog import health
 from tests.integration.conftest import NEWEST
 from tests.integration.namespaces import Network, network
 from tests.integration.publishers import (
+    CAUGHT,
     INSTANCES,
     KEYS,
+    SHORT,
     TTL,
     Publishers,
     bounded,
@@ -79,7 +81,7 @@ def apart(consul_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def among(
-    apart: Apart, folder: Path, guard: Guard, zones: dict[str, str], *on: str
+    apart: Apart, folder: Path, guard: Guard, zones: dict[str, str], *on: str, **more: Any
 ) -> Publishers:
     """Publishers on two hosts."""
     hosts = {who: apart.network.hosts[name] for who, name in zip(KEYS, on, strict=True)}
@@ -90,15 +92,20 @@ def among(
         hosts=hosts,
         bind_host=apart.network.hosts["dns"],
         primaries={who: host.addresses["site"] for who, host in hosts.items()},
+        **more,
     )
 
 
 @pytest.fixture
 def pair(apart: Apart, guard: Guard, tmp_path: Path) -> Iterator[Publishers]:
-    """One is active, and the other one waits, on a host without a server."""
+    """One is active, and the other one waits, on a host without a server.
+
+    It may lose its session at any time: that is none of what it waits for.
+    """
     # What Consul remembers of one pair is not another one's.
     zone = f"pair-{next(_number)}.example"
-    found = among(apart, tmp_path / "pair", guard, {zone: "updated"}, "one", "far")
+    folder, locks = tmp_path / "pair", (CAUGHT, SHORT)
+    found = among(apart, folder, guard, {zone: "updated"}, "one", "far", locks=locks)
     try:
         found.start("one", apart.cluster.servers[:2])
         found.wait_hold(BOTH)
@@ -136,7 +143,7 @@ def test_cut_off_at_every_step(apart: Apart, guard: Guard, tmp_path: Path) -> No
         for group, whom in ((cut, "Consul"), (far, "all")):
             took = group.wait_active("other", begun)
             bounded(4, f"cut off from {whom}, until the next one is active", took, most,
-                    stalls.seconds())  # fmt: skip
+                    stalls.seconds(), ends=CAUGHT)  # fmt: skip
             group.wait_hold({"10.1.0.2"})
             assert group.children["one"].running
             for zone in group.zones:
@@ -170,7 +177,7 @@ def test_a_backup_that_is_cut_off_changes_nothing(apart: Apart, pair: Publishers
     (zone,) = pair.zones
     apart.network.cut(hosts["far"])
     try:
-        time.sleep(TTL + 1.0)
+        time.sleep(SHORT["ttl"] + 1.0)
         apart.set_health(servers[2], "critical")
         stalls = Stalls()
         took = pair.wait_hold({"10.1.0.2"})

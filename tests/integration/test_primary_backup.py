@@ -32,6 +32,7 @@ from consulfwd.dev.real import RealAgent, RealCluster
 from tests.integration.conftest import NEWEST as ON_NEWEST
 from tests.integration.conftest import OLDEST as ON_OLDEST
 from tests.integration.conftest import VERSIONS, on
+from tests.integration.elections import after_s
 from tests.integration.faulted import Tell
 from tests.integration.namespaces import Host, Network, network
 from tests.integration.recursors import tool
@@ -68,9 +69,11 @@ class Numbers:
         return ELECTION_S + 2 * self.ttl + self.lock_delay + self.retry + SLACK_S
 
 
-# The least that Consul takes for a TTL.
+# The least that Consul takes for a TTL. Of a margin that is no more than what its grace needs, the
+# lock outlasts a machine that stands still for some seconds. Who is not to lose it has it longer.
 GIVEN = os.environ.get("CASE_NUMBERS", "")
-NUMBERS = Numbers(*map(float, (GIVEN or "10:1:1:1:5:1").split(":")))
+NUMBERS = Numbers(*map(float, (GIVEN or "10:1:1:1:2:1").split(":")))
+LASTING = dataclasses.replace(NUMBERS, ttl=max(NUMBERS.ttl, 30.0))
 pytestmark = pytest.mark.timeout(120 + NUMBERS.longest_s)
 
 
@@ -326,7 +329,8 @@ class Case:
         stalls, end = Stalls(), time.monotonic() + seconds
         while not condition():
             late = time.monotonic() - end
-            assert late < 0 or late < stalls.seconds(), f"not seen: {what}\n{self._logs()}"
+            left = after_s(stalls.seconds(), NUMBERS.ttl)
+            assert late < 0 or late < left, f"not seen: {what}\n{self._logs()}"
             time.sleep(0.05)
 
     def _logs(self) -> str:
@@ -442,7 +446,7 @@ class Case:
 def test_the_holder_is_stopped_in_order(
     site: Site, guard: Guard, tmp_path: Path, record_property: Tell
 ) -> None:
-    of = dataclasses.replace(NUMBERS, lock_delay=60.0, retry=60.0)
+    of = dataclasses.replace(LASTING, lock_delay=60.0, retry=60.0)
     with Case(site, guard, tmp_path) as case, case.campaign(0, of) as first:
         case.wait_until_serving(0)
         with case.campaign(1, of) as second:
@@ -494,7 +498,7 @@ def test_the_session_is_ended_by_somebody_else(
     site: Site, guard: Guard, tmp_path: Path, record_property: Tell
 ) -> None:
     """By an operator, or because its node left: the lock delay is the holder's time to go."""
-    of = dataclasses.replace(NUMBERS, lock_delay=NUMBERS.renew + NUMBERS.grace + 5.0)
+    of = dataclasses.replace(LASTING, lock_delay=NUMBERS.renew + NUMBERS.grace + 9.0)
     with Case(site, guard, tmp_path) as case, case.campaign(0, of, kind="stubborn") as first:
         case.wait_until_serving(0)
         with case.campaign(1, of) as second:
@@ -519,7 +523,7 @@ def test_the_holder_is_killed(
 ) -> None:
     with Case(site, guard, tmp_path) as case, case.campaign(0) as first:
         case.wait_until_serving(0)
-        with case.campaign(1) as second:
+        with case.campaign(1, LASTING) as second:
             case.stands_by(second)
             begin = time.monotonic()
             first.kill()
@@ -540,9 +544,9 @@ def test_the_holder_is_cut_off(
     """Its application even ignores SIGTERM, and works on as far as it can."""
     with Case(site, guard, tmp_path) as case, case.campaign(0, kind="stubborn") as first:
         case.wait_until_serving(0)
-        with case.campaign(1) as second:
+        with case.campaign(1, LASTING) as second:
             case.stands_by(second)
-            begin = time.monotonic()
+            stalls, begin = Stalls(), time.monotonic()
             site.network.cut(site.host(0))
             cut = time.monotonic()
             case.wait_until_serving(1, NUMBERS.longest_s)
@@ -551,12 +555,14 @@ def test_the_holder_is_cut_off(
             case.check(cut)
             case.tell("cut off", begin, record_property)
             one, other = case.lives()
+            stalled = stalls.seconds()
             # It wrote on for as long as the lock was its own, and no longer.
             lease = NUMBERS.ttl - NUMBERS.margin + NUMBERS.grace
-            assert lease - NUMBERS.renew - 3.0 < one.last - begin < NUMBERS.ttl
+            wrote = one.last - begin
+            assert lease - NUMBERS.renew - 3.0 - stalled < wrote < NUMBERS.ttl + stalled
             assert one.last < min(at for at in case.freed if at > begin) < other.first
             # The watchdog would have been the last to end it.
-            assert not [at for at, _ in case.notified if begin + 2.0 < at < one.last]
+            assert not [at for at, _ in case.notified if begin + 2.0 + stalled < at < one.last]
 
 
 @pytest.mark.parametrize(

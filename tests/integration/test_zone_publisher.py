@@ -56,6 +56,8 @@ WHOLE = {
     "dashboard A": {"10.1.0.1", "10.1.0.2"},
     "crowd A": {"10.1.0.3", "10.1.0.4"},
 }
+# How long a session lasts (seconds) that nobody is to lose.
+LASTING = 30
 # From when Consul knows of a change (seconds): the quiescence is 1 s of it.
 SOON = 2.0
 LOGS = """
@@ -87,7 +89,7 @@ class Site:
         (folder / "key").write_text(SECRET)
         self.new_token()
         self._numbers = itertools.count(1)
-        self.quiescence = 0.2
+        self.quiescence, self.ttl = 0.2, LASTING
         # Of the port where addresses of a name that moves are checked, if there is one.
         self.checked = 0
 
@@ -119,7 +121,7 @@ zones:
     quiescence: {self.quiescence}
     removal_delay: 0
     max_age: 20
-    lock: {{ttl: 10, lock_delay: 0, retry: 1}}
+    lock: {{ttl: {self.ttl}, lock_delay: 0, retry: 1}}
     targets:
       - rfc2136:
           servers: ["{self.bind.address}:{self.bind.port}"]
@@ -239,7 +241,7 @@ def all_of_it(
             acl=True,
             workdir=folder / "consul",
             # What becomes of a token is to be known soon.
-            extra={"session_ttl_min": "1s", "acl": {"token_ttl": "1s", "policy_ttl": "1s"}},
+            extra={"acl": {"token_ttl": "1s", "policy_ttl": "1s"}},
         )
         stack.enter_context(cluster)
         bind = start_bind(folder, guard, HOST)
@@ -259,7 +261,7 @@ def site(all_of_it: Site) -> Iterator[Site]:
     cluster.register_all(INSTANCES)
     yield all_of_it
     cluster.heal()
-    all_of_it.quiescence, all_of_it.checked = 0.2, 0
+    all_of_it.quiescence, all_of_it.ttl, all_of_it.checked = 0.2, LASTING, 0
     # Whoever comes next knows nothing of what went.
     cluster.http("DELETE", "/v1/kv/consulfwd?recurse")
     for state in ("one", "two"):
@@ -490,6 +492,7 @@ def test_people_hold_it_up_plan_and_allow_what_is_too_much(site: Site) -> None:
 @NEWEST
 def test_servers_that_are_away_come_back_and_nothing_went(site: Site) -> None:
     """BIND away, then without its zone; an agent begun anew; Consul without a leader."""
+    site.ttl = 10
     with site.publishing() as child:
         site.becomes(child, WHOLE)
         updates = site.updates()
