@@ -26,7 +26,6 @@ import pytest
 
 from consulfwd.dev.child import Child, Guard
 from consulfwd.dev.real import RealAgent, Registration
-from consulfwd.dev.real_config import free_port
 from tests.integration.elections import after_s
 from tests.integration.namespaces import Host
 from tests.integration.primaries import APEX, KEY_NAME, SECRET, Primary, start_bind

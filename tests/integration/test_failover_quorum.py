@@ -21,14 +21,17 @@ from consulfwd.failover.model import Address, Change, Check, Outcome, Result
 from consulfwd.failover.running import Running
 from tests.coreless import HeldUp
 from tests.integration.conftest import NEWEST
+from tests.integration.elections import TRIES, term
 from tests.integration.places import addresses
 from tests.net.world import until
 from tests.stalled import Stalls
 
 NAME = "www.example.com"
 INTERVAL, FALL = 0.3, 2
-EVERY, MAX_AGE = 0.5, 3.0
-# For so long a disk may keep Consul from taking votes before those it has are too old to count.
+# After how long votes are too old to count: for who is cut off, and for others, who are not to find
+# that of each other on any machine.
+EVERY, MAX_AGE, LASTING = 0.5, 3.0, 30.0
+# For so long a disk may keep Consul from taking votes before those it has are too old for the one.
 SPARE_S = MAX_AGE - 2 * EVERY
 # What is waited for, if it is not the time that is looked at: it costs nothing until it fails.
 PATIENCE_S = 60.0
@@ -70,7 +73,9 @@ class Web:
 class Host:
     """A checker, or one who follows; `deaf` has its own checks fail, as those of a cut line do."""
 
-    def __init__(self, name: str, agent: RealAgent, web: Web, folder: Path, prefix: str) -> None:
+    def __init__(
+        self, name: str, agent: RealAgent, web: Web, folder: Path, prefix: str, max_age: float
+    ) -> None:
         self.told: list[Change] = []
         self.deaf = False
         self._web = web
@@ -78,7 +83,7 @@ class Host:
             checkers=("a", "b", "c"),
             prefix=prefix,
             every=EVERY,
-            max_age=MAX_AGE,
+            max_age=max_age,
             state=folder / name,
         )
         pools: Any = [{"addresses": [PRIMARY]}, {"addresses": [SECONDARY]}]
@@ -116,16 +121,22 @@ class Host:
 
 @asynccontextmanager
 async def site(
-    cluster: RealCluster, folder: Path, prefix: str
+    cluster: RealCluster, folder: Path, prefix: str, cut: str = ""
 ) -> AsyncIterator[tuple[Web, Mapping[str, Host]]]:
-    """Three checkers, each at a server of its own, and `x`, which follows at the leader."""
+    """Three checkers, each at a server of its own, and `x`, which follows at the leader.
+
+    One of them may be about to be cut off.
+    """
     web = Web()
     leader = cluster.leader()
     others = [one for one in cluster.servers if one is not leader]
     agents = {"a": leader, "b": others[0], "c": others[1], "x": leader}
     for address in (PRIMARY, SECONDARY):
         await web.start(address)
-    hosts = {name: Host(name, at, web, folder, prefix) for name, at in agents.items()}
+    ages = {name: MAX_AGE if name == cut else LASTING for name in agents}
+    hosts = {
+        name: Host(name, at, web, folder, prefix, ages[name]) for name, at in agents.items()
+    }
     try:
         for host in hosts.values():
             await host.running.start()
@@ -153,19 +164,30 @@ async def moved(hosts: Mapping[str, Host], to: str) -> dict[str, float]:
 
 
 async def test_all_move_together_and_back(cluster: RealCluster, tmp_path: Path) -> None:
-    stalls = Stalls()
-    async with site(cluster, tmp_path, "consulfwd/failover-moves") as (web, hosts):
-        held = HeldUp(disk=True)
+    for number in range(TRIES):
+        begun = await asyncio.to_thread(term, cluster.servers[0])
+        took, promised = await _moves(cluster, tmp_path, f"consulfwd/failover-moves-{number}")
+        # Those who only follow look once a second at most.
+        kept = [took[name] < promised + (name == "x") for name in took]
+        # Nobody can vote while there is no leader.
+        if all(kept) or await asyncio.to_thread(term, cluster.servers[0]) == begun:
+            break
+    assert all(kept), (took, promised)
+
+
+async def _moves(
+    cluster: RealCluster, folder: Path, prefix: str
+) -> tuple[dict[str, float], float]:
+    """How long each took to move away, and how long is promised."""
+    async with site(cluster, folder, prefix) as (web, hosts):
+        held = HeldUp(*(one.pid for one in cluster.servers), disk=True)
         await web.stop(PRIMARY)
         took = await moved(hosts, SECONDARY)
-        # Those who only follow look once a second at most.
         promised = INTERVAL * FALL + 1.0 + held.seconds()
-        assert max(took[name] for name in "abc") < promised
-        assert took["x"] < promised + 1.0
-        never = all(host.held() == [] for host in hosts.values())
-        assert never or stalls.seconds() > SPARE_S
+        assert all(host.held() == [] for host in hosts.values())
         await web.start(PRIMARY)
         await moved(hosts, PRIMARY)
+    return took, promised
 
 
 @NEWEST
@@ -173,25 +195,26 @@ async def test_an_order_moves_all_and_one_that_is_cut_off_nobody(
     cluster: RealCluster, tmp_path: Path
 ) -> None:
     stalls = Stalls()
-    async with site(cluster, tmp_path, "consulfwd/failover-cut") as (_, hosts):
+    async with site(cluster, tmp_path, "consulfwd/failover-cut", cut="c") as (_, hosts):
         hosts["x"].book.force("*/primary", "down", time.time() + 60, "a drill", "eve")
         await moved(hosts, SECONDARY)
         hosts["b"].book.unforce("*")
         await moved(hosts, PRIMARY)
         followers = [one for one in cluster.servers if one is not cluster.leader()]
         cut = hosts["c"]
+        await until(lambda: cut.held()[-1:] != ["held"], PATIENCE_S)
+        before = len(cut.held())
         cut.deaf = True
         await asyncio.to_thread(followers[1].freeze)
         try:
-            await until(lambda: cut.held()[-1:] == ["held"], PATIENCE_S)
+            await until(lambda: cut.held()[before:][-1:] == ["held"], PATIENCE_S)
             assert {host.given() for host in hosts.values()} == {PRIMARY}
-            others = [host.held() for name, host in hosts.items() if name != "c"]
-            assert others == [[]] * 3 or stalls.seconds() > SPARE_S
+            assert [host.held() for name, host in hosts.items() if name != "c"] == [[]] * 3
         finally:
             await asyncio.to_thread(followers[1].thaw)
         # Back in touch, it is one against two.
         await until(lambda: cut.held()[-1:] == ["released"], PATIENCE_S)
-        assert cut.held() == ["held", "released"] or stalls.seconds() > SPARE_S
+        assert cut.held()[before:] == ["held", "released"] or stalls.seconds() > SPARE_S
         await asyncio.sleep(3 * INTERVAL)
         assert {host.given() for host in hosts.values()} == {PRIMARY}
         # Whose agent was the frozen one may be heard again a little later.

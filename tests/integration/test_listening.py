@@ -42,7 +42,7 @@ def answers(address: str, *, tcp: bool) -> bool:
     query = dns.message.make_query("localhost", "A")
     way = dns.query.tcp if tcp else dns.query.udp
     try:
-        return bool(way(query, address, timeout=2).answer)
+        return bool(way(query, address, timeout=10).answer)
     except OSError:
         return False
 
