@@ -111,8 +111,13 @@ async def test_a_command_is_told_at_the_start_and_of_changes(
         for agent in cluster.agents:
             await agent.stop()
         await soon(lambda: "what is known of it stays" in run.said)
-        run.process.send_signal(signal.SIGUSR1)
-        await soon(lambda: "galeradb: 2 healthy; " in run.said)
+
+        def tells() -> bool:
+            run.process.send_signal(signal.SIGUSR1)
+            return "galeradb: 2 healthy; " in run.said
+
+        # The log has it a moment before the set does.
+        await soon(tells)
         code, _, said = await run.ended_by(signal.SIGTERM)
         assert code == 0
         assert "galeradb: 2 healthy, 0 added, 1 removed, 0 updated; told in" in said
