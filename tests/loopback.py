@@ -8,10 +8,10 @@ client, whose own address is 127.0.0.1 even if it asks here.
 
 from __future__ import annotations
 
-import itertools
 import os
-import socket
 import sys
+
+from consulfwd.dev import real_config
 
 
 def own(process: int, platform: str = sys.platform) -> str:
@@ -27,10 +27,7 @@ def own(process: int, platform: str = sys.platform) -> str:
 
 OWN = own(os.getpid())
 
-# Below those the kernel gives to whoever asks for any. Each process begins elsewhere, for addresses
-# that are not its own.
-_PORTS = range(20_000, 32_000)
-_next = itertools.count(os.getpid() * 131)
+_given: set[int] = set()
 
 
 def free_port(*hosts: str) -> int:
@@ -39,25 +36,6 @@ def free_port(*hosts: str) -> int:
     For what must be told one beforehand. Each is given out once: at addresses that are this
     process's own nobody takes it meanwhile, as the kernel gives nobody one of these by itself.
     """
-    for _ in _PORTS:
-        port = _PORTS[next(_next) % len(_PORTS)]
-        if all(_is_free(host, port) for host in hosts or (OWN,)):
-            return port
-    raise AssertionError(f"every port is taken at {hosts or OWN}")
-
-
-def _is_free(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with (
-        socket.socket(family, socket.SOCK_STREAM) as stream,
-        socket.socket(family, socket.SOCK_DGRAM) as datagrams,
-    ):
-        try:
-            # As servers do: connections in TIME_WAIT are no obstacle, listeners are.
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            stream.bind((host, port))
-            stream.listen()
-            datagrams.bind((host, port))
-        except OSError:
-            return False
-    return True
+    port = real_config.free_port(*(hosts or (OWN,)), without=_given)
+    _given.add(port)
+    return port

@@ -74,7 +74,8 @@ def free_port(
     *addresses: str, within: Within = anywhere, without: Collection[int] = ()
 ) -> int:
     """A port nothing uses for UDP or TCP on any of the addresses, and none of some."""
-    candidates = random.sample(_FREE_PORTS, len(_FREE_PORTS))
+    first, many = random.randrange(len(_FREE_PORTS)), len(_FREE_PORTS)
+    candidates = (_FREE_PORTS[(first + more) % many] for more in range(many))
     return next(
         port for port in candidates if port not in without and _free(addresses, port, within)
     )

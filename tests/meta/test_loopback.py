@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 import subprocess
 import sys
-
-import pytest
 
 from consulfwd.dev import DevCluster
 from tests import loopback
@@ -38,19 +35,3 @@ def test_a_port_is_given_out_once_and_is_free() -> None:
     assert len(set(ports)) == 20
     # Linux gives none of them to whoever asks for any, unless it was told to.
     assert max(ports) < 32_768
-
-
-@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
-def test_a_port_that_is_taken_is_passed_over(
-    kind: socket.SocketKind, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taken, other = free_port(), free_port()
-    monkeypatch.setattr(loopback, "_PORTS", [taken, other])
-    with socket.socket(type=kind) as sock:
-        sock.bind((OWN, taken))
-        if kind == socket.SOCK_STREAM:
-            sock.listen()
-        assert {free_port(), free_port()} == {other}
-        monkeypatch.setattr(loopback, "_PORTS", [taken])
-        with pytest.raises(AssertionError, match="every port is taken"):
-            free_port()
