@@ -68,6 +68,15 @@ def health(node: str, service_id: str, status: str) -> Operation:
     return _check(node, f"service:{service_id}", service_id, status, "status set by hand")
 
 
+def unless_changed(operation: Operation, index: int) -> Operation:
+    """The same, done only where what it sets is as it was at that index (ModifyIndex).
+
+    For what is sent again: a request that was not answered may still reach a leader, at any time.
+    """
+    ((kind, change),) = operation.items()
+    return {kind: {"Verb": "cas", kind: {**change[kind], "ModifyIndex": index}}}
+
+
 def maintenance(node: str, service_id: str, reason: str | None) -> Operation:
     """The check an agent sets for service maintenance; `reason` None takes it away."""
     check_id = f"_service_maintenance:{service_id}"

@@ -18,6 +18,7 @@ import pytest
 from consulfwd.core.watches import REUSE
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import DNS_RULES, ApiError, RealAgent, RealCluster
+from consulfwd.dev.real_catalog import unless_changed
 from tests.integration.freshly import CALM_S, NOISE_S, Course, Tell, course
 from tests.integration.proxy import Proxy
 from tests.integration.served import consul
@@ -43,13 +44,18 @@ def put(cluster: RealCluster, *addresses: str) -> frozenset[str]:
 def write(agents: list[RealAgent], address: str) -> Callable[[], None]:
     """Give the first instance another address, by whoever of `agents` can write (once more)."""
     node = {"Node": f"{NAME}0", "Address": address, "Meta": {"external-node": "true"}}
-    operations = [{"Node": {"Verb": "set", "Node": node}}]
+    change = {"Node": {"Verb": "set", "Node": node}}
 
     def do() -> None:
         for _ in range(200):
             for agent in agents:
                 try:
-                    agent.http("PUT", "/v1/txn", operations, timeout_s=1.0)
+                    path = f"/v1/catalog/node/{NAME}0"
+                    now = agent.http("GET", path, timeout_s=1.0)["Node"]
+                    if now["Address"] != address:
+                        # One that nobody answered may be taken yet, after those that come next.
+                        again = unless_changed(change, now["ModifyIndex"])
+                        agent.http("PUT", "/v1/txn", [again], timeout_s=1.0)
                     return
                 except ApiError:
                     time.sleep(0.05)

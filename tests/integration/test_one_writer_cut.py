@@ -17,7 +17,7 @@ import pytest
 
 from consulfwd.dev.child import Guard
 from consulfwd.dev.real import RealAgent, RealCluster
-from consulfwd.dev.real_catalog import health
+from consulfwd.dev.real_catalog import health, unless_changed
 from tests.integration.conftest import NEWEST
 from tests.integration.namespaces import Network, network
 from tests.integration.publishers import (
@@ -55,10 +55,15 @@ class Apart(NamedTuple):
 
     def set_health(self, agent: RealAgent, status: str) -> None:
         """Have the first instance be this, by an agent that knows a leader."""
-        change = [health("node1", "app-1", status)]
+        change = health("node1", "app-1", status)
 
         def taken() -> bool:
-            agent.http("PUT", "/v1/txn", change)
+            checks = agent.http("GET", "/v1/health/node/node1")
+            (now,) = [one for one in checks if one["ServiceID"] == "app-1"]
+            if now["Status"] != status:
+                # One of before may come to the leader that is, from who was cut off.
+                change_now = unless_changed(change, now["ModifyIndex"])
+                agent.http("PUT", "/v1/txn", [change_now])
             return True
 
         agent.wait_until(taken, "able to write")
