@@ -240,7 +240,9 @@ def test_a_port_is_used_so_often_and_for_so_long(here: World) -> None:
     assert here.answered().number == len(here.wires) - 1
     assert here.now == begun + LIFE
     here.now -= 0.001
-    assert here.answered().closed is False
+    # It is chosen by chance, and may be one that has been used so often by now.
+    last = here.answered()
+    assert last.closed is (len(last.sent) == USES)
 
 
 def test_those_worn_out_are_closed_without_a_query(here: World) -> None:
