@@ -11,10 +11,14 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from tests.stalled import Stalls
 from tests.stolen import stolen_s
+
+T = TypeVar("T")
 
 PROC = Path("/proc")
 # Whoever waits for less than that is late for nothing: it is not looked at more often.
@@ -80,6 +84,13 @@ def go_by_our_time(loop: asyncio.AbstractEventLoop) -> None:
     loop.time = lambda: our_time() + ahead  # type: ignore[method-assign]
 
 
+def around(seen: Sequence[tuple[float, T]], begin: float, end: float) -> tuple[T, T]:
+    """What was seen last before one time, and first after another: the ends where nothing was."""
+    before = [what for at, what in seen if at <= begin] or [seen[0][1]]
+    after = [what for at, what in seen if at >= end] or [seen[-1][1]]
+    return before[-1], after[0]
+
+
 class HeldUp:
     """What became of these processes, with their children, and of this one, since it was made.
 
@@ -140,12 +151,9 @@ class Waits:
 
         Of its threads the one that waited longest counts (`time.monotonic`).
         """
-        before = [seen for at, seen in self._seen if at <= begin] or [self._seen[0][1]]
-        after = [seen for at, seen in self._seen if at >= end] or [self._seen[-1][1]]
-        each = zip(before[-1], after[0], strict=True)
         return sum(
             max((waited - was.get(one, 0.0) for one, waited in now.items()), default=0.0)
-            for was, now in each
+            for was, now in zip(*around(self._seen, begin, end), strict=True)
         )
 
     def _look(self) -> None:

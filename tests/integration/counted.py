@@ -22,7 +22,7 @@ from consulfwd import daemon
 from consulfwd.cli import logs
 from consulfwd.config import Loaded, load
 from consulfwd.server import Server
-from tests.coreless import coreless_s
+from tests.coreless import around, coreless_s
 from tests.stolen import stolen_s
 
 EVERY_S = 0.1
@@ -46,9 +46,8 @@ def lost_between(lines: Sequence[Mapping[str, float]], begin: float, end: float)
 
 def grown(told: Sequence[tuple[float, float]], begin: float, end: float) -> float:
     """By how much a figure told with its time grew between two times, at the very most."""
-    before = [figure for at, figure in told if at <= begin] or [told[0][1]]
-    after = [figure for at, figure in told if at >= end] or [told[-1][1]]
-    return after[0] - before[-1]
+    before, after = around(told, begin, end)
+    return after - before
 
 
 def written(file: Path) -> list[dict[str, Any]]:
