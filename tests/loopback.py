@@ -13,6 +13,9 @@ import sys
 
 from consulfwd.dev import real_config
 
+# The address that all have.
+SHARED = "127.0.0.1"
+
 
 def own(process: int, platform: str = sys.platform) -> str:
     """127.1aa.1bb.1cc, of the last six digits of a process's number: as long in every run.
@@ -20,7 +23,7 @@ def own(process: int, platform: str = sys.platform) -> str:
     Where only 127.0.0.1 is on the loopback interface (other systems than Linux), that one.
     """
     if platform != "linux":
-        return "127.0.0.1"
+        return SHARED
     high, middle, low = process // 10_000 % 100, process // 100 % 100, process % 100
     return f"127.{100 + high}.{100 + middle}.{100 + low}"
 

@@ -62,8 +62,7 @@ class Apart(NamedTuple):
             (now,) = [one for one in checks if one["ServiceID"] == "app-1"]
             if now["Status"] != status:
                 # One of before may come to the leader that is, from who was cut off.
-                change_now = unless_changed(change, now["ModifyIndex"])
-                agent.http("PUT", "/v1/txn", [change_now])
+                agent.http("PUT", "/v1/txn", [unless_changed(change, now["ModifyIndex"])])
             return True
 
         agent.wait_until(taken, "able to write")
